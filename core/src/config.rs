@@ -1,0 +1,181 @@
+//! Every knob of a node, with its unit, its default and its reason.
+
+use crate::addr::Universe;
+use crate::id::PeerName;
+use alloc::string::String;
+use core::time::Duration;
+use ipnet::IpNet;
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+/// How a node is set up. Checked once, in [`crate::node::Node::new`].
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The 48-bit name, when the operator chose one; else it follows from the identity.
+    pub name: Option<PeerName>,
+    /// A label for people, at most 63 bytes; the host's name by default.
+    pub nickname: String,
+    /// Control port (TCP) and sleeve port (UDP) of this node; also what a target without a port
+    /// means. Source: Weave Net, 6783.
+    pub port: u16,
+    /// What the password was stretched to ([`crate::handshake::stretch`]); `None` leaves links
+    /// unauthenticated and frames in the clear.
+    pub secret: Option<NetworkSecret>,
+    /// The addresses that the mesh divides.
+    pub universe: Universe,
+    /// Where an allocation without a subnet comes from; the whole universe when `None`.
+    pub default_subnet: Option<IpNet>,
+    /// How ownership of the universe is first decided.
+    pub founding: FoundingMode,
+    /// Whether to dial peers that were only heard of. Off: configured targets only.
+    pub discovery: bool,
+    /// Most control links at once; more are refused. Weave Net: 200.
+    pub conns_max: usize,
+    /// Time between two heartbeats on an idle control link. Shorter than a third of `silence_max`,
+    /// so that one lost beat does not kill a link.
+    pub heartbeat_wait: Duration,
+    /// A control link that brought nothing for this long is closed. Weave Net: 60 s; here short
+    /// enough for a dead peer to be noticed within 15 s.
+    pub silence_max: Duration,
+    /// A handshake that takes longer is given up. Weave Net: 10 s.
+    pub handshake_max: Duration,
+    /// First wait after a failed dial; doubles up to `dial_wait_max`, and each wait drawn is 0.5 to
+    /// 1.5 times the base. Weave Net: 2 s.
+    pub dial_wait_min: Duration,
+    /// Largest base wait between two dials of one target. Weave Net: 6 min, which users felt as
+    /// "never"; 60 s keeps a fleet quiet all the same.
+    pub dial_wait_max: Duration,
+    /// Two neighbours compare all their records this often, and when a link comes up.
+    pub reconcile_wait: Duration,
+    /// Time between two probes of a data path that is not proven, and of one that is.
+    pub probe_wait: ProbeWait,
+    /// A data path that answered no probe for this long is down.
+    pub probe_silence_max: Duration,
+    /// A burst of topology changes is answered by one calculation of routes, this much later.
+    pub routes_wait: Duration,
+    /// An allocation that cannot be met within this time is answered with the reason.
+    pub allocate_max: Duration,
+    /// Largest message on a control link, in bytes, before it is decoded.
+    pub message_len_max: usize,
+    /// Most records kept, own and others'. Beyond it, new keys are refused and counted.
+    pub records_max: usize,
+    /// Times that a frame may be relayed from peer to peer.
+    pub hops_max: u8,
+}
+
+/// Waits between probes of a data path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProbeWait {
+    /// While the path is not proven. Weave Net's fast heartbeat: 500 ms; shorter here, since it
+    /// bounds how soon traffic flows after a peer returns.
+    pub unproven: Duration,
+    /// Once it is. Weave Net's slow heartbeat: 10 s; shorter here, to notice a dead path in time.
+    pub proven: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            name: None,
+            nickname: String::new(),
+            port: 6783,
+            secret: None,
+            universe: Universe::DEFAULT,
+            default_subnet: None,
+            founding: FoundingMode::Consensus { peers: None },
+            discovery: true,
+            conns_max: 200,
+            heartbeat_wait: Duration::from_secs(3),
+            silence_max: Duration::from_secs(10),
+            handshake_max: Duration::from_secs(5),
+            dial_wait_min: Duration::from_millis(500),
+            dial_wait_max: Duration::from_secs(60),
+            reconcile_wait: Duration::from_secs(10),
+            probe_wait: ProbeWait {
+                unproven: Duration::from_millis(250),
+                proven: Duration::from_secs(3),
+            },
+            probe_silence_max: Duration::from_secs(10),
+            routes_wait: Duration::from_millis(20),
+            allocate_max: Duration::from_secs(2),
+            message_len_max: 1 << 20,
+            records_max: 100_000,
+            hops_max: 16,
+        }
+    }
+}
+
+/// How ownership of the universe is first decided, when no peer in reach knows of a decision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FoundingMode {
+    /// A majority of `peers` must agree; without a count, of the targets given and this node.
+    Consensus {
+        /// Number of peers that start together.
+        peers: Option<usize>,
+    },
+    /// Never propose and never vote: wait for others to decide.
+    Observer,
+}
+
+/// What a password was stretched to: 32 bytes that all peers of a mesh share.
+#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
+pub struct NetworkSecret(pub [u8; 32]);
+
+impl core::fmt::Debug for NetworkSecret {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("NetworkSecret(..)")
+    }
+}
+
+/// What is wrong with a [`Config`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// Too few beats fit into the silence.
+    #[error("heartbeat {beat:?} must be shorter than a third of the longest silence {silence:?}")]
+    Heartbeat {
+        /// `heartbeat_wait`.
+        beat: Duration,
+        /// `silence_max`.
+        silence: Duration,
+    },
+    /// The nickname is empty, too long, or has control characters.
+    #[error("nickname {0:?} must be 1 to 63 bytes without control characters")]
+    Nickname(String),
+    /// The default subnet lies outside.
+    #[error("default subnet {subnet} does not lie inside the range {universe}")]
+    DefaultSubnet {
+        /// `default_subnet`.
+        subnet: IpNet,
+        /// `universe`.
+        universe: Universe,
+    },
+    /// A founding with zero peers.
+    #[error("consensus needs at least one peer, not {0}")]
+    Peers(usize),
+}
+
+impl Config {
+    /// Checks what the types do not: ranges, and relations between fields.
+    ///
+    /// # Errors
+    /// The first rule that does not hold.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        if self.heartbeat_wait * 3 >= self.silence_max {
+            return Err(ConfigError::Heartbeat {
+                beat: self.heartbeat_wait,
+                silence: self.silence_max,
+            });
+        }
+        if !(1..=63).contains(&self.nickname.len()) || self.nickname.chars().any(char::is_control) {
+            return Err(ConfigError::Nickname(self.nickname.clone()));
+        }
+        if let Some(subnet) = self.default_subnet
+            && !self.universe.block().contains(&subnet)
+        {
+            return Err(ConfigError::DefaultSubnet { subnet, universe: self.universe });
+        }
+        match self.founding {
+            FoundingMode::Consensus { peers: Some(0) } => Err(ConfigError::Peers(0)),
+            FoundingMode::Consensus { .. } | FoundingMode::Observer => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! What happened, as data: the source of history, logs and metrics.
+
+use crate::addr::Range;
+use crate::id::{ContainerId, PeerId};
+use crate::io::ConnId;
+use crate::mesh::ConnFault;
+use crate::names::Name;
+use crate::record::{Fingerprint, RecordFault};
+use alloc::string::String;
+use core::net::IpAddr;
+use ipnet::IpNet;
+
+/// One thing that happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A control link stands.
+    ConnUp {
+        /// Which.
+        conn: ConnId,
+        /// With whom.
+        peer: PeerId,
+    },
+    /// A control link, or the attempt at one, ended.
+    ConnDown {
+        /// Which.
+        conn: ConnId,
+        /// With whom, when that was known.
+        peer: Option<PeerId>,
+        /// Where to, or where from.
+        remote: String,
+        /// Why.
+        why: ConnFault,
+    },
+    /// The data path to a neighbour works.
+    LinkUp {
+        /// The neighbour.
+        peer: PeerId,
+    },
+    /// The data path to a neighbour no longer works.
+    LinkDown {
+        /// The neighbour.
+        peer: PeerId,
+    },
+    /// A peer can be reached, directly or not.
+    PeerUp {
+        /// Which.
+        peer: PeerId,
+    },
+    /// A peer can no longer be reached.
+    PeerDown {
+        /// Which.
+        peer: PeerId,
+    },
+    /// A record was not believed.
+    RecordRefused {
+        /// The neighbour who sent it.
+        from: PeerId,
+        /// Why.
+        why: RecordFault,
+    },
+    /// Ownership of the universe is decided.
+    Founded {
+        /// The decision's content.
+        lineage: Fingerprint,
+    },
+    /// We gave addresses away.
+    Granted {
+        /// Which.
+        range: Range,
+        /// To whom.
+        to: PeerId,
+    },
+    /// An address was handed out.
+    Allocated {
+        /// Which.
+        address: IpNet,
+        /// To whom.
+        id: ContainerId,
+    },
+    /// An address came back.
+    Released {
+        /// Which.
+        address: IpNet,
+        /// From whom.
+        id: ContainerId,
+    },
+    /// One of our names.
+    NameAdded {
+        /// Which.
+        name: Name,
+        /// What it stands for.
+        address: IpAddr,
+    },
+    /// One of our names is gone.
+    NameRemoved {
+        /// Which.
+        name: Name,
+        /// What it stood for.
+        address: IpAddr,
+    },
+    /// One address, two owners, same version: only a disk put back or a liar can do this.
+    OwnershipConflict {
+        /// Which addresses.
+        range: Range,
+        /// Who keeps them.
+        kept: PeerId,
+        /// Who loses them.
+        lost: PeerId,
+    },
+}

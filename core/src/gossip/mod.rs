@@ -1,0 +1,1 @@
+//! Records and their way to every peer: one mechanism for all kinds.

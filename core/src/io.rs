@@ -1,0 +1,438 @@
+//! The boundary: everything a node is told, and everything it wants done.
+
+use crate::addr::Universe;
+use crate::event::Event;
+use crate::forward::ForwardingChange;
+use crate::id::ContainerId;
+use crate::names::Name;
+use crate::saved::Change;
+use crate::time::Instant;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+use core::net::{IpAddr, SocketAddr};
+use core::str::FromStr;
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+/// A control stream. Never reused within one run of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ConnId(u64);
+
+impl ConnId {
+    /// The `n`th stream that the core dialed; the core counts these.
+    pub const fn dialed(n: u64) -> Self {
+        Self(n << 1)
+    }
+
+    /// The `n`th stream that the driver accepted; the driver counts these.
+    pub const fn accepted(n: u64) -> Self {
+        Self(n << 1 | 1)
+    }
+
+    /// Whether this side dialed.
+    pub const fn is_dialed(self) -> bool {
+        self.0 & 1 == 0
+    }
+}
+
+impl fmt::Display for ConnId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", if self.is_dialed() { "->" } else { "<-" }, self.0 >> 1)
+    }
+}
+
+/// A question that awaits exactly one [`Output::Reply`]. The driver counts these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct RequestId(pub u64);
+
+/// A peer to dial: a host name or address, and the port when it is not our own.
+///
+/// Kept as text, because a name is looked up afresh for every dial.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Target {
+    /// Host name, IPv4 or IPv6 address (without brackets).
+    pub host: String,
+    /// Control port.
+    pub port: u16,
+}
+
+impl Target {
+    /// Longest host name, in bytes (RFC 1035 section 2.3.4, as text).
+    pub const HOST_LEN_MAX: usize = 253;
+
+    /// Parses `HOST`, `HOST:PORT` or `[IPV6]:PORT`; without a port, `default_port` is meant.
+    ///
+    /// # Errors
+    /// When the host is no name or address, or the port no number from 1 to 65535.
+    pub fn parse(text: &str, default_port: u16) -> Result<Self, ParseTargetError> {
+        let bad = || ParseTargetError(String::from(text));
+        let port = |text: &str| text.parse().ok().filter(|port| *port != 0).ok_or_else(bad);
+        if let Ok(address) = IpAddr::from_str(text) {
+            return Ok(Self { host: alloc::format!("{address}"), port: default_port });
+        }
+        if let Ok(address) = SocketAddr::from_str(text) {
+            return Ok(Self { host: alloc::format!("{}", address.ip()), port: address.port() });
+        }
+        let (host, port) = match text.split_once(':') {
+            Some((host, tail)) => (host, port(tail)?),
+            None => (text, default_port),
+        };
+        let is_name = (1..=Self::HOST_LEN_MAX).contains(&host.len())
+            && !host.starts_with('-')
+            && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'));
+        if is_name { Ok(Self { host: String::from(host), port }) } else { Err(bad()) }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+/// Why a text is no peer address.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("'{0}' is no peer address: expected HOST, HOST:PORT or [IPV6]:PORT")]
+pub struct ParseTargetError(pub String);
+
+/// What a node is told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Input {
+    /// The deadline has passed; harmless when early or late.
+    Timeout,
+    /// A stream is open: one that we dialed, or one that was accepted.
+    Opened {
+        /// Which.
+        conn: ConnId,
+        /// Our end.
+        local: SocketAddr,
+        /// The other end.
+        remote: SocketAddr,
+    },
+    /// A dial came to nothing.
+    DialFailed {
+        /// Which.
+        conn: ConnId,
+        /// Why, for people.
+        why: DialFailure,
+    },
+    /// Bytes of a stream, cut anywhere.
+    Received {
+        /// Which.
+        conn: ConnId,
+        /// At least one byte.
+        bytes: Vec<u8>,
+    },
+    /// The one outstanding write has left us; the next may follow.
+    Written {
+        /// Which.
+        conn: ConnId,
+    },
+    /// The stream is gone, whichever side ended it. Not sent for conns that the core closed.
+    Closed {
+        /// Which.
+        conn: ConnId,
+        /// Why.
+        why: CloseReason,
+    },
+    /// A probe of a data path ([`crate::sleeve::Kind::Probe`]); frames do not come this way.
+    Datagram {
+        /// Where it came from.
+        from: SocketAddr,
+        /// The whole datagram.
+        bytes: Vec<u8>,
+    },
+    /// An operator, a container or a plugin wants something.
+    Command {
+        /// Named again in the reply.
+        request: RequestId,
+        /// What.
+        command: Command,
+    },
+}
+
+/// Why a dial came to nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum DialFailure {
+    /// The name has no address.
+    #[error("cannot find the address of '{host}': {why}")]
+    Resolve {
+        /// The name.
+        host: String,
+        /// The resolver's words.
+        why: String,
+    },
+    /// Nobody listens, no route, or no answer in time.
+    #[error("cannot connect: {0}")]
+    Connect(String),
+}
+
+/// Why a stream ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum CloseReason {
+    /// The other side ended it in order.
+    #[error("closed by the other side")]
+    Ended,
+    /// Anything else.
+    #[error("connection lost: {0}")]
+    Lost(String),
+}
+
+/// What an operator, a container or a plugin wants.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Command {
+    /// Dial `targets` from here on, at once; with `replace`, forget all others. Reply: `Done`.
+    Connect {
+        /// To whom.
+        targets: Vec<Target>,
+        /// Forget those not named.
+        replace: bool,
+    },
+    /// Stop dialing `targets`; links that stand are left alone. Reply: `Done`.
+    Forget {
+        /// Whom.
+        targets: Vec<Target>,
+    },
+    /// An address in `subnet` (default subnet when `None`). The same id asking again gets the same
+    /// address. Reply: `Addresses` with one.
+    Allocate {
+        /// For whom.
+        id: ContainerId,
+        /// Where from.
+        subnet: Option<IpNet>,
+    },
+    /// Just this address, with its prefix. Repeating it for the same id is no error; outside the
+    /// universe it is only noted. Reply: `Addresses` with one.
+    Claim {
+        /// For whom.
+        id: ContainerId,
+        /// Which.
+        address: IpNet,
+    },
+    /// Gives back one address of `id`, or all. Reply: `Addresses` with those given back.
+    Release {
+        /// Whose.
+        id: ContainerId,
+        /// Which; all when `None`.
+        address: Option<IpAddr>,
+    },
+    /// Adds a name. Repeating it is no error. Reply: `Done`.
+    Register {
+        /// Whose name.
+        id: ContainerId,
+        /// The name.
+        name: Name,
+        /// What it stands for.
+        address: IpAddr,
+    },
+    /// Removes own names that match all that is given. Reply: `Removed`.
+    Unregister {
+        /// Whose.
+        id: Option<ContainerId>,
+        /// Which name.
+        name: Option<Name>,
+        /// Which address.
+        address: Option<IpAddr>,
+    },
+    /// Answers once ownership of the universe is decided. Reply: `Done`.
+    Prime,
+    /// Hands all own ranges to another peer, if one is reachable, and gives up the rest. Reply:
+    /// `Done`. Nothing can be allocated afterwards.
+    Leave,
+    /// Answers every open request with [`CommandError::Stopping`] and closes all conns. Reply: `Done`.
+    Stop,
+}
+
+/// What a command came to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reply {
+    /// Nothing to report.
+    Done,
+    /// Addresses with their prefix lengths.
+    Addresses(Vec<IpNet>),
+    /// How many were removed.
+    Removed(usize),
+}
+
+/// Why a command came to nothing. None of these changed anything.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum CommandError {
+    /// Held here or elsewhere.
+    #[error("address {address} is taken{}: choose another, or detach its holder first", holder(.held_by))]
+    AddressTaken {
+        /// Which.
+        address: IpAddr,
+        /// By which container, when it is known.
+        held_by: Option<ContainerId>,
+    },
+    /// The address belongs to a peer that cannot be asked or did not answer in time.
+    #[error("address {address} belongs to peer {owner}, which {why}")]
+    OwnerSilent {
+        /// Which.
+        address: IpAddr,
+        /// Whose.
+        owner: String,
+        /// "is not reachable", "did not answer within 2s", …
+        why: String,
+    },
+    /// The subnet or the address does not lie in the universe, or is its first or last one.
+    #[error(
+        "{what} cannot be used: addresses of this mesh are those inside {universe}, without the first and last of a subnet"
+    )]
+    OutOfRange {
+        /// Subnet or address as given.
+        what: String,
+        /// The universe.
+        universe: Universe,
+    },
+    /// Ownership is not decided, for want of peers.
+    #[error(
+        "no address yet: {heard} of the {needed} peers needed to divide {universe} are reachable. Start the others, or launch with --ipalloc-init consensus=1 if this is the first peer"
+    )]
+    NoQuorum {
+        /// Reachable voters, ourselves included.
+        heard: usize,
+        /// Quorum.
+        needed: usize,
+        /// The universe.
+        universe: Universe,
+    },
+    /// Started, but no other owner has confirmed what we own.
+    #[error(
+        "no address yet: after a restart a peer allocates only once it has reached another one, so that no address is given twice; {unreachable} peers are unreachable"
+    )]
+    NotMerged {
+        /// Owners that cannot be reached.
+        unreachable: usize,
+    },
+    /// Nothing left here or at any peer in reach.
+    #[error(
+        "no free address in {subnet}: {owned} are ours and in use, {unreachable} belong to peers that are unreachable"
+    )]
+    Exhausted {
+        /// Where from.
+        subnet: IpNet,
+        /// Addresses of the subnet that this peer owns.
+        owned: u128,
+        /// Addresses of the subnet whose owners cannot be reached.
+        unreachable: u128,
+    },
+    /// The id holds nothing.
+    #[error("{0} holds no address here: `weft ps` lists what is attached")]
+    NotHeld(ContainerId),
+    /// A limit of names per peer.
+    #[error("no room for another name: this peer already has {0}")]
+    TooManyNames(usize),
+    /// The peer has left the mesh.
+    #[error("this peer has left the mesh: `weft reset`, then launch again")]
+    Left,
+    /// The node is stopping.
+    #[error("weft is stopping")]
+    Stopping,
+}
+
+fn holder(held_by: &Option<ContainerId>) -> String {
+    held_by.as_ref().map_or_else(String::new, |id| alloc::format!(" by {id}"))
+}
+
+/// What a node wants done, in this order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Open a stream; answered by `Opened` or `DialFailed`.
+    Dial {
+        /// To be named in the answer.
+        conn: ConnId,
+        /// To where.
+        target: Target,
+    },
+    /// Send bytes; answered by `Written`.
+    Write {
+        /// Where.
+        conn: ConnId,
+        /// At least one byte.
+        bytes: Vec<u8>,
+    },
+    /// End a stream, or give up a dial, after what was written before; not answered.
+    Close {
+        /// Which.
+        conn: ConnId,
+    },
+    /// Send a datagram from the sleeve's socket; it may get lost.
+    Datagram {
+        /// To where.
+        to: SocketAddr,
+        /// The whole datagram.
+        bytes: Vec<u8>,
+    },
+    /// Make all of these durable, or none; nothing after it may happen before.
+    Persist(Vec<Change>),
+    /// The data path is to forward differently.
+    Forwarding(ForwardingChange),
+    /// The answer to a command.
+    Reply {
+        /// To which.
+        request: RequestId,
+        /// What it came to.
+        result: Result<Reply, CommandError>,
+    },
+    /// Something happened that people and tests want to know.
+    Event(Event),
+}
+
+/// The outputs of calls, in order, until the driver takes them.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    outputs: Vec<Output>,
+}
+
+impl Outbox {
+    /// Adds `output` behind all others.
+    pub fn push(&mut self, output: Output) {
+        self.outputs.push(output);
+    }
+
+    /// Takes all outputs, first to be done first.
+    pub fn drain(&mut self) -> impl Iterator<Item = Output> + '_ {
+        self.outputs.drain(..)
+    }
+
+    /// What waits to be taken.
+    pub fn outputs(&self) -> &[Output] {
+        &self.outputs
+    }
+}
+
+/// When a node next wants [`Input::Timeout`], and on whose behalf.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Deadline {
+    /// When.
+    pub at: Instant,
+    /// For what.
+    pub timer: Timer,
+}
+
+/// What a deadline is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Timer {
+    /// A target is to be dialed.
+    Dial,
+    /// A handshake has taken too long.
+    Handshake,
+    /// An idle control link needs a heartbeat.
+    Heartbeat,
+    /// IPAM waits for something.
+    Ipam,
+    /// A data path is to be probed, or has been silent too long.
+    Probe,
+    /// Records are to be compared with a neighbour.
+    Reconcile,
+    /// Routes are out of date.
+    Routes,
+    /// A control link has been silent too long.
+    Silence,
+}

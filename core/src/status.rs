@@ -1,0 +1,199 @@
+//! A read-only picture of a node, for `weft status`, the report, and judges.
+
+use crate::addr::Universe;
+use crate::id::{Incarnation, PeerId, PeerName};
+use crate::io::Target;
+use crate::names::KnownName;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use core::time::Duration;
+use ipnet::IpNet;
+use serde::Serialize;
+
+/// All of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Status {
+    /// Our identity.
+    pub id: PeerId,
+    /// Our 48-bit name.
+    pub name: PeerName,
+    /// Our label.
+    pub nickname: String,
+    /// Which start.
+    pub incarnation: Incarnation,
+    /// Control port.
+    pub port: u16,
+    /// Whether there is a network secret.
+    pub encryption: bool,
+    /// Whether peers that were only heard of are dialed.
+    pub discovery: bool,
+    /// Configured targets.
+    pub targets: Vec<TargetStatus>,
+    /// Links and attempts at links.
+    pub conns: Vec<ConnStatus>,
+    /// All known peers, ourselves first, then by name.
+    pub peers: Vec<PeerStatus>,
+    /// Next hop to each reachable peer: (destination, neighbour).
+    pub unicast: Vec<(PeerName, PeerName)>,
+    /// Next hops of broadcasts by source: (source, neighbours).
+    pub broadcast: Vec<(PeerName, Vec<PeerName>)>,
+    /// Addresses.
+    pub ipam: IpamStatus,
+    /// All names that are answered, by name.
+    pub names: Vec<KnownName>,
+    /// Control links that ended since start.
+    pub conns_ended: u64,
+    /// Records that were not believed since start.
+    pub records_refused: u64,
+    /// Records kept.
+    pub records: usize,
+}
+
+/// One configured target.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TargetStatus {
+    /// Whom.
+    pub target: Target,
+    /// How it stands.
+    pub state: TargetState,
+}
+
+/// How a target stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub enum TargetState {
+    /// Being dialed for the first time.
+    Dialing,
+    /// A link with it stands, with this peer.
+    Linked(PeerId),
+    /// The last attempt failed.
+    Failed {
+        /// Why, for people.
+        why: String,
+        /// Whether only an operator can help (wrong password, name taken, …).
+        needs_operator: bool,
+        /// Time to the next attempt.
+        retry_in: Duration,
+    },
+}
+
+/// State of a link. Words as in Weave Net's `status connections`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ConnState {
+    /// The stream is being opened, or the handshake is under way.
+    Connecting,
+    /// Authenticated; the data path is not proven yet.
+    Pending,
+    /// The data path works.
+    Established,
+    /// The last attempt failed and will be repeated.
+    Retrying,
+    /// The last attempt failed for a reason that only an operator can mend; repeated seldom.
+    Failed,
+}
+
+/// One link, or attempt at one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ConnStatus {
+    /// The other end: an address, or a target as given.
+    pub remote: String,
+    /// Whether we dialed.
+    pub outbound: bool,
+    /// How it stands.
+    pub state: ConnState,
+    /// Who, once that is known.
+    pub peer: Option<PeerId>,
+    /// Name of the peer, once known.
+    pub name: Option<PeerName>,
+    /// Label of the peer, once known.
+    pub nickname: Option<String>,
+    /// Where its datagrams go.
+    pub datagrams_to: Option<SocketAddr>,
+    /// Whether frames are sealed.
+    pub encrypted: bool,
+    /// Round trip of the last probe.
+    pub round_trip: Option<Duration>,
+    /// Why the last attempt failed.
+    pub why: Option<String>,
+    /// Time to the next attempt.
+    pub retry_in: Option<Duration>,
+}
+
+/// One known peer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PeerStatus {
+    /// Identity.
+    pub id: PeerId,
+    /// 48-bit name.
+    pub name: PeerName,
+    /// Label.
+    pub nickname: String,
+    /// Which start.
+    pub incarnation: Incarnation,
+    /// Whether it can be reached, directly or not (true for ourselves).
+    pub reachable: bool,
+    /// Its neighbours: (id, name, label, whether the neighbour reports the link too).
+    pub links: Vec<LinkStatus>,
+}
+
+/// One link that a peer reports.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LinkStatus {
+    /// The neighbour.
+    pub id: PeerId,
+    /// Its name.
+    pub name: PeerName,
+    /// Its label.
+    pub nickname: String,
+    /// Whether the neighbour reports the link too.
+    pub mutual: bool,
+}
+
+/// How IPAM stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct IpamStatus {
+    /// In one word.
+    pub state: IpamState,
+    /// The universe.
+    pub universe: Universe,
+    /// Where allocations without a subnet come from.
+    pub default_subnet: IpNet,
+    /// What each owner owns, by owner; empty before the founding.
+    pub owners: Vec<OwnerStatus>,
+    /// Addresses of the universe held here.
+    pub held: usize,
+    /// Requests that wait.
+    pub waiting: usize,
+}
+
+/// In one word.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub enum IpamState {
+    /// Nothing was asked for yet.
+    Idle,
+    /// Voting: so many of the quorum are reachable.
+    AwaitingConsensus {
+        /// Quorum.
+        needed: usize,
+        /// Reachable voters, ourselves included.
+        heard: usize,
+    },
+    /// Decided, but after a restart no other owner has confirmed it yet.
+    AwaitingMerge,
+    /// Ready.
+    Ready,
+    /// We left.
+    Left,
+}
+
+/// What one peer owns.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct OwnerStatus {
+    /// Who.
+    pub owner: PeerId,
+    /// How many addresses.
+    pub addresses: u128,
+    /// Whether it can be reached (true for ourselves).
+    pub reachable: bool,
+}
