@@ -128,7 +128,9 @@ impl FromStr for PeerName {
             }
             part.split(':')
                 .map(|byte| match byte.len() {
-                    1 | 2 => u8::from_str_radix(byte, 16).map_err(|_| bad()),
+                    1 | 2 if byte.bytes().all(|digit| digit.is_ascii_hexdigit()) => {
+                        u8::from_str_radix(byte, 16).map_err(|_| bad())
+                    }
                     _ => Err(bad()),
                 })
                 .collect()
