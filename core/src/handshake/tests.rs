@@ -213,7 +213,7 @@ fn a_message_over_the_limit_is_neither_sent_nor_taken() {
     let (mut dialer, mut listener) = channels(None);
     let longest = vec![1; Channel::MESSAGE_LEN_MAX];
     let sealed = dialer.seal(&longest).unwrap();
-    assert_eq!(listener.receive(&sealed).unwrap(), [longest.clone()]);
+    assert_eq!(listener.receive(&sealed).unwrap(), [longest.as_slice()]);
     let over = [longest, vec![1]].concat();
     assert_eq!(dialer.seal(&over), Err(ChannelFault::TooLong(over.len() as u64)));
     let claim = dialer.seal_records(&[0xff; 4]).unwrap();
