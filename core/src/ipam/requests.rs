@@ -5,7 +5,6 @@ use crate::id::{ContainerId, PeerId};
 use crate::io::RequestId;
 use crate::time::Instant;
 use alloc::collections::{BTreeMap, BTreeSet};
-use alloc::vec::Vec;
 use core::time::Duration;
 use ipnet::IpNet;
 use rand_chacha::ChaCha20Rng;
