@@ -3,7 +3,7 @@
 //! The pair is made by one request, its far end already inside the container under its final
 //! name, so there is no moment at which half of it lies about.
 
-use crate::link::{self, Doing, LinkError, NAME_LEN_MAX, find, name, peer_index};
+use crate::link::{self, Doing, LinkError, NAME_LEN_MAX, find, peer_index};
 use crate::netns::NamespaceFd;
 use crate::{address, bridge, route};
 use ipnet::{IpNet, Ipv4Net};
@@ -150,9 +150,7 @@ async fn ensure_pair(
 }
 
 fn is_pair(ours: &LinkMessage, theirs: &LinkMessage) -> bool {
-    peer_index(ours) == Some(theirs.header.index)
-        && peer_index(theirs) == Some(ours.header.index)
-        && name(ours).is_some_and(|name| name.starts_with(HOST_PREFIX))
+    peer_index(ours) == Some(theirs.header.index) && peer_index(theirs) == Some(ours.header.index)
 }
 
 async fn configure(
