@@ -7,5 +7,6 @@
 mod reconcile;
 mod store;
 
+pub(crate) use reconcile::answer;
 pub use reconcile::{Answer, Content, Item, Print, Progress, Pull, Question, RangeAnswer};
 pub use store::{KeyHash, Prefix, Records};

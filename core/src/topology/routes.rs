@@ -30,6 +30,7 @@ impl Graph {
         reported: impl Iterator<Item = (PeerId, &'a BTreeSet<PeerId>)>,
     ) -> Self {
         let reported: BTreeMap<PeerId, &BTreeSet<PeerId>> = reported.collect();
+        let reported = &reported;
         let mutual = |peer: PeerId| {
             let links = reported.get(&peer).into_iter().flat_map(|links| links.iter().copied());
             links.filter(move |other| {
@@ -43,7 +44,7 @@ impl Graph {
         }
         let ids: Vec<PeerId> = found.into_iter().collect();
         let number = |peer: PeerId| ids.binary_search(&peer).ok();
-        let links = ids.iter().map(|id| mutual(*id).filter_map(number).collect()).collect();
+        let links = ids.iter().map(|id| mutual(*id).filter_map(&number).collect()).collect();
         Self { me: number(me).unwrap_or(0), links, ids }
     }
 
