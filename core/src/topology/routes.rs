@@ -151,7 +151,7 @@ mod tests {
                         prop_assert!(steps < count, "a way in circles");
                     }
                 }
-                let mut reached = Vec::new();
+                let mut reached: Vec<PeerId> = Vec::new();
                 let mut waves = std::vec![*source];
                 while let Some(at) = waves.pop() {
                     prop_assert!(reached.len() <= count);
