@@ -1,1 +1,6 @@
+//! The shell around the core: sockets, disk, clock, names on port 53, HTTP, and the commands.
+#![warn(missing_docs)]
 
+pub mod attachments;
+pub mod daemon;
+pub mod handle;
