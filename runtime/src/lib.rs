@@ -2,5 +2,13 @@
 #![warn(missing_docs)]
 
 pub mod attachments;
+pub mod clock;
+mod conn_io;
 pub mod daemon;
+pub mod driver;
 pub mod handle;
+pub mod logging;
+pub mod net;
+pub mod store;
+#[cfg(test)]
+mod testing;
