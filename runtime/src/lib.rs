@@ -5,6 +5,7 @@ pub mod attachments;
 pub mod clock;
 mod conn_io;
 pub mod daemon;
+pub mod dns;
 pub mod driver;
 pub mod handle;
 pub mod logging;
