@@ -113,7 +113,7 @@ async fn a_container_gets_address_interface_and_name_and_loses_all_three() {
     let attached = bed.attachments.attach(container(&[])).await.unwrap();
     let address = attached.addresses[0];
     let id = attached.id.clone();
-    assert_eq!(bed.attachments.list().await.unwrap(), [attached.clone()]);
+    assert_eq!(bed.attachments.list().await.unwrap(), std::slice::from_ref(&attached));
     assert_eq!(bed.host.attached.lock().unwrap()[&id], BTreeSet::from([address]));
     assert!(bed.node.names().by_address.contains_key(&address.addr()));
     let again = bed.attachments.attach(container(&[])).await.unwrap();
