@@ -471,25 +471,4 @@ async fn dial<N: Net>(net: &N, target: &Target) -> Result<(N::Stream, SocketAddr
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::net::TokioNet;
-    use tokio::net::TcpListener;
-
-    #[tokio::test]
-    async fn a_host_name_without_an_address_is_named_in_the_failure() {
-        let target = Target { host: "no-such-host.invalid".to_string(), port: 1 };
-        let failure = dial(&TokioNet, &target).await.unwrap_err();
-        assert!(matches!(failure, DialFailure::Resolve { host, .. } if host == target.host));
-    }
-
-    #[tokio::test]
-    async fn a_port_where_nobody_listens_is_a_failure_to_connect() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        drop(listener);
-        let target = Target { host: "127.0.0.1".to_string(), port };
-        let failure = dial(&TokioNet, &target).await.unwrap_err();
-        assert!(matches!(failure, DialFailure::Connect(_)));
-    }
-}
+mod tests;

@@ -183,7 +183,7 @@ async fn enter(namespace: &Namespace) -> Result<(NamespaceFd, Handle), HostError
 impl Host for Kernel {
     async fn attach(&self, wish: &Wish) -> Result<Mac, HostError> {
         let (fd, inside) = enter(&wish.namespace).await?;
-        let first = wish.addresses.first().map_or(IpAddr::from([0; 4]), IpNet::addr);
+        let first = wish.addresses.first().map_or_else(|| IpAddr::from([0; 4]), IpNet::addr);
         let spec = Attachment {
             host_if: container::host_interface_name(&wish.id),
             if_name: wish.interface.clone(),

@@ -324,11 +324,12 @@ async fn no_overlap(options: &Options, kernel: &Kernel) -> Result<(), StartError
 
 async fn ports(port: u16) -> Result<(TcpListener, UdpSocket), StartError> {
     let in_use = |why: io::Error| {
-        StartError(match why.kind() {
-            io::ErrorKind::AddrInUse => format!(
+        StartError(if why.kind() == io::ErrorKind::AddrInUse {
+            format!(
                 "port {port} is in use: choose another with --port, or stop what uses it (ss -lntup)"
-            ),
-            _ => format!("cannot listen on port {port}: {why}"),
+            )
+        } else {
+            format!("cannot listen on port {port}: {why}")
         })
     };
     let listener = TokioNet.listen_everywhere(port).await.map_err(in_use)?;
