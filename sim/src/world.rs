@@ -335,6 +335,16 @@ impl World {
         self.carry_wishes(host, wishes);
     }
 
+    /// Has a container ask for its own address, as an attached interface does (RFC 5227 section 3):
+    /// whoever knew it elsewhere learns that it is here.
+    fn announce(&mut self, host: usize, id: &ContainerId) {
+        let Some(container) = self.hosts[host].containers.get(id) else { return };
+        let address = container.address;
+        let payload = EtherPayload::WhoHas { address, from: address };
+        let frame = Frame { source: container.mac, destination: BROADCAST, payload };
+        self.send_frame(host, &frame);
+    }
+
     fn carry_wishes(&mut self, host: usize, mut wishes: Wishes) {
         let mono = self.hosts[host].now(self.now).map_or(Instant::ZERO, |now| now.mono);
         for bytes in std::mem::take(&mut wishes.delivered) {
@@ -722,9 +732,11 @@ impl World {
                         answers: BTreeMap::new(),
                     });
                 }
+                let id = id.clone();
                 if let Err(why) = durable {
                     self.breach("persist-before-reply", format!("n{}: {why}", host + 1));
                 }
+                self.announce(host, &id);
             }
             (Command::Register { id, name, address }, Ok(_)) => {
                 let entry = NameEntry { name: name.clone(), address: *address, id: id.clone() };

@@ -106,9 +106,11 @@ impl Contract {
     }
 
     fn step(&mut self, conn: ConnId, from: &[ConnState], to: ConnState) -> Result<(), String> {
-        let state = self.conns.insert(conn, to);
-        match state {
-            Some(state) if from.contains(&state) => Ok(()),
+        match self.conns.get_mut(&conn) {
+            Some(state) if from.contains(state) => {
+                *state = to;
+                Ok(())
+            }
             state => Err(format!("{conn} is {state:?}, expected one of {from:?}")),
         }
     }
