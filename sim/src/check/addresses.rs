@@ -1,0 +1,306 @@
+//! Rules about addresses: `ipam.*`.
+
+use super::{Invariant, Owned, View, When};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use weft_core::addr::Range;
+use weft_core::io::Command;
+use weft_core::record::Fingerprint;
+
+/// An allocation is answered within [`weft_core::config::Config::allocate_max`] (2 s), or one more
+/// when the clock is read late.
+const ANSWER_MAX: Duration = Duration::from_secs(3);
+
+/// No address is held by two living containers at the same moment, on whichever side of a partition.
+pub(super) fn one_holder(view: &View) -> Result<(), String> {
+    let mut holders = BTreeMap::new();
+    for (host, peer) in view.peers.iter().enumerate() {
+        for (id, addresses) in &peer.held {
+            for address in addresses {
+                if view.universe.offset(address.addr()).is_none() {
+                    continue;
+                }
+                if let Some((first, other)) = holders.insert(address.addr(), (host, id)) {
+                    return Err(format!(
+                        "{} is held by {other} on n{} and by {id} on n{}",
+                        address.addr(),
+                        first + 1,
+                        host + 1
+                    ));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// At most one running peer would allocate from an address: its ledger says the address is its
+/// own, and its gate is open.
+pub(super) fn one_owner(view: &View) -> Result<(), String> {
+    let mut claims: Vec<(Range, usize)> = Vec::new();
+    for (host, peer) in view.live().filter(|(_, peer)| peer.gate_open) {
+        let entries = peer.ledger.iter().flatten();
+        claims.extend(
+            entries.filter(|entry| Some(entry.owner) == peer.id).map(|entry| (entry.range, host)),
+        );
+    }
+    claims.sort_by_key(|(range, _)| range.start);
+    for pair in claims.windows(2) {
+        if let [(first, a), (second, b)] = pair
+            && let Some(both) = first.intersection(*second)
+        {
+            return Err(format!(
+                "n{} and n{} would both allocate from {} to {}",
+                a + 1,
+                b + 1,
+                view.universe.address(both.start),
+                view.universe.address(weft_core::addr::Offset(both.end.0 - 1)),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Every ledger tiles the universe: in order, without gap, overlap or empty interval.
+pub(super) fn tiles(view: &View) -> Result<(), String> {
+    let whole = view.universe.range();
+    for (host, peer) in view.live() {
+        let Some(ledger) = &peer.ledger else { continue };
+        let mut at = whole.start;
+        for entry in ledger {
+            if entry.range.start != at || entry.range.is_empty() {
+                return Err(format!("n{}: {:?} where {at:?} was next", host + 1, entry.range));
+            }
+            at = entry.range.end;
+        }
+        if at != whole.end {
+            return Err(format!("n{}: the ledger ends at {at:?}, not {:?}", host + 1, whole.end));
+        }
+    }
+    Ok(())
+}
+
+/// What a running peer notes as held inside the universe lies in ranges that it owns, and what its
+/// containers have is noted.
+pub(super) fn conserved(view: &View) -> Result<(), String> {
+    for (host, peer) in view.live() {
+        let own = |offset| {
+            let owner = |entry: &Owned| entry.range.contains(offset) && Some(entry.owner) == peer.id;
+            peer.ledger.iter().flatten().any(owner)
+        };
+        for (id, address) in pairs(&peer.noted) {
+            if let Some(offset) = view.universe.offset(address.addr())
+                && !own(offset)
+            {
+                return Err(format!("n{} holds {address} for {id} without owning it", host + 1));
+            }
+        }
+        for (id, address) in pairs(&peer.held) {
+            if !peer.noted.get(id).is_some_and(|noted| noted.contains(address)) {
+                return Err(format!("n{} forgot that {id} has {address}", host + 1));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn pairs<'a, K, V: Copy + 'a>(
+    sets: &'a BTreeMap<K, std::collections::BTreeSet<V>>,
+) -> impl Iterator<Item = (&'a K, &'a V)> {
+    sets.iter().flat_map(|(key, set)| set.iter().map(move |value| (key, value)))
+}
+
+/// No call for an address hangs: it is answered in time, with an address or with a reason.
+pub(super) fn no_stuck_request(view: &View) -> Result<(), String> {
+    for (host, peer) in view.live() {
+        for waiting in &peer.waiting {
+            let bounded = match &waiting.command {
+                Command::Prime | Command::Leave => false,
+                Command::Connect { .. }
+                | Command::Forget { .. }
+                | Command::Allocate { .. }
+                | Command::Claim { .. }
+                | Command::Release { .. }
+                | Command::Register { .. }
+                | Command::Unregister { .. }
+                | Command::Stop => true,
+            };
+            if bounded && view.at.since(waiting.since) > ANSWER_MAX {
+                return Err(format!(
+                    "n{} owes an answer to {:?} since {}",
+                    host + 1,
+                    waiting.command,
+                    waiting.since
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Peers that can be connected hold the same ledger.
+pub(super) fn same_ledger(view: &View) -> Result<(), String> {
+    for (host, peer) in view.live() {
+        for (other_host, other) in view.live().filter(|(other, _)| peer.island.contains(other)) {
+            if peer.ledger != other.ledger {
+                return Err(format!(
+                    "n{} has {} intervals, n{} has {}, and they differ",
+                    host + 1,
+                    peer.ledger.as_ref().map_or(0, Vec::len),
+                    other_host + 1,
+                    other.ledger.as_ref().map_or(0, Vec::len),
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The universe is founded once: peers that vote together never decide differently, and no peer
+/// ever changes its mind.
+#[derive(Debug, Default)]
+pub(super) struct OneFounding {
+    first: Option<(usize, Fingerprint)>,
+}
+
+impl Invariant for OneFounding {
+    fn name(&self) -> &'static str {
+        "ipam.one-founding"
+    }
+    fn when(&self) -> When {
+        When::Always
+    }
+    fn check(&mut self, view: &View) -> Result<(), String> {
+        for (host, peer) in view.live() {
+            let Some(lineage) = peer.lineage else { continue };
+            let (first_host, first) = *self.first.get_or_insert((host, lineage));
+            if first != lineage {
+                return Err(format!(
+                    "n{} decided {lineage}, n{} had decided {first}",
+                    host + 1,
+                    first_host + 1
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::PeerView;
+    use super::super::view::Waiting;
+    use super::*;
+    use weft_core::addr::{Offset, Universe};
+    use weft_core::id::{ContainerId, PeerId};
+    use weft_core::time::Instant;
+
+    fn owned(start: u128, end: u128, owner: u8) -> Owned {
+        let range = Range { start: Offset(start), end: Offset(end) };
+        Owned { range, epoch: 0, version: 0, owner: PeerId([owner; 32]) }
+    }
+
+    /// Two peers that share 16 addresses; each holds one of its own.
+    fn good() -> View {
+        let universe = Universe::new("10.0.0.0/28".parse().unwrap()).unwrap();
+        let peer = |number: u8, address: &str| {
+            let id: ContainerId = format!("c{number}").parse().unwrap();
+            let held = BTreeMap::from([(id, [address.parse().unwrap()].into())]);
+            PeerView {
+                live: true,
+                id: Some(PeerId([number; 32])),
+                gate_open: true,
+                ledger: Some(vec![owned(0, 8, 1), owned(8, 16, 2)]),
+                lineage: Some(Fingerprint::default()),
+                island: [0, 1].into(),
+                noted: held.clone(),
+                held,
+                ..PeerView::default()
+            }
+        };
+        let peers = vec![peer(1, "10.0.0.1/28"), peer(2, "10.0.0.9/28")];
+        View { at: Instant::ZERO + Duration::from_secs(60), universe, peers }
+    }
+
+    fn broken(change: impl FnOnce(&mut View)) -> View {
+        let mut view = good();
+        change(&mut view);
+        view
+    }
+
+    #[test]
+    fn rules_about_addresses_hold_in_a_sound_world() {
+        for rule in [one_holder, one_owner, tiles, conserved, no_stuck_request, same_ledger] {
+            assert_eq!(rule(&good()), Ok(()));
+        }
+        assert_eq!(OneFounding::default().check(&good()), Ok(()));
+    }
+
+    #[test]
+    fn one_holder_fails_when_two_containers_have_one_address() {
+        let view = broken(|view| view.peers[1].held = view.peers[0].held.clone());
+        assert_eq!(
+            one_holder(&view),
+            Err("10.0.0.1 is held by c1 on n1 and by c1 on n2".to_owned())
+        );
+    }
+
+    #[test]
+    fn one_owner_fails_when_two_gated_ledgers_each_say_mine() {
+        let steal = |view: &mut View| {
+            view.peers[1].ledger = Some(vec![owned(0, 7, 1), owned(7, 16, 2)]);
+        };
+        assert!(one_owner(&broken(steal)).is_err());
+        let shut = broken(|view| {
+            steal(view);
+            view.peers[1].gate_open = false;
+        });
+        assert_eq!(one_owner(&shut), Ok(()));
+    }
+
+    #[test]
+    fn tiles_fails_on_a_gap_an_overlap_and_a_short_end() {
+        for ledger in [
+            vec![owned(0, 7, 1), owned(8, 16, 2)],
+            vec![owned(0, 9, 1), owned(8, 16, 2)],
+            vec![owned(0, 8, 1)],
+        ] {
+            assert!(tiles(&broken(|view| view.peers[0].ledger = Some(ledger))).is_err());
+        }
+    }
+
+    #[test]
+    fn conserved_fails_when_a_held_address_is_not_owned_or_forgotten() {
+        let foreign = broken(|view| view.peers[0].ledger = Some(vec![owned(0, 16, 2)]));
+        assert!(conserved(&foreign).is_err());
+        assert!(conserved(&broken(|view| view.peers[0].noted.clear())).is_err());
+    }
+
+    #[test]
+    fn no_stuck_request_fails_when_an_allocation_hangs() {
+        let command = Command::Allocate { id: ContainerId::dns(), subnet: None };
+        let since = Instant::ZERO;
+        let view = broken(|view| view.peers[0].waiting = vec![Waiting { since, command }]);
+        assert!(no_stuck_request(&view).is_err());
+    }
+
+    #[test]
+    fn same_ledger_fails_when_connected_peers_differ() {
+        let differ = |view: &mut View| view.peers[1].ledger = Some(vec![owned(0, 16, 2)]);
+        assert!(same_ledger(&broken(differ)).is_err());
+        let apart = broken(|view| {
+            differ(view);
+            view.peers[0].island = [0].into();
+            view.peers[1].island = [1].into();
+        });
+        assert_eq!(same_ledger(&apart), Ok(()));
+    }
+
+    #[test]
+    fn one_founding_fails_when_a_second_decision_appears() {
+        let mut rule = OneFounding::default();
+        rule.check(&good()).unwrap();
+        let other = Some(Fingerprint([9; 16]));
+        assert!(rule.check(&broken(|view| view.peers[1].lineage = other)).is_err());
+    }
+}

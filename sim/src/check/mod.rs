@@ -1,0 +1,114 @@
+//! The oracle: named rules over a [`View`] of all nodes at once.
+//!
+//! A rule is judged on plain data that is read off the world, never with the core's own ways of
+//! deciding, and each has a test below its code that shows it can fail.
+
+mod addresses;
+mod contract;
+mod mesh;
+mod names;
+mod view;
+
+pub use contract::Contract;
+pub use view::{Owned, PeerView, View, Waiting};
+
+use std::fmt;
+use weft_core::time::Instant;
+
+/// When a rule must hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// After every event.
+    Always,
+    /// Some time after the last fault and the last command.
+    Settled,
+}
+
+/// A rule that does not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Which rule.
+    pub rule: &'static str,
+    /// When, on the world's clock.
+    pub at: Instant,
+    /// Who and what.
+    pub detail: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FAIL {} at {}: {}", self.rule, self.at, self.detail)
+    }
+}
+
+impl std::error::Error for Violation {}
+
+/// One rule.
+pub trait Invariant: fmt::Debug {
+    /// What people call it.
+    fn name(&self) -> &'static str;
+    /// When it must hold.
+    fn when(&self) -> When;
+    /// Judges `view`.
+    ///
+    /// # Errors
+    /// Says who breaks the rule and how.
+    fn check(&mut self, view: &View) -> Result<(), String>;
+}
+
+/// A rule without memory: its name, its time and a function.
+#[derive(Clone, Copy, Debug)]
+struct Rule {
+    name: &'static str,
+    when: When,
+    judge: fn(&View) -> Result<(), String>,
+}
+
+impl Invariant for Rule {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+    fn when(&self) -> When {
+        self.when
+    }
+    fn check(&mut self, view: &View) -> Result<(), String> {
+        (self.judge)(view)
+    }
+}
+
+/// Every rule over views. (`contract` and `persist-before-reply` are judged where nodes are called.)
+pub fn all() -> Vec<Box<dyn Invariant>> {
+    let rule = |name, when, judge: fn(&View) -> Result<(), String>| -> Box<dyn Invariant> {
+        Box::new(Rule { name, when, judge })
+    };
+    vec![
+        rule("ipam.one-holder", When::Always, addresses::one_holder),
+        rule("ipam.one-owner", When::Always, addresses::one_owner),
+        rule("ipam.tiles", When::Always, addresses::tiles),
+        rule("ipam.conserved", When::Always, addresses::conserved),
+        rule("ipam.no-stuck-request", When::Always, addresses::no_stuck_request),
+        Box::new(addresses::OneFounding::default()),
+        rule("ipam.same-ledger", When::Settled, addresses::same_ledger),
+        rule("mesh.same-view", When::Settled, mesh::same_view),
+        rule("mesh.one-conn", When::Settled, mesh::one_conn),
+        rule("mesh.unicast-arrives", When::Settled, mesh::unicast_arrives),
+        rule("mesh.broadcast-once", When::Settled, mesh::broadcast_once),
+        rule("dns.same-answer", When::Settled, names::same_answer),
+        rule("dns.no-ghosts", When::Settled, names::no_ghosts),
+    ]
+}
+
+/// Judges all of `rules` that are meant for `when`.
+///
+/// # Errors
+/// The first that does not hold.
+pub fn judge(
+    rules: &mut [Box<dyn Invariant>],
+    when: When,
+    view: &View,
+) -> Result<(), Violation> {
+    rules.iter_mut().filter(|rule| rule.when() == when).try_for_each(|rule| {
+        let verdict = rule.check(view);
+        verdict.map_err(|detail| Violation { rule: rule.name(), at: view.at, detail })
+    })
+}

@@ -1,0 +1,232 @@
+//! One simulated host: its disk, its node and forwarder while they run, and its containers.
+
+use crate::check::Contract;
+use crate::disk::Disk;
+use crate::frame::{EtherPayload, Frame, MacBytes};
+use crate::history::Summary;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+use weft_core::config::Config;
+use weft_core::event::Event;
+use weft_core::forward::{Forwarder, Sink};
+use weft_core::id::{ContainerId, PeerId};
+use weft_core::io::{Command, RequestId, Target};
+use weft_core::names::NameEntry;
+use weft_core::node::Node;
+use weft_core::time::{Instant, Now, UnixTime};
+
+/// What runs on a host between a start and a crash.
+#[derive(Debug)]
+pub struct Running {
+    /// The core.
+    pub node: Node,
+    /// The data path.
+    pub forwarder: Forwarder,
+    /// What was promised in this run.
+    pub contract: Contract,
+    /// When the run began, on the world's clock; the node's own clock starts here.
+    pub booted_at: Instant,
+    /// Streams accepted so far.
+    pub accepted: u64,
+    /// When the node wants `Timeout`, on the world's clock.
+    pub wake_at: Option<Instant>,
+    /// Commands that wait for a reply.
+    pub asked: BTreeMap<RequestId, (Instant, Command)>,
+    /// What the ends of history lines show.
+    pub summary: Summary,
+    peers: BTreeSet<PeerId>,
+}
+
+impl Running {
+    /// A run that begins at `booted_at`.
+    pub fn new(node: Node, forwarder: Forwarder, booted_at: Instant) -> Self {
+        Self {
+            node,
+            forwarder,
+            contract: Contract::default(),
+            booted_at,
+            accepted: 0,
+            wake_at: None,
+            asked: BTreeMap::new(),
+            summary: Summary::default(),
+            peers: BTreeSet::new(),
+        }
+    }
+
+    /// Counts what `event` changes.
+    pub fn count(&mut self, event: &Event) {
+        let s = &mut self.summary;
+        match event {
+            Event::ConnUp { .. } => s.conns += 1,
+            Event::ConnDown { peer: Some(_), .. } => s.conns = s.conns.saturating_sub(1),
+            Event::LinkUp { .. } => s.links += 1,
+            Event::LinkDown { .. } => s.links = s.links.saturating_sub(1),
+            Event::PeerUp { peer } => {
+                self.peers.insert(*peer);
+                s.peers = self.peers.len();
+            }
+            Event::PeerDown { peer } => {
+                self.peers.remove(peer);
+                s.peers = self.peers.len();
+            }
+            Event::Allocated { .. } => s.held += 1,
+            Event::Released { .. } => s.held = s.held.saturating_sub(1),
+            Event::NameAdded { .. } => s.names += 1,
+            Event::NameRemoved { .. } => s.names = s.names.saturating_sub(1),
+            Event::ConnDown { peer: None, .. }
+            | Event::RecordRefused { .. }
+            | Event::Founded { .. }
+            | Event::Granted { .. }
+            | Event::OwnershipConflict { .. } => {}
+        }
+    }
+}
+
+/// A container: an interface with one address, and what it knows of its neighbours.
+#[derive(Clone, Debug)]
+pub struct Container {
+    /// Of its interface.
+    pub mac: MacBytes,
+    /// Of its interface.
+    pub address: IpAddr,
+    /// Whom it has heard of.
+    pub neighbours: BTreeMap<IpAddr, MacBytes>,
+    /// Echo requests that came.
+    pub echoes_in: u64,
+    /// Answers to its own echo requests: (number, how often it came).
+    pub answers: BTreeMap<u64, u64>,
+}
+
+impl Container {
+    /// What the container sends back for `frame`.
+    fn receive(&mut self, frame: &Frame) -> Option<Frame> {
+        let reply = |payload| Some(Frame { source: self.mac, destination: frame.source, payload });
+        match frame.payload {
+            EtherPayload::WhoHas { address, from } => {
+                self.neighbours.insert(from, frame.source);
+                if address == self.address {
+                    reply(EtherPayload::IsAt { address, to: from })
+                } else {
+                    None
+                }
+            }
+            EtherPayload::IsAt { address, to } => {
+                if to == self.address {
+                    self.neighbours.insert(address, frame.source);
+                }
+                None
+            }
+            EtherPayload::Echo { from, to, number } if to == self.address => {
+                self.echoes_in += 1;
+                reply(EtherPayload::EchoReply { from: to, to: from, number })
+            }
+            EtherPayload::EchoReply { to, number, .. } if to == self.address => {
+                *self.answers.entry(number).or_insert(0) += 1;
+                None
+            }
+            EtherPayload::Echo { .. } | EtherPayload::EchoReply { .. } => None,
+        }
+    }
+}
+
+/// What the world remembers of a host, whether it runs or not.
+#[derive(Debug)]
+pub struct Host {
+    /// Settings of its node.
+    pub config: Config,
+    /// Whom it is told to dial at each start.
+    pub targets: Vec<Target>,
+    /// Its disk.
+    pub disk: Disk,
+    /// Its node, while it runs.
+    pub running: Option<Running>,
+    /// Starts so far.
+    pub boots: u64,
+    /// What its wall clock says at the beginning of the run.
+    pub wall: i64,
+    /// Outputs that are still carried out before it crashes.
+    pub crash_after: Option<usize>,
+    /// Whether a crash that is due takes the machine's power too.
+    pub crash_power: bool,
+    /// Its containers; they outlive the node.
+    pub containers: BTreeMap<ContainerId, Container>,
+    /// Addresses handed to living containers, as their runtimes know it.
+    pub held: BTreeMap<ContainerId, BTreeSet<ipnet::IpNet>>,
+    /// Names that were confirmed and not taken back.
+    pub names_sure: BTreeSet<NameEntry>,
+    /// Names that were asked for, and whose removal is not confirmed.
+    pub names_possible: BTreeSet<NameEntry>,
+}
+
+/// What a forwarder wants done, collected during its call.
+#[derive(Debug, Default)]
+pub struct Wishes {
+    /// Datagrams to send.
+    pub sent: Vec<(SocketAddr, Vec<u8>)>,
+    /// Frames for the local bridge.
+    pub delivered: Vec<Vec<u8>>,
+    /// Probes for the node.
+    pub probes: Vec<(SocketAddr, Vec<u8>)>,
+}
+
+impl Sink for Wishes {
+    fn send(&mut self, to: SocketAddr, datagram: &[u8]) {
+        self.sent.push((to, datagram.to_vec()));
+    }
+    fn deliver(&mut self, frame: &[u8]) {
+        self.delivered.push(frame.to_vec());
+    }
+    fn probe(&mut self, from: SocketAddr, datagram: &[u8]) {
+        self.probes.push((from, datagram.to_vec()));
+    }
+}
+
+impl Host {
+    /// A host that has never run.
+    pub const fn new(config: Config, targets: Vec<Target>, wall: i64) -> Self {
+        Self {
+            config,
+            targets,
+            disk: Disk::EMPTY,
+            running: None,
+            boots: 0,
+            wall,
+            crash_after: None,
+            crash_power: false,
+            containers: BTreeMap::new(),
+            held: BTreeMap::new(),
+            names_sure: BTreeSet::new(),
+            names_possible: BTreeSet::new(),
+        }
+    }
+
+    /// Both clocks of the node at `at`; `None` when it does not run.
+    pub fn now(&self, at: Instant) -> Option<Now> {
+        let running = self.running.as_ref()?;
+        let seconds = i64::try_from(at.since(Instant::ZERO).as_secs()).unwrap_or(i64::MAX);
+        let mono = Instant::ZERO + at.since(running.booted_at);
+        Some(Now { mono, unix: UnixTime(self.wall.saturating_add(seconds)) })
+    }
+
+    /// Puts `frame` onto the host's bridge, as if a container or the forwarder had sent it; what
+    /// must leave the host goes through the forwarder into `wishes`.
+    pub fn bridge(&mut self, now: Instant, frame: &Frame, from_here: bool, wishes: &mut Wishes) {
+        // Frames that are still to be carried, each with whether it came from this host.
+        let mut frames = vec![(*frame, from_here)];
+        while let Some((frame, from_here)) = frames.pop() {
+            let local = self.containers.values().any(|container| container.mac == frame.destination);
+            for container in self.containers.values_mut() {
+                let meant = frame.is_broadcast() || container.mac == frame.destination;
+                if meant && container.mac != frame.source {
+                    frames.extend(container.receive(&frame).map(|reply| (reply, true)));
+                }
+            }
+            if from_here
+                && !local
+                && let Some(running) = &mut self.running
+            {
+                running.forwarder.frame(now, &frame.to_bytes(), wishes);
+            }
+        }
+    }
+}
