@@ -105,8 +105,7 @@ impl Client {
         body: &(impl Serialize + Sync),
     ) -> Result<T, ClientError> {
         let body = serde_json::to_string(body).map_err(|e| self.broken(e))?;
-        let text =
-            self.within(Some(ANSWER_MAX), Method::POST, path, Content::Json(body)).await?;
+        let text = self.within(Some(ANSWER_MAX), Method::POST, path, Content::Json(body)).await?;
         serde_json::from_str(&text).map_err(|e| self.broken(e))
     }
 
@@ -156,9 +155,9 @@ impl Client {
             Content::Form(body) => request
                 .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
                 .body(Full::new(Bytes::from(body))),
-            Content::Json(body) => request
-                .header(CONTENT_TYPE, "application/json")
-                .body(Full::new(Bytes::from(body))),
+            Content::Json(body) => {
+                request.header(CONTENT_TYPE, "application/json").body(Full::new(Bytes::from(body)))
+            }
         };
         let request = request.map_err(|e| self.broken(e))?;
         // Owns the sender: when it is done, so is the connection.

@@ -62,7 +62,10 @@ pub fn complaints(status: &Status) -> Vec<String> {
     let lost = status.ipam.owners.iter().filter(|owner| !owner.reachable);
     let (peers, addresses) = lost.fold((0usize, 0u128), |(n, sum), o| (n + 1, sum + o.addresses));
     if peers > 0 {
-        wrong.push(format!("{peers} unreachable {} {addresses} addresses", plural(peers, "peer owns", "peers own")));
+        wrong.push(format!(
+            "{peers} unreachable {} {addresses} addresses",
+            plural(peers, "peer owns", "peers own")
+        ));
     }
     wrong
 }
@@ -95,7 +98,11 @@ pub fn status(status: &Status, around: &Surroundings) -> String {
         out.push('\n');
         line(&mut out, "Service", "dns");
         line(&mut out, "Domain", format_args!("{}.", dns.domain));
-        line(&mut out, "Upstream", if upstream.is_empty() { "none".into() } else { upstream.join(", ") });
+        line(
+            &mut out,
+            "Upstream",
+            if upstream.is_empty() { "none".into() } else { upstream.join(", ") },
+        );
         line(&mut out, "TTL", DNS_TTL);
         line(&mut out, "Entries", status.names.len());
     }
@@ -125,12 +132,14 @@ fn router(out: &mut String, status: &Status) {
         .collect();
     line(out, "Connections", counted(status.conns.len(), &counts));
     let links = || status.peers.iter().flat_map(|peer| &peer.links);
-    let counts: Vec<String> =
-        [(links().filter(|l| l.mutual).count(), "established"), (links().filter(|l| !l.mutual).count(), "pending")]
-            .into_iter()
-            .filter(|(count, _)| *count > 0)
-            .map(|(count, word)| format!("{count} {word}"))
-            .collect();
+    let counts: Vec<String> = [
+        (links().filter(|l| l.mutual).count(), "established"),
+        (links().filter(|l| !l.mutual).count(), "pending"),
+    ]
+    .into_iter()
+    .filter(|(count, _)| *count > 0)
+    .map(|(count, word)| format!("{count} {word}"))
+    .collect();
     let with: Vec<String> = match counts.as_slice() {
         [] => Vec::new(),
         counts => vec![format!("with {} connections", counts.join(", "))],
@@ -162,9 +171,13 @@ pub fn part(part: Part, status: &Status, around: &Surroundings) -> String {
                     .dns
                     .as_ref()
                     .and_then(|dns| name.strip_suffix(dns.domain.as_str())?.strip_suffix('.'));
-                let origin = people.get(&known.origin).map_or_else(|| known.origin.default_name().to_string(), |(name, _)| name.clone());
+                let origin = people.get(&known.origin).map_or_else(
+                    || known.origin.default_name().to_string(),
+                    |(name, _)| name.clone(),
+                );
                 let (address, id) = (known.entry.address.to_string(), known.entry.id.as_str());
-                let _ = writeln!(out, "{:<12} {address:<15} {id:<12} {origin}", host.unwrap_or(name));
+                let _ =
+                    writeln!(out, "{:<12} {address:<15} {id:<12} {origin}", host.unwrap_or(name));
             }
         }
         Part::Ipam => ipam(&mut out, status),
@@ -186,14 +199,16 @@ fn connection(conn: &ConnStatus, encryption: bool) -> String {
                 (Some(name), None) => name.to_string(),
                 (None, Some(_) | None) => "?".to_owned(),
             };
-            let trip = conn.round_trip.map_or_else(String::new, |trip| {
-                format!(" rtt={:.1}ms", trip.as_secs_f64() * 1e3)
-            });
+            let trip = conn
+                .round_trip
+                .map_or_else(String::new, |trip| format!(" rtt={:.1}ms", trip.as_secs_f64() * 1e3));
             format!("{sealed}{:<6} {peer}{trip}", "sleeve")
         }
         ConnState::Retrying | ConnState::Failed => {
             let why = conn.why.as_deref().unwrap_or("no reason known");
-            let retry = conn.retry_in.map_or_else(|| "never".to_owned(), |wait| format!("in {}", seconds(wait)));
+            let retry = conn
+                .retry_in
+                .map_or_else(|| "never".to_owned(), |wait| format!("in {}", seconds(wait)));
             format!("{why}, retry: {retry}")
         }
         ConnState::Connecting => conn.why.clone().unwrap_or_default(),

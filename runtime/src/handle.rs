@@ -1,0 +1,63 @@
+//! How the rest of the process talks to the node: commands in, pictures out.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use tokio::sync::{mpsc, oneshot, watch};
+use weft_core::io::{Command, CommandError, Reply};
+use weft_core::names::Name;
+use weft_core::status::Status;
+
+/// What a handle asks of the driver.
+#[derive(Debug)]
+pub(crate) enum Request {
+    /// Something for the node to do.
+    Command(Command, oneshot::Sender<Result<Reply, CommandError>>),
+    /// A picture of the node, drawn when it is asked for: most inputs are seen by nobody.
+    Status(oneshot::Sender<Arc<Status>>),
+}
+
+/// A way to a running node; clones lead to the same one.
+#[derive(Clone, Debug)]
+pub struct NodeHandle {
+    pub(crate) requests: mpsc::Sender<Request>,
+    pub(crate) names: watch::Receiver<Arc<NamesView>>,
+}
+
+impl NodeHandle {
+    /// Has the node carry out `command` and waits for what it comes to.
+    ///
+    /// # Errors
+    /// The node's own, and [`CommandError::Stopping`] when it has stopped.
+    pub async fn command(&self, command: Command) -> Result<Reply, CommandError> {
+        let (reply, answer) = oneshot::channel();
+        let request = Request::Command(command, reply);
+        self.requests.send(request).await.map_err(|_| CommandError::Stopping)?;
+        answer.await.unwrap_or(Err(CommandError::Stopping))
+    }
+
+    /// A picture of the node as it is now.
+    ///
+    /// # Errors
+    /// [`CommandError::Stopping`] when it has stopped.
+    pub async fn status(&self) -> Result<Arc<Status>, CommandError> {
+        let (reply, answer) = oneshot::channel();
+        let request = Request::Status(reply);
+        self.requests.send(request).await.map_err(|_| CommandError::Stopping)?;
+        answer.await.map_err(|_| CommandError::Stopping)
+    }
+
+    /// All names that are answered. Cheap: a shared copy that is renewed when names change.
+    pub fn names(&self) -> Arc<NamesView> {
+        Arc::clone(&self.names.borrow())
+    }
+}
+
+/// Names and addresses, looked up from either side.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NamesView {
+    /// Addresses of each name, in order, each once.
+    pub by_name: BTreeMap<Name, Vec<IpAddr>>,
+    /// Names of each address, in order, each once.
+    pub by_address: BTreeMap<IpAddr, Vec<Name>>,
+}
