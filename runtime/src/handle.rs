@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 use weft_core::io::{Command, CommandError, Reply};
-use weft_core::names::Name;
+use weft_core::names::{KnownName, Name};
 use weft_core::status::Status;
 
 /// What a handle asks of the driver.
@@ -60,4 +60,24 @@ pub struct NamesView {
     pub by_name: BTreeMap<Name, Vec<IpAddr>>,
     /// Names of each address, in order, each once.
     pub by_address: BTreeMap<IpAddr, Vec<Name>>,
+}
+
+impl NamesView {
+    /// The view of `names`, in whatever order.
+    pub fn new(names: Vec<KnownName>) -> Self {
+        let mut view = Self::default();
+        for KnownName { entry, .. } in names {
+            view.by_name.entry(entry.name.clone()).or_default().push(entry.address);
+            view.by_address.entry(entry.address).or_default().push(entry.name);
+        }
+        for addresses in view.by_name.values_mut() {
+            addresses.sort_unstable();
+            addresses.dedup();
+        }
+        for names in view.by_address.values_mut() {
+            names.sort_unstable();
+            names.dedup();
+        }
+        view
+    }
 }

@@ -4,6 +4,15 @@
 pub mod api;
 pub mod attachments;
 pub mod cli;
+pub mod clock;
+mod conn_io;
 pub mod daemon;
+pub mod dns;
+pub mod driver;
 pub mod handle;
+pub mod logging;
+pub mod net;
 pub mod run;
+pub mod store;
+#[cfg(test)]
+mod testing;

@@ -319,3 +319,185 @@ fn percent(part: u128, whole: u128) -> f64 {
     let ratio = part.saturating_mul(100_000).checked_div(whole).unwrap_or(0);
     u32::try_from(ratio).map_or(100.0, |ratio| f64::from(ratio) / 1000.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::report;
+    use crate::api::types::Dns;
+    use weft_core::addr::Universe;
+    use weft_core::id::{Incarnation, PeerName};
+    use weft_core::io::Target;
+    use weft_core::names::{KnownName, NameEntry};
+    use weft_core::status::{IpamStatus, LinkStatus, OwnerStatus, PeerStatus, TargetStatus};
+
+    const US: PeerId = PeerId([1; 32]);
+    const THEM: PeerId = PeerId([2; 32]);
+
+    fn named(last: u8) -> PeerName {
+        PeerName([10, 0, 0, 0, 0, last])
+    }
+
+    fn peer(id: PeerId, last: u8, to: PeerId, to_last: u8) -> PeerStatus {
+        let nickname = format!("host{last}");
+        let link = LinkStatus {
+            id: to,
+            name: named(to_last),
+            nickname: format!("host{to_last}"),
+            mutual: true,
+        };
+        let links = vec![link];
+        let incarnation = Incarnation(1);
+        PeerStatus { id, name: named(last), nickname, incarnation, reachable: true, links }
+    }
+
+    fn pair() -> Status {
+        let owner = |owner, addresses| OwnerStatus { owner, addresses, reachable: true };
+        Status {
+            id: US,
+            name: named(1),
+            nickname: "host1".into(),
+            incarnation: Incarnation(1),
+            port: 6783,
+            encryption: true,
+            discovery: true,
+            targets: vec![TargetStatus {
+                target: Target { host: "host2".into(), port: 6783 },
+                state: TargetState::Linked(THEM),
+            }],
+            conns: vec![ConnStatus {
+                remote: "192.0.2.2:6783".into(),
+                outbound: true,
+                state: ConnState::Established,
+                peer: Some(THEM),
+                name: Some(named(2)),
+                nickname: Some("host2".into()),
+                datagrams_to: None,
+                encrypted: true,
+                round_trip: Some(Duration::from_micros(420)),
+                why: None,
+                retry_in: None,
+            }],
+            peers: vec![peer(US, 1, THEM, 2), peer(THEM, 2, US, 1)],
+            unicast: vec![(named(2), named(2))],
+            broadcast: vec![(named(1), vec![named(2)])],
+            ipam: IpamStatus {
+                state: IpamState::Ready,
+                universe: Universe::DEFAULT,
+                default_subnet: Universe::DEFAULT.block(),
+                owners: vec![owner(THEM, 1 << 19), owner(US, 1 << 19)],
+                held: 3,
+                waiting: 0,
+            },
+            names: vec![KnownName {
+                entry: NameEntry {
+                    name: "db.weft.local".parse().unwrap(),
+                    address: "10.40.0.1".parse().unwrap(),
+                    id: "netns:db".parse().unwrap(),
+                },
+                origin: THEM,
+            }],
+            conns_ended: 0,
+            records_refused: 0,
+            records: 4,
+        }
+    }
+
+    fn around() -> Surroundings {
+        Surroundings {
+            version: "0.1.0".into(),
+            bridge: "weft".into(),
+            dns: Some(Dns {
+                domain: "weft.local".parse().unwrap(),
+                address: Some("10.32.0.1".parse().unwrap()),
+                upstream: vec!["192.0.2.53".parse().unwrap()],
+            }),
+        }
+    }
+
+    #[test]
+    fn the_status_is_weave_nets_under_a_verdict() {
+        let expected = "\
+weft: healthy, 2 peers
+
+        Version: 0.1.0
+
+        Service: router
+       Protocol: weft 1
+           Name: 0a:00:00:00:00:01(host1)
+     Encryption: enabled
+  PeerDiscovery: enabled
+        Targets: 1
+    Connections: 1 (1 established)
+          Peers: 2 (with 2 established connections)
+ TrustedSubnets: none
+
+        Service: ipam
+         Status: ready
+          Range: 10.32.0.0/12
+  DefaultSubnet: 10.32.0.0/12
+
+        Service: dns
+         Domain: weft.local.
+       Upstream: 192.0.2.53
+            TTL: 1
+        Entries: 1
+
+";
+        assert_eq!(status(&pair(), &around()), expected);
+    }
+
+    #[test]
+    fn each_part_has_weave_nets_columns() {
+        let text = |of| part(of, &pair(), &around());
+        assert_eq!(text(Part::Targets), "host2:6783\n");
+        assert_eq!(
+            text(Part::Connections),
+            "-> 192.0.2.2:6783        established encrypted   sleeve 0a:00:00:00:00:02(host2) rtt=0.4ms\n"
+        );
+        assert_eq!(
+            text(Part::Peers),
+            "\
+0a:00:00:00:00:01(host1)
+   -> 192.0.2.2:6783        0a:00:00:00:00:02(host2)              established
+0a:00:00:00:00:02(host2)
+   ->                       0a:00:00:00:00:01(host1)              established
+"
+        );
+        assert_eq!(
+            text(Part::Dns),
+            "db           10.40.0.1       netns:db     0a:00:00:00:00:02\n"
+        );
+        assert_eq!(
+            text(Part::Ipam),
+            "\
+0a:00:00:00:00:01(host1)                524288 IPs (50.0% of total) (3 active)
+0a:00:00:00:00:02(host2)                524288 IPs (50.0% of total)
+"
+        );
+    }
+
+    #[test]
+    fn a_failed_target_degrades_the_verdict_and_says_why() {
+        let mut status = pair();
+        let (why, retry_in) = ("wrong password".to_owned(), Duration::from_secs(60));
+        status.targets[0].state = TargetState::Failed { why, needs_operator: true, retry_in };
+        assert_eq!(
+            verdict(&status),
+            "weft: DEGRADED, 2 peers: no link with host2:6783: wrong password"
+        );
+    }
+
+    #[test]
+    fn the_report_keeps_the_names_that_scripts_read() {
+        let report = report::report(&pair(), &around());
+        let at = |path: &str| report.pointer(path).map(ToString::to_string).unwrap_or_default();
+        assert_eq!(at("/Router/Name"), "\"0a:00:00:00:00:01\"");
+        assert_eq!(at("/Router/Peers/1/NickName"), "\"host2\"");
+        assert_eq!(at("/Router/Connections/0/State"), "\"established\"");
+        assert_eq!(at("/Router/Targets"), "[\"host2:6783\"]");
+        assert_eq!(at("/IPAM/DefaultSubnet"), "\"10.32.0.0/12\"");
+        assert_eq!(at("/DNS/Domain"), "\"weft.local.\"");
+        assert_eq!(at("/DNS/Entries/0/Hostname"), "\"db.weft.local.\"");
+    }
+}

@@ -13,17 +13,16 @@ use weft_core::id::ContainerId;
 ///
 /// Prints the addresses. Repeating it adds what is missing.
 #[derive(Debug, Args)]
-#[command(after_long_help = "Examples:\n  \
+#[command(
+    override_usage = "weft attach [OPTIONS] [ADDR]... <NAMESPACE>",
+    after_long_help = "Examples:\n  \
     ip netns add web && weft attach --name web web\n  \
     weft attach net:10.32.1.0/24 $(docker inspect -f '{{.State.Pid}}' db)\n  \
-    weft attach 10.32.0.9/12 /proc/4711/ns/net")]
+    weft attach 10.32.0.9/12 /proc/4711/ns/net"
+)]
 pub(super) struct AttachArgs {
-    /// ADDR/LEN, ip:ADDR/LEN, net:CIDR or net:default; one of the default subnet if none is given
-    #[arg(value_name = "ADDR", value_parser = address_arg)]
-    pub(super) addresses: Vec<String>,
-    /// Process id, name of `ip netns`, or path
-    #[arg(required = true, value_name = "NAMESPACE")]
-    pub(super) namespace: String,
+    #[command(flatten)]
+    pub(super) place: Place,
     /// Name for the addresses; without a dot, the domain is added
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
@@ -42,13 +41,35 @@ pub(super) struct AttachArgs {
 ///
 /// Prints the addresses taken.
 #[derive(Debug, Args)]
+#[command(override_usage = "weft detach [OPTIONS] [ADDR]... <NAMESPACE>")]
 pub(super) struct DetachArgs {
-    /// Which addresses; all if none is given
-    #[arg(value_name = "ADDR", value_parser = address_arg)]
-    addresses: Vec<String>,
-    /// As given to `attach`, or an id as `weft ps` prints it
-    #[arg(required = true, value_name = "NAMESPACE")]
-    namespace: String,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Addresses, then the container, in Weave Net's order.
+#[derive(Debug, Args)]
+pub(super) struct Place {
+    /// Addresses (ADDR/LEN, ip:ADDR/LEN, net:CIDR or net:default), and behind them the namespace:
+    /// a process id, a name of `ip netns`, a path, or an id as `weft ps` prints it
+    #[arg(required = true, value_name = "ADDR|NAMESPACE")]
+    words: Vec<String>,
+}
+
+impl Place {
+    pub(super) fn split(self) -> Result<(Vec<String>, String), Failure> {
+        let mut words = self.words;
+        let namespace = words.pop().unwrap_or_default();
+        for word in &words {
+            address_arg(word).map_err(Failure::usage)?;
+        }
+        if namespace.parse::<IpNet>().is_ok() || namespace.starts_with("net:") {
+            return Err(Failure::usage(format!(
+                "no namespace behind '{namespace}': addresses come first, then a process id, name or path"
+            )));
+        }
+        Ok((words, namespace))
+    }
 }
 
 /// Give this host addresses on the network
@@ -88,14 +109,15 @@ pub(super) struct PsArgs {
 
 pub(super) async fn attach(common: &Common, args: AttachArgs) -> Outcome {
     let client = common.client();
+    let (addresses, namespace) = args.place.split()?;
     let name = match args.name {
         Some(name) if !args.without_dns => Some(qualified(&client, &name).await?),
         Some(_) | None => None,
     };
     let request = AttachRequest {
-        id: container_id(&args.namespace)?,
-        namespace: absolute(args.namespace),
-        addresses: args.addresses.into_iter().chain(args.ip).collect(),
+        id: container_id(&namespace)?,
+        namespace: absolute(namespace),
+        addresses: addresses.into_iter().chain(args.ip).collect(),
         name,
         interface: args.interface,
     };
@@ -104,8 +126,8 @@ pub(super) async fn attach(common: &Common, args: AttachArgs) -> Outcome {
 }
 
 pub(super) async fn detach(common: &Common, args: DetachArgs) -> Outcome {
-    let id = container_id(&args.namespace)?;
-    let request = DetachRequest { id, addresses: args.addresses };
+    let (addresses, namespace) = args.place.split()?;
+    let request = DetachRequest { id: container_id(&namespace)?, addresses };
     print_addresses(common, &common.client().post_json::<Vec<_>>("/detach", &request).await?)
 }
 

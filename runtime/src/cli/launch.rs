@@ -8,6 +8,7 @@ use super::lifecycle::{BRIDGE, DOMAIN, MTU};
 use super::{Common, Failure, Outcome, complain, say, say_json};
 use crate::api::server;
 use crate::daemon::{self, Controls, Daemon, Options};
+use crate::logging;
 use clap::Args;
 use ipnet::IpNet;
 use serde_json::json;
@@ -135,7 +136,7 @@ pub(super) fn launch(common: &Common, mut args: LaunchArgs) -> Outcome {
         .map_err(|e| Failure::new(format!("cannot make {}: {e}", common.run_dir.display())))?;
     if args.foreground {
         let json = common.json;
-        work(options, &args.log_level, |word| match word {
+        work(options, &logging::Target::Stderr, &args.log_level, |word| match word {
             Word::Warning(text) => {
                 complain(&format!("warning: {text}"));
                 Ok(())
@@ -250,7 +251,8 @@ fn stay(common: &Common, args: &LaunchArgs) -> Outcome {
             .map_err(Failure::new)?;
         let password = (!password.is_empty()).then_some(password);
         let options = options(common, args, password)?;
-        work(options, &args.log_level, |word| match word {
+        let log = logging::Target::File(options.log_file());
+        work(options, &log, &args.log_level, |word| match word {
             Word::Warning(text) => report("warning", text),
             Word::Ready(name) => {
                 report("ready", name)?;
@@ -272,10 +274,14 @@ fn report(word: &str, text: &str) -> Outcome {
 }
 
 /// Runs the daemon to its end.
-fn work(options: Options, log_level: &str, mut tell: impl FnMut(Word<'_>) -> Outcome) -> Outcome {
-    let filter = tracing_subscriber::EnvFilter::try_new(log_level)
+fn work(
+    options: Options,
+    target: &logging::Target,
+    log_level: &str,
+    mut tell: impl FnMut(Word<'_>) -> Outcome,
+) -> Outcome {
+    logging::init(target, log_level)
         .map_err(|e| Failure::usage(format!("--log-level {log_level}: {e}")))?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     runtime.map_err(Failure::new)?.block_on(async {
         let mut controls = None;

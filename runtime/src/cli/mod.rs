@@ -235,15 +235,16 @@ mod tests {
 
     #[test]
     fn the_last_argument_of_attach_is_the_container_and_those_before_are_addresses() {
-        let Command::Attach(args) =
-            parse("weft attach net:default ip:10.32.0.9/12 web").unwrap().command
-        else {
-            panic!("not attach")
+        let split = |line: &str| match parse(line).unwrap().command {
+            Command::Attach(args) => args.place.split().map_err(|failure| failure.code),
+            other => panic!("not attach: {other:?}"),
         };
-        assert_eq!(args.addresses, ["net:default", "ip:10.32.0.9/12"]);
-        assert_eq!(args.namespace, "web");
-        assert!(parse("weft attach 10.32.0.9 web").is_err(), "an address without a prefix length");
-        assert!(parse("weft attach").is_err(), "no container");
+        let (addresses, namespace) = split("weft attach net:default ip:10.32.0.9/12 web").unwrap();
+        assert_eq!(addresses, ["net:default", "ip:10.32.0.9/12"]);
+        assert_eq!(namespace, "web");
+        assert_eq!(split("weft attach 10.32.0.9 web"), Err(2), "an address without prefix length");
+        assert_eq!(split("weft attach 10.32.0.9/12"), Err(2), "no container");
+        assert!(parse("weft attach").is_err());
     }
 
     #[test]
