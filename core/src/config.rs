@@ -2,7 +2,9 @@
 
 use crate::addr::Universe;
 use crate::id::PeerName;
+use crate::io::Target;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::time::Duration;
 use ipnet::IpNet;
 use zeroize::{Zeroize, ZeroizeOnDrop};
@@ -26,6 +28,10 @@ pub struct Config {
     pub default_subnet: Option<IpNet>,
     /// How ownership of the universe is first decided.
     pub founding: FoundingMode,
+    /// Peers to dial from the start.
+    pub targets: Vec<Target>,
+    /// Whether to dial also the targets that were saved.
+    pub resume: bool,
     /// Whether to dial peers that were only heard of. Off: configured targets only.
     pub discovery: bool,
     /// Most control links at once; more are refused. Weave Net: 200.
@@ -82,6 +88,8 @@ impl Default for Config {
             universe: Universe::DEFAULT,
             default_subnet: None,
             founding: FoundingMode::Consensus { peers: None },
+            targets: Vec::new(),
+            resume: false,
             discovery: true,
             conns_max: 200,
             heartbeat_wait: Duration::from_secs(3),
@@ -148,6 +156,9 @@ pub enum ConfigError {
         /// `universe`.
         universe: Universe,
     },
+    /// A wait of no length would be due for ever.
+    #[error("{0} must be longer than zero")]
+    NoWait(&'static str),
     /// A founding with zero peers.
     #[error("consensus needs at least one peer, not {0}")]
     Peers(usize),
@@ -159,7 +170,22 @@ impl Config {
     /// # Errors
     /// The first rule that does not hold.
     pub fn check(&self) -> Result<(), ConfigError> {
-        if self.heartbeat_wait * 3 >= self.silence_max {
+        let waits = [
+            ("heartbeat", self.heartbeat_wait),
+            ("longest handshake", self.handshake_max),
+            ("shortest wait between dials", self.dial_wait_min),
+            ("longest wait between dials", self.dial_wait_max),
+            ("wait between comparisons of records", self.reconcile_wait),
+            ("wait between probes of an unproven path", self.probe_wait.unproven),
+            ("wait between probes of a proven path", self.probe_wait.proven),
+            ("longest silence of a path", self.probe_silence_max),
+            ("wait before routes are calculated", self.routes_wait),
+            ("longest allocation", self.allocate_max),
+        ];
+        if let Some((name, _)) = waits.iter().find(|(_, wait)| wait.is_zero()) {
+            return Err(ConfigError::NoWait(name));
+        }
+        if self.heartbeat_wait.saturating_mul(3) >= self.silence_max {
             return Err(ConfigError::Heartbeat {
                 beat: self.heartbeat_wait,
                 silence: self.silence_max,

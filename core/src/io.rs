@@ -396,6 +396,16 @@ impl Outbox {
         self.outputs.push(output);
     }
 
+    /// Adds `outputs` behind all others, in order.
+    pub(crate) fn push_all(&mut self, outputs: impl Iterator<Item = Output>) {
+        self.outputs.extend(outputs);
+    }
+
+    /// Adds `output` in front of all but the first `index`.
+    pub(crate) fn insert(&mut self, index: usize, output: Output) {
+        self.outputs.insert(index, output);
+    }
+
     /// Takes all outputs, first to be done first.
     pub fn drain(&mut self) -> impl Iterator<Item = Output> + '_ {
         self.outputs.drain(..)

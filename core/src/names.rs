@@ -3,9 +3,12 @@
 //! Each peer writes one record with all its own names. Nothing is ever marked deleted: a name is
 //! gone when its peer's newest record lacks it, or when its peer cannot be reached.
 
-use crate::id::{ContainerId, PeerId};
-use alloc::collections::BTreeSet;
+use crate::codec;
+use crate::id::{ContainerId, Incarnation, PeerId};
+use crate::record::Record;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use core::fmt;
 use core::net::IpAddr;
 use core::str::FromStr;
@@ -108,5 +111,109 @@ pub struct KnownName {
     pub origin: PeerId,
 }
 
-/// Most names that one peer may write.
+/// Most names that one peer may write; fewer when they are so long that they outgrow a record.
 pub const NAMES_MAX: usize = 2_000;
+
+/// No room for another name; holds how many there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TooManyNames(pub(crate) usize);
+
+/// Our own names, and what other peers wrote.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Names {
+    own: NamesRecord,
+    others: BTreeMap<PeerId, (Incarnation, NamesRecord)>,
+}
+
+impl Names {
+    /// With our own names as they were saved.
+    pub(crate) const fn new(own: NamesRecord) -> Self {
+        Self { own, others: BTreeMap::new() }
+    }
+
+    pub(crate) const fn own(&self) -> &NamesRecord {
+        &self.own
+    }
+
+    /// Adds one of our own; returns whether that changed anything.
+    pub(crate) fn register(&mut self, entry: NameEntry) -> Result<bool, TooManyNames> {
+        if self.own.entries.contains(&entry) {
+            return Ok(false);
+        }
+        let count = self.own.entries.len();
+        self.own.entries.insert(entry.clone());
+        if count >= NAMES_MAX || codec::encode(&self.own).len() > Record::BODY_LEN_MAX {
+            self.own.entries.remove(&entry);
+            return Err(TooManyNames(count));
+        }
+        Ok(true)
+    }
+
+    /// Removes those of our own that `gone` says; returns them.
+    pub(crate) fn remove(&mut self, gone: impl Fn(&NameEntry) -> bool) -> Vec<NameEntry> {
+        let removed: Vec<NameEntry> =
+            self.own.entries.iter().filter(|entry| gone(entry)).cloned().collect();
+        for entry in &removed {
+            self.own.entries.remove(entry);
+        }
+        removed
+    }
+
+    /// Takes in what `peer` wrote in its start `incarnation`.
+    pub(crate) fn put(&mut self, peer: PeerId, incarnation: Incarnation, record: NamesRecord) {
+        self.others.insert(peer, (incarnation, record));
+    }
+
+    /// Our own, and those of the peers that `lives` says live, in that incarnation; by name.
+    pub(crate) fn known(
+        &self,
+        me: PeerId,
+        lives: impl Fn(PeerId, Incarnation) -> bool,
+    ) -> Vec<KnownName> {
+        let others = self.others.iter().filter(|(peer, (start, _))| lives(**peer, *start));
+        let all = others.map(|(peer, (_, record))| (*peer, record)).chain([(me, &self.own)]);
+        let mut known: Vec<KnownName> = all
+            .flat_map(|(origin, record)| {
+                record.entries.iter().map(move |entry| KnownName { entry: entry.clone(), origin })
+            })
+            .collect();
+        known.sort();
+        known
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(name: &str) -> NameEntry {
+        NameEntry {
+            name: name.parse().unwrap(),
+            address: IpAddr::from([10, 32, 0, 1]),
+            id: ContainerId::external(),
+        }
+    }
+
+    #[test]
+    fn names_of_peers_that_do_not_live_are_not_known() {
+        let (me, other) = (PeerId([1; 32]), PeerId([2; 32]));
+        let mut names = Names::default();
+        names.register(entry("a.weft.local")).unwrap();
+        names.put(other, Incarnation(3), NamesRecord { entries: [entry("b.weft.local")].into() });
+        let known = |start| names.known(me, |_, incarnation| incarnation == Incarnation(start));
+        assert_eq!(known(3).len(), 2);
+        assert_eq!(known(4), [KnownName { entry: entry("a.weft.local"), origin: me }]);
+    }
+
+    #[test]
+    fn there_is_no_room_for_more_names_than_the_limit() {
+        let mut names = Names::default();
+        for n in 0..NAMES_MAX {
+            assert_eq!(names.register(entry(&std::format!("n{n}"))), Ok(true));
+        }
+        assert_eq!(names.register(entry("n0")), Ok(false));
+        assert_eq!(names.register(entry("more")), Err(TooManyNames(NAMES_MAX)));
+        assert_eq!(names.remove(|entry| entry.name.as_str() == "n1").len(), 1);
+        assert_eq!(names.register(entry("more")), Ok(true));
+    }
+}

@@ -1,17 +1,50 @@
 //! The node: owns the machines of the core and routes each input to one of them.
 
+mod commands;
+mod conns;
+mod records;
+mod snapshot;
+#[cfg(test)]
+mod tests;
+
 use crate::config::{Config, ConfigError};
-use crate::io::{Deadline, Input, Outbox};
-use crate::names::KnownName;
-use crate::saved::{Damaged, Saved};
+use crate::forward::{ForwardingChange, Routes};
+use crate::gossip::Records;
+use crate::id::{Identity, Incarnation, PeerId, PeerName};
+use crate::io::{ConnId, Deadline, Input, Outbox, Output, Target, Timer};
+use crate::ipam::{Act, Ipam};
+use crate::mesh::{Conn, ConnFault, Dialer, Way};
+use crate::names::{KnownName, Names};
+use crate::record::Record;
+use crate::saved::{Change, Damaged, Network, Saved, Slot};
+use crate::sleeve::SessionIndex;
 use crate::status::Status;
-use crate::time::Now;
-use crate::{id, ipam, topology};
+use crate::time::{Instant, Now};
+use crate::topology::{PeerRecord, Topology};
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
+use rand_chacha::ChaCha20Rng;
+use rand_core::{RngCore, SeedableRng};
+use sha2::{Digest, Sha256};
+use zeroize::{Zeroize, ZeroizeOnDrop};
 
 /// 32 bytes that all randomness of one run comes from; one child generator per purpose.
-#[derive(Clone, Debug)]
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct Seed(pub [u8; 32]);
+
+impl core::fmt::Debug for Seed {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Seed(..)")
+    }
+}
+
+impl Seed {
+    /// The generator for `purpose`: what one purpose draws does not change what another gets.
+    fn child(&self, purpose: &str) -> ChaCha20Rng {
+        let digest = Sha256::new().chain_update(self.0).chain_update(purpose).finalize();
+        ChaCha20Rng::from_seed(digest.into())
+    }
+}
 
 /// Why a node cannot start.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -36,7 +69,49 @@ pub enum StartError {
 
 /// One running weft.
 #[derive(Debug)]
-pub struct Node {}
+pub struct Node {
+    config: Config,
+    identity: Identity,
+    me: PeerId,
+    name: PeerName,
+    incarnation: Incarnation,
+    /// Of the last record of our own.
+    sequence: u64,
+    records: Records,
+    topology: Topology,
+    names: Names,
+    ipam: Ipam,
+    dialer: Dialer,
+    conns: BTreeMap<ConnId, Conn>,
+    /// The one link with each neighbour.
+    neighbours: BTreeMap<PeerId, ConnId>,
+    sessions: BTreeMap<SessionIndex, ConnId>,
+    /// Conns dialed so far.
+    dialed: u64,
+    session_rng: ChaCha20Rng,
+    handshake_rng: ChaCha20Rng,
+    /// As last told to the forwarder.
+    routes: Routes,
+    routes_at: Option<Instant>,
+    /// What the call in progress has found out, to be acted upon before it returns.
+    turn: Turn,
+    conns_ended: u64,
+    records_refused: u64,
+    is_stopped: bool,
+}
+
+/// What one call has to finish before it returns.
+#[derive(Debug, Default)]
+struct Turn {
+    /// To be made durable before all else.
+    changes: Vec<Change>,
+    /// Our links or addresses may differ from our record.
+    links_changed: bool,
+    /// Some peer's record changed.
+    peers_changed: bool,
+    /// Grants or a founding came.
+    ownership_changed: bool,
+}
 
 impl Node {
     /// A node from its settings and what it saved. Puts its first wishes into `out`: what must be
@@ -51,49 +126,248 @@ impl Node {
         now: Now,
         out: &mut Outbox,
     ) -> Result<Self, StartError> {
-        let _ = (config, saved, seed, now, out);
-        todo!()
+        config.check()?;
+        let network = Network { universe: config.universe };
+        if let Some(before) = saved.get::<Network>(&Slot::Network)?
+            && before != network
+        {
+            let (saved, given) = (before.universe, config.universe);
+            return Err(StartError::OtherUniverse { saved, given });
+        }
+        let seed_of_identity = saved.get(&Slot::Identity)?.unwrap_or_else(|| {
+            let mut bytes = [0; 32];
+            seed.child("identity").fill_bytes(&mut bytes);
+            bytes
+        });
+        let identity = Identity::from_seed(seed_of_identity);
+        let me = identity.id();
+        let before = saved.get::<Incarnation>(&Slot::Incarnation)?.unwrap_or_default();
+        let incarnation = Incarnation(before.0.saturating_add(1));
+        let mut targets: BTreeSet<Target> = config.targets.iter().cloned().collect();
+        if config.resume {
+            targets.extend(saved.get::<Vec<Target>>(&Slot::Targets)?.unwrap_or_default());
+        }
+        let targets: Vec<Target> = targets.into_iter().collect();
+        let mut records = Vec::new();
+        for slot in saved.slots.keys() {
+            if let Slot::Record(key) = slot {
+                let record = saved.get::<Record>(slot)?.filter(|record| record.key == *key);
+                let sound = record.filter(|record| record.check().is_ok());
+                records.push(sound.ok_or_else(|| Damaged(slot.clone()))?);
+            }
+        }
+
+        let mut node = Self {
+            me,
+            name: config.name.unwrap_or_else(|| me.default_name()),
+            identity,
+            incarnation,
+            sequence: 0,
+            records: Records::new(config.records_max),
+            topology: Topology::new(me),
+            names: Names::new(saved.get(&Slot::Names)?.unwrap_or_default()),
+            ipam: Ipam::new(&config, me, &saved, seed.child("ipam"))?,
+            dialer: Dialer::new(&config, seed.child("dial")),
+            conns: BTreeMap::new(),
+            neighbours: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            dialed: 0,
+            session_rng: seed.child("session"),
+            handshake_rng: seed.child("handshake"),
+            routes: Routes::default(),
+            routes_at: None,
+            turn: Turn { links_changed: true, ..Turn::default() },
+            conns_ended: 0,
+            records_refused: 0,
+            is_stopped: false,
+            config,
+        };
+        let first = out.outputs().len();
+        node.turn.changes = alloc::vec![
+            Change::put(Slot::Identity, &seed_of_identity),
+            Change::put(Slot::Incarnation, &incarnation),
+            Change::put(Slot::Network, &network),
+            Change::put(Slot::Targets, &targets),
+        ];
+        // Only what differs is written.
+        node.turn.changes.retain(|change| saved.slots.get(&change.slot) != change.value.as_ref());
+        let at = now.mono;
+        node.ipam.targets(targets.len());
+        for record in records {
+            let mut acts = Vec::new();
+            node.ipam.record(at, &record, &mut acts);
+            node.records.put(record);
+            node.act(acts, out);
+        }
+        node.publish_names();
+        node.dialer.connect(at, &targets, false);
+        node.finish(at, first, out);
+        Ok(node)
     }
 
     /// Takes in what happened; what is to be done comes out in order.
     pub fn handle(&mut self, now: Now, input: Input, out: &mut Outbox) {
-        let _ = (now, input, out);
-        todo!()
+        let (at, first) = (now.mono, out.outputs().len());
+        match input {
+            Input::Timeout => {}
+            Input::Opened { conn, local, remote } => self.opened(at, conn, local, remote, out),
+            Input::DialFailed { conn, why } => {
+                self.end(at, conn, ConnFault::Dial(why), Way::Gone, out);
+            }
+            Input::Received { conn, bytes } => self.received(at, conn, &bytes, out),
+            Input::Written { conn } => {
+                if let Some(conn) = self.conns.get_mut(&conn) {
+                    conn.writing_since = None;
+                }
+            }
+            Input::Closed { conn, why } => {
+                self.end(at, conn, ConnFault::Closed(why), Way::Gone, out);
+            }
+            Input::Datagram { from, bytes } => self.datagram(at, from, &bytes, out),
+            Input::Command { request, command } => self.command(at, request, command, out),
+        }
+        self.finish(at, first, out);
+    }
+
+    /// Does all that is due and all that this call brought about; what must be durable goes before
+    /// the outputs of this call, which begin at `first`.
+    fn finish(&mut self, at: Instant, first: usize, out: &mut Outbox) {
+        // What one part does may make another due, which ends after a few rounds: every wait that
+        // is drawn is longer than zero.
+        for _ in 0..ROUNDS_MAX {
+            self.timeouts(at, out);
+            self.settle(at, out);
+            self.dial(at, out);
+            self.flush(at, out);
+            if self.deadline().is_none_or(|deadline| deadline.at > at) {
+                break;
+            }
+        }
+        let changes = core::mem::take(&mut self.turn.changes);
+        if !changes.is_empty() {
+            out.insert(first, Output::Persist(changes));
+        }
+    }
+
+    fn timeouts(&mut self, at: Instant, out: &mut Outbox) {
+        self.conn_timeouts(at, out);
+        if self.ipam.deadline().is_some_and(|due| due <= at) && !self.is_stopped {
+            let mut acts = Vec::new();
+            self.ipam.timeout(at, &mut acts);
+            self.act(acts, out);
+        }
+        if self.routes_at.is_some_and(|due| due <= at) {
+            self.routes_at = None;
+            let routes = self.current_routes();
+            if routes != self.routes {
+                self.routes = routes.clone();
+                out.push(Output::Forwarding(ForwardingChange::Routes(routes)));
+            }
+        }
+    }
+
+    /// Next hops of the topology, as sessions of the links that stand.
+    fn current_routes(&self) -> Routes {
+        let hops = self.topology.graph().next_hops();
+        let name = |peer: &PeerId| {
+            if *peer == self.me {
+                Some(self.name)
+            } else {
+                self.topology.get(*peer).map(|record| record.name)
+            }
+        };
+        let session = |peer: &PeerId| {
+            let conn = self.neighbours.get(peer).and_then(|conn| self.conns.get(conn));
+            conn.and_then(|conn| conn.link()).map(|link| link.path.index)
+        };
+        let mut routes = Routes::default();
+        // Should two peers have one name, the one with the lower id is served.
+        for (peer, hop) in &hops.unicast {
+            if let (Some(name), Some(session)) = (name(peer), session(hop)) {
+                routes.unicast.entry(name).or_insert(session);
+            }
+        }
+        for (source, next) in &hops.broadcast {
+            if let Some(name) = name(source) {
+                let next = next.iter().filter_map(&session).collect();
+                routes.broadcast.entry(name).or_insert(next);
+            }
+        }
+        routes
     }
 
     /// When it next wants [`Input::Timeout`], and on whose behalf.
     pub fn deadline(&self) -> Option<Deadline> {
-        todo!()
+        if self.is_stopped {
+            return self.conn_deadlines().min();
+        }
+        let others = [
+            self.dialer.deadline().map(|at| Deadline { at, timer: Timer::Dial }),
+            self.ipam.deadline().map(|at| Deadline { at, timer: Timer::Ipam }),
+            self.routes_at.map(|at| Deadline { at, timer: Timer::Routes }),
+        ];
+        others.into_iter().flatten().chain(self.conn_deadlines()).min()
+    }
+
+    fn conn_deadlines(&self) -> impl Iterator<Item = Deadline> {
+        let all = self.conns.values().flat_map(|conn| conn.deadlines(&self.config));
+        all.flatten().map(|(at, timer)| Deadline { at, timer })
+    }
+
+    /// Carries out what IPAM wants, in order.
+    fn act(&mut self, acts: Vec<Act>, out: &mut Outbox) {
+        for act in acts {
+            match act {
+                Act::Publish { key, body } => self.publish(key, body),
+                Act::Tell { peer, message } => {
+                    let (from, hops) = (self.me, self.config.hops_max);
+                    self.pass_on(crate::mesh::Unicast { from, to: peer, hops, body: message });
+                }
+                Act::Persist(change) => self.turn.changes.push(change),
+                Act::Reply { request, result } => out.push(Output::Reply { request, result }),
+                Act::Event(event) => out.push(Output::Event(event)),
+            }
+        }
     }
 
     /// Who we are.
-    pub fn id(&self) -> id::PeerId {
-        todo!()
+    pub const fn id(&self) -> PeerId {
+        self.me
     }
 
     /// Our 48-bit name.
-    pub fn name(&self) -> id::PeerName {
-        todo!()
+    pub const fn name(&self) -> PeerName {
+        self.name
     }
 
     /// Our addresses, for judges.
-    pub fn ipam(&self) -> &ipam::Ipam {
-        todo!()
+    pub const fn ipam(&self) -> &Ipam {
+        &self.ipam
+    }
+
+    /// All records that we hold, for judges.
+    pub const fn records(&self) -> &Records {
+        &self.records
     }
 
     /// What each known peer says of itself, for judges.
-    pub fn peers(&self) -> impl Iterator<Item = (id::PeerId, &topology::PeerRecord)> {
-        core::iter::empty()
+    pub fn peers(&self) -> impl Iterator<Item = (PeerId, &PeerRecord)> {
+        self.topology.peers()
     }
 
     /// All names that are answered: those of reachable peers and our own, by name.
     pub fn names(&self) -> Vec<KnownName> {
-        todo!()
+        self.names.known(self.me, |peer, incarnation| {
+            self.topology.is_reachable(peer)
+                && self.topology.get(peer).is_some_and(|record| record.incarnation == incarnation)
+        })
     }
 
     /// A snapshot for people.
     pub fn status(&self, now: Now) -> Status {
-        let _ = now;
-        todo!()
+        self.snapshot(now.mono)
     }
 }
+
+/// A call looks again for what is due at most so often.
+const ROUNDS_MAX: usize = 8;

@@ -181,6 +181,11 @@ impl<N: Net, S: Store, F: Frames, P: FnMut(&Node, Now) + Send> Driver<N, S, F, P
         Ok((driver, NodeHandle { requests: requests_to, names: names_seen }))
     }
 
+    /// The node, before it runs.
+    pub const fn node(&self) -> &Node {
+        &self.node
+    }
+
     /// Works until `shutdown` resolves or a [`Command::Stop`] was carried out.
     ///
     /// # Errors
@@ -194,7 +199,7 @@ impl<N: Net, S: Store, F: Frames, P: FnMut(&Node, Now) + Send> Driver<N, S, F, P
             let turn = self.next_turn(shutdown.as_mut()).await;
             let stops = match &turn {
                 Turn::Shutdown | Turn::Request(Request::Command(Command::Stop, _)) => true,
-                Turn::Request(Request::Command(..) | Request::Status(_))
+                Turn::Request(Request::Command(..) | Request::Status(_) | Request::Held(_))
                 | Turn::Conn(..)
                 | Turn::Stream(_)
                 | Turn::Datagram(..)
@@ -237,6 +242,11 @@ impl<N: Net, S: Store, F: Frames, P: FnMut(&Node, Now) + Send> Driver<N, S, F, P
             Turn::Request(Request::Status(reply)) => {
                 // Whoever asked may have gone away.
                 let _ = reply.send(Arc::new(self.node.status(self.clock.now())));
+                return Ok(());
+            }
+            Turn::Request(Request::Held(reply)) => {
+                let held = self.node.ipam().held();
+                let _ = reply.send(held.map(|(id, nets)| (id.clone(), nets.to_vec())).collect());
                 return Ok(());
             }
             Turn::Conn(conn, event) => match self.conn_input(conn, event) {
@@ -461,25 +471,4 @@ async fn dial<N: Net>(net: &N, target: &Target) -> Result<(N::Stream, SocketAddr
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::net::TokioNet;
-    use tokio::net::TcpListener;
-
-    #[tokio::test]
-    async fn a_host_name_without_an_address_is_named_in_the_failure() {
-        let target = Target { host: "no-such-host.invalid".to_string(), port: 1 };
-        let failure = dial(&TokioNet, &target).await.unwrap_err();
-        assert!(matches!(failure, DialFailure::Resolve { host, .. } if host == target.host));
-    }
-
-    #[tokio::test]
-    async fn a_port_where_nobody_listens_is_a_failure_to_connect() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        drop(listener);
-        let target = Target { host: "127.0.0.1".to_string(), port };
-        let failure = dial(&TokioNet, &target).await.unwrap_err();
-        assert!(matches!(failure, DialFailure::Connect(_)));
-    }
-}
+mod tests;

@@ -1,9 +1,11 @@
 //! How the rest of the process talks to the node: commands in, pictures out.
 
+use ipnet::IpNet;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
+use weft_core::id::ContainerId;
 use weft_core::io::{Command, CommandError, Reply};
 use weft_core::names::{KnownName, Name};
 use weft_core::status::Status;
@@ -15,7 +17,12 @@ pub(crate) enum Request {
     Command(Command, oneshot::Sender<Result<Reply, CommandError>>),
     /// A picture of the node, drawn when it is asked for: most inputs are seen by nobody.
     Status(oneshot::Sender<Arc<Status>>),
+    /// Which addresses are held for whom.
+    Held(oneshot::Sender<Held>),
 }
+
+/// Addresses by their holder.
+pub type Held = BTreeMap<ContainerId, Vec<IpNet>>;
 
 /// A way to a running node; clones lead to the same one.
 #[derive(Clone, Debug)]
@@ -43,6 +50,17 @@ impl NodeHandle {
     pub async fn status(&self) -> Result<Arc<Status>, CommandError> {
         let (reply, answer) = oneshot::channel();
         let request = Request::Status(reply);
+        self.requests.send(request).await.map_err(|_| CommandError::Stopping)?;
+        answer.await.map_err(|_| CommandError::Stopping)
+    }
+
+    /// Which addresses are held here, and for whom.
+    ///
+    /// # Errors
+    /// [`CommandError::Stopping`] when it has stopped.
+    pub async fn held(&self) -> Result<Held, CommandError> {
+        let (reply, answer) = oneshot::channel();
+        let request = Request::Held(reply);
         self.requests.send(request).await.map_err(|_| CommandError::Stopping)?;
         answer.await.map_err(|_| CommandError::Stopping)
     }

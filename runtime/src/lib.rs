@@ -10,6 +10,7 @@ pub mod daemon;
 pub mod dns;
 pub mod driver;
 pub mod handle;
+pub mod host;
 pub mod logging;
 pub mod net;
 pub mod run;

@@ -4,13 +4,17 @@
 //! datagram, and the node only tells it what changed ([`ForwardingChange`]).
 
 mod ethernet;
+mod parcel;
 mod switch;
+#[cfg(test)]
+mod tests;
 
-pub use ethernet::{Frame, Mac};
+pub use ethernet::{Frame, FrameFault, Mac};
+pub use parcel::Parcel;
 pub use switch::{Place, Switch};
 
 use crate::id::PeerName;
-use crate::sleeve::{SessionIndex, SessionKeys};
+use crate::sleeve::{Kind, Session, SessionIndex, SessionKeys};
 use crate::time::Instant;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -81,9 +85,10 @@ pub struct Counters {
     pub received: u64,
     /// Frames relayed for others.
     pub relayed: u64,
-    /// Frames dropped for want of a route or a known address.
+    /// Copies of frames dropped because there is no route, or the next hop has no address yet or
+    /// can be sealed nothing more.
     pub no_route: u64,
-    /// Frames dropped because they had been relayed too often.
+    /// Frames dropped because they had been relayed too often, or came back to where they started.
     pub hops_exceeded: u64,
     /// Datagrams that did not open, were replayed, or belong to no session.
     pub refused: u64,
@@ -93,25 +98,79 @@ pub struct Counters {
 
 /// Decides about each frame and datagram.
 #[derive(Debug)]
-pub struct Forwarder {}
+pub struct Forwarder {
+    me: PeerName,
+    hops_max: u8,
+    sessions: BTreeMap<SessionIndex, Neighbour>,
+    routes: Routes,
+    switch: Switch,
+    counters: Counters,
+    /// Kept between calls for its room: what the last datagram opened to.
+    opened: Vec<u8>,
+    /// Kept between calls for its room: the last datagram sent.
+    sealed: Vec<u8>,
+}
+
+/// The other end of a data session.
+#[derive(Debug)]
+struct Neighbour {
+    session: Session,
+    to: Option<SocketAddr>,
+}
 
 impl Forwarder {
     /// A forwarder for the peer `me`, relaying frames at most `hops_max` times.
     pub fn new(me: PeerName, hops_max: u8) -> Self {
-        let _ = (me, hops_max);
-        todo!()
+        Self {
+            me,
+            hops_max,
+            sessions: BTreeMap::new(),
+            routes: Routes::default(),
+            switch: Switch::default(),
+            counters: Counters::default(),
+            opened: Vec::new(),
+            sealed: Vec::new(),
+        }
     }
 
-    /// Carries out a change from the node.
+    /// Carries out a change from the node. A session whose other key is of low order stays unknown.
     pub fn apply(&mut self, change: ForwardingChange) {
-        let _ = change;
-        todo!()
+        match change {
+            ForwardingChange::SessionUp { session: index, remote, peer: _, keys, to } => {
+                if let Ok(session) = Session::new(Kind::Data, &keys, remote) {
+                    self.sessions.insert(index, Neighbour { session, to });
+                }
+            }
+            ForwardingChange::SessionMoved { session, to } => {
+                if let Some(neighbour) = self.sessions.get_mut(&session) {
+                    neighbour.to = Some(to);
+                }
+            }
+            ForwardingChange::SessionDown { session } => {
+                self.sessions.remove(&session);
+            }
+            ForwardingChange::Routes(routes) => self.routes = routes,
+        }
     }
 
     /// A frame came from the local bridge.
     pub fn frame(&mut self, now: Instant, frame: &[u8], sink: &mut impl Sink) {
-        let _ = (now, frame, sink);
-        todo!()
+        self.counters.frames_in += 1;
+        let Ok(frame) = Frame::parse(frame) else {
+            self.counters.malformed += 1;
+            return;
+        };
+        self.switch.saw(now, frame.source(), Place::Here);
+        let destination = match self.switch.place(now, frame.destination()) {
+            _ if frame.destination().is_link_local() => return,
+            _ if frame.is_multicast() => None,
+            // The bridge has brought it there already.
+            Some(Place::Here) => return,
+            Some(Place::Peer(peer)) => Some(peer),
+            None => None,
+        };
+        let parcel = Parcel { source: self.me, destination, hops: self.hops_max, frame };
+        self.send_on(&parcel, None, sink);
     }
 
     /// A datagram came to the sleeve's socket.
@@ -122,17 +181,131 @@ impl Forwarder {
         datagram: &[u8],
         sink: &mut impl Sink,
     ) {
-        let _ = (now, from, datagram, sink);
-        todo!()
+        self.counters.received += 1;
+        let mut opened = core::mem::take(&mut self.opened);
+        match self.open(datagram, &mut opened) {
+            Some((Kind::Probe, _)) => sink.probe(from, datagram),
+            Some((Kind::Data, session)) => self.parcels(now, session, &opened, sink),
+            None => self.counters.refused += 1,
+        }
+        self.opened = opened;
     }
 
     /// What was counted so far.
     pub fn counters(&self) -> &Counters {
-        todo!()
+        &self.counters
     }
 
-    /// Where each known MAC is and when it was last seen, in order.
+    /// Where each known MAC is and when it was last seen (to the second), in order.
     pub fn macs(&self) -> impl Iterator<Item = (Mac, Place, Instant)> + '_ {
-        core::iter::empty()
+        self.switch.iter()
+    }
+
+    /// Kind and session of a datagram that is for us; frames are opened, a probe is the node's to
+    /// open.
+    fn open(&mut self, datagram: &[u8], opened: &mut Vec<u8>) -> Option<(Kind, SessionIndex)> {
+        let (kind, index) = Session::peek(datagram).ok()?;
+        let neighbour = self.sessions.get_mut(&index)?;
+        match kind {
+            Kind::Probe => {}
+            Kind::Data => neighbour.session.open_into(datagram, opened).ok()?,
+        }
+        Some((kind, index))
+    }
+
+    fn parcels(&mut self, now: Instant, from: SessionIndex, payload: &[u8], sink: &mut impl Sink) {
+        let mut left = payload;
+        loop {
+            let Ok((parcel, rest)) = Parcel::read(left) else {
+                self.counters.malformed += 1;
+                return;
+            };
+            self.parcel(now, from, &parcel, sink);
+            if rest.is_empty() {
+                return;
+            }
+            left = rest;
+        }
+    }
+
+    fn parcel(
+        &mut self,
+        now: Instant,
+        from: SessionIndex,
+        parcel: &Parcel<'_>,
+        sink: &mut impl Sink,
+    ) {
+        if parcel.source == self.me {
+            self.counters.hops_exceeded += 1;
+            return;
+        }
+        let frame = &parcel.frame;
+        if frame.destination().is_link_local() {
+            return;
+        }
+        if parcel.destination.is_none_or(|peer| peer == self.me) {
+            self.switch.saw(now, frame.source(), Place::Peer(parcel.source));
+            self.counters.frames_out += 1;
+            sink.deliver(frame.bytes());
+        }
+        if parcel.destination != Some(self.me) {
+            self.relay(from, parcel, sink);
+        }
+    }
+
+    fn relay(&mut self, from: SessionIndex, parcel: &Parcel<'_>, sink: &mut impl Sink) {
+        let Some(hops) = parcel.hops.checked_sub(1) else {
+            // A broadcast that ends here has lost nothing if nobody is behind us.
+            let next = |hop: &Vec<_>| hop.iter().any(|index| *index != from);
+            let routes = &self.routes.broadcast;
+            if parcel.destination.is_some() || routes.get(&parcel.source).is_some_and(next) {
+                self.counters.hops_exceeded += 1;
+            }
+            return;
+        };
+        if self.send_on(&Parcel { hops, ..*parcel }, Some(from), sink) {
+            self.counters.relayed += 1;
+        }
+    }
+
+    /// Sends `parcel` to its next hops, but not back to `from`; whether any copy left.
+    fn send_on(
+        &mut self,
+        parcel: &Parcel<'_>,
+        from: Option<SessionIndex>,
+        sink: &mut impl Sink,
+    ) -> bool {
+        let next = match parcel.destination {
+            Some(peer) => self.routes.unicast.get(&peer).map(core::slice::from_ref),
+            None => Some(self.routes.broadcast.get(&parcel.source).map_or(&[][..], Vec::as_slice)),
+        };
+        let Some(next) = next else {
+            self.counters.no_route += 1;
+            return false;
+        };
+        let mut sent = false;
+        for index in next {
+            if Some(*index) == from {
+                // For a broadcast that is no loss; a frame for one peer would go round in circles.
+                self.counters.no_route += u64::from(parcel.destination.is_some());
+                continue;
+            }
+            let neighbour = self.sessions.get_mut(index);
+            let to = neighbour.and_then(|neighbour| {
+                let to = neighbour.to?;
+                let parts = [&parcel.header()[..], parcel.frame.bytes()];
+                neighbour.session.seal_into(&parts, &mut self.sealed).ok()?;
+                Some(to)
+            });
+            match to {
+                Some(to) => {
+                    self.counters.sent += 1;
+                    sent = true;
+                    sink.send(to, &self.sealed);
+                }
+                None => self.counters.no_route += 1,
+            }
+        }
+        sent
     }
 }

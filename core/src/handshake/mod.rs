@@ -5,7 +5,11 @@
 //! themselves and hides who they are. Without a secret, the same with Noise `XX`.
 
 mod channel;
+mod frame;
 mod machine;
+mod noise;
+#[cfg(test)]
+mod tests;
 
 pub use channel::{Channel, ChannelFault};
 pub use machine::{Handshake, HandshakeFault, Local, Step, stretch};

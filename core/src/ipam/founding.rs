@@ -1,8 +1,15 @@
 //! How the universe is first divided: single-decree Paxos over gossiped votes.
+//!
+//! Each peer writes one [`Voter`]: what it promised and what it accepted, both only ever rising.
+//! [`step`] and [`propose`] are pure functions from the votes that a peer knows to the vote it
+//! writes next; the machine around them decides when to propose.
+//!
+//! A value is decided once a quorum accepted it under *one* ballot. (Weave Net decided when a
+//! quorum had accepted anything at all, which lets two peers decide differently.)
 
 use crate::addr::Universe;
 use crate::id::PeerId;
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 /// A proposal's number: higher rounds win, peers break ties.
@@ -15,12 +22,34 @@ pub struct Ballot {
 }
 
 /// Body of [`crate::record::Key::Voter`]: what one peer promised and accepted.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Voter {
     /// Will accept nothing below this.
     pub promised: Option<Ballot>,
     /// Accepted last: the ballot and the peers it would divide the universe among.
     pub accepted: Option<(Ballot, BTreeSet<PeerId>)>,
+}
+
+impl Voter {
+    /// Takes in another state of the same voter. Both parts only rise, so the result is the later
+    /// of the two.
+    pub fn join(&mut self, other: Self) {
+        self.promised = self.promised.max(other.promised);
+        if other.accepted_ballot() > self.accepted_ballot() {
+            self.accepted = other.accepted;
+        }
+    }
+
+    /// Whether a voter that keeps the rules could have written it.
+    pub fn is_sound(&self) -> bool {
+        self.promised.is_some()
+            && self.accepted_ballot() <= self.promised
+            && self.accepted.as_ref().is_none_or(|(_, seeds)| !seeds.is_empty())
+    }
+
+    fn accepted_ballot(&self) -> Option<Ballot> {
+        self.accepted.as_ref().map(|(ballot, _)| *ballot)
+    }
 }
 
 /// Body of [`crate::record::Key::Founding`]: what was decided. The same at every peer.
@@ -32,4 +61,63 @@ pub struct Founding {
     pub seeds: BTreeSet<PeerId>,
     /// By which ballot.
     pub ballot: Ballot,
+}
+
+/// The votes that one peer knows, its own included.
+pub type Votes = BTreeMap<PeerId, Voter>;
+
+/// The vote of `me` that opens a ballot above all known ones, or `None` when rounds are used up.
+pub fn propose(me: PeerId, votes: &Votes) -> Option<Voter> {
+    let top = votes.values().filter_map(|vote| vote.promised).map(|ballot| ballot.round).max();
+    let round = top.unwrap_or(0).checked_add(1)?;
+    let mut vote = votes.get(&me).cloned().unwrap_or_default();
+    vote.promised = Some(Ballot { round, proposer: me });
+    Some(vote)
+}
+
+/// The vote that `me` writes next, given all it knows, or `None` when its vote stands.
+///
+/// It promises the highest ballot seen, accepts what was accepted under a ballot not below its
+/// promise, and, once a quorum promised its own ballot, accepts a value for it: the one of the
+/// highest ballot accepted among those who promised, else all known voters.
+pub fn step(me: PeerId, quorum: usize, votes: &Votes) -> Option<Voter> {
+    let before = votes.get(&me).cloned().unwrap_or_default();
+    let mut vote = before.clone();
+    vote.promised = votes.values().filter_map(|vote| vote.promised).max().max(vote.promised);
+    let top = votes.values().filter_map(|vote| vote.accepted.as_ref());
+    if let Some((ballot, seeds)) = top.max_by_key(|(ballot, _)| *ballot)
+        && Some(*ballot) >= vote.promised
+        && Some(*ballot) > vote.accepted_ballot()
+    {
+        vote.promised = Some(*ballot);
+        vote.accepted = Some((*ballot, seeds.clone()));
+    }
+    if let Some(ballot) = vote.promised
+        && ballot.proposer == me
+        && vote.accepted_ballot() < Some(ballot)
+    {
+        let others = votes.iter().filter(|(peer, _)| **peer != me).map(|(_, vote)| vote);
+        let promises = || {
+            let all = others.clone().chain(core::iter::once(&vote));
+            all.filter(|vote| vote.promised == Some(ballot))
+        };
+        if promises().count() >= quorum {
+            let top = promises().filter_map(|vote| vote.accepted.as_ref());
+            let seeds = top.max_by_key(|(ballot, _)| *ballot).map_or_else(
+                || votes.keys().copied().chain(core::iter::once(me)).collect(),
+                |(_, seeds)| seeds.clone(),
+            );
+            vote.accepted = Some((ballot, seeds));
+        }
+    }
+    (vote != before).then_some(vote)
+}
+
+/// The value that `quorum` voters accepted under one ballot, with that ballot.
+pub fn decided(quorum: usize, votes: &Votes) -> Option<(Ballot, BTreeSet<PeerId>)> {
+    let mut counts: BTreeMap<&(Ballot, BTreeSet<PeerId>), usize> = BTreeMap::new();
+    for accepted in votes.values().filter_map(|vote| vote.accepted.as_ref()) {
+        *counts.entry(accepted).or_default() += 1;
+    }
+    counts.into_iter().find(|(_, count)| *count >= quorum).map(|(value, _)| value.clone())
 }

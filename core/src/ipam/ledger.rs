@@ -1,8 +1,16 @@
 //! Who owns which addresses: a map from address to (epoch, version, owner), kept as intervals.
+//!
+//! The map is a function of a founding and a *set* of grants: each address belongs to the highest
+//! mark that covers it. Marks are totally ordered, so the map is a join: order, repetition and
+//! grouping of grants do not matter.
 
-use crate::addr::Range;
+use super::founding::Founding;
+use crate::addr::{Offset, Range, Universe};
 use crate::id::PeerId;
 use crate::record::Fingerprint;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+use core::cmp::Reverse;
 use serde::{Deserialize, Serialize};
 
 /// Body of [`crate::record::Key::Grant`]: addresses change owner. Written by the owner before.
@@ -20,6 +28,216 @@ pub struct Grant {
     pub owner: PeerId,
 }
 
-/// The map.
+impl Grant {
+    /// Whether it can be part of the ledger of `universe`: some addresses, all inside, and a
+    /// version that a founding does not have.
+    pub fn fits(&self, universe: Universe) -> bool {
+        !self.range.is_empty() && self.range.end <= universe.range().end && self.version > 0
+    }
+
+    const fn mark(&self) -> Mark {
+        Mark { epoch: self.epoch, version: self.version, owner: Reverse(self.owner) }
+    }
+}
+
+/// What is known of an address. The greater one holds; of two owners with equal numbers the lower
+/// id, at every peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Mark {
+    epoch: u32,
+    version: u64,
+    owner: Reverse<PeerId>,
+}
+
+/// Two owners claimed `range` with equal epoch and version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conflict {
+    /// Which addresses.
+    pub range: Range,
+    /// The lower id.
+    pub kept: PeerId,
+    /// The other one.
+    pub lost: PeerId,
+}
+
+/// The map. Two ledgers are equal when they say the same of each address.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ledger {}
+pub struct Ledger {
+    universe: Universe,
+    /// By first address; each runs up to the next. Neighbours differ.
+    marks: BTreeMap<u128, Mark>,
+}
+
+impl Ledger {
+    /// The first division: the universe is halved over and over, and the sorted seeds with it, so
+    /// that each share is one CIDR block. With more seeds than addresses the last seeds get none.
+    ///
+    /// Returns `None` when there is no seed.
+    /// Source: Weave Net ipam/ring/ring.go `ClaimForPeers`.
+    pub fn found(founding: &Founding) -> Option<Self> {
+        let seeds: Vec<PeerId> = founding.seeds.iter().copied().collect();
+        let mut marks = BTreeMap::new();
+        divide(founding.universe.range(), &seeds, &mut marks)?;
+        Some(Self { universe: founding.universe, marks })
+    }
+
+    /// Joins `grant` in; says where it met an equal claim of another owner. A grant that does not
+    /// fit the universe changes nothing.
+    pub fn apply(&mut self, grant: &Grant) -> Vec<Conflict> {
+        let mut conflicts = Vec::new();
+        if !grant.fits(self.universe) {
+            return conflicts;
+        }
+        let (start, end) = (grant.range.start.0, grant.range.end.0);
+        self.split(start);
+        self.split(end);
+        let theirs = grant.mark();
+        let mut piece_end = end;
+        for (&piece, mark) in self.marks.range_mut(start..end).rev() {
+            if (mark.epoch, mark.version) == (theirs.epoch, theirs.version)
+                && mark.owner != theirs.owner
+            {
+                let (kept, lost) = (mark.owner.0.min(grant.owner), mark.owner.0.max(grant.owner));
+                let range = Range { start: Offset(piece), end: Offset(piece_end) };
+                conflicts.push(Conflict { range, kept, lost });
+            }
+            *mark = theirs.max(*mark);
+            piece_end = piece;
+        }
+        self.join(start, end);
+        conflicts
+    }
+
+    /// Cuts the interval that `at` lies in, so that one starts there.
+    fn split(&mut self, at: u128) {
+        if at < self.universe.size()
+            && let Some((_, &mark)) = self.marks.range(..=at).next_back()
+        {
+            self.marks.insert(at, mark);
+        }
+    }
+
+    /// Removes cuts from `start` to `end` that separate equals.
+    fn join(&mut self, start: u128, end: u128) {
+        let mut before = self.marks.range(..start).next_back().map(|(_, mark)| *mark);
+        let cuts: Vec<(u128, Mark)> =
+            self.marks.range(start..=end).map(|(&at, &mark)| (at, mark)).collect();
+        for (at, mark) in cuts {
+            if before == Some(mark) {
+                self.marks.remove(&at);
+            }
+            before = Some(mark);
+        }
+    }
+
+    /// Whether `grant` still decides about at least one address.
+    pub fn rests_on(&self, grant: &Grant) -> bool {
+        let mark = grant.mark();
+        self.marks_in(grant.range).any(|(_, found)| found == mark)
+    }
+
+    /// The grant by which the owner of `range` gives it to `to`, or `None` when `by` does not own
+    /// all of it, or the version cannot be raised any more.
+    pub fn grant(
+        &self,
+        lineage: Fingerprint,
+        range: Range,
+        by: PeerId,
+        to: PeerId,
+    ) -> Option<Grant> {
+        let top = self.marks_in(range).map(|(_, mark)| mark).max()?;
+        if !self.marks_in(range).all(|(_, mark)| mark.owner.0 == by) {
+            return None;
+        }
+        // The highest pair of a mixed range is raised: lexicographically above every part of it.
+        let version = top.version.checked_add(1)?;
+        let grant = Grant { lineage, range, epoch: top.epoch, version, owner: to };
+        grant.fits(self.universe).then_some(grant)
+    }
+
+    /// Runs of two or more touching intervals of `owner`, each as one range.
+    pub fn fragments(&self, owner: PeerId) -> Vec<Range> {
+        let mut runs: Vec<(Range, usize)> = Vec::new();
+        for (range, ..) in self.entries().filter(|entry| entry.3 == owner) {
+            match runs.last_mut() {
+                Some((run, count)) if run.end == range.start => {
+                    run.end = range.end;
+                    *count += 1;
+                }
+                Some(_) | None => runs.push((range, 1)),
+            }
+        }
+        runs.into_iter().filter(|(_, count)| *count > 1).map(|(run, _)| run).collect()
+    }
+
+    /// The universe that is divided.
+    pub const fn universe(&self) -> Universe {
+        self.universe
+    }
+
+    /// Who owns `offset`, or `None` outside the universe.
+    pub fn owner(&self, offset: Offset) -> Option<PeerId> {
+        let (_, mark) = self.marks.range(..=offset.0).next_back()?;
+        self.universe.range().contains(offset).then_some(mark.owner.0)
+    }
+
+    /// All intervals in order, as (range, epoch, version, owner); they tile the universe.
+    pub fn entries(&self) -> impl Iterator<Item = (Range, u32, u64, PeerId)> + '_ {
+        self.marks_in(self.universe.range())
+            .map(|(range, mark)| (range, mark.epoch, mark.version, mark.owner.0))
+    }
+
+    /// The intervals that meet `within`, cut to it, with their owners.
+    pub fn owners_in(&self, within: Range) -> impl Iterator<Item = (Range, PeerId)> + '_ {
+        self.marks_in(within).map(|(range, mark)| (range, mark.owner.0))
+    }
+
+    /// What `owner` owns, in order, as few ranges as can be.
+    pub fn owned_by(&self, owner: PeerId) -> Vec<Range> {
+        let mut ranges: Vec<Range> = Vec::new();
+        for (range, ..) in self.entries().filter(|entry| entry.3 == owner) {
+            match ranges.last_mut() {
+                Some(last) if last.end == range.start => last.end = range.end,
+                Some(_) | None => ranges.push(range),
+            }
+        }
+        ranges
+    }
+
+    /// Everyone who owns at least one address.
+    pub fn owners(&self) -> BTreeSet<PeerId> {
+        self.marks.values().map(|mark| mark.owner.0).collect()
+    }
+
+    /// Whether `peer` owns at least one address.
+    pub fn owns_any(&self, peer: PeerId) -> bool {
+        self.marks.values().any(|mark| mark.owner.0 == peer)
+    }
+
+    fn marks_in(&self, within: Range) -> impl Iterator<Item = (Range, Mark)> + '_ {
+        let within = within.intersection(self.universe.range());
+        let within = within.unwrap_or(Range { start: Offset(0), end: Offset(0) });
+        let first = self.marks.range(..=within.start.0).next_back().map_or(0, |(&at, _)| at);
+        let starts = self.marks.range(first..within.end.0.max(first));
+        let ends = self.marks.range(first..).skip(1).map(|(&at, _)| at);
+        let ends = ends.chain(core::iter::once(self.universe.size()));
+        starts.zip(ends).filter_map(move |((&start, &mark), end)| {
+            let piece = Range { start: Offset(start), end: Offset(end) };
+            Some((piece.intersection(within)?, mark))
+        })
+    }
+}
+
+/// Gives each of `seeds` its block of `range`. `None` when there is no seed.
+fn divide(range: Range, seeds: &[PeerId], marks: &mut BTreeMap<u128, Mark>) -> Option<()> {
+    let first = seeds.first()?;
+    if seeds.len() == 1 || range.size() == 1 {
+        let mark = Mark { epoch: 0, version: 0, owner: Reverse(*first) };
+        marks.insert(range.start.0, mark);
+        return Some(());
+    }
+    let middle = Offset(range.start.0 + range.size() / 2);
+    let (low, high) = seeds.split_at(seeds.len() / 2);
+    divide(Range { end: middle, ..range }, low, marks)?;
+    divide(Range { start: middle, ..range }, high, marks)
+}

@@ -4,25 +4,34 @@
 //! and receives [`IpamMessage`]s, and says what it wants in [`Act`]s, which the node carries out
 //! before its own call returns.
 
-mod founding;
+mod allocator;
+pub mod founding;
+mod holdings;
 mod ledger;
+mod ownership;
+mod requests;
+#[cfg(test)]
+mod tests;
 
 pub use founding::{Ballot, Founding, Voter};
-pub use ledger::{Grant, Ledger};
+pub use ledger::{Conflict, Grant, Ledger};
 
-use crate::addr::Range;
-use crate::config::Config;
+use crate::addr::{Offset, Range, Universe};
+use crate::config::{Config, FoundingMode};
 use crate::event::Event;
-use crate::id::PeerId;
+use crate::id::{ContainerId, PeerId};
 use crate::io::{Command, CommandError, Reply, RequestId};
 use crate::record::{Fingerprint, Key, Record};
-use crate::saved::{Change, Damaged, Saved};
-use crate::status::IpamStatus;
+use crate::saved::{Change, Damaged, Saved, Slot};
+use crate::status::{IpamState, IpamStatus, OwnerStatus};
 use crate::time::Instant;
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
+use core::time::Duration;
+use holdings::Holdings;
 use ipnet::IpNet;
 use rand_chacha::ChaCha20Rng;
+use requests::{Asks, Waiting};
 use serde::{Deserialize, Serialize};
 
 /// Body of [`Key::Space`]: a hint whom to ask for addresses.
@@ -82,7 +91,41 @@ pub enum Act {
 
 /// The IPAM of one node.
 #[derive(Debug)]
-pub struct Ipam {}
+pub struct Ipam {
+    me: PeerId,
+    universe: Universe,
+    default_subnet: IpNet,
+    mode: FoundingMode,
+    allocate_max: Duration,
+    /// Most grants set aside, and most peers whose votes and hints are kept.
+    records_max: usize,
+    rng: ChaCha20Rng,
+    reachable: BTreeSet<PeerId>,
+    targets: usize,
+    votes: founding::Votes,
+    /// Whether somebody here has asked for the founding.
+    started: bool,
+    propose_at: Option<Instant>,
+    proposals: u32,
+    founded: Option<(Fingerprint, Ledger)>,
+    /// Grants that decide about at least one address; before the founding, all of them.
+    grants: BTreeMap<Fingerprint, Grant>,
+    /// Records that matter no more, until the node asks.
+    dead: Vec<Key>,
+    /// The boot gate: closed after a start with a saved founding, until another owner was met.
+    is_merged: bool,
+    has_left: bool,
+    is_stopping: bool,
+    hints: BTreeMap<PeerId, u8>,
+    own_hint: Option<u8>,
+    hint_at: Option<Instant>,
+    /// No hint leaves before this.
+    hint_not_before: Instant,
+    absorb_at: Option<Instant>,
+    holdings: Holdings,
+    waiting: Vec<Waiting>,
+    asks: Asks,
+}
 
 impl Ipam {
     /// From what was saved. Records of [`crate::saved::Slot::Record`] are handed in by the node
@@ -96,12 +139,41 @@ impl Ipam {
         saved: &Saved,
         rng: ChaCha20Rng,
     ) -> Result<Self, Damaged> {
-        let _ = (config, me, saved, rng);
-        todo!()
+        let was_founded =
+            saved.slots.keys().any(|slot| matches!(slot, Slot::Record(Key::Founding(_))));
+        Ok(Self {
+            me,
+            universe: config.universe,
+            default_subnet: config.default_subnet.unwrap_or_else(|| config.universe.block()),
+            mode: config.founding.clone(),
+            allocate_max: config.allocate_max,
+            records_max: config.records_max,
+            rng,
+            reachable: BTreeSet::new(),
+            targets: 0,
+            votes: BTreeMap::new(),
+            started: false,
+            propose_at: None,
+            proposals: 0,
+            founded: None,
+            grants: BTreeMap::new(),
+            dead: Vec::new(),
+            is_merged: !was_founded,
+            has_left: false,
+            is_stopping: false,
+            hints: BTreeMap::new(),
+            own_hint: None,
+            hint_at: None,
+            hint_not_before: Instant::ZERO,
+            absorb_at: None,
+            holdings: Holdings::load(config.universe, saved)?,
+            waiting: Vec::new(),
+            asks: Asks::default(),
+        })
     }
 
-    /// Any of `Allocate`, `Claim`, `Release`, `Prime`, `Leave`, `Stop`; others are not for IPAM.
-    /// Answers at once or later; each exactly once.
+    /// Any of `Allocate`, `Claim`, `Release`, `Prime`, `Leave`, `Stop`; others are not for IPAM
+    /// and are ignored. Answers at once or later; each exactly once.
     pub fn command(
         &mut self,
         now: Instant,
@@ -109,14 +181,74 @@ impl Ipam {
         command: Command,
         acts: &mut Vec<Act>,
     ) {
-        let _ = (now, request, command, acts);
-        todo!()
+        match command {
+            Command::Allocate { id, subnet } => {
+                let want = self.want_any(id, subnet);
+                self.begin(now, request, want, acts);
+            }
+            Command::Claim { id, address } => {
+                let want = self.want_this(id, address, acts);
+                self.begin(now, request, want, acts);
+            }
+            Command::Release { id, address } => {
+                let result = self.release(now, &id, address, acts);
+                acts.push(Act::Reply { request, result });
+                self.settle(now, acts);
+            }
+            Command::Prime => self.begin(now, request, Ok(requests::Want::Founding), acts),
+            Command::Leave => {
+                if !self.has_left {
+                    self.leave(now, acts);
+                }
+                acts.push(Act::Reply { request, result: Ok(Reply::Done) });
+            }
+            Command::Stop => {
+                self.is_stopping = true;
+                self.settle(now, acts);
+                acts.push(Act::Reply { request, result: Ok(Reply::Done) });
+            }
+            Command::Connect { .. }
+            | Command::Forget { .. }
+            | Command::Register { .. }
+            | Command::Unregister { .. } => {}
+        }
     }
 
     /// A record of kind Founding, Grant, Voter or Space was accepted from a peer or from disk.
+    /// Bodies that make no sense are ignored.
     pub fn record(&mut self, now: Instant, record: &Record, acts: &mut Vec<Act>) {
-        let _ = (now, record, acts);
-        todo!()
+        match record.key {
+            Key::Founding(print) => {
+                if let Ok(founding) = record.decode::<Founding>() {
+                    self.found(now, print, &founding, acts);
+                }
+            }
+            Key::Grant(print) => match record.decode::<Grant>() {
+                Ok(grant) => {
+                    if grant.owner == self.me {
+                        self.asks.given(grant.range);
+                    }
+                    self.take_grant(now, print, grant, acts);
+                }
+                Err(_) => self.bury(record.key),
+            },
+            Key::Voter(peer) => {
+                if let Ok(vote) = record.decode::<Voter>() {
+                    self.take_vote(now, peer, vote, acts);
+                }
+            }
+            Key::Space(peer) => {
+                let is_known = self.hints.contains_key(&peer);
+                if let Ok(space) = record.decode::<Space>()
+                    && peer != self.me
+                    && (is_known || self.hints.len() < self.records_max)
+                {
+                    self.hints.insert(peer, space.free_log2);
+                }
+            }
+            Key::Peer(_) | Key::Names(_) => {}
+        }
+        self.settle(now, acts);
     }
 
     /// A message came from `from`.
@@ -127,62 +259,149 @@ impl Ipam {
         message: &IpamMessage,
         acts: &mut Vec<Act>,
     ) {
-        let _ = (now, from, message, acts);
-        todo!()
+        match message {
+            IpamMessage::Request { range } => self.donate(now, from, *range, acts),
+            IpamMessage::Denied { range } => {
+                self.asks.denied(*range, from);
+                self.settle(now, acts);
+            }
+        }
     }
 
     /// The peers that can be reached have changed; `me` is never among them.
     pub fn reachable(&mut self, now: Instant, peers: &BTreeSet<PeerId>, acts: &mut Vec<Act>) {
-        let _ = (now, peers, acts);
-        todo!()
+        self.reachable.clone_from(peers);
+        self.resume_proposing(now);
+        self.settle(now, acts);
     }
 
     /// All records of the neighbour `with` are now ours too: opens the boot gate when it owns
     /// addresses.
     pub fn merged(&mut self, now: Instant, with: PeerId, acts: &mut Vec<Act>) {
-        let _ = (now, with, acts);
-        todo!()
+        if let Some((_, ledger)) = &self.founded
+            && !self.is_merged
+            && with != self.me
+            && ledger.owns_any(with)
+        {
+            self.is_merged = true;
+            self.schedule(now);
+        }
+        self.settle(now, acts);
     }
 
     /// How many targets the operator configured: with no explicit count they make the quorum.
     pub fn targets(&mut self, count: usize) {
-        let _ = count;
-        todo!()
+        self.targets = count;
     }
 
     /// Does what is due.
     pub fn timeout(&mut self, now: Instant, acts: &mut Vec<Act>) {
-        let _ = (now, acts);
-        todo!()
+        self.asks.expire(now);
+        if self.propose_at.take_if(|at| *at <= now).is_some() {
+            self.propose(now, acts);
+        }
+        self.settle(now, acts);
+        if self.absorb_at.take_if(|at| *at <= now).is_some() {
+            self.absorb(now, acts);
+        }
+        if self.hint_at.take_if(|at| *at <= now).is_some() {
+            self.hint(now, acts);
+        }
     }
 
     /// When [`Ipam::timeout`] is wanted.
     pub fn deadline(&self) -> Option<Instant> {
-        todo!()
+        let own = [self.propose_at, self.absorb_at, self.hint_at, self.asks.deadline()];
+        own.into_iter().flatten().chain(requests::give_up_at(&self.waiting)).min()
     }
 
     /// Which founding our ledger grew from, once there is one.
     pub fn lineage(&self) -> Option<Fingerprint> {
-        todo!()
+        self.founded.as_ref().map(|(lineage, _)| *lineage)
     }
 
     /// The ledger, for status and for judges.
     pub fn ledger(&self) -> Option<&Ledger> {
-        todo!()
+        self.founded.as_ref().map(|(_, ledger)| ledger)
     }
 
     /// Addresses held here, in order of their holders.
-    pub fn held(&self) -> impl Iterator<Item = (&crate::id::ContainerId, &[IpNet])> {
-        core::iter::empty()
+    pub fn held(&self) -> impl Iterator<Item = (&ContainerId, &[IpNet])> {
+        self.holdings.iter()
     }
 
-    /// Records that matter no more, because everything they say is superseded: the node drops them.
-    pub fn superseded(&self) -> Vec<Key> {
-        todo!()
+    /// Own addresses that nobody holds.
+    pub fn free(&self) -> u128 {
+        let all = self.universe.range();
+        self.ledger().map_or(0, |ledger| self.holdings.free_count(ledger, self.me, all))
+    }
+
+    /// Whether it would hand out or give away the address at `offset` just now.
+    pub fn acts_as_owner(&self, offset: Offset) -> bool {
+        let owner = self.ledger().and_then(|ledger| ledger.owner(offset));
+        owner == Some(self.me) && self.is_open() && !self.has_left && !self.holdings.is_held(offset)
+    }
+
+    /// Whether each own address is either free or held, once.
+    ///
+    /// # Errors
+    /// The sum that does not hold.
+    pub fn check(&self) -> Result<(), &'static str> {
+        let Some(ledger) = self.ledger() else { return Ok(()) };
+        let mut owned = 0;
+        let mut held = 0;
+        for range in ledger.owned_by(self.me) {
+            owned += range.size();
+            held += self.holdings.held_count(range);
+        }
+        if owned != self.free() + held {
+            return Err("own addresses are not those free and those held");
+        }
+        let ids: usize = self.held().flat_map(|(_, nets)| nets).count();
+        if ids != self.holdings.len() {
+            return Err("an address has two holders");
+        }
+        let tiled: u128 = ledger.entries().map(|(range, ..)| range.size()).sum();
+        if tiled != self.universe.size() {
+            return Err("the ledger does not tile the universe");
+        }
+        Ok(())
+    }
+
+    /// Takes the keys of records that matter no more, because everything they say is superseded:
+    /// the node drops them. Each is named once for each time that it was handed in.
+    pub fn superseded(&mut self) -> Vec<Key> {
+        core::mem::take(&mut self.dead)
     }
 
     /// A snapshot for people.
     pub fn status(&self) -> IpamStatus {
-        todo!()
+        let state = if self.has_left {
+            IpamState::Left
+        } else if self.founded.is_some() {
+            if self.is_open() { IpamState::Ready } else { IpamState::AwaitingMerge }
+        } else if self.started || !self.votes.is_empty() {
+            IpamState::AwaitingConsensus { needed: self.quorum(), heard: self.heard() }
+        } else {
+            IpamState::Idle
+        };
+        let mut addresses: BTreeMap<PeerId, u128> = BTreeMap::new();
+        for (range, _, _, owner) in self.ledger().into_iter().flat_map(Ledger::entries) {
+            *addresses.entry(owner).or_default() += range.size();
+        }
+        let is_reachable = |owner| owner == self.me || self.reachable.contains(&owner);
+        let owners = addresses.into_iter().map(|(owner, addresses)| OwnerStatus {
+            owner,
+            addresses,
+            reachable: is_reachable(owner),
+        });
+        IpamStatus {
+            state,
+            universe: self.universe,
+            default_subnet: self.default_subnet,
+            owners: owners.collect(),
+            held: self.holdings.len_inside(),
+            waiting: self.waiting.len(),
+        }
     }
 }

@@ -1,5 +1,15 @@
 //! Links with neighbours: dialing, accepting, authenticating, keeping alive.
 
+mod dialer;
+mod link;
+mod message;
+mod path;
+
+pub(crate) use dialer::{Attempt, Dialer, State as DialState};
+pub(crate) use link::{Conn, Ends, Link, Phase, Shaking, Way};
+pub(crate) use message::{Goodbye, Message, Unicast};
+pub(crate) use path::{Path, Turn as PathTurn};
+
 use crate::addr::Universe;
 use crate::handshake::{ChannelFault, HandshakeFault};
 use crate::io::{CloseReason, DialFailure};

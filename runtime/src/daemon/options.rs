@@ -9,6 +9,8 @@ use weft_core::io::Target;
 use weft_core::names::Name;
 use zeroize::Zeroizing;
 
+pub(super) const PID_FILE: &str = "weft.pid";
+
 /// What an operator may choose for one daemon.
 #[derive(Clone)]
 pub struct Options {
@@ -58,12 +60,17 @@ impl Options {
 
     /// Lock and process id of the daemon.
     pub fn pid_file(&self) -> PathBuf {
-        self.run_dir.join("weft.pid")
+        self.run_dir.join(PID_FILE)
     }
 
     /// Log of a daemon in the background.
     pub fn log_file(&self) -> PathBuf {
         self.run_dir.join("weft.log")
+    }
+
+    /// Which containers have an interface, and where.
+    pub fn attached_file(&self) -> PathBuf {
+        self.state_dir.join("attached.json")
     }
 
     /// The database.

@@ -1,9 +1,11 @@
 //! Answers names: those of the mesh from what the node knows, all others by asking the host's
 //! name servers.
 
+mod service;
 mod upstream;
 mod zone;
 
+pub use service::DnsService;
 pub use upstream::Upstreams;
 pub use zone::{Answer, Zone};
 

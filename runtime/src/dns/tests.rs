@@ -6,7 +6,6 @@ use crate::testing::TempDir;
 use hickory_proto::op::{MessageType, Query};
 use hickory_proto::rr::{Name, RData, RecordType};
 use std::net::{IpAddr, SocketAddr};
-use std::str::FromStr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -64,7 +63,7 @@ fn question(name: &str, kind: RecordType) -> Message {
     let mut message = Message::query();
     message.metadata.id = 77;
     message.metadata.recursion_desired = true;
-    message.add_query(Query::query(Name::from_str(name).unwrap(), kind));
+    message.add_query(Query::query(Name::from_ascii(name).unwrap(), kind));
     message
 }
 
@@ -110,6 +109,7 @@ async fn a_name_is_answered_in_whatever_case_and_with_or_without_the_domain() {
             ["10.32.0.7", "10.32.0.8"].map(|a| a.parse::<IpAddr>().unwrap())
         );
         assert_eq!(answer.queries[0].name().to_ascii(), name);
+        assert_eq!(answer.answers[0].name.to_ascii(), name);
         assert_eq!(answer.answers[0].ttl, 1);
     }
 }

@@ -71,10 +71,8 @@ impl Zone {
         }
         let tail = format!(".{text}");
         if text == self.domain.as_str() {
-            match query.query_type() {
-                RecordType::SOA | RecordType::ANY => Answer::Records(vec![self.soa()]),
-                _ => Answer::OtherType(Box::new(self.soa())),
-            }
+            let wanted = matches!(query.query_type(), RecordType::SOA | RecordType::ANY);
+            self.records(if wanted { vec![self.soa()] } else { Vec::new() })
         } else if !text.ends_with(&format!(".{}", self.domain)) {
             Answer::NotOurs
         } else if view.by_name.keys().any(|name| name.as_str().ends_with(&tail)) {

@@ -1,0 +1,56 @@
+//! How a control stream is cut: `length (2) ‖ type (1) ‖ body (length)`, length big-endian.
+
+use alloc::vec::Vec;
+
+/// Bytes in front of each body.
+pub(super) const HEADER_LEN: usize = 3;
+
+/// What a frame of the stream is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Kind {
+    /// A message of the handshake.
+    Handshake = 1,
+    /// Why the other side gives up, in the clear.
+    Refusal = 2,
+    /// A record of the channel.
+    Sealed = 3,
+}
+
+impl Kind {
+    /// Longest body, in bytes: a Hello is below 300, and a record is sized by the channel.
+    const fn body_len_max(self) -> usize {
+        match self {
+            Self::Handshake | Self::Refusal => 4096,
+            Self::Sealed => super::channel::RECORD_LEN_MAX + super::channel::TAG_LEN,
+        }
+    }
+}
+
+/// The first frame of `bytes` and what follows it; `None` while it is incomplete.
+///
+/// # Errors
+/// On an unknown type or a length over its limit, as soon as the header is there.
+pub(super) fn first(bytes: &[u8]) -> Result<Option<(Kind, &[u8], &[u8])>, &'static str> {
+    let Some((&[high, low, kind], rest)) = bytes.split_first_chunk::<HEADER_LEN>() else {
+        return Ok(None);
+    };
+    let kind = match kind {
+        1 => Kind::Handshake,
+        2 => Kind::Refusal,
+        3 => Kind::Sealed,
+        _ => return Err("unknown type of frame"),
+    };
+    let len = usize::from(u16::from_be_bytes([high, low]));
+    if len > kind.body_len_max() {
+        return Err("frame over the limit");
+    }
+    Ok(rest.split_at_checked(len).map(|(body, rest)| (kind, body, rest)))
+}
+
+/// Adds the header of a frame to `out`; its body is to follow. Ours are all below the limits.
+pub(super) fn push_header(out: &mut Vec<u8>, kind: Kind, body_len: usize) {
+    debug_assert!(body_len <= kind.body_len_max(), "a frame of {body_len} bytes");
+    out.extend(u16::try_from(body_len).unwrap_or(u16::MAX).to_be_bytes());
+    out.push(kind as u8);
+}

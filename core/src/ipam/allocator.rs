@@ -1,0 +1,273 @@
+//! Commands: handing out addresses, noting claims, taking addresses back.
+
+use super::requests::{Asked, WAITING_MAX, Waiting, Want};
+use super::{Act, Ipam, IpamMessage};
+use crate::addr::{Offset, Range};
+use crate::event::Event;
+use crate::id::{ContainerId, PeerId};
+use crate::io::{CommandError, Reply, RequestId};
+use crate::time::Instant;
+use alloc::collections::BTreeMap;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::net::IpAddr;
+use ipnet::IpNet;
+
+/// What a command comes to, or why it comes to nothing.
+type Outcome = Result<Reply, CommandError>;
+
+impl Ipam {
+    /// What `Allocate` wants, unless no address of `subnet` could ever be given.
+    pub(super) fn want_any(&self, id: ContainerId, subnet: Option<IpNet>) -> Result<Want, Outcome> {
+        let subnet = subnet.unwrap_or(self.default_subnet).trunc();
+        let usable = self.universe.subrange(subnet).map(|range| {
+            let is_at = |edge: IpAddr, offset| self.universe.offset(edge) == Some(offset);
+            let last = Offset(range.end.0 - 1);
+            Range {
+                start: Offset(range.start.0 + u128::from(is_at(subnet.network(), range.start))),
+                end: Offset(range.end.0 - u128::from(is_at(subnet.broadcast(), last))),
+            }
+        });
+        match usable.filter(|range| !range.is_empty()) {
+            Some(usable) => Ok(Want::Any { id, subnet, usable }),
+            None => Err(Err(self.out_of_range(subnet.to_string()))),
+        }
+    }
+
+    /// What `Claim` wants; or its outcome, when that does not depend on who owns what.
+    pub(super) fn want_this(
+        &mut self,
+        id: ContainerId,
+        address: IpNet,
+        acts: &mut Vec<Act>,
+    ) -> Result<Want, Outcome> {
+        if self.is_stopping || self.has_left {
+            // Answered by that, whatever is wanted.
+            return Ok(Want::Founding);
+        }
+        if let Some(holder) = self.holdings.holder(address.addr()) {
+            if *holder != id {
+                return Err(Err(taken(address, Some(holder.clone()))));
+            }
+            let held = self.holdings.held_as(&id, address.addr()).unwrap_or(address);
+            return Err(Ok(Reply::Addresses(alloc::vec![held])));
+        }
+        let Some(offset) = self.universe.offset(address.addr()) else {
+            self.hold(&id, address, acts);
+            return Err(Ok(Reply::Addresses(alloc::vec![address])));
+        };
+        // A subnet of one or two addresses has none to spare for network and broadcast (RFC 3021).
+        let has_edges = address.max_prefix_len() - address.prefix_len() > 1;
+        if has_edges && [address.network(), address.broadcast()].contains(&address.addr()) {
+            return Err(Err(self.out_of_range(address.to_string())));
+        }
+        Ok(Want::This { id, address, offset })
+    }
+
+    fn out_of_range(&self, what: String) -> CommandError {
+        CommandError::OutOfRange { what, universe: self.universe }
+    }
+
+    /// Answers a command, or lets it wait.
+    pub(super) fn begin(
+        &mut self,
+        now: Instant,
+        request: RequestId,
+        want: Result<Want, Outcome>,
+        acts: &mut Vec<Act>,
+    ) {
+        let outcome = match &want {
+            Ok(want) if self.waiting.len() >= WAITING_MAX => Some(Err(self.reason(want))),
+            Ok(want) => self.attempt(now, want, acts),
+            Err(outcome) => Some(outcome.clone()),
+        };
+        match (outcome, want) {
+            (None, Ok(want)) => {
+                let give_up_at = want.range().map(|_| now + self.allocate_max);
+                self.waiting.push(Waiting { request, want, give_up_at });
+                self.settle(now, acts);
+            }
+            (Some(result), Ok(_)) | (_, Err(result)) => {
+                acts.push(Act::Reply { request, result });
+                self.settle(now, acts);
+            }
+        }
+    }
+
+    /// Answers all waiting commands that can be answered, first come first.
+    pub(super) fn settle(&mut self, now: Instant, acts: &mut Vec<Act>) {
+        for waiting in core::mem::take(&mut self.waiting) {
+            let is_late = waiting.give_up_at.is_some_and(|at| at <= now);
+            let outcome = self.attempt(now, &waiting.want, acts);
+            match outcome.or_else(|| is_late.then(|| Err(self.reason(&waiting.want)))) {
+                Some(result) => acts.push(Act::Reply { request: waiting.request, result }),
+                None => self.waiting.push(waiting),
+            }
+        }
+        self.asks.keep(&self.waiting);
+    }
+
+    /// Tries to meet `want`; `None` when it has to wait.
+    fn attempt(&mut self, now: Instant, want: &Want, acts: &mut Vec<Act>) -> Option<Outcome> {
+        if self.is_stopping {
+            return Some(Err(CommandError::Stopping));
+        }
+        if self.has_left {
+            return Some(Err(CommandError::Left));
+        }
+        if let Want::Any { id, usable, .. } = want
+            && let Some(held) = self.holdings.held_in(id, *usable)
+        {
+            return Some(Ok(Reply::Addresses(alloc::vec![held])));
+        }
+        self.start(now, acts);
+        self.founded.as_ref()?;
+        match want {
+            Want::Founding => Some(Ok(Reply::Done)),
+            Want::Any { id, subnet, usable } => {
+                if !self.is_open() {
+                    return None;
+                }
+                self.allocate(now, id, *subnet, *usable, acts)
+            }
+            Want::This { id, address, offset } => self.claim(now, id, *address, *offset, acts),
+        }
+    }
+
+    fn allocate(
+        &mut self,
+        now: Instant,
+        id: &ContainerId,
+        subnet: IpNet,
+        usable: Range,
+        acts: &mut Vec<Act>,
+    ) -> Option<Outcome> {
+        let (_, ledger) = self.founded.as_ref()?;
+        if let Some(offset) = self.holdings.next_free(ledger, self.me, usable) {
+            let address = self.universe.address(offset);
+            let address =
+                IpNet::new(address, subnet.prefix_len()).unwrap_or_else(|_| address.into());
+            self.hold(id, address, acts);
+            self.schedule(now);
+            return Some(Ok(Reply::Addresses(alloc::vec![address])));
+        }
+        match self.ask(now, usable, acts) {
+            Asked::Tell(_) | Asked::Waiting => None,
+            // Owners out of reach may yet come back.
+            Asked::Denied | Asked::Nobody if self.out_of_reach(usable) > 0 => None,
+            Asked::Denied | Asked::Nobody => Some(Err(self.exhausted(subnet, usable))),
+        }
+    }
+
+    fn claim(
+        &mut self,
+        now: Instant,
+        id: &ContainerId,
+        address: IpNet,
+        offset: Offset,
+        acts: &mut Vec<Act>,
+    ) -> Option<Outcome> {
+        // Another claim may have been first while this one waited.
+        if let Some(holder) = self.holdings.holder(address.addr()) {
+            let holder = holder.clone();
+            return Some(if holder == *id {
+                Ok(Reply::Addresses(alloc::vec![address]))
+            } else {
+                Err(taken(address, Some(holder)))
+            });
+        }
+        if !self.is_open() {
+            return None;
+        }
+        if self.owner_of(offset) == Some(self.me) {
+            self.hold(id, address, acts);
+            self.schedule(now);
+            return Some(Ok(Reply::Addresses(alloc::vec![address])));
+        }
+        let range = Range { start: offset, end: Offset(offset.0 + 1) };
+        match self.ask(now, range, acts) {
+            Asked::Tell(_) | Asked::Waiting | Asked::Nobody => None,
+            Asked::Denied => Some(Err(taken(address, None))),
+        }
+    }
+
+    /// Asks another owner for addresses inside `range`, unless one is being asked.
+    fn ask(&mut self, now: Instant, range: Range, acts: &mut Vec<Act>) -> Asked {
+        let mut owned: BTreeMap<PeerId, u128> = BTreeMap::new();
+        for (part, owner) in self.ledger().into_iter().flat_map(|ledger| ledger.owners_in(range)) {
+            if self.reachable.contains(&owner) {
+                *owned.entry(owner).or_default() += part.size();
+            }
+        }
+        let space = |(peer, owned)| (peer, self.space_of(peer, owned));
+        let donors: BTreeMap<PeerId, u8> = owned.into_iter().map(space).collect();
+        let asked = self.asks.ask(now, range, &donors, &mut self.rng);
+        if let Asked::Tell(peer) = asked {
+            acts.push(Act::Tell { peer, message: IpamMessage::Request { range } });
+        }
+        asked
+    }
+
+    /// Notes that `id` holds `address`.
+    fn hold(&mut self, id: &ContainerId, address: IpNet, acts: &mut Vec<Act>) {
+        acts.push(Act::Persist(self.holdings.hold(id, address)));
+        acts.push(Act::Event(Event::Allocated { address, id: id.clone() }));
+    }
+
+    /// Takes back one address of `id`, or all.
+    pub(super) fn release(
+        &mut self,
+        now: Instant,
+        id: &ContainerId,
+        address: Option<IpAddr>,
+        acts: &mut Vec<Act>,
+    ) -> Outcome {
+        let released = self.holdings.release(id, address);
+        let (nets, change) = released.ok_or_else(|| {
+            if self.has_left { CommandError::Left } else { CommandError::NotHeld(id.clone()) }
+        })?;
+        acts.push(Act::Persist(change));
+        let events = nets.iter().map(|&address| Event::Released { address, id: id.clone() });
+        acts.extend(events.map(Act::Event));
+        self.schedule(now);
+        Ok(Reply::Addresses(nets))
+    }
+
+    /// Why `want` is not met.
+    fn reason(&self, want: &Want) -> CommandError {
+        let Some(ledger) = self.ledger() else {
+            let (heard, needed) = (self.heard(), self.quorum());
+            return CommandError::NoQuorum { heard, needed, universe: self.universe };
+        };
+        if !self.is_open() {
+            let owners = ledger.owners().into_iter().filter(|owner| *owner != self.me);
+            let unreachable = owners.filter(|owner| !self.reachable.contains(owner)).count();
+            return CommandError::NotMerged { unreachable };
+        }
+        match want {
+            Want::Any { subnet, usable, .. } => self.exhausted(*subnet, *usable),
+            Want::This { address, offset, .. } => {
+                let owner = self.owner_of(*offset).unwrap_or(self.me);
+                let why = if self.reachable.contains(&owner) {
+                    alloc::format!("did not answer within {:?}", self.allocate_max)
+                } else {
+                    "is not reachable".to_string()
+                };
+                let owner = owner.default_name().to_string();
+                CommandError::OwnerSilent { address: address.addr(), owner, why }
+            }
+            Want::Founding => self.exhausted(self.universe.block(), self.universe.range()),
+        }
+    }
+
+    fn exhausted(&self, subnet: IpNet, usable: Range) -> CommandError {
+        let parts = self.ledger().into_iter().flat_map(|ledger| ledger.owners_in(usable));
+        let own = parts.filter(|(_, owner)| *owner == self.me);
+        let owned = own.map(|(range, _)| range.size()).sum();
+        CommandError::Exhausted { subnet, owned, unreachable: self.out_of_reach(usable) }
+    }
+}
+
+fn taken(address: IpNet, held_by: Option<ContainerId>) -> CommandError {
+    CommandError::AddressTaken { address: address.addr(), held_by }
+}

@@ -1,0 +1,222 @@
+//! Which addresses are held here, and by whom; and what is free of what we own.
+
+use super::ledger::Ledger;
+use crate::addr::{Offset, Range, Universe};
+use crate::id::{ContainerId, PeerId};
+use crate::saved::{Change, Damaged, Saved, Slot};
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::net::IpAddr;
+use ipnet::IpNet;
+
+/// Most subnets whose last allocation is remembered; beyond it, one is forgotten.
+const CURSORS_MAX: usize = 1024;
+
+#[derive(Debug)]
+pub(super) struct Holdings {
+    universe: Universe,
+    by_id: BTreeMap<ContainerId, Vec<IpNet>>,
+    holders: BTreeMap<IpAddr, ContainerId>,
+    /// Held addresses of the universe.
+    inside: BTreeMap<u128, ContainerId>,
+    /// Where the search for a free address of a range goes on: not lowest first, because an
+    /// address that was just given back may still live in caches of its neighbours.
+    cursors: BTreeMap<Range, u128>,
+}
+
+impl Holdings {
+    pub(super) fn load(universe: Universe, saved: &Saved) -> Result<Self, Damaged> {
+        let mut holdings = Self {
+            universe,
+            by_id: BTreeMap::new(),
+            holders: BTreeMap::new(),
+            inside: BTreeMap::new(),
+            cursors: BTreeMap::new(),
+        };
+        for slot in saved.slots.keys() {
+            if let Slot::Holding(id) = slot
+                && let Some(nets) = saved.get::<Vec<IpNet>>(slot)?
+            {
+                for net in nets {
+                    holdings.hold(id, net);
+                }
+            }
+        }
+        Ok(holdings)
+    }
+
+    /// Notes that `id` holds `net`, whose address nobody else holds.
+    pub(super) fn hold(&mut self, id: &ContainerId, net: IpNet) -> Change {
+        let nets = self.by_id.entry(id.clone()).or_default();
+        if !nets.iter().any(|held| held.addr() == net.addr()) {
+            nets.push(net);
+        }
+        let change = Change::put(Slot::Holding(id.clone()), nets);
+        self.holders.insert(net.addr(), id.clone());
+        if let Some(offset) = self.universe.offset(net.addr()) {
+            self.inside.insert(offset.0, id.clone());
+        }
+        change
+    }
+
+    /// Gives back one address of `id`, or all; `None` when it holds none such.
+    pub(super) fn release(
+        &mut self,
+        id: &ContainerId,
+        address: Option<IpAddr>,
+    ) -> Option<(Vec<IpNet>, Change)> {
+        let nets = self.by_id.get_mut(id)?;
+        let is_meant = |net: &IpNet| address.is_none_or(|address| net.addr() == address);
+        let given: Vec<IpNet> = nets.iter().copied().filter(is_meant).collect();
+        if given.is_empty() {
+            return None;
+        }
+        nets.retain(|net| !is_meant(net));
+        let slot = Slot::Holding(id.clone());
+        let change = if nets.is_empty() { Change::remove(slot) } else { Change::put(slot, nets) };
+        if nets.is_empty() {
+            self.by_id.remove(id);
+        }
+        for net in &given {
+            self.holders.remove(&net.addr());
+            if let Some(offset) = self.universe.offset(net.addr()) {
+                self.inside.remove(&offset.0);
+            }
+        }
+        Some((given, change))
+    }
+
+    pub(super) fn holder(&self, address: IpAddr) -> Option<&ContainerId> {
+        self.holders.get(&address)
+    }
+
+    /// What `id` holds under `address`, with its prefix.
+    pub(super) fn held_as(&self, id: &ContainerId, address: IpAddr) -> Option<IpNet> {
+        self.by_id.get(id)?.iter().copied().find(|net| net.addr() == address)
+    }
+
+    /// What `id` holds inside `range`.
+    pub(super) fn held_in(&self, id: &ContainerId, range: Range) -> Option<IpNet> {
+        let is_in =
+            |net: &IpNet| self.universe.offset(net.addr()).is_some_and(|o| range.contains(o));
+        self.by_id.get(id)?.iter().copied().find(is_in)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&ContainerId, &[IpNet])> {
+        self.by_id.iter().map(|(id, nets)| (id, nets.as_slice()))
+    }
+
+    /// Held addresses.
+    pub(super) fn len(&self) -> usize {
+        self.holders.len()
+    }
+
+    /// Held addresses of the universe.
+    pub(super) fn len_inside(&self) -> usize {
+        self.inside.len()
+    }
+
+    pub(super) fn is_held(&self, offset: Offset) -> bool {
+        self.inside.contains_key(&offset.0)
+    }
+
+    /// Number of held addresses in `range`.
+    pub(super) fn held_count(&self, range: Range) -> u128 {
+        if range.is_empty() {
+            return 0;
+        }
+        self.inside.range(range.start.0..range.end.0).map(|_| 1).sum()
+    }
+
+    /// Free addresses among those of `owner` inside `within`.
+    pub(super) fn free_count(&self, ledger: &Ledger, owner: PeerId, within: Range) -> u128 {
+        let own = ledger.owners_in(within).filter(|(_, found)| *found == owner);
+        own.map(|(range, _)| range.size() - self.held_count(range)).sum()
+    }
+
+    /// The next free address of `owner` inside `within`, after the last one given there.
+    pub(super) fn next_free(
+        &mut self,
+        ledger: &Ledger,
+        owner: PeerId,
+        within: Range,
+    ) -> Option<Offset> {
+        let last_held = || {
+            let mut held = self.inside.range(within.start.0..within.end.0.max(within.start.0));
+            held.next_back().map_or(within.start.0, |(at, _)| at + 1)
+        };
+        let cursor = Offset(self.cursors.get(&within).copied().unwrap_or_else(last_held));
+        let parts =
+            [Range { start: cursor.max(within.start), ..within }, Range { end: cursor, ..within }];
+        let found = parts.into_iter().find_map(|part| self.first_free(ledger, owner, part))?;
+        if self.cursors.len() >= CURSORS_MAX && !self.cursors.contains_key(&within) {
+            self.cursors.pop_first();
+        }
+        self.cursors.insert(within, found.0 + 1);
+        Some(found)
+    }
+
+    fn first_free(&self, ledger: &Ledger, owner: PeerId, within: Range) -> Option<Offset> {
+        let own = ledger.owners_in(within).filter(|(_, found)| *found == owner);
+        own.into_iter().find_map(|(range, _)| {
+            let mut free = range.start.0;
+            for (&held, _) in self.inside.range(range.start.0..range.end.0) {
+                if held != free {
+                    break;
+                }
+                free += 1;
+            }
+            (free < range.end.0).then_some(Offset(free))
+        })
+    }
+
+    /// What `owner` gives to somebody who asks for addresses inside `within`: the largest free
+    /// CIDR block (of equals the last), or its upper half when it is over half of all that is free
+    /// there. `None` when nothing is free.
+    /// Source: Weave Net ipam/space/space.go `Donate`.
+    pub(super) fn to_give(&self, ledger: &Ledger, owner: PeerId, within: Range) -> Option<Range> {
+        let block = self.stretches(ledger, owner, within).into_iter().map(largest_block);
+        let block = block.max_by_key(Range::size)?;
+        if block.size() > 1 && block.size() * 2 > self.free_count(ledger, owner, within) {
+            return Some(Range { start: Offset(block.start.0 + block.size() / 2), ..block });
+        }
+        Some(block)
+    }
+
+    /// Runs of free addresses of `owner` inside `within`.
+    fn stretches(&self, ledger: &Ledger, owner: PeerId, within: Range) -> Vec<Range> {
+        let mut stretches: Vec<Range> = Vec::new();
+        let mut add = |start: u128, end: u128| {
+            if start < end {
+                match stretches.last_mut() {
+                    Some(last) if last.end.0 == start => last.end = Offset(end),
+                    Some(_) | None => {
+                        stretches.push(Range { start: Offset(start), end: Offset(end) });
+                    }
+                }
+            }
+        };
+        for (range, _) in ledger.owners_in(within).filter(|(_, found)| *found == owner) {
+            let mut start = range.start.0;
+            for (&held, _) in self.inside.range(range.start.0..range.end.0) {
+                add(start, held);
+                start = held + 1;
+            }
+            add(start, range.end.0);
+        }
+        stretches
+    }
+}
+
+/// The largest block of `stretch` (not empty) whose start is a multiple of its size, a power of
+/// two; of equals the last.
+fn largest_block(stretch: Range) -> Range {
+    let mut power = stretch.size().max(1).ilog2();
+    loop {
+        let start = ((stretch.end.0 >> power).saturating_sub(1)) << power;
+        if start >= stretch.start.0 || power == 0 {
+            return Range { start: Offset(start), end: Offset(start + (1 << power)) };
+        }
+        power -= 1;
+    }
+}

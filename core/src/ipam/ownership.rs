@@ -1,0 +1,344 @@
+//! Ownership: voting on the founding, taking in grants, and giving addresses to others.
+
+use super::founding::{self, Founding, Voter};
+use super::ledger::{Grant, Ledger};
+use super::{Act, Ipam, IpamMessage, Space};
+use crate::addr::{Offset, Range};
+use crate::codec;
+use crate::config::FoundingMode;
+use crate::event::Event;
+use crate::id::PeerId;
+use crate::record::{Fingerprint, Key};
+use crate::time::Instant;
+use alloc::vec::Vec;
+use core::time::Duration;
+use rand_core::RngCore;
+
+/// Shortest wait between two proposals of one peer.
+const PROPOSE_WAIT_MIN: Duration = Duration::from_millis(200);
+
+/// Longest wait between two proposals. Weave Net: 5 s, the same for all, so that rivals may go on
+/// overtaking each other; here drawn at random between the shortest and a bound that doubles.
+const PROPOSE_WAIT_MAX: Duration = Duration::from_secs(2);
+
+/// At least this long between two hints of free space: they are statistics, not news.
+const HINT_WAIT: Duration = Duration::from_secs(1);
+
+/// A change of free space is told this much later, so that a burst makes one hint.
+const HINT_DELAY: Duration = Duration::from_millis(100);
+
+/// Intervals that one peer owns before it writes touching ones as one: keeps the ledger at a few
+/// entries per peer, whatever was granted to and fro.
+const FRAGMENTS_MAX: usize = 8;
+
+/// Own fragments are joined this much after the ledger has changed.
+const ABSORB_WAIT: Duration = Duration::from_secs(1);
+
+/// Most keys kept for [`Ipam::superseded`]; the rest is named when it is handed in again.
+const DEAD_MAX: usize = 65_536;
+
+impl Ipam {
+    pub(super) const fn quorum(&self) -> usize {
+        let peers = match self.mode {
+            FoundingMode::Consensus { peers: Some(peers) } => peers,
+            FoundingMode::Consensus { peers: None } | FoundingMode::Observer => {
+                self.targets.saturating_add(1)
+            }
+        };
+        peers / 2 + 1
+    }
+
+    /// Peers that could vote: those in reach, and ourselves.
+    pub(super) fn heard(&self) -> usize {
+        self.reachable.len() + usize::from(self.votes())
+    }
+
+    const fn votes(&self) -> bool {
+        match self.mode {
+            FoundingMode::Consensus { .. } => true,
+            FoundingMode::Observer => false,
+        }
+    }
+
+    /// Whether addresses may be handed out and given away: after a start only once another owner
+    /// was met, or when there is none.
+    pub(super) fn is_open(&self) -> bool {
+        let sole = |ledger: &Ledger| ledger.entries().all(|(.., owner)| owner == self.me);
+        self.is_merged || self.ledger().is_some_and(sole)
+    }
+
+    /// Somebody here needs the founding.
+    pub(super) fn start(&mut self, now: Instant, acts: &mut Vec<Act>) {
+        if self.founded.is_some() || self.started || !self.votes() {
+            return;
+        }
+        self.started = true;
+        if self.votes.values().any(|vote| vote.promised.is_some()) {
+            // A ballot is under way: another one would only get into its way.
+            self.resume_proposing(now);
+            self.vote(now, acts);
+        } else {
+            self.propose(now, acts);
+        }
+    }
+
+    /// Opens a ballot of our own, and plans the next one.
+    pub(super) fn propose(&mut self, now: Instant, acts: &mut Vec<Act>) {
+        if self.founded.is_some() || !self.started {
+            return;
+        }
+        if let Some(vote) = founding::propose(self.me, &self.votes) {
+            self.votes.insert(self.me, vote);
+            self.proposals = self.proposals.saturating_add(1);
+            let vote = founding::step(self.me, self.quorum(), &self.votes);
+            self.publish_vote(now, vote, acts);
+        }
+        self.resume_proposing(now);
+    }
+
+    /// Plans the next ballot, when one is wanted and a quorum could hear it.
+    pub(super) fn resume_proposing(&mut self, now: Instant) {
+        let is_wanted = self.founded.is_none() && self.started && self.heard() >= self.quorum();
+        if !is_wanted {
+            self.propose_at = None;
+        } else if self.propose_at.is_none() {
+            let doubled = PROPOSE_WAIT_MIN * (2 << self.proposals.min(4));
+            let span = doubled.min(PROPOSE_WAIT_MAX) - PROPOSE_WAIT_MIN;
+            let drawn = span / 1024 * (self.rng.next_u32() >> 22);
+            self.propose_at = Some(now + PROPOSE_WAIT_MIN + drawn);
+        }
+    }
+
+    pub(super) fn take_vote(
+        &mut self,
+        now: Instant,
+        peer: PeerId,
+        vote: Voter,
+        acts: &mut Vec<Act>,
+    ) {
+        if self.founded.is_some() {
+            self.bury(Key::Voter(peer));
+            return;
+        }
+        let has_room = self.votes.contains_key(&peer) || self.votes.len() < self.records_max;
+        if !vote.is_sound() || !has_room {
+            return;
+        }
+        self.votes.entry(peer).or_default().join(vote);
+        if peer != self.me {
+            self.vote(now, acts);
+        }
+    }
+
+    /// Votes as the rules say, when they say that the vote should change.
+    fn vote(&mut self, now: Instant, acts: &mut Vec<Act>) {
+        if !self.votes() {
+            return;
+        }
+        if let Some(vote) = founding::step(self.me, self.quorum(), &self.votes) {
+            self.publish_vote(now, Some(vote), acts);
+        } else {
+            self.decide(now, acts);
+        }
+    }
+
+    /// Publishes our vote: `vote`, or the one that stands.
+    fn publish_vote(&mut self, now: Instant, vote: Option<Voter>, acts: &mut Vec<Act>) {
+        if let Some(vote) = vote {
+            self.votes.insert(self.me, vote);
+        }
+        let vote = self.votes.entry(self.me).or_default();
+        acts.push(Act::Publish { key: Key::Voter(self.me), body: codec::encode(vote) });
+        self.decide(now, acts);
+    }
+
+    fn decide(&mut self, now: Instant, acts: &mut Vec<Act>) {
+        if let Some((ballot, seeds)) = founding::decided(self.quorum(), &self.votes) {
+            let founding = Founding { universe: self.universe, seeds, ballot };
+            let body = codec::encode(&founding);
+            let print = Fingerprint::of(&body);
+            acts.push(Act::Publish { key: Key::Founding(print), body });
+            self.found(now, print, &founding, acts);
+        }
+    }
+
+    /// Adopts a founding, if there is none yet and it is one of our universe.
+    pub(super) fn found(
+        &mut self,
+        now: Instant,
+        lineage: Fingerprint,
+        founding: &Founding,
+        acts: &mut Vec<Act>,
+    ) {
+        if self.founded.is_some() || founding.universe != self.universe {
+            return;
+        }
+        let Some(ledger) = Ledger::found(founding) else { return };
+        self.founded = Some((lineage, ledger));
+        self.propose_at = None;
+        for peer in core::mem::take(&mut self.votes).into_keys() {
+            self.bury(Key::Voter(peer));
+        }
+        acts.push(Act::Event(Event::Founded { lineage }));
+        for (print, grant) in core::mem::take(&mut self.grants) {
+            self.take_grant(now, print, grant, acts);
+        }
+        self.schedule(now);
+    }
+
+    /// Joins a grant into the ledger; before the founding it is set aside.
+    pub(super) fn take_grant(
+        &mut self,
+        now: Instant,
+        print: Fingerprint,
+        grant: Grant,
+        acts: &mut Vec<Act>,
+    ) {
+        let Some((lineage, ledger)) = &mut self.founded else {
+            if self.grants.len() < self.records_max {
+                self.grants.insert(print, grant);
+            }
+            return;
+        };
+        if grant.lineage != *lineage || !grant.fits(self.universe) {
+            self.bury(Key::Grant(print));
+            return;
+        }
+        for conflict in ledger.apply(&grant) {
+            let (range, kept, lost) = (conflict.range, conflict.kept, conflict.lost);
+            acts.push(Act::Event(Event::OwnershipConflict { range, kept, lost }));
+        }
+        let range = grant.range;
+        self.grants.insert(print, grant);
+        let touched = self.grants.iter().filter(|(_, grant)| {
+            grant.range.intersection(range).is_some() && !ledger.rests_on(grant)
+        });
+        let dead: Vec<Fingerprint> = touched.map(|(print, _)| *print).collect();
+        for print in dead {
+            self.grants.remove(&print);
+            self.bury(Key::Grant(print));
+        }
+        self.schedule(now);
+    }
+
+    /// Notes that the record under `key` matters no more.
+    pub(super) fn bury(&mut self, key: Key) {
+        if self.dead.len() < DEAD_MAX {
+            self.dead.push(key);
+        }
+    }
+
+    /// Publishes that `range`, all ours, is `to`'s from here on. Returns whether it could.
+    fn give(&mut self, now: Instant, range: Range, to: PeerId, acts: &mut Vec<Act>) -> bool {
+        let Some((lineage, ledger)) = &self.founded else { return false };
+        let Some(grant) = ledger.grant(*lineage, range, self.me, to) else { return false };
+        let body = codec::encode(&grant);
+        let print = Fingerprint::of(&body);
+        acts.push(Act::Publish { key: Key::Grant(print), body });
+        if to != self.me {
+            acts.push(Act::Event(Event::Granted { range, to }));
+        }
+        self.take_grant(now, print, grant, acts);
+        true
+    }
+
+    /// Answers another peer's request for addresses inside `range`.
+    ///
+    /// Silent while it cannot know: the asker then turns to the next owner, and comes back.
+    pub(super) fn donate(&mut self, now: Instant, from: PeerId, range: Range, acts: &mut Vec<Act>) {
+        let Some((_, ledger)) = &self.founded else { return };
+        if from == self.me || self.has_left || !self.is_open() {
+            return;
+        }
+        let owns_part = ledger.owners_in(range).any(|(_, owner)| owner == self.me);
+        if range.size() == 1 && !owns_part {
+            return;
+        }
+        let found = self.holdings.to_give(ledger, self.me, range);
+        if !found.is_some_and(|range| self.give(now, range, from, acts)) {
+            acts.push(Act::Tell { peer: from, message: IpamMessage::Denied { range } });
+        }
+    }
+
+    /// Hands all own ranges to another owner in reach, or else to any peer in reach, and gives up
+    /// the addresses held. Behind a closed boot gate nothing is handed over, for it may not be ours.
+    pub(super) fn leave(&mut self, now: Instant, acts: &mut Vec<Act>) {
+        for id in self.holdings.iter().map(|(id, _)| id.clone()).collect::<Vec<_>>() {
+            if let Some((nets, change)) = self.holdings.release(&id, None) {
+                acts.push(Act::Persist(change));
+                let released =
+                    nets.into_iter().map(|address| Event::Released { address, id: id.clone() });
+                acts.extend(released.map(Act::Event));
+            }
+        }
+        if let Some((_, ledger)) = &self.founded
+            && self.is_open()
+        {
+            let owners = ledger.owners();
+            let heir = self.reachable.iter().find(|peer| owners.contains(peer));
+            if let Some(&heir) = heir.or_else(|| self.reachable.first()) {
+                for range in ledger.owned_by(self.me) {
+                    self.give(now, range, heir, acts);
+                }
+            }
+        }
+        self.has_left = true;
+        self.propose_at = None;
+        self.hint_at = None;
+        self.absorb_at = None;
+        self.settle(now, acts);
+    }
+
+    /// Free space or the ledger has changed: plans what follows from that.
+    pub(super) fn schedule(&mut self, now: Instant) {
+        if self.has_left || self.founded.is_none() {
+            return;
+        }
+        let hint_at = (now + HINT_DELAY).max(self.hint_not_before);
+        self.hint_at.get_or_insert(hint_at);
+        self.absorb_at.get_or_insert(now + ABSORB_WAIT);
+    }
+
+    /// Writes touching own intervals as one each, when there are many.
+    pub(super) fn absorb(&mut self, now: Instant, acts: &mut Vec<Act>) {
+        let Some((_, ledger)) = &self.founded else { return };
+        let own = ledger.entries().filter(|(.., owner)| *owner == self.me).count();
+        if own > FRAGMENTS_MAX && self.is_open() {
+            for range in ledger.fragments(self.me) {
+                self.give(now, range, self.me, acts);
+            }
+        }
+        // Our own grants have planned another look, which would find nothing to do.
+        self.absorb_at = None;
+    }
+
+    /// Publishes how much is free here, when the published figure is no longer true.
+    pub(super) fn hint(&mut self, now: Instant, acts: &mut Vec<Act>) {
+        let free_log2 = u8::try_from((self.free() + 1).ilog2()).unwrap_or(u8::MAX);
+        if self.own_hint != Some(free_log2) {
+            self.own_hint = Some(free_log2);
+            self.hint_not_before = now + HINT_WAIT;
+            let body = codec::encode(&Space { free_log2 });
+            acts.push(Act::Publish { key: Key::Space(self.me), body });
+        }
+        self.hint_at = None;
+    }
+
+    /// How much `peer` has to give inside `range`, as a logarithm: what it says, else what it owns.
+    pub(super) fn space_of(&self, peer: PeerId, owned: u128) -> u8 {
+        let guess = || u8::try_from((owned + 1).ilog2()).unwrap_or(u8::MAX);
+        self.hints.get(&peer).copied().unwrap_or_else(guess)
+    }
+
+    /// Addresses inside `range` whose owners are neither we nor in reach.
+    pub(super) fn out_of_reach(&self, range: Range) -> u128 {
+        let parts = self.ledger().into_iter().flat_map(|ledger| ledger.owners_in(range));
+        let away = parts.filter(|(_, peer)| *peer != self.me && !self.reachable.contains(peer));
+        away.map(|(range, _)| range.size()).sum()
+    }
+
+    /// Who owns `offset`.
+    pub(super) fn owner_of(&self, offset: Offset) -> Option<PeerId> {
+        self.ledger().and_then(|ledger| ledger.owner(offset))
+    }
+}

@@ -1,0 +1,149 @@
+//! What waits: commands that cannot be answered yet, and questions to other owners.
+
+use crate::addr::{Offset, Range};
+use crate::id::{ContainerId, PeerId};
+use crate::io::RequestId;
+use crate::time::Instant;
+use alloc::collections::{BTreeMap, BTreeSet};
+use core::time::Duration;
+use ipnet::IpNet;
+use rand_chacha::ChaCha20Rng;
+use rand_core::RngCore;
+
+/// Most commands that wait at once; more are answered at once with what they would wait for.
+pub(super) const WAITING_MAX: usize = 1024;
+
+/// A donor that has not answered for this long is passed over for the next one.
+pub(super) const ANSWER_MAX: Duration = Duration::from_millis(400);
+
+/// A command that waits.
+#[derive(Clone, Debug)]
+pub(super) struct Waiting {
+    pub(super) request: RequestId,
+    pub(super) want: Want,
+    /// When it is answered with the reason; never for `Prime`.
+    pub(super) give_up_at: Option<Instant>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Want {
+    /// An address out of `usable`, with the prefix of `subnet`.
+    Any { id: ContainerId, subnet: IpNet, usable: Range },
+    /// Just this address, which lies at `offset`.
+    This { id: ContainerId, address: IpNet, offset: Offset },
+    /// The founding.
+    Founding,
+}
+
+impl Want {
+    /// Which addresses would do.
+    pub(super) const fn range(&self) -> Option<Range> {
+        match self {
+            Self::Any { usable, .. } => Some(*usable),
+            Self::This { offset, .. } => Some(Range { start: *offset, end: Offset(offset.0 + 1) }),
+            Self::Founding => None,
+        }
+    }
+}
+
+/// Questions to other owners, by the range asked for; one at a time for each range.
+#[derive(Debug, Default)]
+pub(super) struct Asks(BTreeMap<Range, Ask>);
+
+#[derive(Debug, Default)]
+struct Ask {
+    /// Who was asked, and when that counts as silence.
+    open: Option<(PeerId, Instant)>,
+    denied: BTreeSet<PeerId>,
+    silent: BTreeSet<PeerId>,
+}
+
+/// What asking came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// Ask this peer.
+    Tell(PeerId),
+    /// An answer may still come.
+    Waiting,
+    /// All said no.
+    Denied,
+    /// There is nobody to ask.
+    Nobody,
+}
+
+impl Asks {
+    /// Picks whom to ask for `range` among `donors`, who can be reached and own part of it, each
+    /// with the logarithm of its free space: at random, those with more space sooner. Those who
+    /// were silent are asked again once all others are through.
+    pub(super) fn ask(
+        &mut self,
+        now: Instant,
+        range: Range,
+        donors: &BTreeMap<PeerId, u8>,
+        rng: &mut ChaCha20Rng,
+    ) -> Asked {
+        let ask = self.0.entry(range).or_default();
+        if ask.open.is_some_and(|(peer, _)| donors.contains_key(&peer)) {
+            return Asked::Waiting;
+        }
+        if donors.is_empty() {
+            self.0.remove(&range);
+            return Asked::Nobody;
+        }
+        if donors.keys().all(|peer| ask.denied.contains(peer)) {
+            return Asked::Denied;
+        }
+        if donors.keys().all(|peer| ask.denied.contains(peer) || ask.silent.contains(peer)) {
+            ask.silent.clear();
+        }
+        let left = donors
+            .iter()
+            .filter(|(peer, _)| !ask.denied.contains(peer) && !ask.silent.contains(peer));
+        let draw = left.map(|(peer, log2)| {
+            let weight = (1u64 << (*log2).min(31)) - 1;
+            (weight * u64::from(rng.next_u32()), *peer)
+        });
+        let Some((_, peer)) = draw.max() else { return Asked::Nobody };
+        ask.open = Some((peer, now + ANSWER_MAX));
+        Asked::Tell(peer)
+    }
+
+    /// `from` has nothing in `range`.
+    pub(super) fn denied(&mut self, range: Range, from: PeerId) {
+        if let Some(ask) = self.0.get_mut(&range)
+            && ask.open.is_some_and(|(peer, _)| peer == from)
+        {
+            ask.open = None;
+            ask.denied.insert(from);
+        }
+    }
+
+    /// We came to own `given`: whatever was asked about it starts over.
+    pub(super) fn given(&mut self, given: Range) {
+        self.0.retain(|range, _| range.intersection(given).is_none());
+    }
+
+    /// Passes over those who have not answered in time.
+    pub(super) fn expire(&mut self, now: Instant) {
+        for ask in self.0.values_mut() {
+            if let Some((peer, _)) = ask.open.take_if(|(_, silent_at)| *silent_at <= now) {
+                ask.silent.insert(peer);
+            }
+        }
+    }
+
+    /// Forgets what nobody waits for.
+    pub(super) fn keep(&mut self, waiting: &[Waiting]) {
+        let wanted: BTreeSet<Range> = waiting.iter().filter_map(|w| w.want.range()).collect();
+        self.0.retain(|range, _| wanted.contains(range));
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.0.values().filter_map(|ask| ask.open).map(|(_, silent_at)| silent_at).min()
+    }
+}
+
+/// The earliest moment at which one of `waiting` is given up.
+pub(super) fn give_up_at(waiting: &[Waiting]) -> Option<Instant> {
+    waiting.iter().filter_map(|waiting| waiting.give_up_at).min()
+}

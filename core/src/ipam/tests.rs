@@ -1,0 +1,460 @@
+use super::founding::{Votes, decided, propose, step};
+use super::*;
+use crate::record::{Signature, Version};
+use alloc::string::ToString;
+use proptest::prelude::*;
+use rand_core::SeedableRng;
+
+fn peer(n: u8) -> PeerId {
+    PeerId([n; 32])
+}
+
+fn universe(block: &str) -> Universe {
+    Universe::new(block.parse().unwrap()).unwrap()
+}
+
+fn at(millis: u64) -> Instant {
+    Instant::from_nanos(millis * 1_000_000)
+}
+
+fn record(writer: PeerId, key: Key, body: &[u8]) -> Record {
+    let signature = Signature([0; 32], [0; 32]);
+    Record { key, version: Version::default(), body: body.to_vec(), writer, signature }
+}
+
+fn config(block: &str, peers: usize) -> Config {
+    let founding = FoundingMode::Consensus { peers: Some(peers) };
+    Config { universe: universe(block), founding, ..Config::default() }
+}
+
+/// A peer with what it saved and published, as its node would keep them.
+struct Host {
+    config: Config,
+    ipam: Ipam,
+    saved: Saved,
+    replies: Vec<(RequestId, Result<Reply, CommandError>)>,
+}
+
+#[derive(Clone, Debug)]
+enum Parcel {
+    Record(Record),
+    Tell(PeerId, IpamMessage),
+}
+
+/// Peers, and what is under way between them: (to, what).
+struct Cluster {
+    hosts: Vec<Host>,
+    pool: Vec<(usize, Parcel)>,
+    now: u64,
+    requests: u64,
+}
+
+impl Cluster {
+    fn new(count: u8, block: &str) -> Self {
+        let hosts = (0..count).map(|n| Host {
+            config: config(block, count.into()),
+            ipam: start(&config(block, count.into()), peer(n), &Saved::default()),
+            saved: Saved::default(),
+            replies: Vec::new(),
+        });
+        let mut cluster = Self { hosts: hosts.collect(), pool: Vec::new(), now: 1, requests: 0 };
+        for n in 0..count.into() {
+            cluster.link(n);
+        }
+        cluster
+    }
+
+    fn link(&mut self, n: usize) {
+        let all = (0..self.hosts.len()).filter(|other| *other != n);
+        let peers = all.map(|n| peer(u8::try_from(n).unwrap())).collect();
+        self.call(n, |ipam, now, acts| ipam.reachable(now, &peers, acts));
+    }
+
+    fn call(&mut self, n: usize, f: impl FnOnce(&mut Ipam, Instant, &mut Vec<Act>)) {
+        let mut acts = Vec::new();
+        f(&mut self.hosts[n].ipam, at(self.now), &mut acts);
+        let me = peer(u8::try_from(n).unwrap());
+        for act in acts {
+            match act {
+                Act::Publish { key, body } => {
+                    let record = record(me, key, &body);
+                    self.hosts[n].saved.apply(Change::put(Slot::Record(key), &record));
+                    for to in (0..self.hosts.len()).filter(|to| *to != n) {
+                        self.pool.push((to, Parcel::Record(record.clone())));
+                    }
+                }
+                Act::Tell { peer, message } => {
+                    self.pool.push((peer.0[0].into(), Parcel::Tell(me, message)));
+                }
+                Act::Persist(change) => self.hosts[n].saved.apply(change),
+                Act::Reply { request, result } => self.hosts[n].replies.push((request, result)),
+                Act::Event(Event::OwnershipConflict { range, .. }) => panic!("conflict {range:?}"),
+                Act::Event(_) => {}
+            }
+        }
+        assert_eq!(self.hosts[n].ipam.check(), Ok(()));
+    }
+
+    fn command(&mut self, n: usize, command: Command) -> RequestId {
+        self.requests += 1;
+        let request = RequestId(self.requests);
+        self.call(n, |ipam, now, acts| ipam.command(now, request, command, acts));
+        request
+    }
+
+    fn deliver(&mut self, index: usize, again: bool) {
+        if self.pool.is_empty() {
+            return;
+        }
+        let index = index % self.pool.len();
+        let (to, parcel) =
+            if again { self.pool[index].clone() } else { self.pool.swap_remove(index) };
+        match parcel {
+            Parcel::Record(record) => {
+                if !matches!(record.key, Key::Voter(_) | Key::Space(_)) {
+                    self.hosts[to].saved.apply(Change::put(Slot::Record(record.key), &record));
+                }
+                self.call(to, |ipam, now, acts| ipam.record(now, &record, acts));
+            }
+            Parcel::Tell(from, message) => {
+                self.call(to, |ipam, now, acts| ipam.message(now, from, &message, acts));
+            }
+        }
+    }
+
+    fn restart(&mut self, n: usize) {
+        let me = peer(u8::try_from(n).unwrap());
+        let host = &mut self.hosts[n];
+        host.ipam = start(&host.config, me, &host.saved);
+        for value in host.saved.slots.clone().iter().filter_map(|(slot, value)| match slot {
+            Slot::Record(_) => Some(value),
+            Slot::Identity
+            | Slot::Incarnation
+            | Slot::Network
+            | Slot::Holding(_)
+            | Slot::Names
+            | Slot::Targets => None,
+        }) {
+            let record: Record = crate::codec::decode(value).unwrap();
+            let mut acts = Vec::new();
+            host.ipam.record(at(self.now), &record, &mut acts);
+            assert!(acts.iter().all(|act| matches!(act, Act::Event(_))), "{acts:?}");
+        }
+        self.link(n);
+    }
+
+    /// Time goes on by `millis`; what is due is done.
+    fn pass(&mut self, millis: u64) {
+        self.now += millis;
+        for n in 0..self.hosts.len() {
+            if self.hosts[n].ipam.deadline().is_some_and(|due| due <= at(self.now)) {
+                self.call(n, |ipam, now, acts| ipam.timeout(now, acts));
+                assert!(self.hosts[n].ipam.deadline().is_none_or(|due| due > at(self.now)));
+            }
+        }
+    }
+
+    /// Delivers everything, with time going on, for `seconds`.
+    fn settle(&mut self, seconds: u64) {
+        for _ in 0..seconds * 20 {
+            while !self.pool.is_empty() {
+                self.deliver(0, false);
+            }
+            self.pass(50);
+        }
+    }
+
+    fn answer(&self, n: usize, request: RequestId) -> Option<&Result<Reply, CommandError>> {
+        let mut all = self.hosts[n].replies.iter().filter(|(id, _)| *id == request);
+        let first = all.next().map(|(_, result)| result);
+        assert!(all.next().is_none(), "two replies");
+        first
+    }
+
+    fn check_no_address_is_held_twice(&self) {
+        let mut seen = BTreeSet::new();
+        for (_, nets) in self.hosts.iter().flat_map(|host| host.ipam.held()) {
+            let universe = self.hosts[0].config.universe;
+            for net in nets.iter().filter(|net| universe.offset(net.addr()).is_some()) {
+                assert!(seen.insert(net.addr()), "{net} has two holders");
+            }
+        }
+    }
+
+    fn check_one_owner_acts(&self) {
+        for offset in 0..self.hosts[0].config.universe.size() {
+            let acting = self.hosts.iter().filter(|host| host.ipam.acts_as_owner(Offset(offset)));
+            assert!(acting.count() <= 1, "two owners of {offset}");
+        }
+    }
+}
+
+fn start(config: &Config, me: PeerId, saved: &Saved) -> Ipam {
+    let mut seed = [9; 32];
+    seed[0] = me.0[0];
+    Ipam::new(config, me, saved, ChaCha20Rng::from_seed(seed)).unwrap()
+}
+
+fn allocate(id: &str) -> Command {
+    Command::Allocate { id: id.parse().unwrap(), subnet: None }
+}
+
+fn claim(id: &str, address: &str) -> Command {
+    Command::Claim { id: id.parse().unwrap(), address: address.parse().unwrap() }
+}
+
+fn release(id: &str) -> Command {
+    Command::Release { id: id.parse().unwrap(), address: None }
+}
+
+fn address(result: Option<&Result<Reply, CommandError>>) -> IpNet {
+    match result {
+        Some(Ok(Reply::Addresses(nets))) => nets[0],
+        other => panic!("no address but {other:?}"),
+    }
+}
+
+#[test]
+fn peers_agree_under_the_schedule_that_broke_weave_net() {
+    let mut known: [Votes; 3] = Default::default();
+    let script = "P2 2>1 1>2 P1 1>0 0>1 P0 0>2 P1 2>0 1>2 2>1 1>2";
+    let mut chosen = BTreeSet::new();
+    for word in script.split(' ') {
+        let digit = |at: usize| usize::from(word.as_bytes()[at] - b'0');
+        let me = if let Some(n) = word.strip_prefix('P') {
+            let n: usize = n.parse().unwrap();
+            let vote = propose(peer(u8::try_from(n).unwrap()), &known[n]).unwrap();
+            known[n].insert(peer(u8::try_from(n).unwrap()), vote);
+            n
+        } else {
+            for (id, vote) in known[digit(0)].clone() {
+                known[digit(2)].entry(id).or_default().join(vote);
+            }
+            digit(2)
+        };
+        run_step(&mut known[me], me, 2, &mut chosen);
+    }
+    assert!(chosen.len() <= 1, "{chosen:?}");
+}
+
+fn run_step(votes: &mut Votes, me: usize, quorum: usize, chosen: &mut BTreeSet<BTreeSet<PeerId>>) {
+    let me = peer(u8::try_from(me).unwrap());
+    if let Some(vote) = step(me, quorum, votes) {
+        votes.insert(me, vote);
+    }
+    chosen.extend(decided(quorum, votes).map(|(_, seeds)| seeds));
+}
+
+#[test]
+fn a_lone_first_peer_has_an_address_within_the_call() {
+    let mut cluster = Cluster::new(1, "10.0.0.0/29");
+    let request = cluster.command(0, allocate("a"));
+    assert_eq!(address(cluster.answer(0, request)).to_string(), "10.0.0.1/29");
+    let again = cluster.command(0, allocate("a"));
+    assert_eq!(address(cluster.answer(0, again)).to_string(), "10.0.0.1/29");
+    cluster.command(0, release("a"));
+    let other = cluster.command(0, allocate("b"));
+    assert_eq!(address(cluster.answer(0, other)).to_string(), "10.0.0.2/29");
+}
+
+#[test]
+fn without_a_quorum_the_reason_comes_in_time() {
+    let mut cluster = Cluster::new(3, "10.0.0.0/24");
+    let request = cluster.command(0, allocate("a"));
+    cluster.pool.clear();
+    cluster.pass(1999);
+    assert_eq!(cluster.answer(0, request), None);
+    cluster.pass(1);
+    assert!(matches!(cluster.answer(0, request), Some(Err(CommandError::NoQuorum { .. }))));
+}
+
+#[test]
+fn every_address_but_the_edges_can_be_had_at_one_peer_and_then_it_says_exhausted() {
+    let mut cluster = Cluster::new(3, "10.0.0.0/27");
+    let ids: Vec<_> = (0..30).map(|n| std::format!("c{n}")).collect();
+    for id in &ids {
+        let request = cluster.command(0, allocate(id));
+        cluster.settle(2);
+        address(cluster.answer(0, request));
+    }
+    let request = cluster.command(0, allocate("late"));
+    cluster.settle(2);
+    assert!(matches!(cluster.answer(0, request), Some(Err(CommandError::Exhausted { .. }))));
+    cluster.check_no_address_is_held_twice();
+}
+
+#[test]
+fn an_address_moves_to_another_host_once_it_is_released() {
+    let mut cluster = Cluster::new(2, "10.0.0.0/24");
+    let first = cluster.command(0, allocate("a"));
+    cluster.settle(3);
+    let net = address(cluster.answer(0, first)).to_string();
+    let early = cluster.command(1, claim("a", &net));
+    cluster.settle(1);
+    assert!(matches!(cluster.answer(1, early), Some(Err(CommandError::AddressTaken { .. }))));
+    cluster.command(0, release("a"));
+    let late = cluster.command(1, claim("a", &net));
+    cluster.settle(1);
+    assert_eq!(address(cluster.answer(1, late)).to_string(), net);
+}
+
+#[test]
+fn after_a_restart_nothing_is_allocated_before_another_owner_was_met() {
+    let mut cluster = Cluster::new(2, "10.0.0.0/24");
+    let before = cluster.command(0, allocate("a"));
+    cluster.settle(3);
+    cluster.restart(0);
+    assert_eq!(cluster.hosts[0].ipam.status().state, IpamState::AwaitingMerge);
+    let held = cluster.command(0, allocate("a"));
+    assert_eq!(cluster.answer(0, held), cluster.answer(0, before));
+    let fresh = cluster.command(0, allocate("b"));
+    assert_eq!(cluster.answer(0, fresh), None);
+    cluster.call(0, |ipam, now, acts| ipam.merged(now, peer(1), acts));
+    address(cluster.answer(0, fresh));
+}
+
+#[test]
+fn who_leaves_hands_all_to_another_owner() {
+    let mut cluster = Cluster::new(2, "10.0.0.0/24");
+    cluster.command(0, Command::Prime);
+    cluster.settle(3);
+    cluster.command(1, Command::Leave);
+    cluster.settle(1);
+    let ledger = cluster.hosts[0].ipam.ledger().unwrap();
+    assert_eq!(ledger.owners(), BTreeSet::from([peer(0)]));
+    let request = cluster.command(1, allocate("a"));
+    assert_eq!(cluster.answer(1, request), Some(&Err(CommandError::Left)));
+}
+
+fn founding_of(seeds: u8, block: &str) -> Founding {
+    let ballot = Ballot { round: 1, proposer: peer(0) };
+    Founding { universe: universe(block), seeds: (0..seeds).map(peer).collect(), ballot }
+}
+
+#[test]
+fn more_seeds_than_addresses_still_tile_the_universe() {
+    let ledger = Ledger::found(&founding_of(9, "10.0.0.0/30")).unwrap();
+    assert_eq!(ledger.entries().map(|(range, ..)| range.size()).sum::<u128>(), 4);
+    assert_eq!(ledger.owners().len(), 4);
+}
+
+fn grants() -> impl Strategy<Value = Vec<Grant>> {
+    let grant = (0u128..40, 1u128..40, 0u32..2, 1u64..4, 0u8..4).prop_map(
+        |(start, size, epoch, version, owner)| Grant {
+            lineage: Fingerprint::default(),
+            range: Range { start: Offset(start), end: Offset(start + size) },
+            epoch,
+            version,
+            owner: peer(owner),
+        },
+    );
+    proptest::collection::vec(grant, 0..12)
+}
+
+proptest! {
+    #[test]
+    fn a_ledger_is_the_same_in_whatever_order_and_however_often_grants_come(
+        grants in grants(), order in proptest::collection::vec(any::<prop::sample::Index>(), 0..20),
+    ) {
+        let start = Ledger::found(&founding_of(3, "10.0.0.0/27")).unwrap();
+        let mut once = start.clone();
+        for grant in &grants {
+            let before = once.clone();
+            once.apply(grant);
+            for (range, epoch, version, _) in before.entries() {
+                for (_, later) in once.marks_of(range) {
+                    prop_assert!(later >= (epoch, version));
+                }
+            }
+        }
+        let mut other = start.clone();
+        for at in order.iter().filter(|_| !grants.is_empty()) {
+            other.apply(at.get(&grants));
+        }
+        for grant in grants.iter().rev() {
+            other.apply(grant);
+        }
+        prop_assert_eq!(&once, &other);
+        // Grants that decide about nothing can go.
+        let mut fewer = start;
+        for grant in grants.iter().filter(|grant| once.rests_on(grant)) {
+            fewer.apply(grant);
+        }
+        prop_assert_eq!(&once, &fewer);
+        prop_assert_eq!(once.entries().map(|entry| entry.0.size()).sum::<u128>(), 32);
+    }
+
+    #[test]
+    fn votes_in_any_order_never_decide_two_values(
+        moves in proptest::collection::vec((0usize..5, 0usize..5, 0u8..4), 0..120),
+    ) {
+        let mut known: [Votes; 5] = Default::default();
+        let mut chosen = BTreeSet::new();
+        for (from, to, kind) in moves {
+            if kind == 0 {
+                let me = peer(u8::try_from(to).unwrap());
+                let vote = propose(me, &known[to]).unwrap();
+                known[to].insert(me, vote);
+            } else {
+                for (id, vote) in known[from].clone() {
+                    known[to].entry(id).or_default().join(vote);
+                }
+            }
+            run_step(&mut known[to], to, 3, &mut chosen);
+            prop_assert!(chosen.len() <= 1);
+        }
+    }
+
+    #[test]
+    fn a_cluster_under_disorder_holds_no_address_twice_and_converges(
+        count in 2u8..5,
+        small in any::<bool>(),
+        moves in proptest::collection::vec((0u8..10, any::<u16>(), 0u8..12), 0..250),
+    ) {
+        let mut cluster = Cluster::new(count, if small { "10.0.0.0/29" } else { "10.0.0.0/27" });
+        let mut open = Vec::new();
+        for (kind, pick, id) in moves {
+            let n = usize::from(pick) % usize::from(count);
+            let name = std::format!("c{n}-{id}");
+            match kind {
+                0 => open.push((n, cluster.command(n, allocate(&name)))),
+                1 => {
+                    let address = std::format!("10.0.0.{}/29", id + 1);
+                    open.push((n, cluster.command(n, claim(&name, &address))));
+                }
+                2 => open.push((n, cluster.command(n, release(&name)))),
+                3 => cluster.pass(u64::from(pick) % 500),
+                4 if pick < 6000 => {
+                    open.retain(|(at, _)| *at != n);
+                    cluster.restart(n);
+                }
+                4 | 5 => cluster.deliver(pick.into(), true),
+                _ => cluster.deliver(pick.into(), false),
+            }
+            cluster.check_no_address_is_held_twice();
+            cluster.check_one_owner_acts();
+        }
+        cluster.settle(4);
+        for n in 0..usize::from(count) {
+            for other in 0..count {
+                cluster.call(n, |ipam, now, acts| ipam.merged(now, peer(other), acts));
+            }
+            open.push((n, cluster.command(n, Command::Prime)));
+        }
+        cluster.settle(8);
+        cluster.check_no_address_is_held_twice();
+        for (n, request) in open {
+            prop_assert!(cluster.answer(n, request).is_some(), "{:?} at {} hangs", request, n);
+        }
+        for host in &cluster.hosts {
+            prop_assert_eq!(host.ipam.ledger(), cluster.hosts[0].ipam.ledger());
+        }
+    }
+}
+
+impl Ledger {
+    fn marks_of(&self, range: Range) -> Vec<(Range, (u32, u64))> {
+        let all = self.entries().filter(|(found, ..)| found.intersection(range).is_some());
+        all.map(|(range, epoch, version, _)| (range, (epoch, version))).collect()
+    }
+}

@@ -1,0 +1,398 @@
+//! Whom to dial and when: configured targets, and peers that were only heard of.
+
+use super::ConnFault;
+use crate::config::Config;
+use crate::id::PeerId;
+use crate::io::{ConnId, Target};
+use crate::time::Instant;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::{String, ToString};
+use core::net::SocketAddr;
+use core::time::Duration;
+use rand_chacha::ChaCha20Rng;
+use rand_core::RngCore;
+
+/// A link that stood this long and broke is dialed again at once: the failure is news.
+const STOOD_MIN: Duration = Duration::from_secs(10);
+
+/// On whose account a dial is made.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Whom {
+    /// An operator gave it.
+    Target(Target),
+    /// It was heard of.
+    Peer(PeerId),
+}
+
+/// How it stands with one of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// To be dialed then.
+    Waiting {
+        /// When.
+        dial_at: Instant,
+    },
+    /// Being dialed, or shaking hands.
+    Dialing(ConnId),
+    /// A link of this dial stands.
+    Linked(ConnId, PeerId),
+    /// The peer behind it has a link that came about otherwise.
+    Elsewhere(PeerId),
+}
+
+/// What is known of one of them.
+#[derive(Clone, Debug)]
+pub(crate) struct Attempt {
+    pub(crate) state: State,
+    /// Wait after the next failure, before it is drawn.
+    base: Duration,
+    /// The peer that answered last time.
+    peer: Option<PeerId>,
+    /// Where to dial it, when it was only heard of.
+    addresses: BTreeSet<SocketAddr>,
+    failures: usize,
+    /// How the last attempt ended.
+    pub(crate) last: Option<LastFault>,
+}
+
+/// Why the last attempt failed.
+#[derive(Clone, Debug)]
+pub(crate) struct LastFault {
+    pub(crate) why: String,
+    pub(crate) needs_operator: bool,
+}
+
+/// All of them.
+#[derive(Debug)]
+pub(crate) struct Dialer {
+    attempts: BTreeMap<Whom, Attempt>,
+    wait_min: Duration,
+    wait_max: Duration,
+    rng: ChaCha20Rng,
+}
+
+impl Dialer {
+    pub(crate) const fn new(config: &Config, rng: ChaCha20Rng) -> Self {
+        Self {
+            attempts: BTreeMap::new(),
+            wait_min: config.dial_wait_min,
+            wait_max: config.dial_wait_max,
+            rng,
+        }
+    }
+
+    /// Configured targets, in order.
+    pub(crate) fn targets(&self) -> impl Iterator<Item = (&Target, &Attempt)> {
+        self.attempts.iter().filter_map(|(whom, attempt)| match whom {
+            Whom::Target(target) => Some((target, attempt)),
+            Whom::Peer(_) => None,
+        })
+    }
+
+    /// Everybody who is dialed, with what to call them.
+    pub(crate) fn attempts(&self) -> impl Iterator<Item = (String, &Attempt)> {
+        self.attempts.iter().map(|(whom, attempt)| match whom {
+            Whom::Target(target) => (target.to_string(), attempt),
+            Whom::Peer(_) => (attempt.address().to_string(), attempt),
+        })
+    }
+
+    /// Dials `targets` at once; with `replace`, forgets all others.
+    pub(crate) fn connect(&mut self, now: Instant, targets: &[Target], replace: bool) {
+        if replace {
+            self.attempts.retain(|whom, _| match whom {
+                Whom::Target(target) => targets.contains(target),
+                Whom::Peer(_) => true,
+            });
+        }
+        for target in targets {
+            let fresh = || Attempt::new(now, self.wait_min);
+            let attempt = self.attempts.entry(Whom::Target(target.clone())).or_insert_with(fresh);
+            if let State::Waiting { dial_at } = &mut attempt.state {
+                *dial_at = now;
+                attempt.base = self.wait_min;
+            }
+        }
+    }
+
+    /// Stops dialing `targets`.
+    pub(crate) fn forget(&mut self, targets: &[Target]) {
+        for target in targets {
+            self.attempts.remove(&Whom::Target(target.clone()));
+        }
+    }
+
+    /// These were heard of and have no link: each is dialed, by the one of us with the lower id
+    /// first, so that two dials seldom cross.
+    pub(crate) fn discover(
+        &mut self,
+        now: Instant,
+        me: PeerId,
+        heard_of: &BTreeMap<PeerId, &BTreeSet<SocketAddr>>,
+    ) {
+        self.attempts.retain(|whom, attempt| match (whom, attempt.state) {
+            (Whom::Target(_), _) | (Whom::Peer(_), State::Dialing(_) | State::Linked(..)) => true,
+            (Whom::Peer(peer), State::Waiting { .. } | State::Elsewhere(_)) => {
+                heard_of.contains_key(peer)
+            }
+        });
+        let known: BTreeSet<PeerId> =
+            self.attempts.values().filter_map(|attempt| attempt.peer).collect();
+        for (peer, addresses) in heard_of {
+            let whom = Whom::Peer(*peer);
+            if !known.contains(peer) && !self.attempts.contains_key(&whom) {
+                let delay = if me < *peer { Duration::ZERO } else { self.wait_min * 4 };
+                let mut attempt = Attempt::new(now + delay, self.wait_min);
+                attempt.peer = Some(*peer);
+                self.attempts.insert(whom.clone(), attempt);
+            }
+            if let Some(attempt) = self.attempts.get_mut(&whom)
+                && attempt.addresses != **addresses
+            {
+                attempt.addresses = (*addresses).clone();
+            }
+        }
+    }
+
+    /// Whom to dial next, and where; the caller says which conn that is with [`Dialer::dialing`].
+    /// Those whose peer `is_linked` are passed over until that link ends.
+    pub(crate) fn due(
+        &mut self,
+        now: Instant,
+        is_linked: impl Fn(PeerId) -> bool,
+    ) -> Option<(Whom, Target)> {
+        for (whom, attempt) in &mut self.attempts {
+            if !matches!(attempt.state, State::Waiting { dial_at } if dial_at <= now) {
+                continue;
+            }
+            if let Some(peer) = attempt.peer.filter(|peer| is_linked(*peer)) {
+                attempt.state = State::Elsewhere(peer);
+                continue;
+            }
+            let target = match whom {
+                Whom::Target(target) => target.clone(),
+                Whom::Peer(_) => {
+                    let address = attempt.address();
+                    Target { host: address.ip().to_string(), port: address.port() }
+                }
+            };
+            return Some((whom.clone(), target));
+        }
+        None
+    }
+
+    /// No more links are allowed: what is due waits.
+    pub(crate) fn postpone(&mut self, now: Instant) {
+        for attempt in self.attempts.values_mut() {
+            if let State::Waiting { dial_at } = &mut attempt.state
+                && *dial_at <= now
+            {
+                *dial_at = now + self.wait_max;
+            }
+        }
+    }
+
+    /// `whom` is being dialed.
+    pub(crate) fn dialing(&mut self, whom: &Whom, conn: ConnId) {
+        if let Some(attempt) = self.attempts.get_mut(whom) {
+            attempt.state = State::Dialing(conn);
+        }
+    }
+
+    /// The dial `conn` of `whom` came to a link with `peer`. Returns false when another peer
+    /// answers where one was heard of.
+    pub(crate) fn linked(&mut self, whom: &Whom, conn: ConnId, peer: PeerId) -> bool {
+        let Some(attempt) = self.attempts.get_mut(whom) else { return true };
+        let is_expected = match whom {
+            Whom::Target(_) => true,
+            Whom::Peer(expected) => *expected == peer,
+        };
+        if is_expected && attempt.state == State::Dialing(conn) {
+            (attempt.state, attempt.peer, attempt.last) =
+                (State::Linked(conn, peer), Some(peer), None);
+            attempt.failures = 0;
+        }
+        is_expected
+    }
+
+    /// The conn of `whom` ended. `stood` is how long its link stood; `by` is the peer that answered
+    /// and has another link now.
+    pub(crate) fn ended(
+        &mut self,
+        now: Instant,
+        whom: &Whom,
+        conn: ConnId,
+        fault: &ConnFault,
+        stood: Option<Duration>,
+        by: Option<PeerId>,
+    ) {
+        let Some(attempt) = self.attempts.get_mut(whom) else { return };
+        let ours = match attempt.state {
+            State::Dialing(dialed) | State::Linked(dialed, _) => dialed == conn,
+            State::Waiting { .. } | State::Elsewhere(_) => false,
+        };
+        if !ours {
+            return;
+        }
+        if let Some(peer) = by {
+            (attempt.state, attempt.peer, attempt.last) =
+                (State::Elsewhere(peer), Some(peer), None);
+            return;
+        }
+        let needs_operator = fault.needs_operator();
+        attempt.last = Some(LastFault { why: fault.to_string(), needs_operator });
+        attempt.failures = attempt.failures.wrapping_add(1);
+        if stood.is_some_and(|stood| stood >= STOOD_MIN) && !needs_operator {
+            attempt.base = self.wait_min;
+            attempt.state = State::Waiting { dial_at: now };
+            return;
+        }
+        let base = if needs_operator { self.wait_max } else { attempt.base.min(self.wait_max) };
+        attempt.base = base.saturating_mul(2).min(self.wait_max);
+        let wait = jittered(base, &mut self.rng);
+        attempt.state = State::Waiting { dial_at: now + wait };
+    }
+
+    /// The last link with `peer` ended: those that leaned on it are dialed again.
+    pub(crate) fn unlinked(&mut self, now: Instant, peer: PeerId) {
+        for attempt in self.attempts.values_mut() {
+            if attempt.state == State::Elsewhere(peer) {
+                attempt.base = self.wait_min;
+                let wait = jittered(self.wait_min, &mut self.rng);
+                attempt.state = State::Waiting { dial_at: now + wait };
+            }
+        }
+    }
+
+    /// When the next dial is due.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.attempts.values().filter_map(Attempt::dial_at).min()
+    }
+}
+
+impl Attempt {
+    const fn new(dial_at: Instant, base: Duration) -> Self {
+        Self {
+            state: State::Waiting { dial_at },
+            base,
+            peer: None,
+            addresses: BTreeSet::new(),
+            failures: 0,
+            last: None,
+        }
+    }
+
+    /// When it is dialed next, if it waits for that.
+    pub(crate) const fn dial_at(&self) -> Option<Instant> {
+        match self.state {
+            State::Waiting { dial_at } => Some(dial_at),
+            State::Dialing(_) | State::Linked(..) | State::Elsewhere(_) => None,
+        }
+    }
+
+    /// Each failure turns to the next address.
+    fn address(&self) -> SocketAddr {
+        let turn = self.failures % self.addresses.len().max(1);
+        let address = self.addresses.iter().nth(turn).copied();
+        address.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)))
+    }
+}
+
+/// 0.5 to 1.5 times `base`.
+fn jittered(base: Duration, rng: &mut ChaCha20Rng) -> Duration {
+    let base = u64::try_from(base.as_nanos()).unwrap_or(u64::MAX / 2);
+    Duration::from_nanos((base / 2).saturating_add(rng.next_u64() % base.max(1)).max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::handshake::HandshakeFault;
+    use crate::io::CloseReason;
+    use rand_core::SeedableRng;
+
+    const LOST: ConnFault = ConnFault::Closed(CloseReason::Ended);
+
+    fn dialer() -> Dialer {
+        Dialer::new(&Config::default(), ChaCha20Rng::from_seed([1; 32]))
+    }
+
+    fn target() -> Target {
+        Target { host: String::from("a"), port: 6783 }
+    }
+
+    fn secs(n: u64) -> Instant {
+        Instant::ZERO + Duration::from_secs(n)
+    }
+
+    /// Dials what is due; whom, if anybody.
+    fn dial(dialer: &mut Dialer, now: Instant, n: u64) -> Option<Whom> {
+        let (whom, _) = dialer.due(now, |_| false)?;
+        dialer.dialing(&whom, ConnId::dialed(n));
+        Some(whom)
+    }
+
+    #[test]
+    fn waits_double_up_to_the_largest_and_connect_ends_them() {
+        let config = Config::default();
+        let mut dialer = dialer();
+        dialer.connect(Instant::ZERO, &[target()], false);
+        let mut now = Instant::ZERO;
+        let mut base = config.dial_wait_min;
+        for n in 0..12 {
+            let whom = dial(&mut dialer, now, n).unwrap();
+            dialer.ended(now, &whom, ConnId::dialed(n), &LOST, None, None);
+            let next = dialer.deadline().unwrap();
+            let wait = next - now;
+            assert!(wait >= base / 2 && wait <= base * 3 / 2, "{wait:?} for {base:?}");
+            base = (base * 2).min(config.dial_wait_max);
+            now = next;
+        }
+        let now = Instant::from_nanos(now.as_nanos() - 1);
+        assert_eq!(dial(&mut dialer, now, 90), None);
+        dialer.connect(now, &[target()], false);
+        assert!(dial(&mut dialer, now, 91).is_some());
+    }
+
+    #[test]
+    fn a_link_that_stood_is_dialed_again_at_once_and_a_wrong_password_seldom() {
+        let mut dialer = dialer();
+        dialer.connect(Instant::ZERO, &[target()], false);
+        let whom = dial(&mut dialer, Instant::ZERO, 0).unwrap();
+        assert!(dialer.linked(&whom, ConnId::dialed(0), PeerId([2; 32])));
+        dialer.ended(secs(20), &whom, ConnId::dialed(0), &LOST, Some(STOOD_MIN), None);
+        assert_eq!(dialer.deadline(), Some(secs(20)));
+        let whom = dial(&mut dialer, secs(20), 1).unwrap();
+        let wrong = ConnFault::Handshake(HandshakeFault::WrongPassword);
+        dialer.ended(secs(20), &whom, ConnId::dialed(1), &wrong, None, None);
+        assert!(dialer.deadline() >= Some(secs(50)));
+    }
+
+    #[test]
+    fn a_target_whose_peer_is_linked_otherwise_waits_for_the_end_of_that_link() {
+        let peer = PeerId([2; 32]);
+        let mut dialer = dialer();
+        dialer.connect(Instant::ZERO, &[target()], false);
+        let whom = dial(&mut dialer, Instant::ZERO, 0).unwrap();
+        dialer.ended(secs(1), &whom, ConnId::dialed(0), &ConnFault::Duplicate, None, Some(peer));
+        assert_eq!(dialer.deadline(), None);
+        dialer.unlinked(secs(9), peer);
+        assert!(dialer.deadline() < Some(secs(10)));
+    }
+
+    #[test]
+    fn of_two_that_hear_of_each_other_the_lower_dials_first() {
+        let (low, high) = (PeerId([1; 32]), PeerId([2; 32]));
+        let addresses = BTreeSet::from([SocketAddr::from(([192, 0, 2, 1], 6783))]);
+        let mut dialers = [(low, high, dialer()), (high, low, dialer())];
+        for (me, other, dialer) in &mut dialers {
+            dialer.discover(secs(1), *me, &BTreeMap::from([(*other, &addresses)]));
+        }
+        let [(.., first), (.., second)] = &mut dialers;
+        assert_eq!(dial(first, secs(1), 0), Some(Whom::Peer(high)));
+        assert_eq!(dial(second, secs(1), 0), None);
+        assert!(second.deadline().is_some());
+        second.discover(secs(1), high, &BTreeMap::new());
+        assert_eq!(second.deadline(), None);
+    }
+}

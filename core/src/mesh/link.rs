@@ -1,0 +1,249 @@
+//! A control stream from dial or accept to its end.
+
+use super::dialer::Whom;
+use super::message::{Message, Unicast};
+use super::path::Path;
+use crate::config::Config;
+use crate::gossip::{self, Pull, Question, Records};
+use crate::handshake::{Channel, ChannelFault, Handshake, Hello};
+use crate::id::PeerId;
+use crate::io::Timer;
+use crate::record::Key;
+use crate::sleeve::SessionIndex;
+use crate::time::Instant;
+use alloc::boxed::Box;
+use alloc::collections::{BTreeSet, VecDeque};
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use zeroize::Zeroizing;
+
+/// One control stream.
+#[derive(Debug)]
+pub(crate) struct Conn {
+    /// The other end, for people.
+    pub(crate) remote: String,
+    /// On whose account it was dialed.
+    pub(crate) whom: Option<Whom>,
+    pub(crate) phase: Phase,
+    /// Since when a write is outstanding.
+    pub(crate) writing_since: Option<Instant>,
+    /// Bytes of the handshake, or a last message, that wait for the write to end.
+    pub(crate) unsent: Vec<u8>,
+}
+
+/// Where in its life a conn is.
+#[derive(Debug)]
+pub(crate) enum Phase {
+    /// The stream is being opened; the driver says how that ends.
+    Dialing,
+    /// The handshake is under way.
+    Shaking(Box<Shaking>),
+    /// Authenticated and agreed.
+    Up(Box<Link>),
+    /// Over, but for the last words in `unsent`.
+    Ending {
+        /// When they are given up.
+        until: Instant,
+    },
+}
+
+/// How a conn ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// The driver said that it is gone.
+    Gone,
+    /// We end it, after these bytes.
+    Ours(Vec<u8>),
+}
+
+/// A handshake and what it was begun with.
+#[derive(Debug)]
+pub(crate) struct Shaking {
+    /// `None` only while bytes are taken in.
+    pub(crate) handshake: Option<Handshake>,
+    pub(crate) until: Instant,
+    pub(crate) ends: Ends,
+    /// Who answered, once that is known.
+    pub(crate) peer: Option<PeerId>,
+    /// Our half of the data session that comes with this link.
+    pub(crate) session: SessionIndex,
+    pub(crate) session_secret: Zeroizing<[u8; 32]>,
+}
+
+/// The two ends of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ends {
+    pub(crate) local: SocketAddr,
+    pub(crate) remote: SocketAddr,
+}
+
+/// A control link that stands.
+#[derive(Debug)]
+pub(crate) struct Link {
+    /// What the neighbour said of itself.
+    pub(crate) hello: Hello,
+    pub(crate) ends: Ends,
+    pub(crate) up_at: Instant,
+    pub(crate) heard_at: Instant,
+    pub(crate) beat_at: Instant,
+    pub(crate) reconcile_at: Instant,
+    pub(crate) channel: Channel,
+    pub(crate) path: Path,
+    pub(crate) pull: Option<Pull>,
+    /// Keys whose records are news to the neighbour. Only keys: however long a write takes, the
+    /// newest version of each goes next.
+    pub(crate) dirty: BTreeSet<Key>,
+    unicasts: VecDeque<Unicast>,
+    question: Option<Question>,
+    /// Questions of the neighbour; answered from the store when the answer can leave.
+    asked: VecDeque<Question>,
+    beat: bool,
+}
+
+/// Most unicasts that wait for one neighbour; more are lost, as on any network.
+const UNICASTS_MAX: usize = 256;
+/// Most questions of one neighbour that wait; an honest one has one open.
+const ASKED_MAX: usize = 4;
+/// Bytes of pushed records in one write.
+const BATCH_LEN: usize = 64 * 1024;
+
+impl Link {
+    /// A link that came up `now` and begins with a pull of all records.
+    pub(crate) fn new(
+        now: Instant,
+        (hello, channel): (Hello, Channel),
+        ends: Ends,
+        path: Path,
+        config: &Config,
+        records: &Records,
+    ) -> Self {
+        let mut link = Self {
+            hello,
+            ends,
+            up_at: now,
+            heard_at: now,
+            beat_at: now + config.heartbeat_wait,
+            reconcile_at: now + config.reconcile_wait,
+            channel,
+            path,
+            pull: None,
+            dirty: BTreeSet::new(),
+            unicasts: VecDeque::new(),
+            question: None,
+            asked: VecDeque::new(),
+            beat: false,
+        };
+        link.reconcile(records);
+        link
+    }
+
+    /// Begins to compare all records, unless that is under way.
+    pub(crate) fn reconcile(&mut self, records: &Records) {
+        if self.pull.is_none() {
+            let (pull, question) = Pull::start(records);
+            self.pull = Some(pull);
+            self.question = Some(question);
+        }
+    }
+
+    /// Asks `question` next.
+    pub(crate) fn ask(&mut self, question: Question) {
+        self.question = Some(question);
+    }
+
+    /// The neighbour asks `question`, which is sound.
+    pub(crate) fn was_asked(&mut self, question: Question) {
+        if self.asked.len() >= ASKED_MAX {
+            self.asked.pop_front();
+        }
+        self.asked.push_back(question);
+    }
+
+    /// Passes on `unicast`, or drops it when too many wait.
+    pub(crate) fn tell(&mut self, unicast: Unicast) {
+        if self.unicasts.len() < UNICASTS_MAX {
+            self.unicasts.push_back(unicast);
+        } else {
+            tracing::debug!(peer = %self.hello.id, "dropped a unicast: too many wait");
+        }
+    }
+
+    /// All that waits, sealed: unicasts, then news, then answers and our question; a heartbeat when
+    /// one is due and there is nothing else.
+    ///
+    /// # Errors
+    /// When the channel cannot go on.
+    pub(crate) fn outgoing(&mut self, records: &Records) -> Result<Vec<u8>, ChannelFault> {
+        let mut messages: Vec<Message> = self.unicasts.drain(..).map(Message::Unicast).collect();
+        let batch = records.batch(&mut self.dirty, BATCH_LEN);
+        if !batch.is_empty() {
+            messages.push(Message::Records(batch));
+        }
+        let answers = self.asked.drain(..).map(|question| gossip::answer(records, &question));
+        messages.extend(answers.map(Message::Answer));
+        messages.extend(self.question.take().map(Message::Ask));
+        if core::mem::take(&mut self.beat) && messages.is_empty() {
+            messages.push(Message::Heartbeat);
+        }
+        let mut bytes = Vec::new();
+        for message in messages {
+            bytes.extend(self.channel.seal(&message.encode())?);
+        }
+        Ok(bytes)
+    }
+
+    /// Wants a heartbeat with the next write.
+    pub(crate) const fn beat(&mut self) {
+        self.beat = true;
+    }
+
+    /// Whether nothing was heard for two heartbeats: it may be dead.
+    pub(crate) fn is_doubtful(&self, now: Instant, config: &Config) -> bool {
+        now - self.heard_at > config.heartbeat_wait * 2
+    }
+}
+
+impl Conn {
+    /// A conn in its first phase.
+    pub(crate) const fn new(remote: String, whom: Option<Whom>, phase: Phase) -> Self {
+        Self { remote, whom, phase, writing_since: None, unsent: Vec::new() }
+    }
+
+    /// The link, when it stands.
+    pub(crate) const fn link(&self) -> Option<&Link> {
+        match &self.phase {
+            Phase::Up(link) => Some(link),
+            Phase::Dialing | Phase::Shaking(_) | Phase::Ending { .. } => None,
+        }
+    }
+
+    /// The link, when it stands.
+    pub(crate) const fn link_mut(&mut self) -> Option<&mut Link> {
+        match &mut self.phase {
+            Phase::Up(link) => Some(link),
+            Phase::Dialing | Phase::Shaking(_) | Phase::Ending { .. } => None,
+        }
+    }
+
+    /// What is next due, and when.
+    pub(crate) fn deadlines(&self, config: &Config) -> [Option<(Instant, Timer)>; 4] {
+        match &self.phase {
+            Phase::Dialing => [None; 4],
+            Phase::Shaking(shaking) => [Some((shaking.until, Timer::Handshake)), None, None, None],
+            Phase::Ending { until } => [Some((*until, Timer::Handshake)), None, None, None],
+            Phase::Up(link) => [
+                Some((self.silent_at(link, config), Timer::Silence)),
+                Some((link.beat_at, Timer::Heartbeat)),
+                Some((link.reconcile_at, Timer::Reconcile)),
+                Some((link.path.deadline(config), Timer::Probe)),
+            ],
+        }
+    }
+
+    /// When to give up a link that brings nothing, or takes nothing.
+    pub(crate) fn silent_at(&self, link: &Link, config: &Config) -> Instant {
+        let since = self.writing_since.map_or(link.heard_at, |since| since.min(link.heard_at));
+        since + config.silence_max
+    }
+}

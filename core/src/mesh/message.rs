@@ -1,0 +1,155 @@
+//! What neighbours say to each other on a sealed control link.
+
+use super::ConnFault;
+use crate::addr::Universe;
+use crate::codec::{self, DecodeError};
+use crate::gossip::{Answer, Question};
+use crate::id::PeerId;
+use crate::ipam::IpamMessage;
+use crate::record::Record;
+use alloc::string::String;
+use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
+
+/// One message. Its encoding is postcard; the variants are numbered in this order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Message {
+    /// Still here.
+    Heartbeat,
+    /// News, most urgent kind first.
+    Records(Vec<Record>),
+    /// A question about the other side's store.
+    Ask(Question),
+    /// The answer to the one question that is open.
+    Answer(Answer),
+    /// From one peer's IPAM to another's, over any number of links.
+    Unicast(Unicast),
+    /// This link ends; the last message.
+    Goodbye(Goodbye),
+}
+
+/// A message on its way from peer to peer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Unicast {
+    /// Who says it.
+    pub(crate) from: PeerId,
+    /// To whom.
+    pub(crate) to: PeerId,
+    /// How many more peers may pass it on.
+    pub(crate) hops: u8,
+    /// What.
+    pub(crate) body: IpamMessage,
+}
+
+/// Why a peer ends a link that the handshake allowed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Goodbye {
+    /// Its mesh divides this.
+    Universe(Universe),
+    /// Its mesh was founded apart.
+    Lineage,
+    /// Two peers have one name.
+    NameTaken {
+        /// The name.
+        name: String,
+        /// Who has it: a nickname.
+        by: String,
+    },
+    /// There is another link.
+    Duplicate,
+    /// It has as many links as it may.
+    Limit(u32),
+}
+
+impl Goodbye {
+    /// What to tell the other side when a link ends for `fault`; nothing when that is no refusal.
+    pub(crate) fn of(fault: &ConnFault) -> Option<Self> {
+        match fault {
+            ConnFault::Universe { ours, .. } => Some(Self::Universe(*ours)),
+            ConnFault::Lineage => Some(Self::Lineage),
+            ConnFault::NameTaken { name, by } => {
+                Some(Self::NameTaken { name: name.clone(), by: by.clone() })
+            }
+            ConnFault::Duplicate => Some(Self::Duplicate),
+            ConnFault::Limit(limit) => Some(Self::Limit(u32::try_from(*limit).unwrap_or(u32::MAX))),
+            ConnFault::Dial(_)
+            | ConnFault::Closed(_)
+            | ConnFault::Handshake(_)
+            | ConnFault::HandshakeTimeout
+            | ConnFault::Channel(_)
+            | ConnFault::Protocol(_)
+            | ConnFault::Silent
+            | ConnFault::Clone => None,
+        }
+    }
+
+    /// The fault as the side sees it that was told.
+    pub(crate) fn fault(self, ours: Universe) -> ConnFault {
+        match self {
+            Self::Universe(theirs) => ConnFault::Universe { ours, theirs },
+            Self::Lineage => ConnFault::Lineage,
+            Self::NameTaken { name, by } => {
+                ConnFault::NameTaken { name: plain(&name), by: plain(&by) }
+            }
+            Self::Duplicate => ConnFault::Duplicate,
+            Self::Limit(limit) => ConnFault::Limit(usize::try_from(limit).unwrap_or(usize::MAX)),
+        }
+    }
+}
+
+/// A peer's words, short and without signs that would confuse a terminal.
+fn plain(text: &str) -> String {
+    text.chars().filter(|sign| !sign.is_control()).take(63).collect()
+}
+
+impl Message {
+    /// The bytes of this message.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        codec::encode(self)
+    }
+
+    /// The message of `bytes`.
+    ///
+    /// # Errors
+    /// When they are not just what [`Message::encode`] writes.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        codec::decode_canonical(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gossip::Print;
+
+    #[test]
+    fn messages_are_these_bytes_and_back() {
+        let unicast = Unicast {
+            from: PeerId([1; 32]),
+            to: PeerId([2; 32]),
+            hops: 16,
+            body: IpamMessage::Denied { range: Universe::DEFAULT.range() },
+        };
+        let ends = [[1u8; 32], [2; 32]].concat();
+        let golden: [(Message, Vec<u8>); 7] = [
+            (Message::Heartbeat, std::vec![0]),
+            (Message::Records(Vec::new()), std::vec![1, 0]),
+            (Message::Ask(Question::Compare(Print(300))), std::vec![2, 0, 0xac, 2]),
+            (Message::Answer(Answer::Same), std::vec![3, 0]),
+            (Message::Unicast(unicast), [&[4][..], &ends, &[16, 1, 0, 0x80, 0x80, 0x40]].concat()),
+            (Message::Goodbye(Goodbye::Duplicate), std::vec![5, 3]),
+            (Message::Goodbye(Goodbye::Limit(200)), std::vec![5, 4, 0xc8, 1]),
+        ];
+        for (message, bytes) in golden {
+            assert_eq!(message.encode(), bytes);
+            assert_eq!(Message::decode(&bytes), Ok(message));
+        }
+    }
+
+    #[test]
+    fn bytes_that_no_peer_writes_are_refused() {
+        for bytes in [&[][..], &[6], &[0, 0], &[1, 0x80, 0], &[5, 4, 0xc8, 0x81, 0]] {
+            assert!(Message::decode(bytes).is_err(), "{bytes:?} was accepted");
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! What operators, containers and plugins want.
+
+use super::Node;
+use crate::event::Event;
+use crate::io::CloseReason;
+use crate::io::{Command, CommandError, Outbox, Output, Reply, RequestId, Target};
+use crate::mesh::{ConnFault, Way};
+use crate::names::{NameEntry, TooManyNames};
+use crate::saved::{Change, Slot};
+use crate::time::Instant;
+use alloc::vec::Vec;
+
+impl Node {
+    pub(super) fn command(
+        &mut self,
+        at: Instant,
+        request: RequestId,
+        command: Command,
+        out: &mut Outbox,
+    ) {
+        if self.is_stopped {
+            let result = Err(CommandError::Stopping);
+            return out.push(Output::Reply { request, result });
+        }
+        let result = match command {
+            Command::Connect { targets, replace } => {
+                self.dialer.connect(at, &targets, replace);
+                self.targets_changed();
+                Ok(Reply::Done)
+            }
+            Command::Forget { targets } => {
+                self.dialer.forget(&targets);
+                self.targets_changed();
+                Ok(Reply::Done)
+            }
+            Command::Register { id, name, address } => {
+                self.register(NameEntry { name, address, id }, out)
+            }
+            Command::Unregister { id, name, address } => {
+                let removed = self.unregister(
+                    |entry| {
+                        id.as_ref().is_none_or(|id| *id == entry.id)
+                            && name.as_ref().is_none_or(|name| *name == entry.name)
+                            && address.is_none_or(|address| address == entry.address)
+                    },
+                    out,
+                );
+                Ok(Reply::Removed(removed))
+            }
+            Command::Allocate { .. }
+            | Command::Claim { .. }
+            | Command::Release { .. }
+            | Command::Prime => return self.ipam_command(at, request, command, out),
+            Command::Leave => {
+                self.ipam_command(at, request, command, out);
+                self.unregister(|_| true, out);
+                return;
+            }
+            Command::Stop => {
+                self.ipam_command(at, request, command, out);
+                return self.stop(at, out);
+            }
+        };
+        out.push(Output::Reply { request, result });
+    }
+
+    fn ipam_command(
+        &mut self,
+        at: Instant,
+        request: RequestId,
+        command: Command,
+        out: &mut Outbox,
+    ) {
+        let mut acts = Vec::new();
+        self.ipam.command(at, request, command, &mut acts);
+        self.act(acts, out);
+    }
+
+    fn targets_changed(&mut self) {
+        let targets: Vec<Target> =
+            self.dialer.targets().map(|(target, _)| target.clone()).collect();
+        self.ipam.targets(targets.len());
+        self.turn.changes.push(Change::put(Slot::Targets, &targets));
+    }
+
+    fn register(&mut self, entry: NameEntry, out: &mut Outbox) -> Result<Reply, CommandError> {
+        let is_new = self
+            .names
+            .register(entry.clone())
+            .map_err(|TooManyNames(count)| CommandError::TooManyNames(count))?;
+        if is_new {
+            self.names_changed();
+            let NameEntry { name, address, .. } = entry;
+            out.push(Output::Event(Event::NameAdded { name, address }));
+        }
+        Ok(Reply::Done)
+    }
+
+    fn unregister(&mut self, gone: impl Fn(&NameEntry) -> bool, out: &mut Outbox) -> usize {
+        let removed = self.names.remove(gone);
+        if !removed.is_empty() {
+            self.names_changed();
+        }
+        let count = removed.len();
+        for NameEntry { name, address, .. } in removed {
+            out.push(Output::Event(Event::NameRemoved { name, address }));
+        }
+        count
+    }
+
+    fn names_changed(&mut self) {
+        self.turn.changes.push(Change::put(Slot::Names, self.names.own()));
+        self.publish_names();
+    }
+
+    /// Closes all conns; nothing is due from here on.
+    fn stop(&mut self, at: Instant, out: &mut Outbox) {
+        // What was decided before leaves before the streams end.
+        self.flush(at, out);
+        let conns: Vec<_> = self.conns.keys().copied().collect();
+        for conn in conns {
+            let fault = ConnFault::Closed(CloseReason::Ended);
+            self.end(at, conn, fault, Way::Ours(Vec::new()), out);
+        }
+        self.is_stopped = true;
+    }
+}

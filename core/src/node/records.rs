@@ -1,0 +1,262 @@
+//! Records in and out, and what follows from them.
+
+use super::Node;
+use crate::codec;
+use crate::event::Event;
+use crate::id::{Incarnation, PeerId};
+use crate::io::{ConnId, Outbox, Output};
+use crate::ipam::{Founding, Grant, Space, Voter};
+use crate::mesh::{Conn, ConnFault};
+use crate::names::{NAMES_MAX, NamesRecord};
+use crate::record::{Fingerprint, Key, Record, RecordFault, Version};
+use crate::saved::{Change, Slot};
+use crate::time::Instant;
+use crate::topology::PeerRecord;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+/// A body that was read.
+enum Body {
+    Peer(PeerRecord),
+    Names(NamesRecord),
+    /// IPAM reads it itself.
+    Ownership,
+}
+
+impl Node {
+    /// Takes in records from a neighbour, until that ends the link.
+    pub(super) fn accept_all(
+        &mut self,
+        at: Instant,
+        (conn, peer): (ConnId, PeerId),
+        records: Vec<Record>,
+        out: &mut Outbox,
+    ) {
+        for record in records {
+            if !self.records.is_news(&record) {
+                continue;
+            }
+            if self.is_founded_apart(&record) {
+                return self.end_link(at, conn, ConnFault::Lineage, out);
+            }
+            if let Err(why) = self.accept(at, conn, record, out) {
+                self.records_refused += 1;
+                out.push(Output::Event(Event::RecordRefused { from: peer, why }));
+            }
+        }
+    }
+
+    /// Whether `record` is a valid founding of another mesh than ours.
+    fn is_founded_apart(&self, record: &Record) -> bool {
+        match (record.key, self.ipam.lineage()) {
+            (Key::Founding(theirs), Some(ours)) => theirs != ours && record.check().is_ok(),
+            (Key::Founding(_), None)
+            | (Key::Grant(_) | Key::Voter(_) | Key::Peer(_) | Key::Names(_) | Key::Space(_), _) => {
+                false
+            }
+        }
+    }
+
+    fn accept(
+        &mut self,
+        at: Instant,
+        from: ConnId,
+        record: Record,
+        out: &mut Outbox,
+    ) -> Result<(), RecordFault> {
+        let body = read(&record)?;
+        let (key, version) = (record.key, record.version);
+        if owner(&key) == Some(self.me) && version.incarnation >= self.incarnation {
+            record.check()?;
+            self.outlive(version.incarnation);
+            return Ok(());
+        }
+        self.records.accept(record.clone())?;
+        self.mark_dirty(key, Some(from));
+        match body {
+            Body::Peer(peer) => {
+                self.topology.put(record.writer, peer);
+                self.turn.peers_changed = true;
+            }
+            Body::Names(names) if record.writer == self.me => drop(names),
+            Body::Names(names) => self.names.put(record.writer, version.incarnation, names),
+            Body::Ownership => {
+                if is_kept(&key) {
+                    self.turn.changes.push(Change::put(Slot::Record(key), &record));
+                    self.turn.ownership_changed = true;
+                }
+                let mut acts = Vec::new();
+                self.ipam.record(at, &record, &mut acts);
+                self.act(acts, out);
+            }
+        }
+        Ok(())
+    }
+
+    /// Records of ours are about that we do not remember: the disk was put back. Starts over in an
+    /// incarnation that outdates them.
+    fn outlive(&mut self, ghost: Incarnation) {
+        self.incarnation = Incarnation(ghost.0.saturating_add(1));
+        self.sequence = 0;
+        self.turn.changes.push(Change::put(Slot::Incarnation, &self.incarnation));
+        self.turn.links_changed = true;
+        self.publish_names();
+        for key in [Key::Voter(self.me), Key::Space(self.me)] {
+            if let Some(record) = self.records.get(&key) {
+                let body = record.body.clone();
+                self.publish(key, body);
+            }
+        }
+    }
+
+    /// Signs and spreads a record of our own.
+    pub(super) fn publish(&mut self, key: Key, body: Vec<u8>) {
+        let version = if owner(&key).is_some() {
+            self.sequence += 1;
+            Version { incarnation: self.incarnation, sequence: self.sequence }
+        } else {
+            Version::default()
+        };
+        let record = Record::sign(&self.identity, key, version, body);
+        if is_kept(&key) || key == Key::Voter(self.me) {
+            self.turn.changes.push(Change::put(Slot::Record(key), &record));
+        }
+        self.turn.ownership_changed |= is_kept(&key);
+        self.records.put(record);
+        self.mark_dirty(key, None);
+    }
+
+    pub(super) fn publish_names(&mut self) {
+        let body = codec::encode(self.names.own());
+        self.publish(Key::Names(self.me), body);
+    }
+
+    /// The record of `key` is news to all neighbours but the one on `from`.
+    fn mark_dirty(&mut self, key: Key, from: Option<ConnId>) {
+        for (id, conn) in &mut self.conns {
+            if Some(*id) != from
+                && let Some(link) = conn.link_mut()
+            {
+                link.dirty.insert(key);
+            }
+        }
+    }
+
+    /// Draws the conclusions of what this call changed.
+    pub(super) fn settle(&mut self, at: Instant, out: &mut Outbox) {
+        if self.is_stopped {
+            return;
+        }
+        if core::mem::take(&mut self.turn.links_changed) {
+            let own = self.describe();
+            if self.topology.get(self.me) != Some(&own) {
+                self.publish(Key::Peer(self.me), codec::encode(&own));
+                self.topology.put(self.me, own);
+            }
+            // Also when our record stays the same: another session may carry the link.
+            self.turn.peers_changed = true;
+        }
+        if core::mem::take(&mut self.turn.peers_changed) {
+            self.routes_at.get_or_insert(at + self.config.routes_wait);
+            let (came, went) = self.topology.update();
+            let is_changed = !(came.is_empty() && went.is_empty());
+            out.push_all(came.into_iter().map(|peer| Output::Event(Event::PeerUp { peer })));
+            out.push_all(went.into_iter().map(|peer| Output::Event(Event::PeerDown { peer })));
+            if is_changed {
+                let reachable: BTreeSet<PeerId> = self.topology.hops().keys().copied().collect();
+                let mut acts = Vec::new();
+                self.ipam.reachable(at, &reachable, &mut acts);
+                self.act(acts, out);
+            }
+            self.discover(at);
+        }
+        if core::mem::take(&mut self.turn.ownership_changed) {
+            for key in self.ipam.superseded() {
+                if self.records.get(&key).is_some() {
+                    self.records.remove(&key);
+                    self.turn.changes.push(Change::remove(Slot::Record(key)));
+                }
+            }
+        }
+    }
+
+    /// What we say of ourselves.
+    fn describe(&self) -> PeerRecord {
+        let links = || self.conns.values().filter_map(Conn::link);
+        let mut locals: BTreeSet<_> = links()
+            .map(|link| link.ends.local.ip().to_canonical())
+            .filter(|ip| !ip.is_unspecified())
+            .collect();
+        // A loopback address leads others to themselves; it is told only where there is no other.
+        if locals.iter().any(|ip| !ip.is_loopback()) {
+            locals.retain(|ip| !ip.is_loopback());
+        }
+        let addresses = locals.into_iter().map(|ip| SocketAddr::new(ip, self.config.port));
+        let proven = links().filter(|link| link.path.is_proven()).map(|link| link.hello.id);
+        PeerRecord {
+            name: self.name,
+            nickname: self.config.nickname.clone(),
+            incarnation: self.incarnation,
+            links: proven.take(PeerRecord::LINKS_MAX).collect(),
+            addresses: addresses.take(PeerRecord::ADDRESSES_MAX).collect(),
+        }
+    }
+
+    /// Tells the dialer of peers that were only heard of.
+    fn discover(&mut self, at: Instant) {
+        if self.config.discovery {
+            let heard_of: BTreeMap<PeerId, &BTreeSet<SocketAddr>> = self
+                .topology
+                .peers()
+                .filter(|(peer, record)| {
+                    *peer != self.me
+                        && !self.neighbours.contains_key(peer)
+                        && !record.addresses.is_empty()
+                })
+                .map(|(peer, record)| (peer, &record.addresses))
+                .collect();
+            self.dialer.discover(at, self.me, &heard_of);
+        }
+    }
+}
+
+/// Reads the body of `record` and holds it to its limits.
+fn read(record: &Record) -> Result<Body, RecordFault> {
+    if record.body.len() > Record::BODY_LEN_MAX {
+        return Err(RecordFault::BodyTooLong(record.body.len()));
+    }
+    let sound = |is_sound| if is_sound { Ok(()) } else { Err(RecordFault::Malformed(record.key)) };
+    match record.key {
+        Key::Peer(_) => {
+            let peer: PeerRecord = record.decode()?;
+            sound(peer.is_sound() && peer.incarnation == record.version.incarnation)?;
+            Ok(Body::Peer(peer))
+        }
+        Key::Names(_) => {
+            let names: NamesRecord = record.decode()?;
+            sound(names.entries.len() <= NAMES_MAX)?;
+            Ok(Body::Names(names))
+        }
+        Key::Founding(_) => record.decode::<Founding>().map(|_| Body::Ownership),
+        Key::Grant(_) => record.decode::<Grant>().map(|_| Body::Ownership),
+        Key::Voter(_) => record.decode::<Voter>().map(|_| Body::Ownership),
+        Key::Space(_) => record.decode::<Space>().map(|_| Body::Ownership),
+    }
+}
+
+/// Whose record it is, where only one peer may write it.
+const fn owner(key: &Key) -> Option<PeerId> {
+    match key {
+        Key::Founding(Fingerprint(_)) | Key::Grant(Fingerprint(_)) => None,
+        Key::Voter(peer) | Key::Peer(peer) | Key::Names(peer) | Key::Space(peer) => Some(*peer),
+    }
+}
+
+/// Whether it must survive whoever wrote it.
+const fn is_kept(key: &Key) -> bool {
+    match key {
+        Key::Founding(_) | Key::Grant(_) => true,
+        Key::Voter(_) | Key::Peer(_) | Key::Names(_) | Key::Space(_) => false,
+    }
+}

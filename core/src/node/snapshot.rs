@@ -1,0 +1,144 @@
+//! The picture of a node for people.
+
+use super::Node;
+use crate::id::{PeerId, PeerName};
+use crate::mesh::{Attempt, Conn, DialState, Phase};
+use crate::status::{
+    ConnState, ConnStatus, LinkStatus, PeerStatus, Status, TargetState, TargetStatus,
+};
+use crate::time::Instant;
+use crate::topology::PeerRecord;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+impl Node {
+    pub(super) fn snapshot(&self, now: Instant) -> Status {
+        let hops = self.topology.graph().next_hops();
+        let name = |peer: &PeerId| self.label(*peer).0;
+        let unicast = hops.unicast.iter().map(|(to, hop)| (name(to), name(hop)));
+        let broadcast = hops
+            .broadcast
+            .iter()
+            .map(|(source, next)| (name(source), next.iter().map(name).collect()));
+        Status {
+            id: self.me,
+            name: self.name,
+            nickname: self.config.nickname.clone(),
+            incarnation: self.incarnation,
+            port: self.config.port,
+            encryption: self.config.secret.is_some(),
+            discovery: self.config.discovery,
+            targets: self.target_statuses(now),
+            conns: self.conn_statuses(now),
+            peers: self.peer_statuses(),
+            unicast: unicast.collect(),
+            broadcast: broadcast.collect(),
+            ipam: self.ipam.status(),
+            names: self.names(),
+            conns_ended: self.conns_ended,
+            records_refused: self.records_refused,
+            records: self.records.len(),
+        }
+    }
+
+    /// Name and nickname, as its record or its link says.
+    fn label(&self, peer: PeerId) -> (PeerName, String) {
+        if let Some(record) = self.topology.get(peer) {
+            return (record.name, record.nickname.clone());
+        }
+        let conn = self.neighbours.get(&peer).and_then(|conn| self.conns.get(conn));
+        match conn.and_then(Conn::link) {
+            Some(link) => (link.hello.name, link.hello.nickname.clone()),
+            None => (peer.default_name(), String::new()),
+        }
+    }
+
+    fn target_statuses(&self, now: Instant) -> Vec<TargetStatus> {
+        let state = |attempt: &Attempt| match attempt.state {
+            DialState::Linked(_, peer) | DialState::Elsewhere(peer) => TargetState::Linked(peer),
+            DialState::Dialing(_) | DialState::Waiting { .. } => match &attempt.last {
+                None => TargetState::Dialing,
+                Some(last) => TargetState::Failed {
+                    why: last.why.clone(),
+                    needs_operator: last.needs_operator,
+                    retry_in: attempt.dial_at().map(|at| at - now).unwrap_or_default(),
+                },
+            },
+        };
+        let targets = self.dialer.targets();
+        targets
+            .map(|(target, attempt)| TargetStatus { target: target.clone(), state: state(attempt) })
+            .collect()
+    }
+
+    fn conn_statuses(&self, now: Instant) -> Vec<ConnStatus> {
+        let conns = self.conns.iter().filter_map(|(id, conn)| {
+            let mut status = ConnStatus {
+                remote: conn.remote.clone(),
+                outbound: id.is_dialed(),
+                state: ConnState::Connecting,
+                peer: None,
+                name: None,
+                nickname: None,
+                datagrams_to: None,
+                encrypted: false,
+                round_trip: None,
+                why: None,
+                retry_in: None,
+            };
+            match &conn.phase {
+                Phase::Dialing | Phase::Shaking(_) => {}
+                Phase::Ending { .. } => return None,
+                Phase::Up(link) => {
+                    let is_proven = link.path.is_proven();
+                    status.state =
+                        if is_proven { ConnState::Established } else { ConnState::Pending };
+                    status.remote = alloc::format!("{}", link.ends.remote);
+                    status.peer = Some(link.hello.id);
+                    status.name = Some(link.hello.name);
+                    status.nickname = Some(link.hello.nickname.clone());
+                    status.datagrams_to = link.path.to;
+                    status.encrypted = link.hello.seals && self.config.secret.is_some();
+                    status.round_trip = link.path.round_trip;
+                }
+            }
+            Some(status)
+        });
+        let waiting = self.dialer.attempts().filter_map(|(remote, attempt)| {
+            let (dial_at, last) = (attempt.dial_at()?, attempt.last.as_ref()?);
+            Some(ConnStatus {
+                remote,
+                outbound: true,
+                state: if last.needs_operator { ConnState::Failed } else { ConnState::Retrying },
+                peer: None,
+                name: None,
+                nickname: None,
+                datagrams_to: None,
+                encrypted: false,
+                round_trip: None,
+                why: Some(last.why.clone()),
+                retry_in: Some(dial_at - now),
+            })
+        });
+        conns.chain(waiting).collect()
+    }
+
+    fn peer_statuses(&self) -> Vec<PeerStatus> {
+        let status = |(id, record): (PeerId, &PeerRecord)| PeerStatus {
+            id,
+            name: record.name,
+            nickname: record.nickname.clone(),
+            incarnation: record.incarnation,
+            reachable: self.topology.is_reachable(id),
+            links: record.links.iter().map(|other| self.link_status(id, *other)).collect(),
+        };
+        let mut peers: Vec<PeerStatus> = self.topology.peers().map(status).collect();
+        peers.sort_by_key(|peer| (peer.id != self.me, peer.name, peer.id));
+        peers
+    }
+
+    fn link_status(&self, of: PeerId, other: PeerId) -> LinkStatus {
+        let (name, nickname) = self.label(other);
+        LinkStatus { id: other, name, nickname, mutual: self.topology.is_mutual(of, other) }
+    }
+}
