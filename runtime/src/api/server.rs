@@ -125,8 +125,12 @@ impl From<AttachError> for Refusal {
     fn from(error: AttachError) -> Self {
         match error {
             AttachError::Command(error) => error.into(),
-            AttachError::NotAttached(_) => Self::bad(error),
-            AttachError::Datapath(_) => Self::new(StatusCode::INTERNAL_SERVER_ERROR, error),
+            AttachError::NotAttached(_)
+            | AttachError::NotExposed
+            | AttachError::NoSuchAddress(_) => Self::bad(error),
+            AttachError::Host(_) | AttachError::Ledger { .. } => {
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, error)
+            }
         }
     }
 }
@@ -327,7 +331,11 @@ async fn hide(
 ) -> Answer<Json<Vec<IpNet>>> {
     let wanted = addresses(&request.addresses)?;
     whole(async move {
-        let hidden = c.attachments.hide(wanted).await?;
+        let hidden = match c.attachments.hide(wanted).await {
+            // Hiding twice is no error, as in Weave Net.
+            Err(AttachError::NotExposed) => Vec::new(),
+            hidden => hidden?,
+        };
         for address in &hidden {
             let (id, address) = (Some(ContainerId::expose()), Some(address.addr()));
             c.node.command(Command::Unregister { id, name: None, address }).await?;

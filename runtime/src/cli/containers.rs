@@ -187,7 +187,10 @@ fn absolute(namespace: String) -> String {
 }
 
 fn print_addresses(common: &Common, addresses: &[IpNet]) -> Outcome {
-    if common.json { say_json(&json!({ "addresses": addresses })) } else { say(bare(addresses)) }
+    if common.json {
+        return say_json(&json!({ "addresses": addresses }));
+    }
+    if addresses.is_empty() { Ok(()) } else { say(bare(addresses)) }
 }
 
 /// Addresses without prefix lengths, on one line, as scripts for Weave Net expect them.

@@ -299,8 +299,7 @@ fn work(
         };
         let status = controls.node.status().await.map_err(Failure::new)?;
         tell(Word::Ready(&status.name.to_string()))?;
-        daemon.run().await;
-        Ok(())
+        daemon.run().await.map_err(Failure::new)
     })
 }
 
