@@ -1,11 +1,15 @@
 //! Where log lines go, and how the node's events become log lines.
 
 use std::fs::OpenOptions;
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 use weft_core::event::Event;
+
+/// The DNS library tells of every question at `info`.
+const QUIET_DNS: &str = "hickory_server=warn";
 
 /// Where log lines go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,10 +25,13 @@ pub enum Target {
 /// # Errors
 /// When the filter is malformed, the file cannot be opened, or logs already go somewhere.
 pub fn init(target: &Target, level: &str) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(level)?;
+    let filter = EnvFilter::try_new(level)?.add_directive(QUIET_DNS.parse()?);
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_target(false);
     let started = match target {
-        Target::Stderr => lines.with_writer(std::io::stderr).try_init(),
+        Target::Stderr => {
+            let is_terminal = std::io::stderr().is_terminal();
+            lines.with_ansi(is_terminal).with_writer(std::io::stderr).try_init()
+        }
         Target::File(path) => {
             let file = OpenOptions::new().create(true).append(true).open(path)?;
             lines.with_ansi(false).with_writer(Mutex::new(file)).try_init()

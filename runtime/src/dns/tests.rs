@@ -81,7 +81,7 @@ impl Bed {
     async fn ask_tcp(&self, message: &Message) -> Message {
         let mut stream = TcpStream::connect(self.at).await.unwrap();
         let bytes = message.to_vec().unwrap();
-        stream.write_u16(bytes.len() as u16).await.unwrap();
+        stream.write_u16(bytes.len().try_into().unwrap()).await.unwrap();
         stream.write_all(&bytes).await.unwrap();
         let mut answer = vec![0; stream.read_u16().await.unwrap().into()];
         stream.read_exact(&mut answer).await.unwrap();
@@ -215,7 +215,7 @@ async fn other_names_are_asked_of_the_hosts_name_server_in_the_same_transport() 
         let mut bytes = vec![0; stream.read_u16().await.unwrap().into()];
         stream.read_exact(&mut bytes).await.unwrap();
         let reply = reply(&bytes, [192, 0, 2, 2]);
-        stream.write_u16(reply.len() as u16).await.unwrap();
+        stream.write_u16(reply.len().try_into().unwrap()).await.unwrap();
         stream.write_all(&reply).await.unwrap();
     };
     let (answer, ()) = tokio::join!(bed.ask_tcp(&ask), serve_tcp);

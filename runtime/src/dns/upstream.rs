@@ -83,7 +83,7 @@ impl Upstreams {
                 }
                 // An answer that says little beats none.
                 Ok(Err(why)) => last.or(Err(why)),
-                Err(_) => last.or_else(|_| Err(io::ErrorKind::TimedOut.into())),
+                Err(_) => last.map_err(|_| io::ErrorKind::TimedOut.into()),
             };
         }
         last
