@@ -173,12 +173,13 @@ impl Client {
     }
 
     fn unreachable(&self, error: &std::io::Error) -> ClientError {
-        match error.kind() {
-            ErrorKind::NotFound | ErrorKind::ConnectionRefused => {
-                ClientError::NotRunning(self.socket.clone())
-            }
-            ErrorKind::PermissionDenied => ClientError::Forbidden(self.socket.clone()),
-            _ => self.broken(error),
+        let kind = error.kind();
+        if matches!(kind, ErrorKind::NotFound | ErrorKind::ConnectionRefused) {
+            ClientError::NotRunning(self.socket.clone())
+        } else if kind == ErrorKind::PermissionDenied {
+            ClientError::Forbidden(self.socket.clone())
+        } else {
+            self.broken(error)
         }
     }
 

@@ -90,7 +90,7 @@ pub fn status(status: &Status, around: &Surroundings) -> String {
     router(&mut out, status);
     out.push('\n');
     line(&mut out, "Service", "ipam");
-    line(&mut out, "Status", &ipam_state(status));
+    line(&mut out, "Status", ipam_state(status));
     line(&mut out, "Range", status.ipam.universe);
     line(&mut out, "DefaultSubnet", status.ipam.default_subnet);
     if let Some(dns) = &around.dns {

@@ -154,11 +154,13 @@ pub fn main() -> ExitCode {
 }
 
 fn dispatch(Cli { common, command }: Cli) -> Result<ExitCode, Failure> {
-    let command = match command {
-        Command::Launch(args) => return launch::launch(&common, *args).map(|()| ExitCode::SUCCESS),
-        Command::Run(args) => return crate::run::run(&common, &args),
-        command => command,
-    };
+    // These two need the process to themselves.
+    if let Command::Launch(args) = command {
+        return launch::launch(&common, *args).map(|()| ExitCode::SUCCESS);
+    }
+    if let Command::Run(args) = command {
+        return crate::run::run(&common, &args);
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(Failure::new)?;
     runtime.block_on(converse(&common, command)).map(|()| ExitCode::SUCCESS)
@@ -183,7 +185,7 @@ async fn converse(common: &Common, command: Command) -> Outcome {
         Command::Version => picture::version(common).await,
         Command::Stop => lifecycle::stop(common).await,
         Command::Reset(args) => lifecycle::reset(common, &args).await,
-        // Both need the process to themselves and were taken out above.
+        // Taken out before.
         Command::Launch(_) | Command::Run(_) => Ok(()),
     }
 }
@@ -235,9 +237,9 @@ mod tests {
 
     #[test]
     fn the_last_argument_of_attach_is_the_container_and_those_before_are_addresses() {
-        let split = |line: &str| match parse(line).unwrap().command {
-            Command::Attach(args) => args.place.split().map_err(|failure| failure.code),
-            other => panic!("not attach: {other:?}"),
+        let split = |line: &str| {
+            let Command::Attach(args) = parse(line).unwrap().command else { panic!("not attach") };
+            args.place.split().map_err(|failure| failure.code)
         };
         let (addresses, namespace) = split("weft attach net:default ip:10.32.0.9/12 web").unwrap();
         assert_eq!(addresses, ["net:default", "ip:10.32.0.9/12"]);

@@ -203,18 +203,23 @@ async fn ask(server: SocketAddr, name: DnsName, kind: RecordType) -> Result<Vec<
     };
     let answer = exchange.await.map_err(|e| e.to_string())?;
     let answer = Message::from_vec(&answer).map_err(|e| e.to_string())?;
-    match answer.metadata.response_code {
-        ResponseCode::NoError | ResponseCode::NXDomain => {}
-        code => return Err(format!("it answered '{code}'")),
+    let code = answer.metadata.response_code;
+    if !matches!(code, ResponseCode::NoError | ResponseCode::NXDomain) {
+        return Err(format!("it answered '{code}'"));
     }
     Ok(answer
         .answers
         .iter()
-        .filter_map(|record| match &record.data {
-            RData::A(a) => Some(Ipv4Addr::from(*a).to_string()),
-            RData::AAAA(aaaa) => Some(Ipv6Addr::from(*aaaa).to_string()),
-            RData::PTR(name) => Some(name.to_string()),
-            _ => None,
+        .filter_map(|record| {
+            if let RData::A(a) = &record.data {
+                Some(Ipv4Addr::from(*a).to_string())
+            } else if let RData::AAAA(aaaa) = &record.data {
+                Some(Ipv6Addr::from(*aaaa).to_string())
+            } else if let RData::PTR(name) = &record.data {
+                Some(name.to_string())
+            } else {
+                None
+            }
         })
         .collect())
 }

@@ -81,9 +81,12 @@ impl Cell {
 fn leave_host(hostname: Option<&str>) -> Result<PathBuf, String> {
     let mut flags = CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS;
     flags.set(CloneFlags::CLONE_NEWUTS, hostname.is_some());
-    unshare(flags).map_err(|e| match e {
-        nix::Error::EPERM => "weft run needs root (or CAP_SYS_ADMIN): try sudo".to_owned(),
-        e => format!("cannot make namespaces: {e}"),
+    unshare(flags).map_err(|e| {
+        if e == nix::Error::EPERM {
+            "weft run needs root (or CAP_SYS_ADMIN): try sudo".to_owned()
+        } else {
+            format!("cannot make namespaces: {e}")
+        }
     })?;
     // What the host mounts later is to appear here; what is mounted here stays here.
     mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_SLAVE, None::<&str>)

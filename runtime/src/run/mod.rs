@@ -155,10 +155,12 @@ async fn detach(client: &Client, id: ContainerId) -> Result<(), ClientError> {
 
 fn not_run(args: &RunArgs, error: &std::io::Error) -> Failure {
     let command = args.command.first().map_or("", String::as_str);
-    let (code, why) = match error.kind() {
-        ErrorKind::NotFound => (127, "not found".to_owned()),
-        ErrorKind::PermissionDenied => (126, "it may not be executed".to_owned()),
-        _ => (126, error.to_string()),
+    let (code, why) = if error.kind() == ErrorKind::NotFound {
+        (127, "not found".to_owned())
+    } else if error.kind() == ErrorKind::PermissionDenied {
+        (126, "it may not be executed".to_owned())
+    } else {
+        (126, error.to_string())
     };
     Failure { message: format!("cannot run '{command}': {why}"), code }
 }
