@@ -34,6 +34,8 @@ pub mod codec;
 pub mod config;
 pub mod event;
 pub mod forward;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 pub mod gossip;
 pub mod handshake;
 pub mod id;

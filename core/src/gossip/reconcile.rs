@@ -5,6 +5,7 @@
 
 use super::store::{KeyHash, Prefix, Records};
 use crate::record::{Key, Record};
+use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
@@ -90,7 +91,7 @@ pub enum Content {
     /// Few: all of them.
     Items(Vec<Item>),
     /// Many: the sums of its 16 parts.
-    Parts([Print; 16]),
+    Parts(Box<[Print; 16]>),
 }
 
 /// A range with at most so many records is told item by item.
@@ -133,7 +134,7 @@ fn content(records: &Records, range: Prefix) -> RangeAnswer {
     for (to, part) in parts.iter_mut().zip(range.parts()) {
         *to = records.sum(part).1;
     }
-    RangeAnswer { range, content: Content::Parts(parts) }
+    RangeAnswer { range, content: Content::Parts(Box::new(parts)) }
 }
 
 /// One pull under way: what is still to be asked. At most one question is open at a time.
@@ -202,7 +203,7 @@ impl Pull {
                 self.want.extend(news.map(|item| item.key));
             }
             Content::Parts(prints) => {
-                for (part, print) in range.parts().zip(prints) {
+                for (part, print) in range.parts().zip(prints.iter()) {
                     // Nothing there is nothing to pull, whatever we have.
                     if *print != Print::default() && records.sum(part).1 != *print {
                         self.open.insert(part);

@@ -138,7 +138,7 @@ fn take_messages(opened: &mut Vec<u8>, messages: &mut Vec<Vec<u8>>) -> Result<()
     while let Some((len, rest)) = left.split_first_chunk::<LENGTH_LEN>() {
         let len = u32::from_be_bytes(*len);
         let fits = usize::try_from(len).ok().filter(|len| *len <= Channel::MESSAGE_LEN_MAX);
-        let len = fits.ok_or(ChannelFault::TooLong(u64::from(len)))?;
+        let len = fits.ok_or_else(|| ChannelFault::TooLong(u64::from(len)))?;
         let Some((message, rest)) = rest.split_at_checked(len) else { break };
         messages.push(message.to_vec());
         left = rest;

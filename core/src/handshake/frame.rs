@@ -27,11 +27,14 @@ impl Kind {
     }
 }
 
+/// Kind and body of a frame, and what follows it.
+type First<'a> = Option<(Kind, &'a [u8], &'a [u8])>;
+
 /// The first frame of `bytes` and what follows it; `None` while it is incomplete.
 ///
 /// # Errors
 /// On an unknown type or a length over its limit, as soon as the header is there.
-pub(super) fn first(bytes: &[u8]) -> Result<Option<(Kind, &[u8], &[u8])>, &'static str> {
+pub(super) fn first(bytes: &[u8]) -> Result<First<'_>, &'static str> {
     let Some((&[high, low, kind], rest)) = bytes.split_first_chunk::<HEADER_LEN>() else {
         return Ok(None);
     };

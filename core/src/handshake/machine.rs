@@ -72,9 +72,9 @@ pub struct Handshake {
 impl core::fmt::Debug for Handshake {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         let stage = match self.stage {
-            Stage::FirstDue => "FirstDue",
-            Stage::SecondDue(_) => "SecondDue",
-            Stage::ThirdDue(_) => "ThirdDue",
+            Stage::First => "First",
+            Stage::Second(_) => "Second",
+            Stage::Third(_) => "Third",
         };
         f.debug_struct("Handshake").field("stage", &stage).finish_non_exhaustive()
     }
@@ -90,9 +90,9 @@ struct Own {
 
 /// Which message of the other side is due.
 enum Stage {
-    FirstDue,
-    SecondDue(Second),
-    ThirdDue(Box<HandshakeState>),
+    First,
+    Second(Box<Second>),
+    Third(Box<HandshakeState>),
 }
 
 struct Second {
@@ -110,6 +110,10 @@ struct Finished {
 
 /// What a handshake wants after some bytes.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one at a time, and it is taken apart at once"
+)]
 pub enum Step {
     /// Send these (maybe none) and wait for more.
     More {
@@ -165,13 +169,13 @@ impl Handshake {
         let first = noise::write(&mut noise, &[]).unwrap_or_default();
         message.extend(&first);
         let ephemeral = first.iter().copied().take(KEY_LEN).collect();
-        let stage = Stage::SecondDue(Second { noise, pake, ephemeral });
+        let stage = Stage::Second(Box::new(Second { noise, pake, ephemeral }));
         (Self { own, stage, received: Vec::new() }, framed(Kind::Handshake, &message))
     }
 
     /// Waits as the side that was dialed.
     pub fn respond(local: Local<'_>, rng: &mut ChaCha20Rng) -> Self {
-        Self { own: Own::new(&local, rng), stage: Stage::FirstDue, received: Vec::new() }
+        Self { own: Own::new(&local, rng), stage: Stage::First, received: Vec::new() }
     }
 
     /// Takes in bytes of the stream, cut anywhere. Bytes that follow the handshake stay in the
@@ -206,14 +210,14 @@ impl Handshake {
                 Kind::Sealed => return Err(HandshakeFault::Malformed("a record too early").into()),
             }
             let finished = match self.stage {
-                Stage::FirstDue => {
+                Stage::First => {
                     let (noise, reply) = self.own.answer_first(body)?;
                     send.extend(reply);
-                    self.stage = Stage::ThirdDue(noise);
+                    self.stage = Stage::Third(noise);
                     continue;
                 }
-                Stage::SecondDue(second) => self.own.answer_second(second, body)?,
-                Stage::ThirdDue(noise) => self.own.check_third(noise, body)?,
+                Stage::Second(second) => self.own.answer_second(*second, body)?,
+                Stage::Third(noise) => self.own.check_third(noise, body)?,
             };
             send.extend(finished.send);
             let transport = finished.noise.into_transport_mode();

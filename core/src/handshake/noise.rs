@@ -45,10 +45,9 @@ impl Setup<'_> {
 pub(super) fn write(noise: &mut HandshakeState, payload: &[u8]) -> Result<Vec<u8>, HandshakeFault> {
     // Two keys and two tags at most.
     let mut message = alloc::vec![0; payload.len() + 2 * (KEY_LEN + 16)];
-    let len = noise.write_message(payload, &mut message).map_err(|error| match error {
-        Error::Dh => LOW_ORDER,
-        _ => HandshakeFault::Malformed("a message that cannot be written"),
-    })?;
+    let len = noise
+        .write_message(payload, &mut message)
+        .map_err(|error| fault(&error, "a message that cannot be written"))?;
     message.truncate(len);
     Ok(message)
 }
@@ -56,17 +55,20 @@ pub(super) fn write(noise: &mut HandshakeState, payload: &[u8]) -> Result<Vec<u8
 /// The payload of the next message.
 pub(super) fn read(noise: &mut HandshakeState, message: &[u8]) -> Result<Vec<u8>, HandshakeFault> {
     let mut payload = alloc::vec![0; message.len()];
-    let len = noise.read_message(message, &mut payload).map_err(|error| match error {
-        Error::Dh => LOW_ORDER,
-        _ => HandshakeFault::Malformed("a message of the handshake does not open"),
-    })?;
+    let len = noise
+        .read_message(message, &mut payload)
+        .map_err(|error| fault(&error, "a message of the handshake does not open"))?;
     payload.truncate(len);
     Ok(payload)
 }
 
 pub(super) const LOW_ORDER: HandshakeFault = HandshakeFault::Malformed("a key of low order");
 
-struct Resolver(ChaCha20Rng);
+fn fault(error: &Error, other: &'static str) -> HandshakeFault {
+    if *error == Error::Dh { LOW_ORDER } else { HandshakeFault::Malformed(other) }
+}
+
+pub(super) struct Resolver(pub(super) ChaCha20Rng);
 
 impl CryptoResolver for Resolver {
     fn resolve_rng(&self) -> Option<Box<dyn Random>> {

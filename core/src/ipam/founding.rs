@@ -5,7 +5,9 @@
 //! writes next; the machine around them decides when to propose.
 //!
 //! A value is decided once a quorum accepted it under *one* ballot. (Weave Net decided when a
-//! quorum had accepted anything at all, which lets two peers decide differently.)
+//! quorum had accepted anything at all, which lets two peers decide differently.) A later ballot may
+//! decide the same value again, so the value itself carries the ballot that it was made under:
+//! whoever decides, by whichever ballot, writes the same [`Founding`].
 
 use crate::addr::Universe;
 use crate::id::PeerId;
@@ -21,13 +23,22 @@ pub struct Ballot {
     pub proposer: PeerId,
 }
 
+/// What is voted on.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Proposal {
+    /// Under which ballot it was made; later ballots take it over as it is.
+    pub origin: Ballot,
+    /// The peers it would divide the universe among.
+    pub seeds: BTreeSet<PeerId>,
+}
+
 /// Body of [`crate::record::Key::Voter`]: what one peer promised and accepted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Voter {
     /// Will accept nothing below this.
     pub promised: Option<Ballot>,
-    /// Accepted last: the ballot and the peers it would divide the universe among.
-    pub accepted: Option<(Ballot, BTreeSet<PeerId>)>,
+    /// Accepted last: what, and under which ballot.
+    pub accepted: Option<(Ballot, Proposal)>,
 }
 
 impl Voter {
@@ -44,7 +55,7 @@ impl Voter {
     pub fn is_sound(&self) -> bool {
         self.promised.is_some()
             && self.accepted_ballot() <= self.promised
-            && self.accepted.as_ref().is_none_or(|(_, seeds)| !seeds.is_empty())
+            && self.accepted.as_ref().is_none_or(|(_, value)| !value.seeds.is_empty())
     }
 
     fn accepted_ballot(&self) -> Option<Ballot> {
@@ -59,7 +70,7 @@ pub struct Founding {
     pub universe: Universe,
     /// Among whom.
     pub seeds: BTreeSet<PeerId>,
-    /// By which ballot.
+    /// Under which ballot that was first proposed.
     pub ballot: Ballot,
 }
 
@@ -85,12 +96,12 @@ pub fn step(me: PeerId, quorum: usize, votes: &Votes) -> Option<Voter> {
     let mut vote = before.clone();
     vote.promised = votes.values().filter_map(|vote| vote.promised).max().max(vote.promised);
     let top = votes.values().filter_map(|vote| vote.accepted.as_ref());
-    if let Some((ballot, seeds)) = top.max_by_key(|(ballot, _)| *ballot)
+    if let Some((ballot, value)) = top.max_by_key(|(ballot, _)| *ballot)
         && Some(*ballot) >= vote.promised
         && Some(*ballot) > vote.accepted_ballot()
     {
         vote.promised = Some(*ballot);
-        vote.accepted = Some((*ballot, seeds.clone()));
+        vote.accepted = Some((*ballot, value.clone()));
     }
     if let Some(ballot) = vote.promised
         && ballot.proposer == me
@@ -103,21 +114,24 @@ pub fn step(me: PeerId, quorum: usize, votes: &Votes) -> Option<Voter> {
         };
         if promises().count() >= quorum {
             let top = promises().filter_map(|vote| vote.accepted.as_ref());
-            let seeds = top.max_by_key(|(ballot, _)| *ballot).map_or_else(
-                || votes.keys().copied().chain(core::iter::once(me)).collect(),
-                |(_, seeds)| seeds.clone(),
+            let value = top.max_by_key(|(ballot, _)| *ballot).map_or_else(
+                || {
+                    let seeds = votes.keys().copied().chain(core::iter::once(me)).collect();
+                    Proposal { origin: ballot, seeds }
+                },
+                |(_, value)| value.clone(),
             );
-            vote.accepted = Some((ballot, seeds));
+            vote.accepted = Some((ballot, value));
         }
     }
     (vote != before).then_some(vote)
 }
 
-/// The value that `quorum` voters accepted under one ballot, with that ballot.
-pub fn decided(quorum: usize, votes: &Votes) -> Option<(Ballot, BTreeSet<PeerId>)> {
-    let mut counts: BTreeMap<&(Ballot, BTreeSet<PeerId>), usize> = BTreeMap::new();
+/// The value that `quorum` voters accepted under one ballot.
+pub fn decided(quorum: usize, votes: &Votes) -> Option<Proposal> {
+    let mut counts: BTreeMap<&(Ballot, Proposal), usize> = BTreeMap::new();
     for accepted in votes.values().filter_map(|vote| vote.accepted.as_ref()) {
         *counts.entry(accepted).or_default() += 1;
     }
-    counts.into_iter().find(|(_, count)| *count >= quorum).map(|(value, _)| value.clone())
+    counts.into_iter().find(|(_, count)| *count >= quorum).map(|((_, value), _)| value.clone())
 }

@@ -13,7 +13,7 @@ mod requests;
 #[cfg(test)]
 mod tests;
 
-pub use founding::{Ballot, Founding, Voter};
+pub use founding::{Ballot, Founding, Proposal, Voter};
 pub use ledger::{Conflict, Grant, Ledger};
 
 use crate::addr::{Offset, Range, Universe};

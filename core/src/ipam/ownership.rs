@@ -153,7 +153,8 @@ impl Ipam {
     }
 
     fn decide(&mut self, now: Instant, acts: &mut Vec<Act>) {
-        if let Some((ballot, seeds)) = founding::decided(self.quorum(), &self.votes) {
+        if let Some(value) = founding::decided(self.quorum(), &self.votes) {
+            let (seeds, ballot) = (value.seeds, value.origin);
             let founding = Founding { universe: self.universe, seeds, ballot };
             let body = codec::encode(&founding);
             let print = Fingerprint::of(&body);

@@ -237,12 +237,12 @@ fn peers_agree_under_the_schedule_that_broke_weave_net() {
     assert!(chosen.len() <= 1, "{chosen:?}");
 }
 
-fn run_step(votes: &mut Votes, me: usize, quorum: usize, chosen: &mut BTreeSet<BTreeSet<PeerId>>) {
+fn run_step(votes: &mut Votes, me: usize, quorum: usize, chosen: &mut BTreeSet<Proposal>) {
     let me = peer(u8::try_from(me).unwrap());
     if let Some(vote) = step(me, quorum, votes) {
         votes.insert(me, vote);
     }
-    chosen.extend(decided(quorum, votes).map(|(_, seeds)| seeds));
+    chosen.extend(decided(quorum, votes));
 }
 
 #[test]
@@ -447,6 +447,8 @@ proptest! {
             prop_assert!(cluster.answer(n, request).is_some(), "{:?} at {} hangs", request, n);
         }
         for host in &cluster.hosts {
+            prop_assert!(host.ipam.lineage().is_some());
+            prop_assert_eq!(host.ipam.lineage(), cluster.hosts[0].ipam.lineage());
             prop_assert_eq!(host.ipam.ledger(), cluster.hosts[0].ipam.ledger());
         }
     }

@@ -184,8 +184,10 @@ impl Dialer {
     /// No more links are allowed: what is due waits.
     pub(crate) fn postpone(&mut self, now: Instant) {
         for attempt in self.attempts.values_mut() {
-            if let State::Waiting { dial_at } = &mut attempt.state {
-                *dial_at = (*dial_at).max(now + self.wait_max);
+            if let State::Waiting { dial_at } = &mut attempt.state
+                && *dial_at <= now
+            {
+                *dial_at = now + self.wait_max;
             }
         }
     }

@@ -12,6 +12,7 @@ use crate::mesh::{Phase, Shaking, Unicast, Way};
 use crate::sleeve::{Kind, Session, SessionIndex, SessionKeys};
 use crate::time::Instant;
 use alloc::boxed::Box;
+use alloc::collections::btree_map::Entry;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
@@ -103,8 +104,8 @@ impl Node {
     fn draw_session(&mut self, conn: ConnId) -> SessionIndex {
         loop {
             let index = SessionIndex(self.session_rng.next_u32());
-            if !self.sessions.contains_key(&index) {
-                self.sessions.insert(index, conn);
+            if let Entry::Vacant(free) = self.sessions.entry(index) {
+                free.insert(conn);
                 return index;
             }
         }
@@ -441,19 +442,13 @@ impl Node {
         let ids: Vec<ConnId> = self.conns.keys().copied().collect();
         for id in ids {
             let Some(conn) = self.conns.get_mut(&id) else { continue };
-            let silent_at = conn.link().map(|link| conn.silent_at(link, &self.config));
-            let fault = match &conn.phase {
-                Phase::Dialing => None,
-                Phase::Shaking(shaking) => {
-                    (shaking.until <= at).then_some(ConnFault::HandshakeTimeout)
-                }
-                Phase::Up(_) | Phase::Ending { .. } if silent_at.is_some_and(|due| due <= at) => {
-                    Some(ConnFault::Silent)
-                }
-                Phase::Up(_) => None,
-                Phase::Ending { until } => (*until <= at).then_some(ConnFault::Silent),
+            let (due, fault) = match &conn.phase {
+                Phase::Dialing => continue,
+                Phase::Shaking(shaking) => (shaking.until, ConnFault::HandshakeTimeout),
+                Phase::Up(link) => (conn.silent_at(link, &self.config), ConnFault::Silent),
+                Phase::Ending { until } => (*until, ConnFault::Silent),
             };
-            if let Some(fault) = fault {
+            if due <= at {
                 self.end(at, id, fault, Way::Ours(Vec::new()), out);
                 continue;
             }

@@ -231,21 +231,18 @@ fn read(record: &Record) -> Result<Body, RecordFault> {
         Key::Peer(_) => {
             let peer: PeerRecord = record.decode()?;
             sound(peer.is_sound() && peer.incarnation == record.version.incarnation)?;
-            return Ok(Body::Peer(peer));
+            Ok(Body::Peer(peer))
         }
         Key::Names(_) => {
             let names: NamesRecord = record.decode()?;
             sound(names.entries.len() <= NAMES_MAX)?;
-            return Ok(Body::Names(names));
+            Ok(Body::Names(names))
         }
-        Key::Founding(_) => drop(record.decode::<Founding>()?),
-        Key::Grant(_) => drop(record.decode::<Grant>()?),
-        Key::Voter(_) => drop(record.decode::<Voter>()?),
-        Key::Space(_) => {
-            record.decode::<Space>()?;
-        }
+        Key::Founding(_) => record.decode::<Founding>().map(|_| Body::Ownership),
+        Key::Grant(_) => record.decode::<Grant>().map(|_| Body::Ownership),
+        Key::Voter(_) => record.decode::<Voter>().map(|_| Body::Ownership),
+        Key::Space(_) => record.decode::<Space>().map(|_| Body::Ownership),
     }
-    Ok(Body::Ownership)
 }
 
 /// Whose record it is, where only one peer may write it.

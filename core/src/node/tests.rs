@@ -9,6 +9,7 @@ use alloc::collections::VecDeque;
 use alloc::string::{String, ToString};
 use core::net::SocketAddr;
 use core::time::Duration;
+use proptest::prelude::*;
 use std::format;
 
 /// One node and its world: disk, clock, replies, events.
@@ -471,4 +472,58 @@ fn equal_runs_end_alike() {
         (events, format!("{:?}", world.node(0).status(world.clock())))
     };
     assert_eq!(run(), run());
+}
+
+fn any_input() -> impl Strategy<Value = Input> {
+    let conn = || {
+        (0u64..6, any::<bool>())
+            .prop_map(|(n, dialed)| if dialed { ConnId::dialed(n) } else { ConnId::accepted(n) })
+    };
+    let bytes = || proptest::collection::vec(any::<u8>(), 0..80);
+    prop_oneof![
+        Just(Input::Timeout),
+        conn().prop_map(|conn| Input::Opened { conn, local: address(0), remote: address(1) }),
+        conn().prop_map(|conn| Input::Written { conn }),
+        conn().prop_map(|conn| Input::Closed { conn, why: CloseReason::Ended }),
+        (conn(), bytes()).prop_map(|(conn, bytes)| Input::Received { conn, bytes }),
+        bytes().prop_map(|bytes| Input::Datagram { from: address(1), bytes }),
+        conn().prop_map(|conn| {
+            Input::DialFailed { conn, why: DialFailure::Connect(String::from("refused")) }
+        }),
+        prop_oneof![
+            Just(allocate("a")),
+            Just(register("a.weft.local")),
+            Just(Command::Prime),
+            Just(Command::Leave),
+            Just(Command::Stop),
+            Just(Command::Connect { targets: [target(2)].to_vec(), replace: true }),
+            Just(Command::Forget { targets: [target(2)].to_vec() }),
+        ]
+        .prop_map(|command| Input::Command { request: RequestId(0), command }),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    #[test]
+    fn whatever_comes_in_nothing_is_left_due_and_every_command_is_answered(
+        steps in proptest::collection::vec((any_input(), 0u64..4_000), 0..40),
+    ) {
+        let mut out = Outbox::default();
+        let start = Now::default();
+        let mut node =
+            Node::new(config(1), Saved::default(), Seed([3; 32]), start, &mut out).unwrap();
+        let mut now = start;
+        let mut asked = 0;
+        let last = Input::Command { request: RequestId(0), command: Command::Stop };
+        for (input, millis) in steps.into_iter().chain([(last, 0)]) {
+            now.mono += Duration::from_millis(millis);
+            asked += usize::from(matches!(input, Input::Command { .. }));
+            node.handle(now, input, &mut out);
+            let deadline = node.deadline();
+            prop_assert!(deadline.is_none_or(|due| due.at > now.mono), "{:?}", deadline);
+        }
+        let replies = out.drain().filter(|output| matches!(output, Output::Reply { .. })).count();
+        prop_assert_eq!(replies, asked);
+    }
 }

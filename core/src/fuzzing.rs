@@ -1,0 +1,172 @@
+//! Bodies of the fuzz targets: bytes of an attacker in, a broken promise is a panic.
+
+use crate::addr::Universe;
+use crate::config::NetworkSecret;
+use crate::forward::{Forwarder, ForwardingChange, Parcel, Sink};
+use crate::handshake::{Channel, Handshake, HandshakeFault, Hello, Local, Step};
+use crate::id::{Identity, Incarnation, PeerName};
+use crate::sleeve::{Kind, Session, SessionIndex, SessionKeys};
+use crate::time::Instant;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+use core::net::{Ipv4Addr, SocketAddr};
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng;
+
+const ANYWHERE: SocketAddr = SocketAddr::new(core::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
+const SECRET: NetworkSecret = NetworkSecret([5; 32]);
+
+/// A stranger without the secret sends `bytes`: no session, and the same end however they are cut.
+pub fn handshake_responder(bytes: &[u8]) {
+    let whole = end_of(core::iter::once(bytes));
+    assert_eq!(whole, end_of(bytes.chunks(1)), "the end depends on how the stream is cut");
+}
+
+/// How a listener ends after `pieces`: with a fault, or still waiting.
+fn end_of<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Option<HandshakeFault> {
+    let mut listener = Handshake::respond(local(&identity(2), Some(&SECRET)), &mut rng(2));
+    for piece in pieces {
+        match listener.receive(piece) {
+            Ok((Some(waiting), Step::More { .. })) => listener = waiting,
+            Ok(_) => unreachable!("a session without the secret"),
+            Err((fault, _)) => return Some(fault),
+        }
+    }
+    None
+}
+
+/// `bytes` as a stream that nobody sealed, and as what an authenticated peer says in its records.
+pub fn channel_receive(bytes: &[u8]) {
+    let Some((mut sender, mut receiver)) = channels() else { return };
+    assert!(
+        receiver.receive(bytes).is_ok_and(|said| said.is_empty()) || receiver.receive(&[]).is_err()
+    );
+
+    let Some((_, mut receiver)) = channels() else { return };
+    let Ok(sealed) = sender.seal_records(bytes) else { return };
+    if let Ok(messages) = receiver.receive(&sealed) {
+        let again = messages.iter().flat_map(|message| {
+            let len = u32::try_from(message.len()).unwrap_or(u32::MAX);
+            len.to_be_bytes().into_iter().chain(message.iter().copied())
+        });
+        let again: Vec<u8> = again.collect();
+        assert!(bytes.starts_with(&again), "messages are not what was said");
+    }
+}
+
+fn channels() -> Option<(Channel, Channel)> {
+    let (dialer, first) = Handshake::initiate(local(&identity(1), None), &mut rng(1));
+    let listener = Handshake::respond(local(&identity(2), None), &mut rng(2));
+    let Ok((Some(listener), Step::More { send: second })) = listener.receive(&first) else {
+        return None;
+    };
+    let Ok((None, Step::Done { send: third, channel, .. })) = dialer.receive(&second) else {
+        return None;
+    };
+    match listener.receive(&third) {
+        Ok((None, Step::Done { channel: other, .. })) => Some((channel, other)),
+        Ok(_) | Err(_) => None,
+    }
+}
+
+/// `bytes` as a datagram, and as the payload of one from a neighbour without a secret.
+pub fn sleeve_datagram(bytes: &[u8]) {
+    let (me, neighbour) = (PeerName([2; 6]), PeerName([4; 6]));
+    let (ours, theirs) = ([1; 32], [9; 32]);
+    let index = SessionIndex(0x0102_0304);
+    let keys = SessionKeys { ours, theirs, dialed: true, sealed: false };
+    let Ok(mut session) = Session::new(Kind::Data, &keys, index) else { return };
+    let mut forwarder = Forwarder::new(me, 2);
+    forwarder.apply(ForwardingChange::SessionUp {
+        session: index,
+        remote: index,
+        peer: neighbour,
+        keys,
+        to: Some(ANYWHERE),
+    });
+    let mut sink = Counting { frames: 0 };
+    let now = Instant::ZERO;
+    forwarder.datagram(now, ANYWHERE, bytes, &mut sink);
+    if let Ok(datagram) = session.seal(bytes) {
+        forwarder.datagram(now, ANYWHERE, &datagram, &mut sink);
+    }
+    forwarder.frame(now, bytes, &mut sink);
+    assert_eq!(forwarder.counters().received, 2);
+    assert_eq!(forwarder.counters().frames_out, sink.frames);
+    assert_eq!(forwarder.counters().sent, 0, "there is no route, and no way back");
+
+    let mut left = bytes;
+    while let Ok((parcel, rest)) = Parcel::read(left) {
+        let again = [&parcel.header()[..], parcel.frame.bytes(), rest].concat();
+        assert_eq!(again, left, "a parcel is not written as it was read");
+        left = rest;
+    }
+}
+
+struct Counting {
+    frames: u64,
+}
+
+impl Sink for Counting {
+    fn send(&mut self, _: SocketAddr, datagram: &[u8]) {
+        assert!(Session::peek(datagram).is_ok(), "we sent what is no datagram");
+    }
+    fn deliver(&mut self, frame: &[u8]) {
+        assert!(frame.len() >= 14, "half a frame");
+        self.frames += 1;
+    }
+    fn probe(&mut self, _: SocketAddr, datagram: &[u8]) {
+        assert!(matches!(Session::peek(datagram), Ok((Kind::Probe, _))), "that is no probe");
+    }
+}
+
+fn identity(seed: u8) -> Identity {
+    Identity::from_seed([seed; 32])
+}
+
+fn rng(seed: u8) -> ChaCha20Rng {
+    ChaCha20Rng::from_seed([seed; 32])
+}
+
+fn local<'a>(identity: &'a Identity, secret: Option<&'a NetworkSecret>) -> Local<'a> {
+    let id = identity.id();
+    let hello = Hello {
+        id,
+        name: id.default_name(),
+        nickname: "host".to_string(),
+        incarnation: Incarnation(1),
+        universe: Universe::DEFAULT,
+        lineage: None,
+        sleeve_port: 6783,
+        session: SessionIndex(1),
+        session_key: [9; 32],
+        seals: secret.is_some(),
+    };
+    Local { identity, secret, hello }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn random_bytes_break_no_promise(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            handshake_responder(&bytes);
+            channel_receive(&bytes);
+            sleeve_datagram(&bytes);
+        }
+    }
+
+    #[test]
+    fn bytes_that_come_close_break_no_promise() {
+        let (_, first) = Handshake::initiate(local(&identity(1), Some(&SECRET)), &mut rng(1));
+        handshake_responder(&first);
+        channel_receive(&[0, 0, 0, 2, b'h', b'i', 0, 0, 0, 0, 0, 0, 0, 9]);
+        let parcel = [4, 4, 4, 4, 4, 4, 0, 0, 0, 0, 0, 0, 1, 0, 14];
+        let frame = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0, 1, 8, 0];
+        sleeve_datagram(&[&parcel[..], &frame, &parcel[..], &frame].concat());
+    }
+}
