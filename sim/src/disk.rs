@@ -16,7 +16,8 @@ pub struct Disk {
 
 impl Disk {
     /// A disk that was never written.
-    pub const EMPTY: Self = Self { saved: Saved { slots: std::collections::BTreeMap::new() }, writes: 0 };
+    pub const EMPTY: Self =
+        Self { saved: Saved { slots: std::collections::BTreeMap::new() }, writes: 0 };
 
     /// Makes all of `changes` durable.
     pub fn persist(&mut self, changes: Vec<Change>) {

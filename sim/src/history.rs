@@ -75,7 +75,12 @@ impl History {
                 let time = at.to_string();
                 format!(
                     "{time:>10} {column:<15} {part:<6} {:<58} conns {} links {} peers {} held {} names {}",
-                    what.to_string(), s.conns, s.links, s.peers, s.held, s.names
+                    what.to_string(),
+                    s.conns,
+                    s.links,
+                    s.peers,
+                    s.held,
+                    s.names
                 )
             }
             None => {
@@ -129,11 +134,11 @@ mod tests {
     #[test]
     fn one_different_input_makes_another_digest() {
         let mut histories = [History::new(false), History::new(false), History::new(false)];
-        for (history, input) in
-            histories.iter_mut().zip([Input::Timeout, Input::Timeout, Input::Written {
-                conn: weft_core::io::ConnId::dialed(0),
-            }])
-        {
+        for (history, input) in histories.iter_mut().zip([
+            Input::Timeout,
+            Input::Timeout,
+            Input::Written { conn: weft_core::io::ConnId::dialed(0) },
+        ]) {
             history.input(Instant::ZERO, 0, &input);
         }
         let [a, b, c] = histories.map(|history| history.digest());

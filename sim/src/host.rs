@@ -214,7 +214,8 @@ impl Host {
         // Frames that are still to be carried, each with whether it came from this host.
         let mut frames = vec![(*frame, from_here)];
         while let Some((frame, from_here)) = frames.pop() {
-            let local = self.containers.values().any(|container| container.mac == frame.destination);
+            let local =
+                self.containers.values().any(|container| container.mac == frame.destination);
             for container in self.containers.values_mut() {
                 let meant = frame.is_broadcast() || container.mac == frame.destination;
                 if meant && container.mac != frame.source {

@@ -91,12 +91,16 @@ fn explore(seconds: u64, seed: Option<u64>, size: Size) -> bool {
         if !one(&scenario, false, false) {
             return false;
         }
-        simulated += scenario.steps.last().map_or(Duration::ZERO, |(at, _)| {
-            at.since(weft_core::time::Instant::ZERO)
-        });
+        simulated += scenario
+            .steps
+            .last()
+            .map_or(Duration::ZERO, |(at, _)| at.since(weft_core::time::Instant::ZERO));
         count += 1;
     }
-    say(&format!("{count} runs, over {} simulated hours, no rule broken", simulated.as_secs() / 3600));
+    say(&format!(
+        "{count} runs, over {} simulated hours, no rule broken",
+        simulated.as_secs() / 3600
+    ));
     true
 }
 

@@ -219,10 +219,8 @@ impl Net {
             Some(_) | None => target.host.parse().ok(),
         };
         let Some(remote) = remote else {
-            let why = DialFailure::Resolve {
-                host: target.host.clone(),
-                why: "no such host".to_owned(),
-            };
+            let why =
+                DialFailure::Resolve { host: target.host.clone(), why: "no such host".to_owned() };
             let wait = self.trip() * 2;
             queue.push(
                 now + wait,
@@ -233,8 +231,7 @@ impl Net {
             return;
         };
         let to = host_of(remote).unwrap_or(usize::MAX);
-        let stream =
-            self.insert(now, host, boot, conn, to, SocketAddr::new(remote, target.port));
+        let stream = self.insert(now, host, boot, conn, to, SocketAddr::new(remote, target.port));
         let wait = self.trip();
         queue.push(now + wait, Happening::Syn { stream });
     }

@@ -1,6 +1,6 @@
 //! The simulated world: a clock that jumps to the next event, and the only caller of the nodes.
 
-use crate::check::{self, Invariant, PeerView, Violation, View, When};
+use crate::check::{self, Invariant, PeerView, View, Violation, When};
 use crate::frame::{BROADCAST, EtherPayload, Frame, MacBytes};
 use crate::history::{Digest, History};
 use crate::host::{Container, Host, Running, Wishes};
@@ -56,7 +56,10 @@ pub struct World {
 
 impl fmt::Debug for World {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("World").field("now", &self.now).field("seed", &self.seed).finish_non_exhaustive()
+        f.debug_struct("World")
+            .field("now", &self.now)
+            .field("seed", &self.seed)
+            .finish_non_exhaustive()
     }
 }
 
@@ -88,10 +91,10 @@ impl World {
                     discovery: setup.discovery,
                     ..Config::default()
                 };
-                let targets = setup.targets(host).into_iter().map(|other| Target {
-                    host: format!("n{}", other + 1),
-                    port: PORT,
-                });
+                let targets = setup
+                    .targets(host)
+                    .into_iter()
+                    .map(|other| Target { host: format!("n{}", other + 1), port: PORT });
                 // Wall clocks are wrong by up to a year either way: nothing may depend on them.
                 let wall = 1_700_000_000 + i64::from(rng.next_u32() % 63_000_000) - 31_500_000;
                 Host::new(config, targets.collect(), wall)
@@ -177,7 +180,11 @@ impl World {
         }
         self.hosts[host].crash_after = None;
         self.net.crash(self.now, host, power, &mut self.queue);
-        self.note(None, "FAULT", format_args!("crash n{}{}", host + 1, if power { ", power" } else { "" }));
+        self.note(
+            None,
+            "FAULT",
+            format_args!("crash n{}{}", host + 1, if power { ", power" } else { "" }),
+        );
         self.touched.insert(host);
     }
 
@@ -263,7 +270,12 @@ impl World {
     ///
     /// # Errors
     /// A broken rule, or a refusal.
-    pub fn register(&mut self, host: usize, id: &ContainerId, address: IpAddr) -> Result<(), Violation> {
+    pub fn register(
+        &mut self,
+        host: usize,
+        id: &ContainerId,
+        address: IpAddr,
+    ) -> Result<(), Violation> {
         let Ok(name) = name_of(id).parse() else { return Err(self.refused(host, "bad name")) };
         match self.answer(host, Command::Register { id: id.clone(), name, address })? {
             Ok(_) => Ok(()),
@@ -620,7 +632,8 @@ impl World {
         let Some(now) = self.hosts[host].now(self.now) else { return };
         let Some(running) = &mut self.hosts[host].running else { return };
         let deadline = running.node.deadline();
-        running.wake_at = deadline.map(|deadline| running.booted_at + deadline.at.since(Instant::ZERO));
+        running.wake_at =
+            deadline.map(|deadline| running.booted_at + deadline.at.since(Instant::ZERO));
         if let Err(why) = running.contract.rest(now.mono, deadline) {
             self.breach("contract", format!("n{}: {why}", host + 1));
         }
@@ -718,7 +731,10 @@ impl World {
         let universe = self.view.universe;
         let there = &mut self.hosts[host];
         match (&command, &result) {
-            (Command::Allocate { id, .. } | Command::Claim { id, .. }, Ok(Reply::Addresses(given))) => {
+            (
+                Command::Allocate { id, .. } | Command::Claim { id, .. },
+                Ok(Reply::Addresses(given)),
+            ) => {
                 let inside = |net: &&ipnet::IpNet| universe.offset(net.addr()).is_some();
                 let given: Vec<ipnet::IpNet> = given.iter().filter(inside).copied().collect();
                 let durable = there.disk.holds(request, id, &given);

@@ -85,7 +85,8 @@ pub(super) fn tiles(view: &View) -> Result<(), String> {
 pub(super) fn conserved(view: &View) -> Result<(), String> {
     for (host, peer) in view.live() {
         let own = |offset| {
-            let owner = |entry: &Owned| entry.range.contains(offset) && Some(entry.owner) == peer.id;
+            let owner =
+                |entry: &Owned| entry.range.contains(offset) && Some(entry.owner) == peer.id;
             peer.ledger.iter().flatten().any(owner)
         };
         for (id, address) in pairs(&peer.noted) {

@@ -38,7 +38,9 @@ impl Contract {
                 };
                 if fits { Ok(()) } else { Err(format!("{conn} was opened while {before:?}")) }
             }
-            Input::DialFailed { conn, .. } => self.step(*conn, &[ConnState::Dialing], ConnState::Over),
+            Input::DialFailed { conn, .. } => {
+                self.step(*conn, &[ConnState::Dialing], ConnState::Over)
+            }
             Input::Received { conn, bytes } => match self.conns.get(conn) {
                 Some(ConnState::Open | ConnState::Writing) if !bytes.is_empty() => Ok(()),
                 state => Err(format!("{conn} received {} bytes while {state:?}", bytes.len())),
@@ -80,7 +82,10 @@ impl Contract {
                 .map_err(|why| format!("point 6: close: {why}")),
             Output::Reply { request, result } => {
                 if !self.asked.contains(request) {
-                    return Err(format!("point 7: reply to {}, never asked: {result:?}", request.0));
+                    return Err(format!(
+                        "point 7: reply to {}, never asked: {result:?}",
+                        request.0
+                    ));
                 }
                 let first = self.answered.insert(*request);
                 if first { Ok(()) } else { Err(format!("point 7: {} answered twice", request.0)) }

@@ -28,7 +28,10 @@ pub(super) fn same_view(view: &View) -> Result<(), String> {
             }
         }
         if let Some(id) = peer.id
-            && peer.reachable.get(&id).is_some_and(|(incarnation, _)| *incarnation != peer.incarnation)
+            && peer
+                .reachable
+                .get(&id)
+                .is_some_and(|(incarnation, _)| *incarnation != peer.incarnation)
         {
             return Err(format!("n{} describes an earlier start of itself", host + 1));
         }

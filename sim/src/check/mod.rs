@@ -102,11 +102,7 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
 ///
 /// # Errors
 /// The first that does not hold.
-pub fn judge(
-    rules: &mut [Box<dyn Invariant>],
-    when: When,
-    view: &View,
-) -> Result<(), Violation> {
+pub fn judge(rules: &mut [Box<dyn Invariant>], when: When, view: &View) -> Result<(), Violation> {
     rules.iter_mut().filter(|rule| rule.when() == when).try_for_each(|rule| {
         let verdict = rule.check(view);
         verdict.map_err(|detail| Violation { rule: rule.name(), at: view.at, detail })

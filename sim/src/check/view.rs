@@ -117,10 +117,12 @@ impl PeerView {
         self.live = host.running.is_some();
         self.waiting.clear();
         let Some(running) = &host.running else { return };
-        self.waiting.extend(running.asked.values().map(|(since, command)| Waiting {
-            since: *since,
-            command: command.clone(),
-        }));
+        self.waiting.extend(
+            running
+                .asked
+                .values()
+                .map(|(since, command)| Waiting { since: *since, command: command.clone() }),
+        );
         self.id = Some(running.node.id());
         self.name = running.node.name();
         let ipam = running.node.ipam();
