@@ -184,10 +184,13 @@ impl Host {
     pub fn kill_daemon(&self) -> Result<()> {
         let pids = self.daemon_pids();
         ensure!(!pids.is_empty(), "no daemon runs on {}", self.namespace);
-        for pid in pids {
-            crate::command::signal(pid, "KILL")?;
+        for pid in &pids {
+            crate::command::signal(*pid, "KILL")?;
         }
-        wait_until("the daemon is dead", Duration::from_secs(5), || !self.is_running())
+        // It loses its memory first, and with it what `is_running` looks at; its files later.
+        wait_until("the daemon is dead", Duration::from_secs(5), || {
+            pids.iter().all(|pid| trace::is_dead(*pid))
+        })
     }
 
     /// Names of the links in its namespace.
