@@ -1,1 +1,19 @@
+//! The shell around the core: sockets, disk, clock, names on port 53, HTTP, and the commands.
+#![warn(missing_docs)]
 
+pub mod api;
+pub mod attachments;
+pub mod cli;
+pub mod clock;
+mod conn_io;
+pub mod daemon;
+pub mod dns;
+pub mod driver;
+pub mod handle;
+pub mod host;
+pub mod logging;
+pub mod net;
+pub mod run;
+pub mod store;
+#[cfg(test)]
+mod testing;

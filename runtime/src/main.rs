@@ -1,1 +1,5 @@
-fn main() {}
+//! The program `weft`.
+
+fn main() -> std::process::ExitCode {
+    weft::cli::main()
+}

@@ -1,1 +1,43 @@
+//! Whole-system tests: hosts and containers are network namespaces, `weft` is the real binary.
+//!
+//! * [`lab`]: hosts with wires between them, and containers; all of it goes when it is dropped.
+//! * [`host`]: one host's `weft`, started and asked as a person would.
+//! * [`command`]: programs with a deadline, and programs in the background.
+//! * [`trace`]: what is left on the machine, to show that nothing is.
+//! * [`tidy`]: the repository's own rules, as functions over its text.
+//!
+//! A test makes a lab, acts, and ends with [`lab::Lab::finish`], which fails on anything left over.
 
+pub mod command;
+pub mod host;
+pub mod lab;
+pub mod tidy;
+pub mod trace;
+
+use anyhow::{Result, bail};
+use std::time::{Duration, Instant};
+
+/// Asks `condition` again and again until it holds.
+///
+/// # Errors
+/// When it does not hold within `within`; `what` says what was awaited.
+pub fn wait_until(what: &str, within: Duration, condition: impl FnMut() -> bool) -> Result<()> {
+    if holds_within(within, condition) {
+        return Ok(());
+    }
+    bail!("waited {within:?} in vain until {what}")
+}
+
+/// Whether `condition` comes to hold within `within`; it is asked every 10 ms.
+pub fn holds_within(within: Duration, mut condition: impl FnMut() -> bool) -> bool {
+    let until = Instant::now() + within;
+    loop {
+        if condition() {
+            return true;
+        }
+        if Instant::now() >= until {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}

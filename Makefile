@@ -1,0 +1,50 @@
+# The commands that people type. Each target is a few lines that can be pasted as well.
+# Tests, bench and demo make network namespaces, so they need root.
+.DEFAULT_GOAL := help
+.PHONY: help build test lint demo bench sim fuzz clean demo-tools
+SHELL := bash
+SECONDS_OF_SIM ?= 60
+SECONDS_OF_FUZZ ?= 60
+
+help: ## Show this list
+	@sed -n 's/^\([a-z]*\): .*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 10
+
+build: ## Build weft: target/release/weft
+	cargo build --release --locked -p weft
+
+lint: ## Formatting, lints, the core without an operating system, licences
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	rustup target list --installed | grep -qx x86_64-unknown-none || rustup target add x86_64-unknown-none
+	cargo check -p weft-core --target x86_64-unknown-none --locked
+	@if cargo deny --version >/dev/null 2>&1; then cargo deny --offline check bans licenses sources; \
+	else echo "cargo-deny is not installed, so licences were NOT checked: cargo install --locked cargo-deny"; fi
+	@if [ -f fuzz/Cargo.toml ]; then echo cargo check --manifest-path fuzz/Cargo.toml; \
+	cargo check --manifest-path fuzz/Cargo.toml; fi
+
+# The binary comes first: the whole-system tests run it.
+test: lint ## Everything that must hold before a change goes in
+	cargo build --workspace --locked
+	cargo test --workspace --locked
+	$(MAKE) demo
+
+demo: build demo-tools ## From nothing to a ping by name across two hosts
+	tests/demo.sh
+
+demo-tools:
+	@command -v ip >/dev/null && command -v ping >/dev/null && command -v ps >/dev/null || \
+	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq iproute2 iputils-ping procps; }
+
+bench: build ## How fast a host is ready and a container attached
+	cargo run --release --locked -p weft-tests --bin bench
+
+sim: ## Search for faults in random histories for SECONDS_OF_SIM
+	cargo run --release --locked -p sim -- explore --for $(SECONDS_OF_SIM)s
+
+fuzz: ## Fuzz each target for SECONDS_OF_FUZZ
+	cd fuzz && for target in $$(cargo +nightly fuzz list); do \
+	  cargo +nightly fuzz run $$target -- -max_total_time=$(SECONDS_OF_FUZZ) || exit 1; done
+
+clean: ## Remove what was built
+	cargo clean
+	rm -rf fuzz/target

@@ -1,0 +1,81 @@
+//! Addresses of interfaces.
+
+use crate::link::{self, Doing, LinkError, forgive};
+use futures_util::TryStreamExt;
+use ipnet::IpNet;
+use nix::libc::{EADDRNOTAVAIL, EEXIST, ENODEV};
+use rtnetlink::packet_route::AddressFamily;
+use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage};
+use rtnetlink::{AddressMessageBuilder, Handle};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// Gives `address` to the interface `name`; says whether it had to be added.
+///
+/// # Errors
+/// [`LinkError::Missing`], [`LinkError::Kernel`].
+pub async fn add(handle: &Handle, name: &str, address: IpNet) -> Result<bool, LinkError> {
+    let index = link::index(handle, name).await?;
+    if list(handle, name).await?.contains(&address) {
+        return Ok(false);
+    }
+    let answer = handle.address().add(index, address.addr(), address.prefix_len()).execute().await;
+    forgive(answer, &[EEXIST]).doing(|| format!("give {address} to '{name}'"))?;
+    Ok(true)
+}
+
+/// Takes `address` from the interface `name`. No error when either is not there.
+///
+/// # Errors
+/// [`LinkError::Kernel`].
+pub async fn remove(handle: &Handle, name: &str, address: IpNet) -> Result<(), LinkError> {
+    let Some(link) = link::find(handle, name).await? else { return Ok(()) };
+    let index = link.header.index;
+    let message = match address {
+        IpNet::V4(net) => AddressMessageBuilder::<Ipv4Addr>::new()
+            .index(index)
+            .address(net.addr(), net.prefix_len())
+            .build(),
+        IpNet::V6(net) => AddressMessageBuilder::<Ipv6Addr>::new()
+            .index(index)
+            .address(net.addr(), net.prefix_len())
+            .build(),
+    };
+    let answer = handle.address().del(message).execute().await;
+    forgive(answer, &[EADDRNOTAVAIL, ENODEV]).doing(|| format!("take {address} from '{name}'"))
+}
+
+/// Addresses of the interface `name`, link-local IPv6 ones left out.
+///
+/// # Errors
+/// [`LinkError::Missing`], [`LinkError::Kernel`].
+pub async fn list(handle: &Handle, name: &str) -> Result<Vec<IpNet>, LinkError> {
+    let index = link::index(handle, name).await?;
+    let all: Vec<AddressMessage> = handle
+        .address()
+        .get()
+        .set_link_index_filter(index)
+        .execute()
+        .try_collect()
+        .await
+        .doing(|| format!("list the addresses of '{name}'"))?;
+    Ok(all.iter().filter_map(own).collect())
+}
+
+fn own(message: &AddressMessage) -> Option<IpNet> {
+    let local = |wanted_local: bool| {
+        message.attributes.iter().find_map(|attribute| match (attribute, wanted_local) {
+            (AddressAttribute::Local(address), true)
+            | (AddressAttribute::Address(address), false) => Some(*address),
+            // The list of attributes is the kernel's and grows.
+            (_, true | false) => None,
+        })
+    };
+    // On a point-to-point link `Address` is the other end; IPv6 has no `Local` otherwise.
+    let address = local(true).or_else(|| local(false))?;
+    let is_link_local = matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
+    let is_inet = matches!(message.header.family, AddressFamily::Inet | AddressFamily::Inet6);
+    if is_link_local || !is_inet {
+        return None;
+    }
+    IpNet::new(address, message.header.prefix_len).ok()
+}

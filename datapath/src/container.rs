@@ -1,0 +1,255 @@
+//! A container's interface: a veth pair, one end in the container, the other on the bridge.
+//!
+//! The pair is made by one request, its far end already inside the container under its final
+//! name, so there is no moment at which half of it lies about.
+
+use crate::link::{self, Doing, LinkError, NAME_LEN_MAX, find, peer_index};
+use crate::netns::NamespaceFd;
+use crate::{address, bridge, route};
+use ipnet::{IpNet, Ipv4Net};
+use rtnetlink::packet_route::link::{InfoData, InfoVeth, LinkMessage};
+use rtnetlink::{Handle, LinkMessageBuilder, LinkUnspec, LinkVeth};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
+use std::os::fd::{AsFd, AsRawFd};
+use weft_core::forward::Mac;
+use weft_core::id::ContainerId;
+use weft_core::record::Fingerprint;
+
+/// The interface that a container finds. Source: Weave Net.
+pub const IF_NAME: &str = "ethwe";
+
+/// How host ends are named. Source: Weave Net.
+pub const HOST_PREFIX: &str = "vethwe";
+
+/// All IPv4 groups (RFC 5771).
+const MULTICAST: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(224, 0, 0, 0), 4);
+
+/// How a container is attached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attachment {
+    /// The host's end, such as [`host_interface_name`] gives.
+    pub host_if: String,
+    /// The container's end, usually [`IF_NAME`].
+    pub if_name: String,
+    /// MAC of the container's end, such as [`container_mac`] gives.
+    pub mac: Mac,
+    /// MTU of both ends, in bytes.
+    pub mtu: u32,
+    /// The bridge of the host.
+    pub bridge: String,
+    /// Addresses with their prefix.
+    pub addresses: Vec<IpNet>,
+    /// The DNS server, when a route to it is needed.
+    pub dns_route: Option<IpAddr>,
+    /// Whether IPv4 groups are sent out of this interface.
+    pub multicast_route: bool,
+    /// Gateway for everything else; a default route that the container has stays.
+    pub default_route: Option<IpAddr>,
+}
+
+/// Name of the host's end for `id`: derived, so that nobody has to remember it.
+pub fn host_interface_name(id: &ContainerId) -> String {
+    let print = Fingerprint::of(id.as_str().as_bytes());
+    let hex: String = print.0.iter().map(|byte| format!("{byte:02x}")).collect();
+    HOST_PREFIX.chars().chain(hex.chars()).take(NAME_LEN_MAX).collect()
+}
+
+/// A MAC that follows from the first address, so that an address which moves to another host keeps
+/// the MAC that others remember. IPv4: `0a:58` and the address. Source: CNI plugins
+/// pkg/utils/hwaddr, `PrivateMACPrefix`. IPv6: a locally administered hash.
+pub fn container_mac(address: IpAddr) -> Mac {
+    match address {
+        IpAddr::V4(v4) => {
+            let [a, b, c, d] = v4.octets();
+            Mac([0x0a, 0x58, a, b, c, d])
+        }
+        IpAddr::V6(v6) => {
+            let [_, _, a, b, c, d, ..] = Fingerprint::of(&v6.octets()).0;
+            Mac([0x0a, 0x59, a, b, c, d])
+        }
+    }
+}
+
+/// Attaches `container` as `spec` says and announces its addresses to the network. Where it is
+/// attached already, adds what is missing; addresses that are not in `spec` stay.
+///
+/// `host` and `inside` were opened in the host's and in the container's namespace.
+///
+/// # Errors
+/// [`LinkError::Taken`] when the container has another interface of that name; otherwise
+/// [`LinkError::Missing`] or [`LinkError::Kernel`]. What this call did is undone.
+pub async fn attach(
+    host: &Handle,
+    container: &NamespaceFd,
+    inside: &Handle,
+    spec: &Attachment,
+) -> Result<(), LinkError> {
+    let made = ensure_pair(host, container, inside, spec).await?;
+    let mut added = Vec::new();
+    let Err(why) = configure(host, container, inside, spec, &mut added).await else {
+        return Ok(());
+    };
+    let undone = if made {
+        link::remove(host, &spec.host_if).await.map(|_| ())
+    } else {
+        remove_all(inside, spec, &added).await
+    };
+    if let Err(undo) = undone {
+        tracing::warn!(interface = spec.host_if, %undo, "left behind by a failed attachment");
+    }
+    Err(why)
+}
+
+/// Removes the interface whose host end is `host_if`; says whether there was one. Routes and
+/// addresses go with it.
+///
+/// # Errors
+/// [`LinkError::Kernel`].
+pub async fn detach(host: &Handle, host_if: &str) -> Result<bool, LinkError> {
+    link::remove(host, host_if).await
+}
+
+/// Makes the pair unless it is there; says whether it made it.
+async fn ensure_pair(
+    host: &Handle,
+    container: &NamespaceFd,
+    inside: &Handle,
+    spec: &Attachment,
+) -> Result<bool, LinkError> {
+    let ours = find(host, &spec.host_if).await?;
+    let theirs = find(inside, &spec.if_name).await?;
+    match (&ours, &theirs) {
+        (Some(ours), Some(theirs)) if is_pair(ours, theirs) => return Ok(false),
+        (_, Some(_)) => {
+            return Err(LinkError::Taken {
+                name: spec.if_name.clone(),
+                found: "another network's".to_string(),
+                wanted: "ours",
+            });
+        }
+        // The container was started again, in another namespace.
+        (Some(_), None) => {
+            link::remove(host, &spec.host_if).await?;
+        }
+        (None, None) => {}
+    }
+    let far_end = LinkMessageBuilder::<LinkUnspec>::new()
+        .name(spec.if_name.clone())
+        .address(spec.mac.0.to_vec())
+        .mtu(spec.mtu)
+        .setns_by_fd(container.as_fd().as_raw_fd())
+        .build();
+    let pair = LinkMessageBuilder::<LinkVeth>::new(&spec.host_if, &spec.if_name)
+        .mtu(spec.mtu)
+        .set_info_data(InfoData::Veth(InfoVeth::Peer(far_end)))
+        .build();
+    let made = host.link().add(pair).execute().await;
+    made.doing(|| format!("make '{}' in the container", spec.if_name))?;
+    Ok(true)
+}
+
+fn is_pair(ours: &LinkMessage, theirs: &LinkMessage) -> bool {
+    peer_index(ours) == Some(theirs.header.index) && peer_index(theirs) == Some(ours.header.index)
+}
+
+async fn configure(
+    host: &Handle,
+    container: &NamespaceFd,
+    inside: &Handle,
+    spec: &Attachment,
+    added: &mut Vec<IpNet>,
+) -> Result<(), LinkError> {
+    let dev = &spec.if_name;
+    container.run(|| set_sysctls(dev)).map_err(|why| LinkError::Kernel {
+        doing: "enter the network namespace of the container".to_string(),
+        why,
+    })?;
+    link::up(inside, "lo").await?;
+    for address in &spec.addresses {
+        if address::add(inside, dev, *address).await? {
+            added.push(*address);
+        }
+    }
+    bridge::attach_port(host, &spec.bridge, &spec.host_if, spec.mtu).await?;
+    link::up(inside, dev).await?;
+    if spec.multicast_route {
+        route::add(inside, dev, IpNet::V4(MULTICAST), None).await?;
+    }
+    if let Some(dns) = spec.dns_route {
+        route::add(inside, dev, IpNet::from(dns), None).await?;
+    }
+    if let Some(gateway) = spec.default_route {
+        let everything = match gateway {
+            IpAddr::V4(_) => IpNet::V4(Ipv4Net::default()),
+            IpAddr::V6(_) => IpNet::V6(ipnet::Ipv6Net::default()),
+        };
+        route::add(inside, dev, everything, Some(gateway)).await?;
+    }
+    announce(host, inside, spec).await
+}
+
+/// Lets the kernel send a gratuitous ARP (or neighbour advertisement) for each address: it does so
+/// when a MAC is set, even to what it was, while `arp_notify` is on.
+async fn announce(host: &Handle, inside: &Handle, spec: &Attachment) -> Result<(), LinkError> {
+    // Asking for a link waits until the bridge has noticed that its port came up; before that,
+    // it would drop the announcement.
+    link::index(host, &spec.host_if).await?;
+    let index = link::index(inside, &spec.if_name).await?;
+    let again = LinkMessageBuilder::<LinkUnspec>::new().index(index).address(spec.mac.0.to_vec());
+    link::change(inside, again.build())
+        .await
+        .doing(|| format!("set the MAC address of '{}'", spec.if_name))
+}
+
+async fn remove_all(inside: &Handle, spec: &Attachment, added: &[IpNet]) -> Result<(), LinkError> {
+    for address in added {
+        address::remove(inside, &spec.if_name, *address).await?;
+    }
+    Ok(())
+}
+
+/// A container lives without them, only less well; hence no error.
+fn set_sysctls(dev: &str) {
+    for (path, value) in [
+        // Say so when an address appears here: the container may have been elsewhere before.
+        ("ipv4/conf", ("arp_notify", "1")),
+        ("ipv6/conf", ("ndisc_notify", "1")),
+        // Addresses are unique by allocation, and usable at once.
+        ("ipv6/conf", ("accept_dad", "0")),
+        // No container may make itself the router of all others.
+        ("ipv6/conf", ("accept_ra", "0")),
+    ] {
+        let (knob, value) = value;
+        match std::fs::write(format!("/proc/sys/net/{path}/{dev}/{knob}"), value) {
+            Ok(()) => {}
+            // A kernel without IPv6.
+            Err(why) if why.kind() == io::ErrorKind::NotFound => {}
+            Err(why) => tracing::warn!(dev, knob, %why, "cannot set up the container's interface"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_host_end_has_a_short_name_that_follows_from_the_container() {
+        let name = |id: &str| host_interface_name(&id.parse().unwrap());
+        assert_eq!(name("c1").len(), NAME_LEN_MAX);
+        assert!(name("c1").starts_with(HOST_PREFIX));
+        assert_eq!(name("c1"), name("c1"));
+        assert_ne!(name("c1"), name("c2"));
+    }
+
+    #[test]
+    fn an_address_keeps_its_mac_and_the_mac_is_a_local_unicast_one() {
+        let mac = |address: &str| container_mac(address.parse().unwrap());
+        assert_eq!(mac("10.32.0.1"), Mac([0x0a, 0x58, 10, 32, 0, 1]));
+        for address in ["10.32.0.1", "fd00::1"] {
+            assert_eq!(mac(address), mac(address));
+            assert_eq!(mac(address).0[0] & 3, 2);
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! Routes: those that a block of addresses would get in the way of, and those that we make.
+
+use crate::link::{self, Doing, LinkError, forgive};
+use futures_util::TryStreamExt;
+use ipnet::IpNet;
+use nix::libc::{EEXIST, ENOENT, ESRCH};
+use rtnetlink::packet_route::route::{
+    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteScope, RouteType,
+};
+use rtnetlink::packet_route::rule::{RuleAction, RuleMessage};
+use rtnetlink::{Handle, RouteMessageBuilder};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// Routing table, and priority of the rule that leads to it, for answers of the DNS server: "wf" in
+/// ASCII hex, read as a decimal number. Above 255, so no table of the system's; below the main
+/// table's priority of 32766, so that it is asked first.
+pub const DNS_TABLE: u32 = 7766;
+
+/// Routes of this host into `block`, or around it, with their interface. The default route and
+/// those over `bridge` do not count.
+///
+/// # Errors
+/// [`LinkError::Kernel`].
+pub async fn overlapping(
+    handle: &Handle,
+    block: IpNet,
+    bridge: &str,
+) -> Result<Vec<(IpNet, String)>, LinkError> {
+    let links = link::all(handle).await?;
+    let name =
+        |index: u32| links.iter().find(|link| link.header.index == index).and_then(link::name);
+    let any = match block {
+        IpNet::V4(_) => RouteMessageBuilder::<Ipv4Addr>::new().build(),
+        IpNet::V6(_) => RouteMessageBuilder::<Ipv6Addr>::new().build(),
+    };
+    let routes: Vec<RouteMessage> = handle
+        .route()
+        .get(any)
+        .execute()
+        .try_collect()
+        .await
+        .doing(|| "list the routes of this host".to_string())?;
+    let mut found = Vec::new();
+    for route in routes.iter().filter(|route| route.header.table == RouteHeader::RT_TABLE_MAIN) {
+        let Some(destination) = destination(route) else { continue };
+        let dev = interface(route).and_then(name).unwrap_or_else(|| "no interface".to_string());
+        let overlaps = destination.contains(&block) || block.contains(&destination);
+        if overlaps && destination.prefix_len() > 0 && dev != bridge {
+            found.push((destination, dev));
+        }
+    }
+    Ok(found)
+}
+
+fn destination(route: &RouteMessage) -> Option<IpNet> {
+    route.attributes.iter().find_map(|attribute| {
+        let RouteAttribute::Destination(to) = attribute else { return None };
+        let address = if let RouteAddress::Inet(v4) = to {
+            IpAddr::V4(*v4)
+        } else if let RouteAddress::Inet6(v6) = to {
+            IpAddr::V6(*v6)
+        } else {
+            return None;
+        };
+        IpNet::new(address, route.header.destination_prefix_length).ok()
+    })
+}
+
+fn interface(route: &RouteMessage) -> Option<u32> {
+    route.attributes.iter().find_map(|attribute| {
+        if let RouteAttribute::Oif(index) = attribute {
+            Some(*index)
+        } else if let RouteAttribute::MultiPath(hops) = attribute {
+            hops.first().map(|hop| hop.interface_index)
+        } else {
+            None
+        }
+    })
+}
+
+/// Sends everything for `to` out of the interface `dev`, through `gateway` when there is one. A
+/// route to the same block that is already there stays as it is.
+///
+/// # Errors
+/// [`LinkError::Missing`], [`LinkError::Kernel`].
+pub async fn add(
+    handle: &Handle,
+    dev: &str,
+    to: IpNet,
+    gateway: Option<IpAddr>,
+) -> Result<(), LinkError> {
+    let index = link::index(handle, dev).await?;
+    let answer = handle
+        .route()
+        .add(route(index, to, gateway, RouteHeader::RT_TABLE_MAIN.into()))
+        .execute()
+        .await;
+    forgive(answer, &[EEXIST]).doing(|| format!("route {to} through '{dev}'"))
+}
+
+fn route(index: u32, to: IpNet, gateway: Option<IpAddr>, table: u32) -> RouteMessage {
+    // One builder per family: that of `IpAddr` can only fail at run time.
+    let scope = if gateway.is_some() { RouteScope::Universe } else { RouteScope::Link };
+    match to {
+        IpNet::V4(net) => {
+            let mut message = RouteMessageBuilder::<Ipv4Addr>::new()
+                .destination_prefix(net.network(), net.prefix_len())
+                .output_interface(index)
+                .scope(scope)
+                .kind(RouteType::Unicast)
+                .table_id(table);
+            if let Some(IpAddr::V4(gateway)) = gateway {
+                message = message.gateway(gateway);
+            }
+            message.build()
+        }
+        IpNet::V6(net) => {
+            let mut message = RouteMessageBuilder::<Ipv6Addr>::new()
+                .destination_prefix(net.network(), net.prefix_len())
+                .output_interface(index)
+                .kind(RouteType::Unicast)
+                .table_id(table);
+            if let Some(IpAddr::V6(gateway)) = gateway {
+                message = message.gateway(gateway);
+            }
+            message.build()
+        }
+    }
+}
+
+/// Lets this host answer from `dns` to all of `universe` over `bridge`, without an address there
+/// that would make the whole block a neighbour of the host. Repeating it is no error.
+///
+/// # Errors
+/// [`LinkError::Missing`], [`LinkError::Kernel`].
+pub async fn ensure_dns(
+    handle: &Handle,
+    dns: IpAddr,
+    universe: IpNet,
+    bridge: &str,
+) -> Result<(), LinkError> {
+    let index = link::index(handle, bridge).await?;
+    let answers = route(index, universe, None, DNS_TABLE);
+    let doing = || format!("route answers from {dns} to '{bridge}'");
+    handle.route().add(answers).replace().execute().await.doing(doing)?;
+    let rule =
+        handle.rule().add().table_id(DNS_TABLE).priority(DNS_TABLE).action(RuleAction::ToTable);
+    let answer = match dns {
+        IpAddr::V4(dns) => rule.v4().source_prefix(dns, 32).execute().await,
+        IpAddr::V6(dns) => rule.v6().source_prefix(dns, 128).execute().await,
+    };
+    forgive(answer, &[EEXIST]).doing(doing)
+}
+
+/// Takes back what [`ensure_dns`] did. No error when it is not there.
+///
+/// # Errors
+/// [`LinkError::Kernel`].
+pub async fn remove_dns(
+    handle: &Handle,
+    dns: IpAddr,
+    universe: IpNet,
+    bridge: &str,
+) -> Result<(), LinkError> {
+    let doing = || format!("stop routing answers from {dns} to '{bridge}'");
+    let rule =
+        handle.rule().add().table_id(DNS_TABLE).priority(DNS_TABLE).action(RuleAction::ToTable);
+    let rule: RuleMessage = match dns {
+        IpAddr::V4(dns) => rule.v4().source_prefix(dns, 32).message_mut().clone(),
+        IpAddr::V6(dns) => rule.v6().source_prefix(dns, 128).message_mut().clone(),
+    };
+    forgive(handle.rule().del(rule).execute().await, &[ENOENT]).doing(doing)?;
+    if let Some(link) = link::find(handle, bridge).await? {
+        let answers = route(link.header.index, universe, None, DNS_TABLE);
+        forgive(handle.route().del(answers).execute().await, &[ESRCH]).doing(doing)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,166 @@
+//! The real kernel, as root: bridges, containers and frames between two hosts.
+#![expect(clippy::unwrap_used, reason = "helpers of tests stand outside of the tests themselves")]
+
+mod bed;
+mod engine;
+
+use bed::{BRIDGE, Bed, MAC, MTU, Net, attachment};
+use ipnet::IpNet;
+use weft_core::forward::Mac;
+use weft_datapath::link::LinkError;
+use weft_datapath::{address, bridge, container, link, route};
+
+#[test]
+fn a_bridge_is_made_once_and_then_only_set_right() {
+    let bed = Bed::new();
+    let host = bed.net();
+    bed.runtime.block_on(async {
+        for mtu in [MTU, MTU, 1300] {
+            bridge::ensure(&host.handle, BRIDGE, MAC, mtu).await.unwrap();
+        }
+        let shown = host.run(&["ip", "-d", "link", "show", BRIDGE]);
+        for part in ["mtu 1300", "02:00:00:00:00:01", "stp_state 0", "mcast_snooping 0", ",UP"] {
+            assert!(shown.contains(part), "{part} is missing in {shown}");
+        }
+        assert!(bridge::remove(&host.handle, BRIDGE).await.unwrap());
+        assert!(!bridge::remove(&host.handle, BRIDGE).await.unwrap());
+        assert_eq!(host.links(), ["lo"]);
+    });
+}
+
+#[test]
+fn a_link_of_that_name_which_is_no_bridge_is_left_alone() {
+    let bed = Bed::new();
+    let host = bed.net();
+    host.run(&["ip", "link", "add", BRIDGE, "type", "veth"]);
+    bed.runtime.block_on(async {
+        let why = bridge::ensure(&host.handle, BRIDGE, MAC, MTU).await.unwrap_err();
+        assert!(matches!(why, LinkError::Taken { .. }), "{why}");
+        assert!(why.to_string().contains("is a veth, not a bridge"), "{why}");
+        assert!(bridge::remove(&host.handle, BRIDGE).await.is_err());
+    });
+}
+
+#[test]
+fn two_containers_on_one_bridge_reach_each_other_and_detaching_leaves_nothing() {
+    let bed = Bed::new();
+    let (host, one, two) = (bed.net(), bed.net(), bed.net());
+    bed.runtime.block_on(async {
+        bridge::ensure(&host.handle, BRIDGE, MAC, MTU).await.unwrap();
+        let mut first = attachment("one", "10.32.0.1/12");
+        first.dns_route = Some("192.0.2.53".parse().unwrap());
+        first.default_route = Some("10.32.0.9".parse().unwrap());
+        let second = attachment("two", "10.32.0.2/12");
+        attach(&host, &one, &first).await.unwrap();
+        attach(&host, &two, &second).await.unwrap();
+        // Attaching is idempotent, and adds what is missing.
+        first.addresses.push("10.99.0.1/24".parse().unwrap());
+        attach(&host, &one, &first).await.unwrap();
+        assert_eq!(address::list(&one.handle, "ethwe").await.unwrap(), first.addresses);
+
+        one.ping("10.32.0.2");
+        two.ping("10.32.0.1");
+        let routes = one.run(&["ip", "route"]);
+        for part in ["192.0.2.53 dev ethwe", "224.0.0.0/4 dev ethwe", "default via 10.32.0.9"] {
+            assert!(routes.contains(part), "{part} is missing in {routes}");
+        }
+        address::remove(&one.handle, "ethwe", first.addresses[1]).await.unwrap();
+        address::remove(&one.handle, "ethwe", first.addresses[1]).await.unwrap();
+        assert_eq!(address::list(&one.handle, "ethwe").await.unwrap(), first.addresses[..1]);
+
+        let prefixed = link::names_with_prefix(&host.handle, container::HOST_PREFIX).await;
+        assert_eq!(prefixed.unwrap().len(), 2);
+        for spec in [&first, &second] {
+            assert!(container::detach(&host.handle, &spec.host_if).await.unwrap());
+            assert!(!container::detach(&host.handle, &spec.host_if).await.unwrap());
+        }
+        assert_eq!(host.links(), ["lo", BRIDGE]);
+        assert_eq!(one.links(), ["lo"]);
+    });
+}
+
+#[test]
+fn an_attachment_that_fails_half_way_leaves_nothing() {
+    let bed = Bed::new();
+    let (host, one) = (bed.net(), bed.net());
+    let spec = attachment("one", "10.32.0.1/12");
+    bed.runtime.block_on(async {
+        // There is no bridge.
+        let why = attach(&host, &one, &spec).await.unwrap_err();
+        assert!(matches!(why, LinkError::Missing(_)), "{why}");
+        assert_eq!((host.links(), one.links()), (vec!["lo".to_string()], vec!["lo".to_string()]));
+        // The container has an interface of that name already.
+        bridge::ensure(&host.handle, BRIDGE, MAC, MTU).await.unwrap();
+        one.run(&["ip", "link", "add", "ethwe", "type", "veth"]);
+        let why = attach(&host, &one, &spec).await.unwrap_err();
+        assert!(matches!(why, LinkError::Taken { .. }), "{why}");
+        assert_eq!(host.links(), ["lo", BRIDGE]);
+    });
+}
+
+#[test]
+fn a_container_that_takes_over_an_address_is_reached_with_the_first_packet() {
+    let bed = Bed::new();
+    let (host, watcher, old, new) = (bed.net(), bed.net(), bed.net(), bed.net());
+    bed.runtime.block_on(async {
+        bridge::ensure(&host.handle, BRIDGE, MAC, MTU).await.unwrap();
+        attach(&host, &watcher, &attachment("watcher", "10.32.0.1/12")).await.unwrap();
+        let spec = attachment("old", "10.32.0.2/12");
+        attach(&host, &old, &spec).await.unwrap();
+        watcher.ping("10.32.0.2");
+        container::detach(&host.handle, &spec.host_if).await.unwrap();
+        // Another MAC, so that what the watcher remembers is wrong until it is told.
+        let mut spec = attachment("new", "10.32.0.2/12");
+        spec.mac = Mac([2, 0, 0, 0, 0, 9]);
+        attach(&host, &new, &spec).await.unwrap();
+        watcher.ping("10.32.0.2");
+    });
+}
+
+#[test]
+fn only_routes_that_meet_the_block_are_in_its_way() {
+    let bed = Bed::new();
+    let host = bed.net();
+    host.run(&["ip", "link", "add", "d0", "up", "type", "veth", "peer", "name", "d1"]);
+    host.run(&["ip", "address", "add", "192.0.2.1/24", "dev", "d0"]);
+    for to in ["10.0.0.0/8", "10.40.0.0/24", "10.64.0.0/16", "default"] {
+        host.run(&["ip", "route", "add", to, "dev", "d0"]);
+    }
+    bed.runtime.block_on(async {
+        bridge::ensure(&host.handle, BRIDGE, MAC, MTU).await.unwrap();
+        host.run(&["ip", "route", "add", "10.33.0.0/16", "dev", BRIDGE]);
+        let found = route::overlapping(&host.handle, net("10.32.0.0/12"), BRIDGE).await.unwrap();
+        let on_d0 = |block| (net(block), "d0".to_string());
+        assert_eq!(found, [on_d0("10.0.0.0/8"), on_d0("10.40.0.0/24")]);
+    });
+}
+
+#[test]
+fn the_host_answers_from_the_dns_address_without_being_on_the_network() {
+    let bed = Bed::new();
+    let (host, one) = (bed.net(), bed.net());
+    let (dns, universe) = ("192.0.2.53".parse().unwrap(), net("10.32.0.0/12"));
+    bed.runtime.block_on(async {
+        bridge::ensure(&host.handle, BRIDGE, MAC, MTU).await.unwrap();
+        address::add(&host.handle, BRIDGE, net("192.0.2.53/32")).await.unwrap();
+        for _ in 0..2 {
+            route::ensure_dns(&host.handle, dns, universe, BRIDGE).await.unwrap();
+        }
+        let mut spec = attachment("one", "10.32.0.1/12");
+        spec.dns_route = Some(dns);
+        attach(&host, &one, &spec).await.unwrap();
+        one.ping("192.0.2.53");
+        for _ in 0..2 {
+            route::remove_dns(&host.handle, dns, universe, BRIDGE).await.unwrap();
+        }
+        assert!(!host.run(&["ip", "rule"]).contains("192.0.2.53"));
+    });
+}
+
+async fn attach(host: &Net, inside: &Net, spec: &container::Attachment) -> Result<(), LinkError> {
+    container::attach(&host.handle, &inside.fd, &inside.handle, spec).await
+}
+
+fn net(block: &str) -> IpNet {
+    block.parse().unwrap()
+}

@@ -1,0 +1,198 @@
+//! The client of the API: one request per connection over the unix socket.
+
+use super::types::ErrorBody;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Bytes;
+use hyper::header::CONTENT_TYPE;
+use hyper::{Method, Request};
+use hyper_util::rt::TokioIo;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::net::UnixStream;
+
+/// Longest wait for an answer. A little more than the server's own limit, so that its words arrive.
+const ANSWER_MAX: Duration = Duration::from_secs(12);
+
+/// Longest answer, in bytes: a report of some 10,000 peers.
+const ANSWER_LEN_MAX: usize = 64 << 20;
+
+/// Why a request came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Nobody listens.
+    #[error("weft is not running here (no socket at {0}): start it with `weft launch`")]
+    NotRunning(PathBuf),
+    /// We may not open the socket.
+    #[error("no permission to use {0}: try sudo")]
+    Forbidden(PathBuf),
+    /// The daemon said no; these are its words.
+    #[error("{message}")]
+    Refused {
+        /// HTTP status.
+        status: u16,
+        /// What was wrong, and what to do.
+        message: String,
+    },
+    /// No answer in time, or none that could be read.
+    #[error("weft does not answer at {socket}: {why}; see its log in the same folder")]
+    Broken {
+        /// Where.
+        socket: PathBuf,
+        /// Why, for people.
+        why: String,
+    },
+}
+
+/// A way to the daemon of one run folder.
+#[derive(Clone, Debug)]
+pub struct Client {
+    socket: PathBuf,
+}
+
+/// What goes with a request.
+enum Content {
+    Nothing,
+    Form(String),
+    Json(String),
+}
+
+impl Client {
+    /// The client of the daemon that listens on `socket`.
+    pub fn new(socket: impl Into<PathBuf>) -> Self {
+        Self { socket: socket.into() }
+    }
+
+    /// The socket.
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// The text of `GET path`.
+    ///
+    /// # Errors
+    /// As [`ClientError`] says.
+    pub async fn get(&self, path: &str) -> Result<String, ClientError> {
+        self.within(Some(ANSWER_MAX), Method::GET, path, Content::Nothing).await
+    }
+
+    /// The text of `GET path`, however long that takes.
+    ///
+    /// # Errors
+    /// As [`ClientError`] says.
+    pub async fn get_patiently(&self, path: &str) -> Result<String, ClientError> {
+        self.within(None, Method::GET, path, Content::Nothing).await
+    }
+
+    /// The JSON of `GET path`.
+    ///
+    /// # Errors
+    /// As [`ClientError`] says.
+    pub async fn get_json<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        let text = self.get(path).await?;
+        serde_json::from_str(&text).map_err(|e| self.broken(e))
+    }
+
+    /// Sends `body` as JSON to `path` and reads JSON.
+    ///
+    /// # Errors
+    /// As [`ClientError`] says.
+    pub async fn post_json<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &(impl Serialize + Sync),
+    ) -> Result<T, ClientError> {
+        let body = serde_json::to_string(body).map_err(|e| self.broken(e))?;
+        let text = self.within(Some(ANSWER_MAX), Method::POST, path, Content::Json(body)).await?;
+        serde_json::from_str(&text).map_err(|e| self.broken(e))
+    }
+
+    /// Sends `fields` as a form to `path`.
+    ///
+    /// # Errors
+    /// As [`ClientError`] says.
+    pub async fn form(
+        &self,
+        method: Method,
+        path: &str,
+        fields: &[(&str, &str)],
+    ) -> Result<String, ClientError> {
+        let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        self.within(Some(ANSWER_MAX), method, path, Content::Form(form)).await
+    }
+
+    async fn within(
+        &self,
+        limit: Option<Duration>,
+        method: Method,
+        path: &str,
+        content: Content,
+    ) -> Result<String, ClientError> {
+        let exchange = self.exchange(method, path, content);
+        match limit {
+            None => exchange.await,
+            Some(limit) => tokio::time::timeout(limit, exchange)
+                .await
+                .unwrap_or_else(|_| Err(self.broken(format!("no answer within {limit:?}")))),
+        }
+    }
+
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        content: Content,
+    ) -> Result<String, ClientError> {
+        let stream = UnixStream::connect(&self.socket).await.map_err(|e| self.unreachable(&e))?;
+        let (mut sender, conn) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|e| self.broken(e))?;
+        let request = Request::builder().method(method).uri(path).header("host", "weft");
+        let request = match content {
+            Content::Nothing => request.body(Full::default()),
+            Content::Form(body) => request
+                .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+                .body(Full::new(Bytes::from(body))),
+            Content::Json(body) => {
+                request.header(CONTENT_TYPE, "application/json").body(Full::new(Bytes::from(body)))
+            }
+        };
+        let request = request.map_err(|e| self.broken(e))?;
+        // Owns the sender: when it is done, so is the connection.
+        let answer = async move {
+            let response = sender.send_request(request).await.map_err(|e| self.broken(e))?;
+            let status = response.status();
+            let body = Limited::new(response.into_body(), ANSWER_LEN_MAX).collect().await;
+            let body = body.map_err(|e| self.broken(e))?.to_bytes();
+            let text = String::from_utf8_lossy(&body).into_owned();
+            if status.is_success() { Ok(text) } else { Err(refused(status.as_u16(), &text)) }
+        };
+        futures_util::future::join(answer, conn).await.0
+    }
+
+    fn unreachable(&self, error: &std::io::Error) -> ClientError {
+        let kind = error.kind();
+        if matches!(kind, ErrorKind::NotFound | ErrorKind::ConnectionRefused) {
+            ClientError::NotRunning(self.socket.clone())
+        } else if kind == ErrorKind::PermissionDenied {
+            ClientError::Forbidden(self.socket.clone())
+        } else {
+            self.broken(error)
+        }
+    }
+
+    fn broken(&self, why: impl ToString) -> ClientError {
+        ClientError::Broken { socket: self.socket.clone(), why: why.to_string() }
+    }
+}
+
+fn refused(status: u16, text: &str) -> ClientError {
+    let message = match serde_json::from_str::<ErrorBody>(text) {
+        Ok(body) => body.error,
+        Err(_) if text.trim().is_empty() => format!("weft answered with HTTP status {status}"),
+        Err(_) => text.trim().to_owned(),
+    };
+    ClientError::Refused { status, message }
+}

@@ -1,0 +1,182 @@
+//! The JSON of `weft report`: Weave Net's names for what both have.
+
+use super::text::{self, DNS_TTL, Part};
+use super::types::Surroundings;
+use serde_json::{Value, json};
+use weft_core::id::PeerId;
+use weft_core::status::{ConnStatus, PeerStatus, Status, TargetState};
+
+/// The whole report.
+pub fn report(status: &Status, around: &Surroundings) -> Value {
+    let complaints = text::complaints(status);
+    json!({
+        "Ready": true,
+        "Version": around.version,
+        "Healthy": complaints.is_empty(),
+        "Complaints": complaints,
+        "Router": router(status, around),
+        "IPAM": ipam(status),
+        "DNS": dns(status, around),
+    })
+}
+
+/// What `weft status PART --json` prints: the piece of the report that the part is about.
+pub fn part(part: Part, status: &Status, around: &Surroundings) -> Value {
+    match part {
+        Part::Targets => targets(status),
+        Part::Connections => status.conns.iter().map(|conn| connection(conn, status)).collect(),
+        Part::Peers => status.peers.iter().map(peer).collect(),
+        Part::Dns => dns(status, around),
+        Part::Ipam => ipam(status),
+    }
+}
+
+fn router(status: &Status, around: &Surroundings) -> Value {
+    let broadcast = |(source, via): &(_, Vec<weft_core::id::PeerName>)| {
+        let source: &weft_core::id::PeerName = source;
+        json!({
+            "Source": source.to_string(),
+            "Via": via.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        })
+    };
+    json!({
+        "Protocol": "weft",
+        "ProtocolMinVersion": 1,
+        "ProtocolMaxVersion": 1,
+        "Encryption": status.encryption,
+        "PeerDiscovery": status.discovery,
+        "Name": status.name.to_string(),
+        "NickName": status.nickname,
+        "UID": status.incarnation.0,
+        "Id": hex(&status.id),
+        "Port": status.port,
+        "Interface": around.bridge,
+        "Peers": part(Part::Peers, status, around),
+        "UnicastRoutes": status.unicast.iter()
+            .map(|(dest, via)| json!({ "Dest": dest.to_string(), "Via": via.to_string() }))
+            .collect::<Vec<_>>(),
+        "BroadcastRoutes": status.broadcast.iter().map(broadcast).collect::<Vec<_>>(),
+        "Connections": part(Part::Connections, status, around),
+        "TerminationCount": status.conns_ended,
+        "Targets": status.targets.iter().map(|t| t.target.to_string()).collect::<Vec<_>>(),
+        "TargetStates": targets(status),
+        "TrustedSubnets": [],
+        "Records": status.records,
+        "RecordsRefused": status.records_refused,
+    })
+}
+
+fn targets(status: &Status) -> Value {
+    let target = |target: &weft_core::status::TargetStatus| {
+        let (state, detail) = match &target.state {
+            TargetState::Dialing => ("dialing", Value::Null),
+            TargetState::Linked(peer) => ("linked", json!(name_of(peer, status))),
+            TargetState::Failed { why, needs_operator, retry_in } => (
+                if *needs_operator { "failed" } else { "retrying" },
+                json!({ "Why": why, "RetryInSeconds": retry_in.as_secs_f64() }),
+            ),
+        };
+        json!({ "Target": target.target.to_string(), "State": state, "Detail": detail })
+    };
+    status.targets.iter().map(target).collect()
+}
+
+fn connection(conn: &ConnStatus, status: &Status) -> Value {
+    let info = match (&conn.why, &conn.name, &conn.nickname) {
+        (Some(why), ..) => why.clone(),
+        (None, Some(name), Some(nickname)) => format!("sleeve {name}({nickname})"),
+        (None, Some(_) | None, Some(_) | None) => String::new(),
+    };
+    json!({
+        "Address": conn.remote,
+        "Outbound": conn.outbound,
+        "State": text::state_word(conn.state),
+        "Info": info,
+        "Attrs": {
+            "name": "sleeve",
+            "peer": conn.name.map(|name| name.to_string()),
+            "nickname": conn.nickname,
+            "encrypted": status.encryption && conn.encrypted,
+            "datagrams_to": conn.datagrams_to,
+            "rtt_ms": conn.round_trip.map(|trip| trip.as_secs_f64() * 1e3),
+            "retry_in_s": conn.retry_in.map(|wait| wait.as_secs_f64()),
+        },
+    })
+}
+
+fn peer(peer: &PeerStatus) -> Value {
+    let links = peer.links.iter().map(|link| {
+        json!({
+            "Name": link.name.to_string(),
+            "NickName": link.nickname,
+            "Established": link.mutual,
+        })
+    });
+    json!({
+        "Name": peer.name.to_string(),
+        "NickName": peer.nickname,
+        "UID": peer.incarnation.0,
+        "Id": hex(&peer.id),
+        "Reachable": peer.reachable,
+        "Connections": links.collect::<Vec<_>>(),
+    })
+}
+
+fn ipam(status: &Status) -> Value {
+    let people = text::people(status);
+    let entries = status.ipam.owners.iter().map(|owner| {
+        json!({
+            "Peer": name_of(&owner.owner, status),
+            "Nickname": people.get(&owner.owner).map(|(_, nickname)| *nickname),
+            "Size": number(owner.addresses),
+            "IsKnownPeer": owner.reachable,
+        })
+    });
+    json!({
+        "Status": text::ipam_state(status),
+        "Range": status.ipam.universe.to_string(),
+        "RangeNumIPs": number(status.ipam.universe.size()),
+        "ActiveIPs": status.ipam.held,
+        "DefaultSubnet": status.ipam.default_subnet.to_string(),
+        "Entries": entries.collect::<Vec<_>>(),
+        "PendingAllocates": status.ipam.waiting,
+    })
+}
+
+fn dns(status: &Status, around: &Surroundings) -> Value {
+    let Some(dns) = &around.dns else { return Value::Null };
+    json!({
+        "Domain": format!("{}.", dns.domain),
+        "Upstream": dns.upstream,
+        "Address": dns.address.map(|address| std::net::SocketAddr::new(address, 53).to_string()),
+        "TTL": DNS_TTL,
+        "Entries": names(status),
+    })
+}
+
+/// All names that are answered, as `GET /name` lists them.
+pub fn names(status: &Status) -> Value {
+    let entry = |known: &weft_core::names::KnownName| {
+        json!({
+            "Hostname": format!("{}.", known.entry.name),
+            "Origin": name_of(&known.origin, status),
+            "ContainerID": known.entry.id.as_str(),
+            "Address": known.entry.address,
+        })
+    };
+    status.names.iter().map(entry).collect()
+}
+
+fn name_of(peer: &PeerId, status: &Status) -> String {
+    let known = status.peers.iter().find(|known| known.id == *peer);
+    known.map_or_else(|| peer.default_name(), |known| known.name).to_string()
+}
+
+fn hex(id: &PeerId) -> String {
+    id.0.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// JSON numbers end at 64 bits; an IPv6 range of 2^64 does not fit and is a string.
+fn number(count: u128) -> Value {
+    u64::try_from(count).map_or_else(|_| json!(count.to_string()), |count| json!(count))
+}

@@ -1,0 +1,519 @@
+//! The server of the API: each path is a few lines that hand on to the daemon's [`Controls`].
+
+use super::report;
+use super::text::{self, Part};
+use super::types::{
+    AttachRequest, Container, DetachRequest, Dns, ErrorBody, ExposeRequest, Surroundings,
+};
+use crate::attachments::{AddressRequest, Attach, AttachError, Attached};
+use crate::daemon::Controls;
+use axum::extract::{DefaultBodyLimit, FromRequest, Path, Query, Request, State};
+use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::http::{HeaderMap, StatusCode};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, post, put};
+use axum::{Json, Router};
+use ipnet::IpNet;
+use serde_json::{Value, json};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::UnixListener;
+use weft_core::id::{ContainerId, ParseContainerIdError};
+use weft_core::io::{Command, CommandError, Reply, Target};
+use weft_core::names::Name;
+use weft_core::status::Status;
+
+/// Most bytes of a request's body: a thousand targets.
+const BODY_LEN_MAX: usize = 64 << 10;
+
+/// Longest time a request may take, reading its body included; only `GET /ring` waits longer.
+const ANSWER_MAX: Duration = Duration::from_secs(10);
+
+/// Interface in a container when the request names none. Source: Weave Net.
+pub const INTERFACE: &str = "ethwe";
+
+/// Serves the API on `listener` until it is dropped.
+pub async fn serve(controls: Controls, listener: UnixListener) {
+    if let Err(why) = axum::serve(listener, router(controls)).await {
+        tracing::error!(%why, "the control socket is gone");
+    }
+}
+
+fn router(controls: Controls) -> Router {
+    let timed = Router::new()
+        .route("/status", get(get_status))
+        .route("/status/{part}", get(get_part))
+        .route("/report", get(get_report))
+        .route("/surroundings", get(async |State(c): Controlled| Json(surroundings(&c))))
+        .route("/connect", post(connect))
+        .route("/forget", post(forget))
+        .route("/attach", post(attach))
+        .route("/detach", post(detach))
+        .route("/expose", post(expose))
+        .route("/hide", post(hide))
+        .route("/ps", get(ps))
+        .route("/ip", get(owned))
+        .route("/ip/{id}", post(allocate).get(held).delete(release))
+        .route("/ip/{id}/{ip}", delete(release_one))
+        .route("/ip/{id}/{ip}/{len}", post(allocate_in).put(claim).get(held_one))
+        .route("/ipinfo/defaultsubnet", get(default_subnet))
+        .route("/ipinfo/tracker", get(async || ""))
+        .route("/name", get(get_names).delete(unregister))
+        .route("/name/{id}", delete(unregister_id))
+        .route("/name/{id}/{ip}", put(register).delete(unregister_address))
+        .route("/domain", get(domain))
+        .route("/dns-address", get(dns_address))
+        .route("/dns-address-port", get(dns_address_port))
+        .route("/peer", delete(leave))
+        .route("/stop", post(stop))
+        .layer(middleware::from_fn(in_time));
+    Router::new()
+        .route("/ring", get(ring))
+        .merge(timed)
+        .fallback(async || Refusal::new(StatusCode::NOT_FOUND, "the API has no such path"))
+        .layer(DefaultBodyLimit::max(BODY_LEN_MAX))
+        .with_state(controls)
+}
+
+type Controlled = State<Controls>;
+type Answer<T> = Result<T, Refusal>;
+
+/// An error on its way to the client.
+#[derive(Debug)]
+struct Refusal {
+    status: StatusCode,
+    error: String,
+}
+
+impl Refusal {
+    fn new(status: StatusCode, error: impl ToString) -> Self {
+        Self { status, error: error.to_string() }
+    }
+
+    fn bad(error: impl ToString) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, error)
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        (self.status, Json(ErrorBody { error: self.error })).into_response()
+    }
+}
+
+impl From<CommandError> for Refusal {
+    fn from(error: CommandError) -> Self {
+        let status = match error {
+            CommandError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+            CommandError::AddressTaken { .. }
+            | CommandError::OwnerSilent { .. }
+            | CommandError::OutOfRange { .. }
+            | CommandError::NoQuorum { .. }
+            | CommandError::NotMerged { .. }
+            | CommandError::Exhausted { .. }
+            | CommandError::NotHeld(_)
+            | CommandError::TooManyNames(_)
+            | CommandError::Left => StatusCode::BAD_REQUEST,
+        };
+        Self::new(status, error)
+    }
+}
+
+impl From<AttachError> for Refusal {
+    fn from(error: AttachError) -> Self {
+        match error {
+            AttachError::Command(error) => error.into(),
+            AttachError::NotAttached(_)
+            | AttachError::NotExposed
+            | AttachError::NoSuchAddress(_) => Self::bad(error),
+            AttachError::Host(_) | AttachError::Ledger { .. } => {
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, error)
+            }
+        }
+    }
+}
+
+impl From<ParseContainerIdError> for Refusal {
+    fn from(error: ParseContainerIdError) -> Self {
+        Self::bad(error)
+    }
+}
+
+/// Ends a request that takes too long. What changes the host runs to its end all the same
+/// ([`whole`]).
+async fn in_time(request: Request, next: Next) -> Response {
+    match tokio::time::timeout(ANSWER_MAX, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => Refusal::new(
+            StatusCode::GATEWAY_TIMEOUT,
+            format!("weft could not do this within {ANSWER_MAX:?}: see its log, and try again"),
+        )
+        .into_response(),
+    }
+}
+
+/// Runs `work` to its end even if the client goes away in the middle: a container must not stay
+/// half attached.
+async fn whole<T, E>(work: impl Future<Output = Result<T, E>> + Send + 'static) -> Answer<T>
+where
+    T: Send + 'static,
+    E: Send + 'static,
+    Refusal: From<E>,
+{
+    match tokio::spawn(work).await {
+        Ok(result) => result.map_err(Refusal::from),
+        Err(why) => Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, why)),
+    }
+}
+
+/// Fields of the query and of a form in the body, in order; scripts use either.
+struct Fields(Vec<(String, String)>);
+
+impl Fields {
+    fn all<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter(move |(name, _)| name == key).map(|(_, value)| value.as_str())
+    }
+
+    fn name(&self) -> Answer<Option<Name>> {
+        self.all("fqdn").next().map(|name| name.parse().map_err(Refusal::bad)).transpose()
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for Fields {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Self::Rejection> {
+        let query = request.uri().query().unwrap_or_default().to_owned();
+        let body = axum::body::Bytes::from_request(request, state).await;
+        let body = body.map_err(IntoResponse::into_response)?;
+        let both = [query.as_bytes(), &body];
+        let fields = both.into_iter().flat_map(form_urlencoded::parse);
+        Ok(Self(fields.map(|(key, value)| (key.into_owned(), value.into_owned())).collect()))
+    }
+}
+
+fn surroundings(controls: &Controls) -> Surroundings {
+    let options = &controls.options;
+    Surroundings {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        bridge: options.bridge.clone(),
+        dns: options.dns.then(|| Dns {
+            domain: options.dns_domain.clone(),
+            address: controls.dns_address(),
+            upstream: controls.dns_upstreams(),
+        }),
+    }
+}
+
+fn wants_json(headers: &HeaderMap) -> bool {
+    let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok());
+    accept.is_some_and(|value| value.contains("application/json"))
+}
+
+async fn picture(controls: &Controls) -> Answer<Arc<Status>> {
+    Ok(controls.node.status().await?)
+}
+
+async fn get_status(State(c): Controlled, headers: HeaderMap) -> Answer<Response> {
+    let (status, around) = (picture(&c).await?, surroundings(&c));
+    Ok(if wants_json(&headers) {
+        pretty(&report::report(&status, &around))
+    } else {
+        text::status(&status, &around).into_response()
+    })
+}
+
+async fn get_part(
+    State(c): Controlled,
+    Path(part): Path<String>,
+    Query(query): Query<Vec<(String, String)>>,
+    headers: HeaderMap,
+) -> Answer<Response> {
+    let part = <Part as clap::ValueEnum>::from_str(&part, false).map_err(|_| {
+        let known = "targets, connections, peers, dns or ipam";
+        Refusal::new(StatusCode::NOT_FOUND, format!("no status of '{part}': choose {known}"))
+    })?;
+    let (status, around) = (picture(&c).await?, surroundings(&c));
+    let json =
+        wants_json(&headers) || query.iter().any(|(key, value)| key == "format" && value == "json");
+    Ok(if json {
+        pretty(&report::part(part, &status, &around))
+    } else {
+        text::part(part, &status, &around).into_response()
+    })
+}
+
+async fn get_report(State(c): Controlled) -> Answer<Response> {
+    Ok(pretty(&report::report(&*picture(&c).await?, &surroundings(&c))))
+}
+
+fn pretty(value: &Value) -> Response {
+    ([(CONTENT_TYPE, "application/json")], format!("{value:#}\n")).into_response()
+}
+
+fn targets(fields: &Fields, c: &Controls) -> Answer<Vec<Target>> {
+    fields
+        .all("peer")
+        .map(|peer| Target::parse(peer, c.options.port).map_err(Refusal::bad))
+        .collect()
+}
+
+async fn connect(State(c): Controlled, fields: Fields) -> Answer<()> {
+    let targets = targets(&fields, &c)?;
+    let replace = fields.all("replace").any(|value| value == "true");
+    done(c.node.command(Command::Connect { targets, replace }).await)
+}
+
+async fn forget(State(c): Controlled, fields: Fields) -> Answer<()> {
+    done(c.node.command(Command::Forget { targets: targets(&fields, &c)? }).await)
+}
+
+fn addresses(texts: &[String]) -> Answer<Vec<AddressRequest>> {
+    texts.iter().map(|text| text.parse().map_err(Refusal::bad)).collect()
+}
+
+fn in_domain(name: Option<Name>, c: &Controls) -> Answer<Option<Name>> {
+    let domain = &c.options.dns_domain;
+    match name {
+        Some(name) if !name.is_within(domain) => Err(Refusal::bad(format!(
+            "'{name}' is not in the domain of this mesh: use a name that ends in .{domain}"
+        ))),
+        name => Ok(name),
+    }
+}
+
+async fn attach(
+    State(c): Controlled,
+    Json(request): Json<AttachRequest>,
+) -> Answer<Json<Container>> {
+    let Ok(namespace) = request.namespace.parse();
+    let attach = Attach {
+        namespace,
+        id: request.id,
+        addresses: addresses(&request.addresses)?,
+        names: in_domain(request.name, &c)?.into_iter().collect(),
+        interface: request.interface.unwrap_or_else(|| INTERFACE.to_owned()),
+    };
+    let attached = whole(async move { c.attachments.attach(attach).await }).await?;
+    Ok(Json(container(attached)))
+}
+
+async fn detach(
+    State(c): Controlled,
+    Json(request): Json<DetachRequest>,
+) -> Answer<Json<Vec<IpNet>>> {
+    let addresses = addresses(&request.addresses)?;
+    whole(async move { c.attachments.detach(request.id, addresses).await }).await.map(Json)
+}
+
+async fn expose(
+    State(c): Controlled,
+    Json(request): Json<ExposeRequest>,
+) -> Answer<Json<Vec<IpNet>>> {
+    let (wanted, name) = (addresses(&request.addresses)?, in_domain(request.name, &c)?);
+    whole(async move {
+        let exposed = c.attachments.expose(wanted).await?;
+        for address in &exposed {
+            let Some(name) = name.clone() else { break };
+            let (id, address) = (ContainerId::expose(), address.addr());
+            c.node.command(Command::Register { id, name, address }).await?;
+        }
+        Ok::<_, AttachError>(Json(exposed))
+    })
+    .await
+}
+
+async fn hide(
+    State(c): Controlled,
+    Json(request): Json<ExposeRequest>,
+) -> Answer<Json<Vec<IpNet>>> {
+    let wanted = addresses(&request.addresses)?;
+    whole(async move {
+        let hidden = match c.attachments.hide(wanted).await {
+            // Hiding twice is no error, as in Weave Net.
+            Err(AttachError::NotExposed) => Vec::new(),
+            hidden => hidden?,
+        };
+        for address in &hidden {
+            let (id, address) = (Some(ContainerId::expose()), Some(address.addr()));
+            c.node.command(Command::Unregister { id, name: None, address }).await?;
+        }
+        Ok::<_, AttachError>(Json(hidden))
+    })
+    .await
+}
+
+fn container(attached: Attached) -> Container {
+    Container { id: attached.id, mac: attached.mac, addresses: attached.addresses }
+}
+
+async fn ps(State(c): Controlled) -> Answer<Json<Vec<Container>>> {
+    Ok(Json(c.attachments.list().await?.into_iter().map(container).collect()))
+}
+
+async fn owned(State(c): Controlled) -> Answer<Json<Value>> {
+    let listed = c.attachments.list().await?;
+    let owned = listed
+        .into_iter()
+        .map(|held| json!({ "containerid": held.id, "addrs": held.addresses }))
+        .collect::<Vec<_>>();
+    Ok(Json(json!({ "owned": owned })))
+}
+
+async fn allocate(State(c): Controlled, Path(id): Path<String>) -> Answer<String> {
+    let command = Command::Allocate { id: id.parse()?, subnet: None };
+    words(c.node.command(command).await)
+}
+
+async fn allocate_in(
+    State(c): Controlled,
+    Path((id, ip, len)): Path<(String, IpAddr, u8)>,
+) -> Answer<String> {
+    let subnet = Some(net(ip, len)?.trunc());
+    words(c.node.command(Command::Allocate { id: id.parse()?, subnet }).await)
+}
+
+async fn claim(
+    State(c): Controlled,
+    Path((id, ip, len)): Path<(String, IpAddr, u8)>,
+) -> Answer<StatusCode> {
+    let command = Command::Claim { id: id.parse()?, address: net(ip, len)? };
+    empty(c.node.command(command).await)
+}
+
+async fn held(State(c): Controlled, Path(id): Path<String>) -> Answer<String> {
+    held_by(&c, &id.parse()?, |_| true).await
+}
+
+async fn held_one(
+    State(c): Controlled,
+    Path((id, ip, len)): Path<(String, IpAddr, u8)>,
+) -> Answer<String> {
+    let subnet = net(ip, len)?.trunc();
+    held_by(&c, &id.parse()?, |address| subnet.contains(&address.addr())).await
+}
+
+async fn held_by(c: &Controls, id: &ContainerId, keep: impl Fn(&IpNet) -> bool) -> Answer<String> {
+    let listed = c.attachments.list().await?;
+    let of_id = listed.iter().filter(|held| held.id == *id).flat_map(|held| &held.addresses);
+    Ok(joined(of_id.filter(|address| keep(address))))
+}
+
+async fn release(State(c): Controlled, Path(id): Path<String>) -> Answer<StatusCode> {
+    empty(c.node.command(Command::Release { id: id.parse()?, address: None }).await)
+}
+
+async fn release_one(
+    State(c): Controlled,
+    Path((id, ip)): Path<(String, IpAddr)>,
+) -> Answer<StatusCode> {
+    empty(c.node.command(Command::Release { id: id.parse()?, address: Some(ip) }).await)
+}
+
+async fn default_subnet(State(c): Controlled) -> Answer<String> {
+    Ok(picture(&c).await?.ipam.default_subnet.to_string())
+}
+
+async fn get_names(State(c): Controlled) -> Answer<Response> {
+    Ok(pretty(&report::names(&*picture(&c).await?)))
+}
+
+async fn register(
+    State(c): Controlled,
+    Path((id, address)): Path<(String, IpAddr)>,
+    fields: Fields,
+) -> Answer<StatusCode> {
+    let Some(name) = in_domain(fields.name()?, &c)? else {
+        return Err(Refusal::bad("no name given: add fqdn=NAME"));
+    };
+    empty(c.node.command(Command::Register { id: id.parse()?, name, address }).await)
+}
+
+async fn unregister(State(c): Controlled, fields: Fields) -> Answer<StatusCode> {
+    let name = fields.name()?;
+    empty(c.node.command(Command::Unregister { id: None, name, address: None }).await)
+}
+
+async fn unregister_id(
+    State(c): Controlled,
+    Path(id): Path<String>,
+    fields: Fields,
+) -> Answer<StatusCode> {
+    let (id, name) = (Some(id.parse()?), fields.name()?);
+    empty(c.node.command(Command::Unregister { id, name, address: None }).await)
+}
+
+async fn unregister_address(
+    State(c): Controlled,
+    Path((id, address)): Path<(String, IpAddr)>,
+    fields: Fields,
+) -> Answer<StatusCode> {
+    let (id, name, address) = (Some(id.parse()?), fields.name()?, Some(address));
+    empty(c.node.command(Command::Unregister { id, name, address }).await)
+}
+
+fn no_dns() -> Refusal {
+    Refusal::new(StatusCode::NOT_FOUND, "names are not served here: launch without --no-dns")
+}
+
+async fn domain(State(c): Controlled) -> Answer<String> {
+    if c.options.dns { Ok(format!("{}.", c.options.dns_domain)) } else { Err(no_dns()) }
+}
+
+fn dns_socket(c: &Controls) -> Answer<SocketAddr> {
+    if !c.options.dns {
+        return Err(no_dns());
+    }
+    let address = c.dns_address().ok_or_else(|| {
+        let why = "names are not served yet: this peer has no address to serve them on";
+        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, why)
+    })?;
+    Ok(SocketAddr::new(address, 53))
+}
+
+async fn dns_address(State(c): Controlled) -> Answer<String> {
+    dns_socket(&c).map(|socket| socket.ip().to_string())
+}
+
+async fn dns_address_port(State(c): Controlled) -> Answer<String> {
+    dns_socket(&c).map(|socket| socket.to_string())
+}
+
+async fn ring(State(c): Controlled) -> Answer<()> {
+    done(c.node.command(Command::Prime).await)
+}
+
+async fn leave(State(c): Controlled) -> Answer<StatusCode> {
+    whole(async move { c.leave().await }).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn stop(State(c): Controlled) -> StatusCode {
+    c.stop();
+    StatusCode::NO_CONTENT
+}
+
+fn net(ip: IpAddr, len: u8) -> Answer<IpNet> {
+    IpNet::new(ip, len).map_err(|_| Refusal::bad(format!("/{len} is no prefix length of {ip}")))
+}
+
+fn done(result: Result<Reply, CommandError>) -> Answer<()> {
+    result.map(drop).map_err(Refusal::from)
+}
+
+fn empty(result: Result<Reply, CommandError>) -> Answer<StatusCode> {
+    done(result).map(|()| StatusCode::NO_CONTENT)
+}
+
+fn words(result: Result<Reply, CommandError>) -> Answer<String> {
+    match result? {
+        Reply::Addresses(addresses) => Ok(joined(addresses.iter())),
+        Reply::Done | Reply::Removed(_) => Ok(String::new()),
+    }
+}
+
+fn joined<'a>(addresses: impl Iterator<Item = &'a IpNet>) -> String {
+    addresses.map(ToString::to_string).collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,503 @@
+//! The texts of `weft status`: Weave Net's layout, under one line that says how things stand.
+//!
+//! Labels are right-aligned with the colon in column 16. Source: Weave Net prog/weaver/http.go.
+
+use super::types::Surroundings;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::Duration;
+use weft_core::id::PeerId;
+use weft_core::status::{ConnState, ConnStatus, IpamState, Status, TargetState};
+
+/// Seconds that a container may keep an answer of our DNS server. Source: Weave Net, 1.
+pub const DNS_TTL: u32 = 1;
+
+/// The parts of a status that can be asked for alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub enum Part {
+    /// Configured targets, one a line.
+    Targets,
+    /// Links, and attempts at links.
+    Connections,
+    /// All known peers and their links.
+    Peers,
+    /// All names that are answered.
+    Dns,
+    /// Who owns how many addresses.
+    Ipam,
+}
+
+impl Part {
+    /// The part as it is spelled in commands and paths.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Targets => "targets",
+            Self::Connections => "connections",
+            Self::Peers => "peers",
+            Self::Dns => "dns",
+            Self::Ipam => "ipam",
+        }
+    }
+}
+
+/// What is wrong, each in a few words; empty when all is well.
+pub fn complaints(status: &Status) -> Vec<String> {
+    let mut wrong = Vec::new();
+    match &status.ipam.state {
+        IpamState::Idle | IpamState::Ready => {}
+        IpamState::AwaitingConsensus { needed, heard } => wrong.push(format!(
+            "no addresses yet: {heard} of the {needed} peers needed to divide {} are reachable",
+            status.ipam.universe
+        )),
+        IpamState::AwaitingMerge => {
+            wrong.push("no addresses until another owner has been reached".to_owned());
+        }
+        IpamState::Left => wrong.push("this peer has left the mesh".to_owned()),
+    }
+    for target in &status.targets {
+        if let TargetState::Failed { why, .. } = &target.state {
+            wrong.push(format!("no link with {}: {why}", target.target));
+        }
+    }
+    let lost = status.ipam.owners.iter().filter(|owner| !owner.reachable);
+    let (peers, addresses) = lost.fold((0usize, 0u128), |(n, sum), o| (n + 1, sum + o.addresses));
+    if peers > 0 {
+        wrong.push(format!(
+            "{peers} unreachable {} {addresses} addresses",
+            plural(peers, "peer owns", "peers own")
+        ));
+    }
+    wrong
+}
+
+/// One line that says how things stand.
+pub fn verdict(status: &Status) -> String {
+    let peers = status.peers.iter().filter(|peer| peer.reachable).count();
+    let peers = format!("{peers} {}", plural(peers, "peer", "peers"));
+    let wrong = complaints(status);
+    if wrong.is_empty() {
+        format!("weft: healthy, {peers}")
+    } else {
+        format!("weft: DEGRADED, {peers}: {}", wrong.join("; "))
+    }
+}
+
+/// The whole of `weft status`.
+pub fn status(status: &Status, around: &Surroundings) -> String {
+    let mut out = verdict(status) + "\n\n";
+    line(&mut out, "Version", &around.version);
+    out.push('\n');
+    router(&mut out, status);
+    out.push('\n');
+    line(&mut out, "Service", "ipam");
+    line(&mut out, "Status", ipam_state(status));
+    line(&mut out, "Range", status.ipam.universe);
+    line(&mut out, "DefaultSubnet", status.ipam.default_subnet);
+    if let Some(dns) = &around.dns {
+        let upstream: Vec<_> = dns.upstream.iter().map(ToString::to_string).collect();
+        out.push('\n');
+        line(&mut out, "Service", "dns");
+        line(&mut out, "Domain", format_args!("{}.", dns.domain));
+        line(
+            &mut out,
+            "Upstream",
+            if upstream.is_empty() { "none".into() } else { upstream.join(", ") },
+        );
+        line(&mut out, "TTL", DNS_TTL);
+        line(&mut out, "Entries", status.names.len());
+    }
+    out.push('\n');
+    out
+}
+
+fn router(out: &mut String, status: &Status) {
+    line(out, "Service", "router");
+    line(out, "Protocol", "weft 1");
+    line(out, "Name", format_args!("{}({})", status.name, status.nickname));
+    line(out, "Encryption", enabled(status.encryption));
+    line(out, "PeerDiscovery", enabled(status.discovery));
+    line(out, "Targets", status.targets.len());
+    let order = [
+        ConnState::Established,
+        ConnState::Pending,
+        ConnState::Retrying,
+        ConnState::Failed,
+        ConnState::Connecting,
+    ];
+    let counts: Vec<String> = order
+        .into_iter()
+        .map(|state| (status.conns.iter().filter(|conn| conn.state == state).count(), state))
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, state)| format!("{count} {}", state_word(state)))
+        .collect();
+    line(out, "Connections", counted(status.conns.len(), &counts));
+    let links = || status.peers.iter().flat_map(|peer| &peer.links);
+    let counts: Vec<String> = [
+        (links().filter(|l| l.mutual).count(), "established"),
+        (links().filter(|l| !l.mutual).count(), "pending"),
+    ]
+    .into_iter()
+    .filter(|(count, _)| *count > 0)
+    .map(|(count, word)| format!("{count} {word}"))
+    .collect();
+    let with: Vec<String> = match counts.as_slice() {
+        [] => Vec::new(),
+        counts => vec![format!("with {} connections", counts.join(", "))],
+    };
+    line(out, "Peers", counted(status.peers.len(), &with));
+    line(out, "TrustedSubnets", "none");
+}
+
+/// One part of the status, as `weft status PART` prints it.
+pub fn part(part: Part, status: &Status, around: &Surroundings) -> String {
+    let mut out = String::new();
+    match part {
+        Part::Targets => {
+            for target in &status.targets {
+                let _ = writeln!(out, "{}", target.target);
+            }
+        }
+        Part::Connections => {
+            for conn in &status.conns {
+                let _ = writeln!(out, "{}", connection(conn, status.encryption));
+            }
+        }
+        Part::Peers => peers(&mut out, status),
+        Part::Dns => {
+            let people = people(status);
+            for known in &status.names {
+                let name = known.entry.name.as_str();
+                let host = around
+                    .dns
+                    .as_ref()
+                    .and_then(|dns| name.strip_suffix(dns.domain.as_str())?.strip_suffix('.'));
+                let origin = people.get(&known.origin).map_or_else(
+                    || known.origin.default_name().to_string(),
+                    |(name, _)| name.clone(),
+                );
+                let (address, id) = (known.entry.address.to_string(), known.entry.id.as_str());
+                let _ =
+                    writeln!(out, "{:<12} {address:<15} {id:<12} {origin}", host.unwrap_or(name));
+            }
+        }
+        Part::Ipam => ipam(&mut out, status),
+    }
+    out
+}
+
+fn connection(conn: &ConnStatus, encryption: bool) -> String {
+    let arrow = if conn.outbound { "->" } else { "<-" };
+    let info = match conn.state {
+        ConnState::Established | ConnState::Pending => {
+            let sealed = match (encryption, conn.encrypted) {
+                (false, _) => "",
+                (true, true) => "encrypted   ",
+                (true, false) => "unencrypted ",
+            };
+            let peer = match (&conn.name, &conn.nickname) {
+                (Some(name), Some(nickname)) => format!("{name}({nickname})"),
+                (Some(name), None) => name.to_string(),
+                (None, Some(_) | None) => "?".to_owned(),
+            };
+            let trip = conn
+                .round_trip
+                .map_or_else(String::new, |trip| format!(" rtt={:.1}ms", trip.as_secs_f64() * 1e3));
+            format!("{sealed}{:<6} {peer}{trip}", "sleeve")
+        }
+        ConnState::Retrying | ConnState::Failed => {
+            let why = conn.why.as_deref().unwrap_or("no reason known");
+            let retry = conn
+                .retry_in
+                .map_or_else(|| "never".to_owned(), |wait| format!("in {}", seconds(wait)));
+            format!("{why}, retry: {retry}")
+        }
+        ConnState::Connecting => conn.why.clone().unwrap_or_default(),
+    };
+    let row = format!("{arrow} {:<21} {:<11} {info}", conn.remote, state_word(conn.state));
+    row.trim_end().to_owned()
+}
+
+fn peers(out: &mut String, status: &Status) {
+    for peer in &status.peers {
+        let gone = if peer.reachable { "" } else { " - unreachable!" };
+        let _ = writeln!(out, "{}({}){gone}", peer.name, peer.nickname);
+        for link in &peer.links {
+            // Only our own links have an address and a direction that we know.
+            let own = (peer.id == status.id)
+                .then(|| status.conns.iter().find(|conn| conn.peer == Some(link.id)))
+                .flatten();
+            let arrow = if own.is_some_and(|conn| !conn.outbound) { "<-" } else { "->" };
+            let address = own.map_or("", |conn| conn.remote.as_str());
+            let other = format!("{}({})", link.name, link.nickname);
+            let state = if link.mutual { "established" } else { "pending" };
+            let _ = writeln!(out, "   {arrow} {address:<21} {other:<37} {state}");
+        }
+    }
+}
+
+fn ipam(out: &mut String, status: &Status) {
+    let people = people(status);
+    let total = status.ipam.universe.size();
+    // Our own line first; `false` sorts before `true`.
+    let mut owners: Vec<_> = status.ipam.owners.iter().collect();
+    owners.sort_by_key(|owner| owner.owner != status.id);
+    for owner in owners {
+        let who = match people.get(&owner.owner) {
+            Some((name, nickname)) => format!("{name}({nickname})"),
+            None => owner.owner.default_name().to_string(),
+        };
+        let tail = if owner.owner == status.id {
+            format!("({} active)", status.ipam.held)
+        } else if owner.reachable {
+            String::new()
+        } else {
+            "- unreachable!".to_owned()
+        };
+        let row = format!(
+            "{who:<37} {:>8} IPs ({:04.1}% of total) {tail}",
+            owner.addresses,
+            percent(owner.addresses, total)
+        );
+        let _ = writeln!(out, "{}", row.trim_end());
+    }
+}
+
+/// The word for how IPAM stands, as Weave Net's `status` prints it.
+pub fn ipam_state(status: &Status) -> String {
+    match &status.ipam.state {
+        IpamState::Idle => "idle".to_owned(),
+        IpamState::AwaitingConsensus { needed, heard } => {
+            format!("awaiting consensus (quorum: {needed}, known: {heard})")
+        }
+        IpamState::AwaitingMerge => "waiting for another owner to be reached".to_owned(),
+        IpamState::Ready if status.ipam.waiting > 0 => {
+            "waiting for IP(s) to become available".to_owned()
+        }
+        IpamState::Ready => "ready".to_owned(),
+        IpamState::Left => "left the mesh".to_owned(),
+    }
+}
+
+/// The word for a link's state.
+pub const fn state_word(state: ConnState) -> &'static str {
+    match state {
+        ConnState::Connecting => "connecting",
+        ConnState::Pending => "pending",
+        ConnState::Established => "established",
+        ConnState::Retrying => "retrying",
+        ConnState::Failed => "failed",
+    }
+}
+
+/// Name and label of each known peer.
+pub(super) fn people(status: &Status) -> BTreeMap<PeerId, (String, &str)> {
+    status.peers.iter().map(|p| (p.id, (p.name.to_string(), p.nickname.as_str()))).collect()
+}
+
+fn line(out: &mut String, label: &str, value: impl std::fmt::Display) {
+    let _ = writeln!(out, "{label:>15}: {value}");
+}
+
+fn counted(count: usize, details: &[String]) -> String {
+    if details.is_empty() { count.to_string() } else { format!("{count} ({})", details.join(", ")) }
+}
+
+const fn enabled(on: bool) -> &'static str {
+    if on { "enabled" } else { "disabled" }
+}
+
+const fn plural<'a>(count: usize, one: &'a str, many: &'a str) -> &'a str {
+    if count == 1 { one } else { many }
+}
+
+fn seconds(wait: Duration) -> String {
+    format!("{:.1}s", wait.as_secs_f64())
+}
+
+fn percent(part: u128, whole: u128) -> f64 {
+    // Good to a thousandth of a percent, which is more than is printed.
+    let ratio = part.saturating_mul(100_000).checked_div(whole).unwrap_or(0);
+    u32::try_from(ratio).map_or(100.0, |ratio| f64::from(ratio) / 1000.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::report;
+    use crate::api::types::Dns;
+    use weft_core::addr::Universe;
+    use weft_core::id::{Incarnation, PeerName};
+    use weft_core::io::Target;
+    use weft_core::names::{KnownName, NameEntry};
+    use weft_core::status::{IpamStatus, LinkStatus, OwnerStatus, PeerStatus, TargetStatus};
+
+    const US: PeerId = PeerId([1; 32]);
+    const THEM: PeerId = PeerId([2; 32]);
+
+    fn named(last: u8) -> PeerName {
+        PeerName([10, 0, 0, 0, 0, last])
+    }
+
+    fn peer(id: PeerId, last: u8, to: PeerId, to_last: u8) -> PeerStatus {
+        let nickname = format!("host{last}");
+        let link = LinkStatus {
+            id: to,
+            name: named(to_last),
+            nickname: format!("host{to_last}"),
+            mutual: true,
+        };
+        let links = vec![link];
+        let incarnation = Incarnation(1);
+        PeerStatus { id, name: named(last), nickname, incarnation, reachable: true, links }
+    }
+
+    fn pair() -> Status {
+        let owner = |owner, addresses| OwnerStatus { owner, addresses, reachable: true };
+        Status {
+            id: US,
+            name: named(1),
+            nickname: "host1".into(),
+            incarnation: Incarnation(1),
+            port: 6783,
+            encryption: true,
+            discovery: true,
+            targets: vec![TargetStatus {
+                target: Target { host: "host2".into(), port: 6783 },
+                state: TargetState::Linked(THEM),
+            }],
+            conns: vec![ConnStatus {
+                remote: "192.0.2.2:6783".into(),
+                outbound: true,
+                state: ConnState::Established,
+                peer: Some(THEM),
+                name: Some(named(2)),
+                nickname: Some("host2".into()),
+                datagrams_to: None,
+                encrypted: true,
+                round_trip: Some(Duration::from_micros(420)),
+                why: None,
+                retry_in: None,
+            }],
+            peers: vec![peer(US, 1, THEM, 2), peer(THEM, 2, US, 1)],
+            unicast: vec![(named(2), named(2))],
+            broadcast: vec![(named(1), vec![named(2)])],
+            ipam: IpamStatus {
+                state: IpamState::Ready,
+                universe: Universe::DEFAULT,
+                default_subnet: Universe::DEFAULT.block(),
+                owners: vec![owner(THEM, 1 << 19), owner(US, 1 << 19)],
+                held: 3,
+                waiting: 0,
+            },
+            names: vec![KnownName {
+                entry: NameEntry {
+                    name: "db.weft.local".parse().unwrap(),
+                    address: "10.40.0.1".parse().unwrap(),
+                    id: "netns:db".parse().unwrap(),
+                },
+                origin: THEM,
+            }],
+            conns_ended: 0,
+            records_refused: 0,
+            records: 4,
+        }
+    }
+
+    fn around() -> Surroundings {
+        Surroundings {
+            version: "0.1.0".into(),
+            bridge: "weft".into(),
+            dns: Some(Dns {
+                domain: "weft.local".parse().unwrap(),
+                address: Some("10.32.0.1".parse().unwrap()),
+                upstream: vec!["192.0.2.53".parse().unwrap()],
+            }),
+        }
+    }
+
+    #[test]
+    fn the_status_is_weave_nets_under_a_verdict() {
+        let expected = "\
+weft: healthy, 2 peers
+
+        Version: 0.1.0
+
+        Service: router
+       Protocol: weft 1
+           Name: 0a:00:00:00:00:01(host1)
+     Encryption: enabled
+  PeerDiscovery: enabled
+        Targets: 1
+    Connections: 1 (1 established)
+          Peers: 2 (with 2 established connections)
+ TrustedSubnets: none
+
+        Service: ipam
+         Status: ready
+          Range: 10.32.0.0/12
+  DefaultSubnet: 10.32.0.0/12
+
+        Service: dns
+         Domain: weft.local.
+       Upstream: 192.0.2.53
+            TTL: 1
+        Entries: 1
+
+";
+        assert_eq!(status(&pair(), &around()), expected);
+    }
+
+    #[test]
+    fn each_part_has_weave_nets_columns() {
+        let text = |of| part(of, &pair(), &around());
+        assert_eq!(text(Part::Targets), "host2:6783\n");
+        assert_eq!(
+            text(Part::Connections),
+            "-> 192.0.2.2:6783        established encrypted   sleeve 0a:00:00:00:00:02(host2) rtt=0.4ms\n"
+        );
+        assert_eq!(
+            text(Part::Peers),
+            "\
+0a:00:00:00:00:01(host1)
+   -> 192.0.2.2:6783        0a:00:00:00:00:02(host2)              established
+0a:00:00:00:00:02(host2)
+   ->                       0a:00:00:00:00:01(host1)              established
+"
+        );
+        assert_eq!(
+            text(Part::Dns),
+            "db           10.40.0.1       netns:db     0a:00:00:00:00:02\n"
+        );
+        assert_eq!(
+            text(Part::Ipam),
+            "\
+0a:00:00:00:00:01(host1)                524288 IPs (50.0% of total) (3 active)
+0a:00:00:00:00:02(host2)                524288 IPs (50.0% of total)
+"
+        );
+    }
+
+    #[test]
+    fn a_failed_target_degrades_the_verdict_and_says_why() {
+        let mut status = pair();
+        let (why, retry_in) = ("wrong password".to_owned(), Duration::from_secs(60));
+        status.targets[0].state = TargetState::Failed { why, needs_operator: true, retry_in };
+        assert_eq!(
+            verdict(&status),
+            "weft: DEGRADED, 2 peers: no link with host2:6783: wrong password"
+        );
+    }
+
+    #[test]
+    fn the_report_keeps_the_names_that_scripts_read() {
+        let report = report::report(&pair(), &around());
+        let at = |path: &str| report.pointer(path).map(ToString::to_string).unwrap_or_default();
+        assert_eq!(at("/Router/Name"), "\"0a:00:00:00:00:01\"");
+        assert_eq!(at("/Router/Peers/1/NickName"), "\"host2\"");
+        assert_eq!(at("/Router/Connections/0/State"), "\"established\"");
+        assert_eq!(at("/Router/Targets"), "[\"host2:6783\"]");
+        assert_eq!(at("/IPAM/DefaultSubnet"), "\"10.32.0.0/12\"");
+        assert_eq!(at("/DNS/Domain"), "\"weft.local.\"");
+        assert_eq!(at("/DNS/Entries/0/Hostname"), "\"db.weft.local.\"");
+    }
+}

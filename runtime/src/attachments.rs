@@ -1,0 +1,437 @@
+//! Containers on the bridge: addresses, veth pairs and names, put on and taken off together.
+
+use crate::dns::DnsService;
+use crate::handle::NodeHandle;
+use crate::host::{Host, HostError, Wish};
+use ipnet::IpNet;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::OwnedMutexGuard;
+use weft_core::id::ContainerId;
+use weft_core::io::{Command, CommandError, Reply};
+use weft_core::names::Name;
+
+mod ledger;
+
+pub(crate) use ledger::Ledger;
+use ledger::Place;
+
+/// A network namespace to attach.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Namespace {
+    /// That of a process.
+    Pid(u32),
+    /// A file: `/run/netns/NAME`, `/proc/PID/ns/net`, …
+    Path(PathBuf),
+}
+
+impl Namespace {
+    /// The id that it is attached under when none is given: `pid:1234`, `netns:NAME`.
+    pub fn default_id(&self) -> Option<ContainerId> {
+        match self {
+            Self::Pid(pid) => format!("pid:{pid}").parse().ok(),
+            Self::Path(path) => {
+                format!("netns:{}", path.file_name()?.to_string_lossy()).parse().ok()
+            }
+        }
+    }
+}
+
+/// `PID`, `NAME` (of `ip netns`) or `/path`.
+impl FromStr for Namespace {
+    type Err = std::convert::Infallible;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(match text.parse() {
+            Ok(pid) => Self::Pid(pid),
+            Err(_) if text.contains('/') => Self::Path(PathBuf::from(text)),
+            Err(_) => Self::Path(PathBuf::from("/run/netns").join(text)),
+        })
+    }
+}
+
+/// An address as people ask for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AddressRequest {
+    /// `net:default`, or `net:CIDR`: any free address of that subnet.
+    Any(Option<IpNet>),
+    /// `ip:CIDR`, or plain `CIDR`: just this one.
+    This(IpNet),
+}
+
+/// Why a text is no address request.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("'{0}' is no address: expected net:default, net:SUBNET/LEN, ip:ADDRESS/LEN or ADDRESS/LEN")]
+pub struct ParseAddressRequestError(pub String);
+
+impl FromStr for AddressRequest {
+    type Err = ParseAddressRequestError;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let net = |part: &str| {
+            part.parse::<IpNet>().map_err(|_| ParseAddressRequestError(text.to_string()))
+        };
+        match text.split_once(':') {
+            Some(("net", "default")) => Ok(Self::Any(None)),
+            Some(("net", subnet)) => Ok(Self::Any(Some(net(subnet)?))),
+            Some(("ip", address)) => Ok(Self::This(net(address)?)),
+            Some(_) | None => Ok(Self::This(net(text)?)),
+        }
+    }
+}
+
+/// What to attach, and how.
+#[derive(Clone, Debug)]
+pub struct Attach {
+    /// Where the interface goes.
+    pub namespace: Namespace,
+    /// On whose behalf addresses and names are held.
+    pub id: ContainerId,
+    /// Addresses wanted; one from the default subnet when empty.
+    pub addresses: Vec<AddressRequest>,
+    /// Names for every address.
+    pub names: Vec<Name>,
+    /// Name of the interface inside; `ethwe` by default.
+    pub interface: String,
+}
+
+/// A container on the bridge.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Attached {
+    /// Whose.
+    pub id: ContainerId,
+    /// MAC of the interface inside, `xx:xx:xx:xx:xx:xx`; `None` when there is no interface.
+    pub mac: Option<String>,
+    /// Addresses with the prefix length of their subnet.
+    pub addresses: Vec<IpNet>,
+}
+
+/// Why something could not be attached or detached. What had been done was undone.
+#[derive(Debug, thiserror::Error)]
+pub enum AttachError {
+    /// The node said no.
+    #[error(transparent)]
+    Command(#[from] CommandError),
+    /// The kernel said no.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// Not attached.
+    #[error("{0} is not attached: `weft ps` lists what is")]
+    NotAttached(ContainerId),
+    /// The host has no address here.
+    #[error("the host is not exposed")]
+    NotExposed,
+    /// What was asked to go is not there.
+    #[error("{0} has none of these addresses: `weft ps {0}` lists those it has")]
+    NoSuchAddress(ContainerId),
+    /// The record of what is attached cannot be kept.
+    #[error("cannot note what is attached in {}: {why}", .path.display())]
+    Ledger {
+        /// The file.
+        path: PathBuf,
+        /// The system's words.
+        why: std::io::Error,
+    },
+}
+
+/// What puts containers on the bridge and takes them off; clones share one.
+#[derive(Clone, Debug)]
+pub struct Attachments {
+    node: NodeHandle,
+    host: Arc<dyn Host>,
+    dns: Option<Arc<DnsService>>,
+    ledger: Arc<Ledger>,
+    busy: Arc<Mutex<BTreeMap<ContainerId, Arc<tokio::sync::Mutex<()>>>>>,
+}
+
+impl Attachments {
+    pub(crate) fn new(
+        node: NodeHandle,
+        host: Arc<dyn Host>,
+        dns: Option<Arc<DnsService>>,
+        ledger: Ledger,
+    ) -> Self {
+        Self { node, host, dns, ledger: Arc::new(ledger), busy: Arc::default() }
+    }
+
+    /// Gives a namespace an interface on the bridge, with addresses and names. Returns what it
+    /// has. Repeating it adds what is missing.
+    ///
+    /// # Errors
+    /// The first step that failed; the steps before it were undone.
+    pub async fn attach(&self, attach: Attach) -> Result<Attached, AttachError> {
+        let _busy = self.lock(&attach.id).await;
+        let before = self.held(&attach.id).await?;
+        let result = self.try_attach(&attach, &before).await;
+        if result.is_err() {
+            self.undo(&attach.id, &before).await;
+        }
+        result
+    }
+
+    async fn try_attach(&self, attach: &Attach, before: &[IpNet]) -> Result<Attached, AttachError> {
+        let id = &attach.id;
+        let asked = self.obtain(id, &attach.addresses, before).await?;
+        let dns = match &self.dns {
+            Some(dns) => dns.ensure(&self.node, &*self.host).await?,
+            None => None,
+        };
+        let mut addresses = asked.clone();
+        addresses.extend(before.iter().filter(|address| !asked.contains(address)));
+        let place = Place {
+            namespace: attach.namespace.clone(),
+            interface: attach.interface.clone(),
+            mac: None,
+        };
+        self.note(id, Some(place.clone()))?;
+        let wish = Wish {
+            id: id.clone(),
+            namespace: attach.namespace.clone(),
+            interface: attach.interface.clone(),
+            addresses: addresses.clone(),
+            dns_route: dns.filter(|dns| !addresses.iter().any(|net| net.contains(dns))),
+        };
+        let mac = self.host.attach(&wish).await?.to_string();
+        self.note(id, Some(Place { mac: Some(mac.clone()), ..place }))?;
+        for address in &asked {
+            for name in attach.names.clone() {
+                let (id, address) = (id.clone(), address.addr());
+                self.node.command(Command::Register { id, name, address }).await?;
+            }
+        }
+        Ok(Attached { id: id.clone(), mac: Some(mac), addresses })
+    }
+
+    /// Takes back what a failed attachment did: everything, or with something attached `before`
+    /// only the addresses that are not in it.
+    async fn undo(&self, id: &ContainerId, before: &[IpNet]) {
+        let undone = async {
+            if before.is_empty() {
+                self.remove(id).await?;
+            } else {
+                for address in self.held(id).await? {
+                    if !before.contains(&address) {
+                        self.release(id, address).await?;
+                    }
+                }
+            }
+            Ok::<(), AttachError>(())
+        };
+        if let Err(why) = undone.await {
+            tracing::warn!(%id, %why, "left behind by a failed attachment");
+        }
+    }
+
+    /// Takes `addresses` (all when empty) from a container; with its last one go its interface and
+    /// its names. Returns the addresses taken.
+    ///
+    /// # Errors
+    /// When nothing is attached under `id`, or the kernel refuses.
+    pub async fn detach(
+        &self,
+        id: ContainerId,
+        addresses: Vec<AddressRequest>,
+    ) -> Result<Vec<IpNet>, AttachError> {
+        let _busy = self.lock(&id).await;
+        let held = self.held(&id).await?;
+        let place = self.ledger.place(&id);
+        if held.is_empty() && place.is_none() {
+            return Err(AttachError::NotAttached(id));
+        }
+        let taken = self.meant(&held, &addresses).await?;
+        if taken.len() == held.len() {
+            self.remove(&id).await?;
+            return Ok(taken);
+        }
+        if taken.is_empty() {
+            return Err(AttachError::NoSuchAddress(id));
+        }
+        if let Some(Place { namespace, interface, mac: _ }) = place {
+            let addresses = taken.clone();
+            let wish = Wish { id: id.clone(), namespace, interface, addresses, dns_route: None };
+            self.host.take(&wish).await?;
+        }
+        for address in &taken {
+            self.release(&id, *address).await?;
+        }
+        Ok(taken)
+    }
+
+    /// Gives the host addresses on the bridge (one of the default subnet when empty). Returns them.
+    ///
+    /// # Errors
+    /// The first step that failed; the steps before it were undone.
+    pub async fn expose(&self, addresses: Vec<AddressRequest>) -> Result<Vec<IpNet>, AttachError> {
+        let id = ContainerId::expose();
+        let _busy = self.lock(&id).await;
+        let before = self.held(&id).await?;
+        let exposed = async {
+            let asked = self.obtain(&id, &addresses, &before).await?;
+            for address in &asked {
+                self.host.add(*address).await?;
+            }
+            Ok(asked)
+        };
+        let result = exposed.await;
+        if result.is_err() {
+            for address in self.held(&id).await? {
+                if !before.contains(&address) {
+                    self.host.remove(address).await?;
+                    self.release(&id, address).await?;
+                }
+            }
+        }
+        result
+    }
+
+    /// Takes exposed addresses (all when empty) from the bridge. Returns those taken.
+    ///
+    /// # Errors
+    /// When none is exposed, or the kernel refuses.
+    pub async fn hide(&self, addresses: Vec<AddressRequest>) -> Result<Vec<IpNet>, AttachError> {
+        let id = ContainerId::expose();
+        let _busy = self.lock(&id).await;
+        let taken = self.meant(&self.held(&id).await?, &addresses).await?;
+        if taken.is_empty() {
+            return Err(AttachError::NotExposed);
+        }
+        for address in &taken {
+            self.host.remove(*address).await?;
+            self.release(&id, *address).await?;
+        }
+        Ok(taken)
+    }
+
+    /// All that hold an address here, with `weft:expose` when the host is exposed.
+    ///
+    /// # Errors
+    /// When the node is stopping.
+    pub async fn list(&self) -> Result<Vec<Attached>, AttachError> {
+        let held = self.node.held().await?.into_iter();
+        let attached = |(id, addresses)| {
+            let mac = self.ledger.place(&id).and_then(|place| place.mac);
+            Attached { id, mac, addresses }
+        };
+        Ok(held.map(attached).collect())
+    }
+
+    /// Puts back what a new bridge lacks: exposed addresses, and the DNS server.
+    ///
+    /// # Errors
+    /// When the node is stopping or the kernel refuses.
+    pub(crate) async fn restore(&self) -> Result<(), AttachError> {
+        for address in self.held(&ContainerId::expose()).await? {
+            self.host.add(address).await?;
+        }
+        if let Some(dns) = &self.dns
+            && !self.held(&ContainerId::dns()).await?.is_empty()
+        {
+            dns.ensure(&self.node, &*self.host).await?;
+        }
+        Ok(())
+    }
+
+    /// Releases what is held for containers that were attached and whose interface is gone: their
+    /// namespace has died. What was only allocated is its allocator's to give back.
+    ///
+    /// # Errors
+    /// When the node is stopping or the kernel does not answer.
+    pub(crate) async fn reconcile(&self) -> Result<(), AttachError> {
+        for id in self.ledger.ids() {
+            let Ok(_busy) = self.mutex(&id).try_lock_owned() else { continue };
+            if self.ledger.place(&id).is_some() && !self.host.is_attached(&id).await? {
+                tracing::info!(%id, "the container is gone");
+                self.remove(&id).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Addresses for `id` as asked; one of the default subnet, unless it has some, when nothing is.
+    async fn obtain(
+        &self,
+        id: &ContainerId,
+        asked: &[AddressRequest],
+        before: &[IpNet],
+    ) -> Result<Vec<IpNet>, AttachError> {
+        if asked.is_empty() && !before.is_empty() {
+            return Ok(before.to_vec());
+        }
+        let default = [AddressRequest::Any(None)];
+        let asked = if asked.is_empty() { &default[..] } else { asked };
+        let mut obtained = Vec::new();
+        for request in asked {
+            let id = id.clone();
+            let command = match request {
+                AddressRequest::Any(subnet) => Command::Allocate { id, subnet: *subnet },
+                AddressRequest::This(address) => Command::Claim { id, address: *address },
+            };
+            match self.node.command(command).await? {
+                Reply::Addresses(addresses) => obtained.extend(addresses),
+                Reply::Done | Reply::Removed(_) => {}
+            }
+        }
+        Ok(obtained)
+    }
+
+    /// Those of `held` that are asked for; all when nothing is.
+    async fn meant(
+        &self,
+        held: &[IpNet],
+        asked: &[AddressRequest],
+    ) -> Result<Vec<IpNet>, AttachError> {
+        if asked.is_empty() {
+            return Ok(held.to_vec());
+        }
+        let default = self.node.status().await?.ipam.default_subnet;
+        let is_meant = |address: &IpNet| {
+            asked.iter().any(|request| match request {
+                AddressRequest::Any(subnet) => subnet.unwrap_or(default).contains(&address.addr()),
+                AddressRequest::This(this) => this.addr() == address.addr(),
+            })
+        };
+        Ok(held.iter().filter(|address| is_meant(address)).copied().collect())
+    }
+
+    /// Interface, names and addresses of `id`, in this order: nobody may get an address that
+    /// something still answers to.
+    async fn remove(&self, id: &ContainerId) -> Result<(), AttachError> {
+        self.host.detach(id).await?;
+        let whose = Some(id.clone());
+        self.node.command(Command::Unregister { id: whose, name: None, address: None }).await?;
+        if !self.held(id).await?.is_empty() {
+            self.node.command(Command::Release { id: id.clone(), address: None }).await?;
+        }
+        self.note(id, None)
+    }
+
+    async fn release(&self, id: &ContainerId, address: IpNet) -> Result<(), AttachError> {
+        let (whose, address) = (Some(id.clone()), Some(address.addr()));
+        self.node.command(Command::Unregister { id: whose, name: None, address }).await?;
+        self.node.command(Command::Release { id: id.clone(), address }).await?;
+        Ok(())
+    }
+
+    async fn held(&self, id: &ContainerId) -> Result<Vec<IpNet>, AttachError> {
+        Ok(self.node.held().await?.remove(id).unwrap_or_default())
+    }
+
+    fn note(&self, id: &ContainerId, place: Option<Place>) -> Result<(), AttachError> {
+        let failed = |why| AttachError::Ledger { path: self.ledger.path().into(), why };
+        self.ledger.note(id, place).map_err(failed)
+    }
+
+    /// Waits until nobody else works on `id`.
+    async fn lock(&self, id: &ContainerId) -> OwnedMutexGuard<()> {
+        self.mutex(id).lock_owned().await
+    }
+
+    fn mutex(&self, id: &ContainerId) -> Arc<tokio::sync::Mutex<()>> {
+        let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        busy.retain(|_, mutex| Arc::strong_count(mutex) > 1);
+        Arc::clone(busy.entry(id.clone()).or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests;

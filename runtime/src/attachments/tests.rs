@@ -1,0 +1,186 @@
+//! Attaching to a kernel that notes what it is told and refuses on demand; the node is a real one.
+
+use super::*;
+use crate::clock::Clock;
+use crate::driver::{Driver, NoFrames, Parts};
+use crate::net::TokioNet;
+use crate::store::MemoryStore;
+use crate::testing::TempDir;
+use std::collections::BTreeSet;
+use std::future::pending;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::mpsc;
+use weft_core::config::{Config, FoundingMode};
+use weft_core::forward::Mac;
+use weft_core::node::{Node, Seed};
+use weft_core::time::Now;
+
+#[derive(Debug, Default)]
+struct FakeHost {
+    refuses: AtomicBool,
+    attached: Mutex<BTreeMap<ContainerId, BTreeSet<IpNet>>>,
+    bridge: Mutex<BTreeSet<IpNet>>,
+}
+
+impl FakeHost {
+    fn check(&self) -> Result<(), HostError> {
+        let refuses = self.refuses.load(Ordering::Relaxed);
+        if refuses { Err(HostError::OwnNamespace("test".to_string())) } else { Ok(()) }
+    }
+}
+
+#[async_trait::async_trait]
+impl Host for FakeHost {
+    async fn attach(&self, wish: &Wish) -> Result<Mac, HostError> {
+        self.check()?;
+        let mut attached = self.attached.lock().unwrap();
+        attached.entry(wish.id.clone()).or_default().extend(&wish.addresses);
+        Ok(Mac([2, 0, 0, 0, 0, 1]))
+    }
+    async fn take(&self, wish: &Wish) -> Result<(), HostError> {
+        let mut attached = self.attached.lock().unwrap();
+        attached.get_mut(&wish.id).unwrap().retain(|net| !wish.addresses.contains(net));
+        Ok(())
+    }
+    async fn detach(&self, id: &ContainerId) -> Result<(), HostError> {
+        self.attached.lock().unwrap().remove(id);
+        Ok(())
+    }
+    async fn is_attached(&self, id: &ContainerId) -> Result<bool, HostError> {
+        Ok(self.attached.lock().unwrap().contains_key(id))
+    }
+    async fn add(&self, address: IpNet) -> Result<(), HostError> {
+        self.check()?;
+        self.bridge.lock().unwrap().insert(address);
+        Ok(())
+    }
+    async fn remove(&self, address: IpNet) -> Result<(), HostError> {
+        self.bridge.lock().unwrap().remove(&address);
+        Ok(())
+    }
+    async fn add_dns(&self, _address: IpAddr) -> Result<(), HostError> {
+        Ok(())
+    }
+}
+
+struct Bed {
+    host: Arc<FakeHost>,
+    node: NodeHandle,
+    attachments: Attachments,
+    _dir: TempDir,
+}
+
+async fn bed() -> Bed {
+    let (_, datagrams) = mpsc::channel(1);
+    let config = Config {
+        nickname: "a".to_string(),
+        founding: FoundingMode::Consensus { peers: Some(1) },
+        ..Config::default()
+    };
+    let parts = Parts {
+        config,
+        seed: Seed([1; 32]),
+        clock: Clock::host(),
+        net: TokioNet,
+        listener: tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap(),
+        store: MemoryStore::default(),
+        frames: NoFrames,
+        datagrams,
+        probe: |_: &Node, _: Now| {},
+    };
+    let (driver, node) = Driver::start(parts).await.unwrap();
+    tokio::spawn(driver.run(pending()));
+    let (host, dir) = (Arc::new(FakeHost::default()), TempDir::new());
+    let ledger = Ledger::open(dir.join("attached.json")).unwrap();
+    let attachments = Attachments::new(node.clone(), host.clone(), None, ledger);
+    Bed { host, node, attachments, _dir: dir }
+}
+
+fn container(addresses: &[&str]) -> Attach {
+    Attach {
+        namespace: "c".parse().unwrap(),
+        id: "c".parse().unwrap(),
+        addresses: addresses.iter().map(|text| text.parse().unwrap()).collect(),
+        names: vec!["c.weft.local".parse().unwrap()],
+        interface: "ethwe".to_string(),
+    }
+}
+
+#[tokio::test]
+async fn a_container_gets_address_interface_and_name_and_loses_all_three() {
+    let bed = bed().await;
+    let attached = bed.attachments.attach(container(&[])).await.unwrap();
+    let address = attached.addresses[0];
+    let id = attached.id.clone();
+    assert_eq!(bed.attachments.list().await.unwrap(), std::slice::from_ref(&attached));
+    assert_eq!(bed.host.attached.lock().unwrap()[&id], BTreeSet::from([address]));
+    assert!(bed.node.names().by_address.contains_key(&address.addr()));
+    let again = bed.attachments.attach(container(&[])).await.unwrap();
+    assert_eq!(again.addresses, attached.addresses);
+    assert_eq!(bed.attachments.detach(id.clone(), Vec::new()).await.unwrap(), [address]);
+    assert_eq!(bed.attachments.list().await.unwrap(), []);
+    assert!(bed.host.attached.lock().unwrap().is_empty());
+    assert!(bed.node.names().by_name.is_empty());
+    let twice = bed.attachments.detach(id, Vec::new()).await;
+    assert!(matches!(twice, Err(AttachError::NotAttached(_))));
+}
+
+#[tokio::test]
+async fn a_failed_attachment_leaves_only_what_was_there_before() {
+    let bed = bed().await;
+    bed.host.refuses.store(true, Ordering::Relaxed);
+    assert!(bed.attachments.attach(container(&[])).await.is_err());
+    assert_eq!(bed.attachments.list().await.unwrap(), []);
+    assert!(bed.attachments.ledger.ids().is_empty());
+    bed.host.refuses.store(false, Ordering::Relaxed);
+    let before = bed.attachments.attach(container(&["10.33.0.1/16"])).await.unwrap();
+    bed.host.refuses.store(true, Ordering::Relaxed);
+    assert!(bed.attachments.attach(container(&["10.34.0.1/16"])).await.is_err());
+    assert_eq!(bed.attachments.list().await.unwrap()[0].addresses, before.addresses);
+    assert!(bed.attachments.expose(Vec::new()).await.is_err());
+    assert_eq!(bed.attachments.list().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn one_of_two_addresses_can_be_detached() {
+    let bed = bed().await;
+    let nets = ["10.33.0.1/16", "ip:10.34.0.1/16"];
+    let attached = bed.attachments.attach(container(&nets)).await.unwrap();
+    let first = vec!["net:10.33.0.0/16".parse().unwrap()];
+    let taken = bed.attachments.detach(attached.id.clone(), first).await.unwrap();
+    assert_eq!(taken, ["10.33.0.1/16".parse().unwrap()]);
+    let left = BTreeSet::from(["10.34.0.1/16".parse::<IpNet>().unwrap()]);
+    assert_eq!(bed.host.attached.lock().unwrap()[&attached.id], left);
+    assert_eq!(bed.node.names().by_address.len(), 1);
+}
+
+#[tokio::test]
+async fn a_container_whose_interface_vanished_is_released_and_a_bare_allocation_is_not() {
+    let bed = bed().await;
+    let attached = bed.attachments.attach(container(&[])).await.unwrap();
+    let bare = Command::Allocate { id: "bare".parse().unwrap(), subnet: None };
+    bed.node.command(bare).await.unwrap();
+    bed.attachments.reconcile().await.unwrap();
+    assert_eq!(bed.attachments.list().await.unwrap().len(), 2);
+    bed.host.attached.lock().unwrap().clear();
+    bed.attachments.reconcile().await.unwrap();
+    let left = bed.attachments.list().await.unwrap();
+    assert!(left.len() == 1 && left[0].id != attached.id);
+    assert!(bed.node.names().by_name.is_empty());
+}
+
+#[tokio::test]
+async fn the_host_is_exposed_and_hidden() {
+    let bed = bed().await;
+    let exposed = bed.attachments.expose(Vec::new()).await.unwrap();
+    assert_eq!(bed.attachments.expose(Vec::new()).await.unwrap(), exposed);
+    assert!(bed.host.bridge.lock().unwrap().contains(&exposed[0]));
+    bed.host.bridge.lock().unwrap().clear();
+    bed.attachments.restore().await.unwrap();
+    assert!(bed.host.bridge.lock().unwrap().contains(&exposed[0]));
+    assert_eq!(bed.attachments.hide(Vec::new()).await.unwrap(), exposed);
+    assert!(bed.host.bridge.lock().unwrap().is_empty());
+    let twice = bed.attachments.hide(Vec::new()).await;
+    assert!(matches!(twice, Err(AttachError::NotExposed)));
+}

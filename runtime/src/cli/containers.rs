@@ -1,0 +1,215 @@
+//! `weft attach`, `detach`, `expose`, `hide` and `ps`: who is on the bridge.
+
+use super::names::qualified;
+use super::{Common, Failure, Outcome, address_arg, say, say_json};
+use crate::api::types::{AttachRequest, Container, DetachRequest, ExposeRequest};
+use crate::attachments::Namespace;
+use clap::{ArgAction, Args};
+use ipnet::IpNet;
+use serde_json::json;
+use weft_core::id::ContainerId;
+
+/// Give a network namespace an interface with addresses on the network
+///
+/// Prints the addresses. Repeating it adds what is missing.
+#[derive(Debug, Args)]
+#[command(
+    override_usage = "weft attach [OPTIONS] [ADDR]... <NAMESPACE>",
+    after_long_help = "Examples:\n  \
+    ip netns add web && weft attach --name web web\n  \
+    weft attach net:10.32.1.0/24 $(docker inspect -f '{{.State.Pid}}' db)\n  \
+    weft attach 10.32.0.9/12 /proc/4711/ns/net"
+)]
+pub(super) struct AttachArgs {
+    #[command(flatten)]
+    pub(super) place: Place,
+    /// Name for the addresses; without a dot, the domain is added
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// One more address wanted
+    #[arg(long, value_name = "ADDR", value_parser = address_arg)]
+    ip: Vec<String>,
+    /// Register no name
+    #[arg(long)]
+    without_dns: bool,
+    /// What the interface is called inside
+    #[arg(long, value_name = "IFNAME")]
+    interface: Option<String>,
+}
+
+/// Take addresses off a container; with the last one goes its interface
+///
+/// Prints the addresses taken.
+#[derive(Debug, Args)]
+#[command(override_usage = "weft detach [OPTIONS] [ADDR]... <NAMESPACE>")]
+pub(super) struct DetachArgs {
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Addresses, then the container, in Weave Net's order.
+#[derive(Debug, Args)]
+pub(super) struct Place {
+    /// Addresses (ADDR/LEN, ip:ADDR/LEN, net:CIDR or net:default), and behind them the namespace:
+    /// a process id, a name of `ip netns`, a path, or an id as `weft ps` prints it
+    #[arg(required = true, value_name = "ADDR|NAMESPACE")]
+    words: Vec<String>,
+}
+
+impl Place {
+    pub(super) fn split(self) -> Result<(Vec<String>, String), Failure> {
+        let mut words = self.words;
+        let namespace = words.pop().unwrap_or_default();
+        for word in &words {
+            address_arg(word).map_err(Failure::usage)?;
+        }
+        if namespace.parse::<IpNet>().is_ok() || namespace.starts_with("net:") {
+            return Err(Failure::usage(format!(
+                "no namespace behind '{namespace}': addresses come first, then a process id, name or path"
+            )));
+        }
+        Ok((words, namespace))
+    }
+}
+
+/// Give this host addresses on the network
+///
+/// Prints the addresses.
+#[derive(Debug, Args)]
+#[command(disable_help_flag = true)]
+pub(super) struct ExposeArgs {
+    /// ADDR/LEN, ip:ADDR/LEN, net:CIDR or net:default; one of the default subnet if none is given
+    #[arg(value_name = "ADDR", value_parser = address_arg)]
+    addresses: Vec<String>,
+    /// Name for the addresses
+    #[arg(short = 'h', value_name = "FQDN")]
+    pub(super) fqdn: Option<String>,
+    /// Print help
+    #[arg(long, action = ArgAction::HelpLong)]
+    help: Option<bool>,
+}
+
+/// Take addresses off this host
+///
+/// Prints the addresses taken.
+#[derive(Debug, Args)]
+pub(super) struct HideArgs {
+    /// Which addresses; all if none is given
+    #[arg(value_name = "ADDR", value_parser = address_arg)]
+    addresses: Vec<String>,
+}
+
+/// List what holds addresses here: id, MAC and addresses
+#[derive(Debug, Args)]
+pub(super) struct PsArgs {
+    /// Only these
+    #[arg(value_name = "ID")]
+    ids: Vec<String>,
+}
+
+pub(super) async fn attach(common: &Common, args: AttachArgs) -> Outcome {
+    let client = common.client();
+    let (addresses, namespace) = args.place.split()?;
+    let name = match args.name {
+        Some(name) if !args.without_dns => Some(qualified(&client, &name).await?),
+        Some(_) | None => None,
+    };
+    let request = AttachRequest {
+        id: container_id(&namespace)?,
+        namespace: absolute(namespace),
+        addresses: addresses.into_iter().chain(args.ip).collect(),
+        name,
+        interface: args.interface,
+    };
+    let attached: Container = client.post_json("/attach", &request).await?;
+    if common.json { say_json(&attached) } else { say(bare(&attached.addresses)) }
+}
+
+pub(super) async fn detach(common: &Common, args: DetachArgs) -> Outcome {
+    let (addresses, namespace) = args.place.split()?;
+    let request = DetachRequest { id: container_id(&namespace)?, addresses };
+    print_addresses(common, &common.client().post_json::<Vec<_>>("/detach", &request).await?)
+}
+
+pub(super) async fn expose(common: &Common, args: ExposeArgs) -> Outcome {
+    let client = common.client();
+    let name = match args.fqdn {
+        Some(name) => Some(qualified(&client, &name).await?),
+        None => None,
+    };
+    let request = ExposeRequest { addresses: args.addresses, name };
+    print_addresses(common, &client.post_json::<Vec<_>>("/expose", &request).await?)
+}
+
+pub(super) async fn hide(common: &Common, args: HideArgs) -> Outcome {
+    let request = ExposeRequest { addresses: args.addresses, name: None };
+    print_addresses(common, &common.client().post_json::<Vec<_>>("/hide", &request).await?)
+}
+
+pub(super) async fn ps(common: &Common, args: &PsArgs) -> Outcome {
+    let mut containers: Vec<Container> = common.client().get_json("/ps").await?;
+    if !args.ids.is_empty() {
+        let wanted = args.ids.iter().map(|id| container_id(id)).collect::<Result<Vec<_>, _>>()?;
+        containers.retain(|container| wanted.contains(&container.id));
+    }
+    if common.json {
+        return say_json(&containers);
+    }
+    for Container { id, mac, addresses } in containers {
+        let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+        say(format_args!("{id} {} {}", mac.as_deref().unwrap_or("-"), addresses.join(" ")))?;
+    }
+    Ok(())
+}
+
+/// The id that a namespace is attached under: `pid:4711`, `netns:NAME`, or the text itself when it
+/// is an id already.
+pub(super) fn container_id(text: &str) -> Result<ContainerId, Failure> {
+    if text.contains(':') && !text.contains('/') {
+        return text.parse().map_err(Failure::usage);
+    }
+    // Every /proc/PID/ns/net has the same last part; what tells them apart is the process.
+    let pid = text.strip_prefix("/proc/").and_then(|rest| rest.strip_suffix("/ns/net"));
+    let namespace = pid.unwrap_or(text).parse::<Namespace>().ok();
+    namespace.and_then(|namespace| namespace.default_id()).ok_or_else(|| {
+        Failure::usage(format!(
+            "'{text}' is no network namespace: give a process id, a name of `ip netns`, or a path"
+        ))
+    })
+}
+
+/// The daemon has another working directory.
+fn absolute(namespace: String) -> String {
+    if !namespace.contains('/') {
+        return namespace;
+    }
+    std::path::absolute(&namespace).map_or(namespace, |path| path.to_string_lossy().into_owned())
+}
+
+fn print_addresses(common: &Common, addresses: &[IpNet]) -> Outcome {
+    if common.json {
+        return say_json(&json!({ "addresses": addresses }));
+    }
+    if addresses.is_empty() { Ok(()) } else { say(bare(addresses)) }
+}
+
+/// Addresses without prefix lengths, on one line, as scripts for Weave Net expect them.
+fn bare(addresses: &[IpNet]) -> String {
+    addresses.iter().map(|net| net.addr().to_string()).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_way_to_name_a_namespace_gives_an_id_of_its_own() {
+        let id = |text: &str| container_id(text).unwrap().to_string();
+        assert_eq!(id("4711"), "pid:4711");
+        assert_eq!(id("/proc/4711/ns/net"), "pid:4711");
+        assert_eq!(id("web"), "netns:web");
+        assert_eq!(id("/run/netns/web"), "netns:web");
+        assert_eq!(id("run:12-345"), "run:12-345");
+        assert!(container_id("").is_err() || container_id("a b").is_err());
+    }
+}

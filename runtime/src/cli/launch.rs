@@ -1,0 +1,401 @@
+//! `weft launch`: starts the daemon, in its own session, and says how that went.
+//!
+//! The process that was typed starts another one and waits for its word on a pipe: lines
+//! `warning TEXT`, then `ready NAME` or `failed TEXT`. The password goes the other way, on the
+//! child's stdin, so that it is in no list of processes and in no environment.
+
+use super::lifecycle::{BRIDGE, DOMAIN, MTU};
+use super::{Common, Failure, Outcome, complain, say, say_json};
+use crate::api::server;
+use crate::daemon::{self, Controls, Daemon, Options};
+use crate::logging;
+use clap::Args;
+use ipnet::IpNet;
+use serde_json::json;
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+use weft_core::addr::Universe;
+use weft_core::config::FoundingMode;
+use weft_core::id::PeerName;
+use weft_core::io::Target;
+use weft_core::names::Name;
+use zeroize::{Zeroize, Zeroizing};
+
+/// Longest wait for the daemon's word.
+const START_MAX: Duration = Duration::from_secs(60);
+
+/// Longest password, in bytes: more is a file given by mistake.
+const PASSWORD_LEN_MAX: u64 = 4096;
+
+/// Capabilities that the daemon cannot do without, by number: CAP_NET_ADMIN, CAP_SYS_ADMIN.
+/// Source: linux/capability.h.
+const CAPABILITIES: u64 = 1 << 12 | 1 << 21;
+
+/// Start the daemon of this host and join the mesh of the peers named
+///
+/// Prints this peer's name once it is ready.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:\n  \
+    weft launch\n  \
+    weft launch host1 host2:6783 '[fd00::3]:6783'\n  \
+    WEFT_PASSWORD=secret weft launch host1\n  \
+    weft launch --ipalloc-range 10.2.0.0/16 --ipalloc-init consensus=3 host1 host2")]
+pub(super) struct LaunchArgs {
+    /// Peers to dial: HOST, HOST:PORT or [IPV6]:PORT
+    #[arg(value_name = "PEER")]
+    peers: Vec<String>,
+    /// Stay in the foreground (for systemd and containers)
+    #[arg(long)]
+    foreground: bool,
+    /// Secret that all peers of the mesh share; others see it in the list of processes, so
+    /// rather use the variable or --password-file
+    #[arg(long, env = "WEFT_PASSWORD", hide_env_values = true, conflicts_with = "password_file")]
+    password: Option<String>,
+    /// File with the secret on its first line
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
+    /// Control port (TCP) and data port (UDP)
+    #[arg(long, default_value_t = 6783, value_parser = clap::value_parser!(u16).range(1..))]
+    port: u16,
+    /// Addresses that the mesh divides; the same on all peers
+    #[arg(long, value_name = "CIDR", default_value = "10.32.0.0/12", value_parser = universe)]
+    ipalloc_range: Universe,
+    /// Where addresses come from when no subnet is asked for [default: the whole range]
+    #[arg(long, value_name = "CIDR")]
+    ipalloc_default_subnet: Option<IpNet>,
+    /// How the range is first divided: consensus, consensus=PEERS or observer
+    #[arg(long, value_name = "MODE", default_value = "consensus", value_parser = founding)]
+    ipalloc_init: FoundingMode,
+    /// Name of this peer, six hex bytes like 0a:1b:2c:3d:4e:5f [default: from its key]
+    #[arg(long)]
+    name: Option<PeerName>,
+    /// Label of this peer for people [default: the host's name]
+    #[arg(long)]
+    nickname: Option<String>,
+    /// Dial only the peers named, not those heard of
+    #[arg(long)]
+    no_discovery: bool,
+    /// Most control links at once
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    conn_limit: usize,
+    /// Dial the peers known from the last run
+    #[arg(long, conflicts_with = "peers")]
+    resume: bool,
+    /// Answer no names
+    #[arg(long)]
+    no_dns: bool,
+    /// Domain of the names of containers
+    #[arg(long, value_name = "DOMAIN", default_value = DOMAIN)]
+    dns_domain: Name,
+    /// Where the host's name servers are listed
+    #[arg(long, value_name = "FILE", default_value = "/etc/resolv.conf")]
+    resolv_conf: PathBuf,
+    /// Largest packet that containers may send, in bytes
+    #[arg(long, value_name = "BYTES", default_value_t = MTU, env = "WEFT_MTU", value_parser = clap::value_parser!(u32).range(576..=65535))]
+    mtu: u32,
+    /// Name of the bridge
+    #[arg(long, default_value = BRIDGE)]
+    bridge: String,
+    /// What to log: error, warn, info, debug, trace, or a filter such as weft=debug
+    #[arg(long, value_name = "LEVEL", default_value = "info", env = "WEFT_LOG")]
+    log_level: String,
+}
+
+pub(super) fn launch(common: &Common, mut args: LaunchArgs) -> Outcome {
+    // The child is told on the pipe; all others hold the password as short as they can.
+    let given = args.password.take().map(Zeroizing::new);
+    if common.daemon_child {
+        return stay(common, &args);
+    }
+    may_launch()?;
+    let password = match (&args.password_file, given) {
+        (Some(file), _) => Some(password_of(file)?),
+        (None, given) => given,
+    };
+    if password.as_ref().is_some_and(|password| password.is_empty()) {
+        return Err(Failure::usage("the password is empty: give one, or leave the option out"));
+    }
+    // Before anything is started: a mistake in an option is reported by whoever was typed.
+    let options = options(common, &args, password)?;
+    if let Some(pid) = daemon::running(&common.run_dir) {
+        return Err(Failure::new(format!(
+            "weft is already running here (process {pid}): `weft stop` ends it, `weft connect` adds peers"
+        )));
+    }
+    let mut run_dir = fs::DirBuilder::new();
+    run_dir
+        .recursive(true)
+        .mode(0o755)
+        .create(&common.run_dir)
+        .map_err(|e| Failure::new(format!("cannot make {}: {e}", common.run_dir.display())))?;
+    if args.foreground {
+        let json = common.json;
+        work(options, &logging::Target::Stderr, &args.log_level, |word| match word {
+            Word::Warning(text) => {
+                complain(&format!("warning: {text}"));
+                Ok(())
+            }
+            Word::Ready(name) => ready(json, name),
+        })
+    } else {
+        leave_behind(common, &options)
+    }
+}
+
+/// What a starting daemon says.
+#[derive(Debug)]
+enum Word<'a> {
+    Warning(&'a str),
+    Ready(&'a str),
+}
+
+fn ready(json: bool, name: &str) -> Outcome {
+    if json { say_json(&json!({ "Name": name })) } else { say(name) }
+}
+
+/// Starts the process that stays, and waits for its word.
+fn leave_behind(common: &Common, options: &Options) -> Outcome {
+    let log = options.log_file();
+    let log_writer = OpenOptions::new().create(true).append(true).mode(0o640).open(&log);
+    let log_writer =
+        log_writer.map_err(|e| Failure::new(format!("cannot write {}: {e}", log.display())))?;
+    let program = std::env::current_exe().map_err(Failure::new)?;
+    let mut child = Command::new(program)
+        .arg("--daemon-child")
+        .args(without_password(std::env::args_os().skip(1)))
+        .env_remove("WEFT_PASSWORD")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(log_writer)
+        .spawn()
+        .map_err(|e| Failure::new(format!("cannot start the daemon: {e}")))?;
+    if let (Some(mut stdin), Some(password)) = (child.stdin.take(), &options.password) {
+        // If it is gone already, the pipe back to us says why.
+        let _ = stdin.write_all(password.as_bytes());
+    }
+    let lines = child.stdout.take().map(lines_of);
+    let verdict = loop {
+        let line = lines.as_ref().map(|lines| lines.recv_timeout(START_MAX));
+        match line.as_ref().map(|line| line.as_deref().map(|line| line.split_once(' '))) {
+            Some(Ok(Some(("warning", text)))) => complain(&format!("warning: {text}")),
+            Some(Ok(Some(("ready", name)))) => return ready(common.json, name),
+            Some(Ok(Some(("failed", text)))) => break text.to_owned(),
+            Some(Ok(Some(_) | None)) => {}
+            Some(Err(mpsc::RecvTimeoutError::Timeout)) => {
+                break format!("weft was not ready within {START_MAX:?}: see {}", log.display());
+            }
+            Some(Err(mpsc::RecvTimeoutError::Disconnected)) | None => {
+                break format!("weft ended while it started: see {}", log.display());
+            }
+        }
+    };
+    end(child);
+    Err(Failure::new(verdict))
+}
+
+/// The lines of the child's stdout, until it closes that.
+fn lines_of(stdout: ChildStdout) -> mpsc::Receiver<String> {
+    let (send, receive) = mpsc::channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            if send.send(line).is_err() {
+                break;
+            }
+        }
+    });
+    receive
+}
+
+/// Makes sure that a daemon which did not start is gone.
+fn end(mut child: Child) {
+    for _ in 0..50 {
+        if matches!(child.try_wait(), Ok(Some(_)) | Err(_)) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    // It is ours and has said that it failed, or said nothing: neither call can matter to others.
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+/// The arguments as typed, but for the password.
+fn without_password(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut kept = Vec::new();
+    let mut args = args.peekable();
+    while let Some(arg) = args.next() {
+        if arg == "--password" {
+            args.next();
+        } else if !arg.to_string_lossy().starts_with("--password=") {
+            kept.push(arg);
+        }
+    }
+    kept
+}
+
+/// The process that stays: leaves its parent's session, then works and reports on stdout.
+fn stay(common: &Common, args: &LaunchArgs) -> Outcome {
+    let work = || {
+        nix::unistd::setsid().map_err(Failure::new)?;
+        std::env::set_current_dir("/").map_err(Failure::new)?;
+        let mut password = Zeroizing::new(String::new());
+        std::io::stdin()
+            .take(PASSWORD_LEN_MAX)
+            .read_to_string(&mut password)
+            .map_err(Failure::new)?;
+        let password = (!password.is_empty()).then_some(password);
+        let options = options(common, args, password)?;
+        let log = logging::Target::File(options.log_file());
+        work(options, &log, &args.log_level, |word| match word {
+            Word::Warning(text) => report("warning", text),
+            Word::Ready(name) => {
+                report("ready", name)?;
+                // The parent has heard all that it waits for.
+                let null =
+                    OpenOptions::new().write(true).open("/dev/null").map_err(Failure::new)?;
+                nix::unistd::dup2_stdout(null).map_err(Failure::new)
+            }
+        })
+    };
+    work().inspect_err(|failure| {
+        // If the parent does not listen, the log has it.
+        let _ = report("failed", &failure.message);
+    })
+}
+
+fn report(word: &str, text: &str) -> Outcome {
+    say(format_args!("{word} {}", text.trim().replace('\n', "; ")))
+}
+
+/// Runs the daemon to its end.
+fn work(
+    options: Options,
+    target: &logging::Target,
+    log_level: &str,
+    mut tell: impl FnMut(Word<'_>) -> Outcome,
+) -> Outcome {
+    logging::init(target, log_level)
+        .map_err(|e| Failure::usage(format!("--log-level {log_level}: {e}")))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.map_err(Failure::new)?.block_on(async {
+        let mut controls = None;
+        let started = Daemon::start(options, |given: Controls, listener| {
+            controls = Some(given.clone());
+            server::serve(given, listener)
+        })
+        .await;
+        let daemon = started.map_err(Failure::new)?;
+        for warning in daemon.warnings() {
+            tell(Word::Warning(warning))?;
+        }
+        let Some(controls) = controls else {
+            return Err(Failure::new("the control socket was not opened"));
+        };
+        let status = controls.node.status().await.map_err(Failure::new)?;
+        tell(Word::Ready(&status.name.to_string()))?;
+        daemon.run().await.map_err(Failure::new)
+    })
+}
+
+fn options(
+    common: &Common,
+    args: &LaunchArgs,
+    password: Option<Zeroizing<String>>,
+) -> Result<Options, Failure> {
+    let targets = args.peers.iter().map(|peer| Target::parse(peer, args.port));
+    let host = || nix::unistd::gethostname().ok().map(|name| name.to_string_lossy().into_owned());
+    Ok(Options {
+        name: args.name,
+        nickname: args.nickname.clone().or_else(host).unwrap_or_else(|| "weft".to_owned()),
+        port: args.port,
+        password,
+        range: args.ipalloc_range,
+        default_subnet: args.ipalloc_default_subnet,
+        founding: args.ipalloc_init.clone(),
+        targets: targets.collect::<Result<_, _>>().map_err(Failure::usage)?,
+        resume: args.resume,
+        discovery: !args.no_discovery,
+        conns_max: args.conn_limit,
+        state_dir: common.state_dir.clone(),
+        run_dir: common.run_dir.clone(),
+        bridge: args.bridge.clone(),
+        mtu: args.mtu,
+        dns: !args.no_dns,
+        dns_domain: args.dns_domain.clone(),
+        resolv_conf: args.resolv_conf.clone(),
+    })
+}
+
+fn universe(text: &str) -> Result<Universe, String> {
+    let net: IpNet = text
+        .parse()
+        .map_err(|_| format!("'{text}' is no range: expected ADDRESS/LEN such as 10.32.0.0/12"))?;
+    Universe::new(net).map_err(|e| e.to_string())
+}
+
+fn founding(text: &str) -> Result<FoundingMode, String> {
+    let bad = || format!("'{text}' is no mode: expected consensus, consensus=PEERS or observer");
+    match text.split_once('=') {
+        None if text == "consensus" => Ok(FoundingMode::Consensus { peers: None }),
+        None if text == "observer" => Ok(FoundingMode::Observer),
+        Some(("consensus", peers)) => match peers.parse() {
+            Ok(peers) if peers > 0 => Ok(FoundingMode::Consensus { peers: Some(peers) }),
+            Ok(_) | Err(_) => Err(bad()),
+        },
+        Some(_) | None => Err(bad()),
+    }
+}
+
+fn password_of(file: &Path) -> Result<Zeroizing<String>, Failure> {
+    let bad = |why: &dyn std::fmt::Display| {
+        Failure::new(format!("cannot read the password from {}: {why}", file.display()))
+    };
+    let mut text = Zeroizing::new(String::new());
+    let opened = File::open(file).map_err(|e| bad(&e))?;
+    opened.take(PASSWORD_LEN_MAX).read_to_string(&mut text).map_err(|e| bad(&e))?;
+    let end = text.find(['\r', '\n']).unwrap_or(text.len());
+    let mut rest = text.split_off(end);
+    rest.zeroize();
+    Ok(text)
+}
+
+/// Checks that we may do what the daemon does.
+fn may_launch() -> Outcome {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let effective = status
+        .lines()
+        .find_map(|line| u64::from_str_radix(line.strip_prefix("CapEff:")?.trim(), 16).ok());
+    if effective.unwrap_or(0) & CAPABILITIES == CAPABILITIES {
+        Ok(())
+    } else {
+        Err(Failure::new("weft launch needs root (or CAP_NET_ADMIN and CAP_SYS_ADMIN): try sudo"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_password_does_not_reach_the_arguments_of_the_daemon() {
+        let args = ["launch", "--password", "a", "--password=b", "--password-file", "f", "host1"];
+        let kept = without_password(args.into_iter().map(OsString::from));
+        assert_eq!(kept, ["launch", "--password-file", "f", "host1"]);
+    }
+
+    #[test]
+    fn the_modes_of_the_first_division_are_weave_nets() {
+        assert_eq!(founding("consensus"), Ok(FoundingMode::Consensus { peers: None }));
+        assert_eq!(founding("consensus=3"), Ok(FoundingMode::Consensus { peers: Some(3) }));
+        assert_eq!(founding("observer"), Ok(FoundingMode::Observer));
+        for bad in ["", "consensus=", "consensus=0", "seed=a", "observer=1"] {
+            assert!(founding(bad).is_err(), "{bad:?} was accepted");
+        }
+    }
+}

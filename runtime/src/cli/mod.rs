@@ -1,0 +1,281 @@
+//! The command line: Weave Net's commands, each a short conversation with the daemon.
+//!
+//! Exit status: 0 done, 1 it could not be done, 2 wrong usage, 3 no daemon. An error is one line on
+//! stderr: `weft: <what was wrong>: <what to do>`.
+
+mod containers;
+mod launch;
+mod lifecycle;
+mod names;
+mod peers;
+mod picture;
+
+pub(crate) use names::qualified;
+
+use crate::api::SOCKET;
+use crate::api::client::{Client, ClientError};
+use crate::attachments::{AddressRequest, ParseAddressRequestError};
+use crate::run::RunArgs;
+use clap::{Args, Parser, Subcommand};
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "weft",
+    version,
+    about = "A virtual Ethernet for containers on any number of hosts",
+    after_long_help = "Examples:\n  \
+        host1# weft launch\n  \
+        host2# weft launch host1\n  \
+        host1# weft run --name db -- postgres\n  \
+        host2# weft run -- psql -h db.weft.local",
+    disable_help_subcommand = false,
+    arg_required_else_help = true
+)]
+struct Cli {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every command understands.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Common {
+    /// Folder for what is kept across starts and boots
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "WEFT_STATE_DIR",
+        default_value = "/var/lib/weft"
+    )]
+    pub(crate) state_dir: PathBuf,
+    /// Folder for the control socket and the log
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "WEFT_RUN_DIR",
+        default_value = "/run/weft"
+    )]
+    pub(crate) run_dir: PathBuf,
+    /// Print JSON
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Set by `launch` for the process that stays
+    #[arg(long, global = true, hide = true)]
+    daemon_child: bool,
+}
+
+impl Common {
+    /// A way to the daemon of our run folder.
+    pub(crate) fn client(&self) -> Client {
+        Client::new(self.run_dir.join(SOCKET))
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Launch(Box<launch::LaunchArgs>),
+    Connect(peers::ConnectArgs),
+    Forget(peers::ForgetArgs),
+    Attach(containers::AttachArgs),
+    Detach(containers::DetachArgs),
+    Expose(containers::ExposeArgs),
+    Hide(containers::HideArgs),
+    Ps(containers::PsArgs),
+    DnsAdd(names::DnsAddArgs),
+    DnsRemove(names::DnsRemoveArgs),
+    DnsLookup(names::DnsLookupArgs),
+    DnsArgs(names::DnsArgsArgs),
+    Status(picture::StatusArgs),
+    /// Print all that is known about this peer and its mesh, as JSON
+    Report,
+    /// Wait until the addresses are divided among the peers
+    Prime,
+    Run(RunArgs),
+    /// Stop the daemon; the bridge and the containers on it stay
+    Stop,
+    Reset(lifecycle::ResetArgs),
+    /// Print the version
+    Version,
+}
+
+/// Why a command failed: one line for the operator, and the exit status.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) message: String,
+    pub(crate) code: u8,
+}
+
+impl Failure {
+    pub(crate) fn new(message: impl ToString) -> Self {
+        Self { message: message.to_string(), code: 1 }
+    }
+
+    pub(crate) fn usage(message: impl ToString) -> Self {
+        Self { message: message.to_string(), code: 2 }
+    }
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        let code = match error {
+            ClientError::NotRunning(_) => 3,
+            ClientError::Forbidden(_)
+            | ClientError::Refused { .. }
+            | ClientError::Broken { .. } => 1,
+        };
+        Self { message: error.to_string(), code }
+    }
+}
+
+pub(crate) type Outcome = Result<(), Failure>;
+
+/// Runs the command that the process was started with.
+pub fn main() -> ExitCode {
+    let mut cli = Cli::parse();
+    for dir in [&mut cli.common.state_dir, &mut cli.common.run_dir] {
+        // Fails only for an empty path, which then fails where it is used, with its name.
+        if let Ok(absolute) = std::path::absolute(&dir) {
+            *dir = absolute;
+        }
+    }
+    match dispatch(cli) {
+        Ok(code) => code,
+        Err(Failure { message, code }) => {
+            complain(&message);
+            ExitCode::from(code)
+        }
+    }
+}
+
+fn dispatch(Cli { common, command }: Cli) -> Result<ExitCode, Failure> {
+    // These two need the process to themselves.
+    if let Command::Launch(args) = command {
+        return launch::launch(&common, *args).map(|()| ExitCode::SUCCESS);
+    }
+    if let Command::Run(args) = command {
+        return crate::run::run(&common, &args);
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(Failure::new)?;
+    runtime.block_on(converse(&common, command)).map(|()| ExitCode::SUCCESS)
+}
+
+async fn converse(common: &Common, command: Command) -> Outcome {
+    match command {
+        Command::Connect(args) => peers::connect(common, &args).await,
+        Command::Forget(args) => peers::forget(common, &args).await,
+        Command::Attach(args) => containers::attach(common, args).await,
+        Command::Detach(args) => containers::detach(common, args).await,
+        Command::Expose(args) => containers::expose(common, args).await,
+        Command::Hide(args) => containers::hide(common, args).await,
+        Command::Ps(args) => containers::ps(common, &args).await,
+        Command::DnsAdd(args) => names::add(common, &args).await,
+        Command::DnsRemove(args) => names::remove(common, &args).await,
+        Command::DnsLookup(args) => names::lookup(common, &args).await,
+        Command::DnsArgs(args) => names::args(common, &args).await,
+        Command::Status(args) => picture::status(common, &args).await,
+        Command::Report => picture::report(common).await,
+        Command::Prime => picture::prime(common).await,
+        Command::Version => picture::version(common).await,
+        Command::Stop => lifecycle::stop(common).await,
+        Command::Reset(args) => lifecycle::reset(common, &args).await,
+        // Taken out before.
+        Command::Launch(_) | Command::Run(_) => Ok(()),
+    }
+}
+
+/// Prints `text` as it is.
+pub(crate) fn print(text: &str) -> Outcome {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        // Whoever read us has seen enough.
+        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        result => result.map_err(|e| Failure::new(format!("cannot write to stdout: {e}"))),
+    }
+}
+
+/// Prints one line.
+pub(crate) fn say(line: impl std::fmt::Display) -> Outcome {
+    print(&format!("{line}\n"))
+}
+
+/// Prints a value as JSON.
+pub(crate) fn say_json(value: &impl serde::Serialize) -> Outcome {
+    say(serde_json::to_string_pretty(value).map_err(Failure::new)?)
+}
+
+/// Prints one line on stderr, with our name in front.
+pub(crate) fn complain(message: &str) {
+    // Nobody is left to be told when stderr is closed.
+    let _ = writeln!(std::io::stderr(), "weft: {}", message.trim_end().replace('\n', "; "));
+}
+
+/// Checks an address in Weave Net's grammar and keeps it as it was written.
+pub(crate) fn address_arg(text: &str) -> Result<String, ParseAddressRequestError> {
+    text.parse::<AddressRequest>().map(|_| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split_whitespace())
+    }
+
+    #[test]
+    fn the_definition_of_the_commands_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_last_argument_of_attach_is_the_container_and_those_before_are_addresses() {
+        let split = |line: &str| {
+            let Command::Attach(args) = parse(line).unwrap().command else { panic!("not attach") };
+            args.place.split().map_err(|failure| failure.code)
+        };
+        let (addresses, namespace) = split("weft attach net:default ip:10.32.0.9/12 web").unwrap();
+        assert_eq!(addresses, ["net:default", "ip:10.32.0.9/12"]);
+        assert_eq!(namespace, "web");
+        assert_eq!(split("weft attach 10.32.0.9 web"), Err(2), "an address without prefix length");
+        assert_eq!(split("weft attach 10.32.0.9/12"), Err(2), "no container");
+        assert!(parse("weft attach").is_err());
+    }
+
+    #[test]
+    fn minus_h_gives_a_name_where_it_did_in_weave_net() {
+        let Command::Expose(args) =
+            parse("weft expose 10.32.0.9/12 -h a.weft.local").unwrap().command
+        else {
+            panic!("not expose")
+        };
+        assert_eq!(args.fqdn.as_deref(), Some("a.weft.local"));
+        assert!(parse("weft dns-add 10.32.0.9 -h a.weft.local").is_ok());
+    }
+
+    #[test]
+    fn what_follows_the_command_of_run_belongs_to_it() {
+        let Command::Run(args) = parse("weft run --name db -- ls --json -l").unwrap().command
+        else {
+            panic!("not run")
+        };
+        assert_eq!(args.command, ["ls", "--json", "-l"]);
+        let Command::Run(args) = parse("weft run ls --json").unwrap().command else {
+            panic!("not run")
+        };
+        assert_eq!(args.command, ["ls", "--json"]);
+    }
+
+    #[test]
+    fn no_daemon_is_told_apart_from_other_failures() {
+        let error = ClientError::NotRunning(PathBuf::from("/run/weft/weft.sock"));
+        assert_eq!(Failure::from(error).code, 3);
+    }
+}

@@ -1,0 +1,242 @@
+//! `weft dns-add`, `dns-remove`, `dns-lookup` and `dns-args`: names.
+
+use super::containers::container_id;
+use super::{Common, Failure, Outcome, print, say, say_json};
+use crate::api::client::{Client, ClientError};
+use crate::api::types::Container;
+use clap::{ArgAction, Args};
+use hickory_proto::op::{Message, Query, ResponseCode};
+use hickory_proto::rr::{Name as DnsName, RData, RecordType};
+use hyper::Method;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use weft_core::id::ContainerId;
+use weft_core::names::Name;
+
+/// Longest wait for our own DNS server, which may have to ask another one.
+const LOOKUP_MAX: Duration = Duration::from_secs(8);
+
+/// Add a name for addresses of a container, or for any addresses
+#[derive(Debug, Args)]
+#[command(
+    disable_help_flag = true,
+    override_usage = "weft dns-add [IP]... NAMESPACE -h FQDN\n       weft dns-add IP... -h FQDN"
+)]
+pub(super) struct DnsAddArgs {
+    #[command(flatten)]
+    names: NameArgs,
+}
+
+/// Remove names; takes what `dns-add` took
+#[derive(Debug, Args)]
+#[command(
+    disable_help_flag = true,
+    override_usage = "weft dns-remove [IP]... NAMESPACE [-h FQDN]\n       weft dns-remove IP... -h FQDN"
+)]
+pub(super) struct DnsRemoveArgs {
+    #[command(flatten)]
+    names: NameArgs,
+}
+
+#[derive(Debug, Args)]
+struct NameArgs {
+    /// Addresses, and behind them the container (all its addresses if none is given)
+    #[arg(required = true, value_name = "IP|NAMESPACE")]
+    what: Vec<String>,
+    /// The name; without a dot, the domain is added
+    #[arg(short = 'h', value_name = "FQDN")]
+    fqdn: Option<String>,
+    /// Print help
+    #[arg(long, action = ArgAction::HelpLong)]
+    help: Option<bool>,
+}
+
+/// Ask the DNS server of this peer, and print the addresses (or, for an address, the names)
+#[derive(Debug, Args)]
+pub(super) struct DnsLookupArgs {
+    /// A name (without a dot, the domain is added) or an address
+    name: String,
+}
+
+/// Print the options with which `docker run` uses our names
+#[derive(Debug, Args)]
+#[command(disable_help_flag = true)]
+pub(super) struct DnsArgsArgs {
+    /// The options that `docker run` is given: with a host name among them, no domain is searched
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "DOCKER RUN ARGS")]
+    docker: Vec<String>,
+}
+
+pub(super) async fn add(common: &Common, args: &DnsAddArgs) -> Outcome {
+    let client = common.client();
+    let Some(fqdn) = &args.names.fqdn else {
+        return Err(Failure::usage("no name given: add -h FQDN"));
+    };
+    let name = qualified(&client, fqdn).await?;
+    let (id, mut addresses) = subject(&args.names.what)?;
+    if addresses.is_empty() {
+        let containers: Vec<Container> = client.get_json("/ps").await?;
+        let nets =
+            containers.into_iter().filter(|held| held.id == id).flat_map(|held| held.addresses);
+        addresses = nets.map(|net| net.addr()).collect();
+    }
+    if addresses.is_empty() {
+        return Err(Failure::new(format!(
+            "{id} holds no address here: `weft ps` lists what is attached"
+        )));
+    }
+    for address in addresses {
+        let path = format!("/name/{}/{address}", segment(&id));
+        client.form(Method::PUT, &path, &[("fqdn", name.as_str())]).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn remove(common: &Common, args: &DnsRemoveArgs) -> Outcome {
+    let client = common.client();
+    let name = match &args.names.fqdn {
+        Some(fqdn) => Some(qualified(&client, fqdn).await?),
+        None => None,
+    };
+    let fields: Vec<_> = name.iter().map(|name| ("fqdn", name.as_str())).collect();
+    let (id, addresses) = subject(&args.names.what)?;
+    let all = format!("/name/{}", segment(&id));
+    let paths = match addresses.as_slice() {
+        [] => vec![all],
+        some => some.iter().map(|address| format!("{all}/{address}")).collect(),
+    };
+    for path in paths {
+        client.form(Method::DELETE, &path, &fields).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn lookup(common: &Common, args: &DnsLookupArgs) -> Outcome {
+    let client = common.client();
+    let server = client.get("/dns-address-port").await?;
+    let server: SocketAddr = server.trim().parse().map_err(Failure::new)?;
+    let questions = match args.name.parse::<IpAddr>() {
+        Ok(address) => vec![(DnsName::from(address), RecordType::PTR)],
+        Err(_) => {
+            let name = qualified(&client, &args.name).await?;
+            let name = DnsName::from_ascii(format!("{name}.")).map_err(Failure::new)?;
+            vec![(name.clone(), RecordType::A), (name, RecordType::AAAA)]
+        }
+    };
+    let mut found = Vec::new();
+    for (name, kind) in questions {
+        let asked = tokio::time::timeout(LOOKUP_MAX, ask(server, name, kind)).await;
+        let asked = asked.unwrap_or_else(|_| Err(format!("no answer within {LOOKUP_MAX:?}")));
+        found.extend(asked.map_err(|why| {
+            Failure::new(format!("the DNS server of this peer at {server} failed: {why}"))
+        })?);
+    }
+    if common.json {
+        say_json(&found)
+    } else {
+        print(&found.iter().map(|line| format!("{line}\n")).collect::<String>())
+    }
+}
+
+pub(super) async fn args(common: &Common, args: &DnsArgsArgs) -> Outcome {
+    let client = common.client();
+    let server = match client.get("/dns-address").await {
+        Ok(server) => server,
+        Err(ClientError::Refused { status: 404, .. }) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    let has_host = args
+        .docker
+        .iter()
+        .any(|arg| arg == "-h" || arg == "--hostname" || arg.starts_with("--hostname="));
+    let server = server.trim();
+    if has_host {
+        return say(format_args!("--dns={server}"));
+    }
+    say(format_args!("--dns={server} --dns-search={}", client.get("/domain").await?.trim()))
+}
+
+/// `text` as a full name: one without a dot is meant to lie in the domain.
+pub(crate) async fn qualified(client: &Client, text: &str) -> Result<Name, Failure> {
+    let full = if text.trim_end_matches('.').contains('.') {
+        text.to_owned()
+    } else {
+        format!("{}.{}", text.trim_end_matches('.'), client.get("/domain").await?.trim())
+    };
+    full.parse().map_err(Failure::usage)
+}
+
+/// Addresses come first; what follows them is the container, or nothing.
+fn subject(what: &[String]) -> Result<(ContainerId, Vec<IpAddr>), Failure> {
+    let (addresses, rest): (Vec<_>, Vec<_>) =
+        what.iter().map(|text| text.parse::<IpAddr>().map_err(|_| text)).partition(Result::is_ok);
+    let id = match rest.as_slice() {
+        [] => ContainerId::external(),
+        [Err(container)] => container_id(container)?,
+        _ => return Err(Failure::usage("more than one container given: name one at a time")),
+    };
+    Ok((id, addresses.into_iter().flatten().collect()))
+}
+
+/// An id as one part of a path.
+fn segment(id: &ContainerId) -> String {
+    // Ids are visible ASCII; these would end the part, or be taken for an escape.
+    id.as_str().replace('%', "%25").replace('/', "%2F").replace('?', "%3F").replace('#', "%23")
+}
+
+/// Asks over TCP, which needs neither repetition nor a second try for long answers.
+async fn ask(server: SocketAddr, name: DnsName, kind: RecordType) -> Result<Vec<String>, String> {
+    let mut query = Message::query();
+    query.add_query(Query::query(name, kind));
+    query.metadata.recursion_desired = true;
+    let bytes = query.to_vec().map_err(|e| e.to_string())?;
+    let len = u16::try_from(bytes.len()).map_err(|e| e.to_string())?;
+    let exchange = async {
+        let mut stream = TcpStream::connect(server).await?;
+        stream.write_all(&[&len.to_be_bytes()[..], &bytes].concat()).await?;
+        let len = stream.read_u16().await?;
+        let mut answer = vec![0; usize::from(len)];
+        stream.read_exact(&mut answer).await?;
+        Ok::<_, std::io::Error>(answer)
+    };
+    let answer = exchange.await.map_err(|e| e.to_string())?;
+    let answer = Message::from_vec(&answer).map_err(|e| e.to_string())?;
+    let code = answer.metadata.response_code;
+    if !matches!(code, ResponseCode::NoError | ResponseCode::NXDomain) {
+        return Err(format!("it answered '{code}'"));
+    }
+    Ok(answer
+        .answers
+        .iter()
+        .filter_map(|record| {
+            if let RData::A(a) = &record.data {
+                Some(Ipv4Addr::from(*a).to_string())
+            } else if let RData::AAAA(aaaa) = &record.data {
+                Some(Ipv6Addr::from(*aaaa).to_string())
+            } else if let RData::PTR(name) = &record.data {
+                Some(name.to_string())
+            } else {
+                None
+            }
+        })
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_come_before_the_container_and_may_come_without_one() {
+        let subject = |line: &str| {
+            let what: Vec<_> = line.split_whitespace().map(str::to_owned).collect();
+            subject(&what).map(|(id, addresses)| (id.to_string(), addresses.len())).ok()
+        };
+        assert_eq!(subject("10.32.0.1 10.32.0.2 web"), Some(("netns:web".to_owned(), 2)));
+        assert_eq!(subject("web"), Some(("netns:web".to_owned(), 0)));
+        assert_eq!(subject("192.0.2.1"), Some(("weft:extern".to_owned(), 1)));
+        assert_eq!(subject("web db"), None);
+    }
+}

@@ -1,0 +1,53 @@
+//! `weft status`, `report`, `prime` and `version`: how things stand.
+
+use super::{Common, Failure, Outcome, print, say, say_json};
+use crate::api::client::ClientError;
+use crate::api::text::Part;
+use crate::api::types::Surroundings;
+use clap::Args;
+use serde_json::json;
+
+/// Say how things stand, in one line and then in detail
+#[derive(Debug, Args)]
+pub(super) struct StatusArgs {
+    /// Only this part
+    part: Option<Part>,
+}
+
+pub(super) async fn status(common: &Common, args: &StatusArgs) -> Outcome {
+    let path = match (args.part, common.json) {
+        (None, false) => "/status".to_owned(),
+        (None, true) => "/report".to_owned(),
+        (Some(part), false) => format!("/status/{}", part.as_str()),
+        (Some(part), true) => format!("/status/{}?format=json", part.as_str()),
+    };
+    print(&common.client().get(&path).await?)
+}
+
+pub(super) async fn report(common: &Common) -> Outcome {
+    print(&common.client().get("/report").await?)
+}
+
+pub(super) async fn prime(common: &Common) -> Outcome {
+    common.client().get_patiently("/ring").await?;
+    Ok(())
+}
+
+pub(super) async fn version(common: &Common) -> Outcome {
+    let ours = env!("CARGO_PKG_VERSION");
+    let daemon = match common.client().get_json::<Surroundings>("/surroundings").await {
+        Ok(around) => Some(around.version),
+        Err(ClientError::NotRunning(_) | ClientError::Forbidden(_)) => None,
+        Err(error @ (ClientError::Refused { .. } | ClientError::Broken { .. })) => {
+            return Err(Failure::from(error));
+        }
+    };
+    if common.json {
+        return say_json(&json!({ "Version": ours, "Daemon": daemon }));
+    }
+    say(format_args!("weft {ours}"))?;
+    match daemon {
+        Some(version) if version != ours => say(format_args!("weft daemon {version}")),
+        Some(_) | None => Ok(()),
+    }
+}

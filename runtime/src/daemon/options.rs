@@ -1,0 +1,91 @@
+//! What an operator may choose.
+
+use ipnet::IpNet;
+use std::path::PathBuf;
+use weft_core::addr::Universe;
+use weft_core::config::FoundingMode;
+use weft_core::id::PeerName;
+use weft_core::io::Target;
+use weft_core::names::Name;
+use zeroize::Zeroizing;
+
+pub(super) const PID_FILE: &str = "weft.pid";
+
+/// What an operator may choose for one daemon.
+#[derive(Clone)]
+pub struct Options {
+    /// 48-bit name; from the identity when `None`.
+    pub name: Option<PeerName>,
+    /// Label for people.
+    pub nickname: String,
+    /// TCP control port and UDP sleeve port.
+    pub port: u16,
+    /// Secret of the mesh, as typed.
+    pub password: Option<Zeroizing<String>>,
+    /// Addresses that the mesh divides.
+    pub range: Universe,
+    /// Where allocations without a subnet come from.
+    pub default_subnet: Option<IpNet>,
+    /// How the range is first divided.
+    pub founding: FoundingMode,
+    /// Peers to dial.
+    pub targets: Vec<Target>,
+    /// Dial those known from the last run as well.
+    pub resume: bool,
+    /// Dial peers that were only heard of.
+    pub discovery: bool,
+    /// Most control links at once.
+    pub conns_max: usize,
+    /// Kept across starts and boots.
+    pub state_dir: PathBuf,
+    /// Pid file, control socket, log: gone at boot.
+    pub run_dir: PathBuf,
+    /// Name of the bridge.
+    pub bridge: String,
+    /// Largest IP packet of containers, in bytes.
+    pub mtu: u32,
+    /// Whether names are answered.
+    pub dns: bool,
+    /// Domain of names.
+    pub dns_domain: Name,
+    /// Where the host's name servers are listed.
+    pub resolv_conf: PathBuf,
+}
+
+impl Options {
+    /// Control socket of the daemon.
+    pub fn socket(&self) -> PathBuf {
+        self.run_dir.join("weft.sock")
+    }
+
+    /// Lock and process id of the daemon.
+    pub fn pid_file(&self) -> PathBuf {
+        self.run_dir.join(PID_FILE)
+    }
+
+    /// Log of a daemon in the background.
+    pub fn log_file(&self) -> PathBuf {
+        self.run_dir.join("weft.log")
+    }
+
+    /// Which containers have an interface, and where.
+    pub fn attached_file(&self) -> PathBuf {
+        self.state_dir.join("attached.json")
+    }
+
+    /// The database.
+    pub fn database(&self) -> PathBuf {
+        self.state_dir.join("weft.redb")
+    }
+}
+
+impl std::fmt::Debug for Options {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Options")
+            .field("nickname", &self.nickname)
+            .field("port", &self.port)
+            .field("range", &self.range)
+            .field("state_dir", &self.state_dir)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,47 @@
+//! Removing all traces of weft from a host.
+
+use super::lock::PidLock;
+use super::{Options, StartError, running};
+use crate::host::Kernel;
+use std::io;
+use std::path::Path;
+
+/// Removes the bridge, the containers' interfaces, routes, rules, saved state and run files. The
+/// daemon must have stopped; its addresses are handed over by [`super::Controls::leave`].
+///
+/// # Errors
+/// What could not be removed, or that weft is still running.
+pub async fn reset(options: &Options) -> Result<(), StartError> {
+    super::start::require_root()?;
+    if options.run_dir.exists() {
+        // Held until the end: nobody may launch into the middle of this.
+        let _lock = PidLock::take(&options.pid_file())?;
+        clear(options).await?;
+    } else {
+        clear(options).await?;
+    }
+    debug_assert!(running(&options.run_dir).is_none(), "the lock was ours");
+    Ok(())
+}
+
+async fn clear(options: &Options) -> Result<(), StartError> {
+    let kernel = Kernel::open(options.bridge.clone(), options.mtu, options.range)
+        .map_err(|why| StartError(why.to_string()))?;
+    kernel.clear().await.map_err(|why| StartError(why.to_string()))?;
+    for path in [options.database(), options.attached_file(), options.socket(), options.log_file()]
+    {
+        remove(&path)?;
+    }
+    // Others may keep files of their own there; then it stays.
+    let _ = std::fs::remove_dir(&options.state_dir);
+    Ok(())
+}
+
+fn remove(path: &Path) -> Result<(), StartError> {
+    match std::fs::remove_file(path) {
+        Err(why) if why.kind() != io::ErrorKind::NotFound => {
+            Err(StartError(format!("cannot remove {}: {why}", path.display())))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}

@@ -1,0 +1,394 @@
+//! Starting a daemon: each step in order, each failure one line, each step undone when a later one
+//! fails.
+
+use super::lock::PidLock;
+use super::sleeve::Sleeve;
+use super::{Controls, Daemon, Options, StartError};
+use crate::attachments::{Attachments, Ledger};
+use crate::clock::Clock;
+use crate::dns::{DnsService, Upstreams, Zone};
+use crate::driver::{Driver, DriverError, Parts};
+use crate::handle::NodeHandle;
+use crate::host::{Kernel, tap_name};
+use crate::net::TokioNet;
+use crate::store::RedbStore;
+use nix::sys::stat::{Mode, umask};
+use std::fmt::Display;
+use std::io::{self, Read};
+use std::net::{SocketAddr, UdpSocket};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use weft_core::config::{Config, NetworkSecret};
+use weft_core::forward::Forwarder;
+use weft_core::handshake;
+use weft_core::io::{Command, DialFailure};
+use weft_core::node::{Node, Seed};
+use weft_core::status::{TargetState, TargetStatus};
+use weft_core::time::Now;
+use weft_datapath::engine::Engine;
+use weft_datapath::tap::Tap;
+use weft_datapath::udp;
+
+/// Probes that wait for the node; more are dropped, as the network might have done.
+const PROBES_MAX: usize = 256;
+
+/// Port of the host's name servers.
+const DNS_PORT: u16 = 53;
+
+/// Targets named at the launch have this long to say that something is wrong.
+const VERDICT_MAX: Duration = Duration::from_secs(1);
+
+/// Time between two looks at the verdicts.
+const VERDICT_WAIT: Duration = Duration::from_millis(10);
+
+/// Time between two looks for containers that have died.
+const RECONCILE_WAIT: Duration = Duration::from_secs(5);
+
+/// All that runs, and what must be undone at its end. Fields are dropped in order.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub(crate) driver: JoinHandle<Result<(), DriverError>>,
+    stop_driver: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+    sleeve: Sleeve,
+    _socket: Option<RemovedFile>,
+}
+
+/// Requests that are being answered when the daemon stops have this long to get their answer.
+const LAST_WORD_MAX: Duration = Duration::from_millis(50);
+
+impl Running {
+    /// Stops everything. The bridge and what containers have on it stay.
+    pub(crate) async fn stop(mut self) {
+        let _ = self.stop_driver.send(true);
+        if !self.driver.is_finished() {
+            let _ = (&mut self.driver).await;
+        }
+        sleep(LAST_WORD_MAX).await;
+        for task in self.tasks {
+            task.abort();
+            let _ = task.await;
+        }
+        self.sleeve.stop();
+    }
+}
+
+/// A file that is removed with this.
+#[derive(Debug)]
+struct RemovedFile(PathBuf);
+
+impl Drop for RemovedFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+pub(crate) async fn start<A, F>(mut options: Options, api: A) -> Result<Daemon, StartError>
+where
+    A: FnOnce(Controls, UnixListener) -> F,
+    F: Future<Output = ()> + Send + 'static,
+{
+    require_root()?;
+    folder(&options.run_dir, "--run-dir")?;
+    let lock = PidLock::take(&options.pid_file())?;
+    let is_first = !options.database().exists();
+    folder(&options.state_dir, "--state-dir")?;
+    let secret = match options.password.take() {
+        Some(password) => Some(stretch(password).await?),
+        None => None,
+    };
+    let kernel = Kernel::open(options.bridge.clone(), options.mtu, options.range).map_err(line)?;
+    let made_bridge = !kernel.has_bridge().await.map_err(line)?;
+    let database = options.database();
+    let started = assemble(options, secret, &kernel, api, lock).await;
+    if started.is_err() {
+        if made_bridge && let Err(why) = kernel.remove_bridge().await {
+            tracing::warn!(%why, "left behind by a failed start");
+        }
+        if is_first {
+            let _ = std::fs::remove_file(database);
+        }
+    }
+    started
+}
+
+async fn assemble<A, F>(
+    options: Options,
+    secret: Option<NetworkSecret>,
+    kernel: &Kernel,
+    api: A,
+    lock: PidLock,
+) -> Result<Daemon, StartError>
+where
+    A: FnOnce(Controls, UnixListener) -> F,
+    F: Future<Output = ()> + Send + 'static,
+{
+    let store = RedbStore::open(&options.database()).map_err(line)?;
+    let ledger = Ledger::open(options.attached_file()).map_err(|why| {
+        let path = options.attached_file();
+        StartError(format!("{} is damaged ({why}): remove it, or `weft reset`", path.display()))
+    })?;
+    no_overlap(&options, kernel).await?;
+    let (listener, socket) = ports(options.port).await?;
+    let tap = tap_name(&options.bridge);
+    let frames = Tap::open(&tap).map_err(line)?;
+    let (probes, datagrams) = mpsc::channel(PROBES_MAX);
+    let sleeve = Sleeve::default();
+    let config = config(&options, secret);
+    let hops_max = config.hops_max;
+    let parts = Parts {
+        config,
+        seed: seed()?,
+        clock: Clock::host(),
+        net: TokioNet,
+        listener,
+        store,
+        frames: sleeve.clone(),
+        datagrams,
+        probe: |_: &Node, _: Now| {},
+    };
+    let (driver, node) = Driver::start(parts).await.map_err(line)?;
+    let name = driver.node().name();
+    kernel.ensure_bridge(name).await.map_err(line)?;
+    kernel.plug(&tap).await.map_err(line)?;
+    let on_probe = move |from: SocketAddr, datagram: &[u8]| {
+        let _ = probes.try_send((from, datagram.to_vec()));
+    };
+    let engine = Engine::start(frames, socket, Forwarder::new(name, hops_max), on_probe);
+    sleeve.run(engine.map_err(line)?);
+
+    let (stop_driver, mut stopping) = watch::channel(false);
+    let driver = tokio::spawn(driver.run(async move {
+        // An error is the end of the other side, which means the same.
+        let _ = stopping.wait_for(|stop| *stop).await;
+    }));
+    let mut running =
+        Running { driver, stop_driver, tasks: Vec::new(), sleeve: sleeve.clone(), _socket: None };
+    let dns = options.dns.then(|| {
+        let zone = Zone::new(options.dns_domain.clone(), options.range, node.names.clone());
+        Arc::new(DnsService::new(zone, Upstreams::new(options.resolv_conf.clone(), DNS_PORT)))
+    });
+    let attachments = Attachments::new(node.clone(), Arc::new(kernel.clone()), dns.clone(), ledger);
+    let (stop, stopped) = watch::channel(false);
+    let controls = Controls {
+        node,
+        attachments,
+        options: Arc::new(options),
+        stop: Arc::new(stop),
+        sleeve,
+        dns,
+    };
+    match finish(&controls, api, &mut running).await {
+        Ok(warnings) => Ok(Daemon { running, stopped, warnings, _lock: lock }),
+        Err(why) => {
+            running.stop().await;
+            Err(why)
+        }
+    }
+}
+
+/// The steps that need a node that runs. Returns what the operator should know.
+async fn finish<A, F>(
+    controls: &Controls,
+    api: A,
+    running: &mut Running,
+) -> Result<Vec<String>, StartError>
+where
+    A: FnOnce(Controls, UnixListener) -> F,
+    F: Future<Output = ()> + Send + 'static,
+{
+    let Controls { node, attachments, options, .. } = controls;
+    let targets = options.targets.clone();
+    let connect = Command::Connect { targets, replace: !options.resume };
+    node.command(connect).await.map_err(line)?;
+    attachments.restore().await.map_err(line)?;
+    let warnings = verdict(node, options).await?;
+    let (listener, file) = control_socket(&options.socket())?;
+    running._socket = Some(file);
+    running.tasks.push(tokio::spawn(api(controls.clone(), listener)));
+    let attachments = attachments.clone();
+    running.tasks.push(tokio::spawn(async move {
+        let mut ticks = interval(RECONCILE_WAIT);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            if let Err(why) = attachments.reconcile().await {
+                tracing::warn!(%why, "cannot look after the containers");
+            }
+        }
+    }));
+    tracing::info!(port = options.port, nickname = options.nickname, "weft is up");
+    Ok(warnings)
+}
+
+/// Waits until each target named at the launch has linked or failed once. An error only an
+/// operator can mend ends the start, unless another target is linked; others are warnings.
+async fn verdict(node: &NodeHandle, options: &Options) -> Result<Vec<String>, StartError> {
+    let started = Instant::now();
+    let states = loop {
+        let status = node.status().await.map_err(line)?;
+        let states: Vec<TargetStatus> = status
+            .targets
+            .iter()
+            .filter(|status| options.targets.contains(&status.target))
+            .cloned()
+            .collect();
+        let waits = states.iter().any(|status| status.state == TargetState::Dialing);
+        if !waits || started.elapsed() >= VERDICT_MAX {
+            break states;
+        }
+        sleep(VERDICT_WAIT).await;
+    };
+    judge(&states)
+}
+
+fn judge(targets: &[TargetStatus]) -> Result<Vec<String>, StartError> {
+    let is_linked = targets.iter().any(|status| matches!(status.state, TargetState::Linked(_)));
+    let mut warnings = Vec::new();
+    for TargetStatus { target, state } in targets {
+        match state {
+            TargetState::Linked(_) => {}
+            TargetState::Dialing => {
+                warnings.push(format!("peer {target} has not answered yet; weft keeps trying"));
+            }
+            TargetState::Failed { why, needs_operator, retry_in: _ } => {
+                let unknown =
+                    DialFailure::Resolve { host: target.host.clone(), why: String::new() };
+                let is_unknown = why.starts_with(unknown.to_string().as_str());
+                if (*needs_operator || is_unknown) && !is_linked {
+                    return Err(StartError(format!("cannot join peer {target}: {why}")));
+                }
+                warnings.push(format!("no link with peer {target} yet, weft keeps trying: {why}"));
+            }
+        }
+    }
+    Ok(warnings)
+}
+
+pub(super) fn require_root() -> Result<(), StartError> {
+    if nix::unistd::geteuid().is_root() {
+        Ok(())
+    } else {
+        Err(StartError("weft changes the network of this host: run it as root (sudo)".to_string()))
+    }
+}
+
+/// Makes a folder that only root may enter.
+fn folder(path: &Path, option: &str) -> Result<(), StartError> {
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|why| {
+        StartError(format!("cannot make {}: {why}; choose another {option}", path.display()))
+    })
+}
+
+async fn stretch(password: zeroize::Zeroizing<String>) -> Result<NetworkSecret, StartError> {
+    tokio::task::spawn_blocking(move || handshake::stretch(&password)).await.map_err(line)
+}
+
+fn seed() -> Result<Seed, StartError> {
+    let mut seed = [0; 32];
+    let read = std::fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut seed));
+    read.map_err(|why| StartError(format!("cannot read /dev/urandom: {why}")))?;
+    Ok(Seed(seed))
+}
+
+fn config(options: &Options, secret: Option<NetworkSecret>) -> Config {
+    Config {
+        name: options.name,
+        nickname: options.nickname.clone(),
+        port: options.port,
+        secret,
+        universe: options.range,
+        default_subnet: options.default_subnet,
+        founding: options.founding.clone(),
+        discovery: options.discovery,
+        conns_max: options.conns_max,
+        ..Config::default()
+    }
+}
+
+async fn no_overlap(options: &Options, kernel: &Kernel) -> Result<(), StartError> {
+    let routes = kernel.overlapping().await.map_err(line)?;
+    let Some((route, dev)) = routes.first() else { return Ok(()) };
+    Err(StartError(format!(
+        "the range {} overlaps the route {route} dev {dev}: choose another with --ipalloc-range",
+        options.range
+    )))
+}
+
+async fn ports(port: u16) -> Result<(TcpListener, UdpSocket), StartError> {
+    let in_use = |why: io::Error| {
+        StartError(if why.kind() == io::ErrorKind::AddrInUse {
+            format!(
+                "port {port} is in use: choose another with --port, or stop what uses it (ss -lntup)"
+            )
+        } else {
+            format!("cannot listen on port {port}: {why}")
+        })
+    };
+    let listener = TokioNet.listen_everywhere(port).await.map_err(in_use)?;
+    Ok((listener, udp::bind(port).map_err(in_use)?))
+}
+
+/// The control socket, for root alone from its first moment on.
+fn control_socket(path: &Path) -> Result<(UnixListener, RemovedFile), StartError> {
+    let cannot = |why: io::Error| {
+        StartError(format!("cannot make the control socket {}: {why}", path.display()))
+    };
+    match std::fs::remove_file(path) {
+        Err(why) if why.kind() != io::ErrorKind::NotFound => return Err(cannot(why)),
+        // Nobody listens there: we hold the lock.
+        Ok(()) | Err(_) => {}
+    }
+    let before = umask(Mode::from_bits_truncate(0o177));
+    let bound = UnixListener::bind(path);
+    umask(before);
+    let listener = bound.map_err(cannot)?;
+    let file = RemovedFile(path.into());
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(cannot)?;
+    Ok((listener, file))
+}
+
+fn line(why: impl Display) -> StartError {
+    StartError(why.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use weft_core::id::PeerId;
+    use weft_core::io::Target;
+
+    fn target(host: &str, state: TargetState) -> TargetStatus {
+        TargetStatus { target: Target { host: host.to_string(), port: 6783 }, state }
+    }
+
+    fn failed(why: impl Display, needs_operator: bool) -> TargetState {
+        let retry_in = Duration::from_secs(1);
+        TargetState::Failed { why: why.to_string(), needs_operator, retry_in }
+    }
+
+    #[test]
+    fn a_refusal_ends_the_start_unless_another_target_is_linked() {
+        let refused = target("a", failed("wrong password", true));
+        let linked = target("b", TargetState::Linked(PeerId([1; 32])));
+        let why = judge(std::slice::from_ref(&refused)).unwrap_err().to_string();
+        assert_eq!(why, "cannot join peer a:6783: wrong password");
+        assert_eq!(judge(&[refused, linked]).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn an_unknown_host_ends_the_start_and_an_unreachable_one_is_a_warning() {
+        let unknown =
+            DialFailure::Resolve { host: "typo".to_string(), why: "no address".to_string() };
+        assert!(judge(&[target("typo", failed(&unknown, false))]).is_err());
+        let away = target("a", failed(DialFailure::Connect("refused".to_string()), false));
+        assert_eq!(judge(&[away, target("b", TargetState::Dialing)]).unwrap().len(), 2);
+    }
+}

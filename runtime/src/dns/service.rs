@@ -1,0 +1,87 @@
+//! The DNS server on the bridge: started when the first container needs it.
+
+use super::{DnsServer, Upstreams, Zone};
+use crate::attachments::AttachError;
+use crate::handle::NodeHandle;
+use crate::host::Host;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::net::{TcpListener, UdpSocket};
+use weft_core::id::ContainerId;
+use weft_core::io::{Command, Reply};
+
+/// The port that resolvers ask.
+const PORT: u16 = 53;
+
+/// The DNS server of this host, and its address once it has one.
+#[derive(Debug)]
+pub struct DnsService {
+    zone: Zone,
+    upstreams: Arc<Upstreams>,
+    starting: tokio::sync::Mutex<()>,
+    running: Mutex<Option<(IpAddr, DnsServer)>>,
+}
+
+impl DnsService {
+    /// A service that has not started yet.
+    pub fn new(zone: Zone, upstreams: Upstreams) -> Self {
+        Self {
+            zone,
+            upstreams: Arc::new(upstreams),
+            starting: tokio::sync::Mutex::new(()),
+            running: Mutex::default(),
+        }
+    }
+
+    /// Where it answers; `None` until it does.
+    pub fn address(&self) -> Option<IpAddr> {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.as_ref().map(|(address, _)| *address)
+    }
+
+    /// The host's name servers.
+    pub fn upstreams(&self) -> Vec<IpAddr> {
+        self.upstreams.servers()
+    }
+
+    /// Starts it, with an address of its own on the bridge, unless it runs. Returns where it
+    /// answers, or `None` when its port is taken: containers do without it then.
+    ///
+    /// # Errors
+    /// When there is no address, or the kernel does not take it.
+    pub(crate) async fn ensure(
+        &self,
+        node: &NodeHandle,
+        host: &dyn Host,
+    ) -> Result<Option<IpAddr>, AttachError> {
+        let _one_at_a_time = self.starting.lock().await;
+        if let Some(address) = self.address() {
+            return Ok(Some(address));
+        }
+        let command = Command::Allocate { id: ContainerId::dns(), subnet: None };
+        let reply = node.command(command).await?;
+        let Reply::Addresses(addresses) = reply else { return Ok(None) };
+        let Some(address) = addresses.first().map(ipnet::IpNet::addr) else { return Ok(None) };
+        host.add_dns(address).await?;
+        self.upstreams.exclude(address);
+        let at = SocketAddr::new(address, PORT);
+        match bind(at).await {
+            Ok((udp, tcp)) => {
+                let server =
+                    DnsServer::start(udp, tcp, self.zone.clone(), Arc::clone(&self.upstreams));
+                let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+                *running = Some((address, server));
+                tracing::info!(%at, "answering names");
+                Ok(Some(address))
+            }
+            Err(why) => {
+                tracing::warn!(%at, %why, "cannot answer names; what else uses port 53? `ss -lnup` shows it");
+                Ok(None)
+            }
+        }
+    }
+}
+
+async fn bind(at: SocketAddr) -> std::io::Result<(UdpSocket, TcpListener)> {
+    Ok((UdpSocket::bind(at).await?, TcpListener::bind(at).await?))
+}

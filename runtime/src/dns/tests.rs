@@ -1,0 +1,231 @@
+//! The whole server on loopback, asked with raw messages; other servers are played by the test.
+
+use super::*;
+use crate::handle::NamesView;
+use crate::testing::TempDir;
+use hickory_proto::op::{MessageType, Query};
+use hickory_proto::rr::{Name, RData, RecordType};
+use std::net::{IpAddr, SocketAddr};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use weft_core::addr::Universe;
+use weft_core::id::PeerId;
+use weft_core::names::{KnownName, NameEntry};
+
+struct Bed {
+    at: SocketAddr,
+    upstream: UdpSocket,
+    upstream_tcp: TcpListener,
+    names: watch::Sender<Arc<NamesView>>,
+    _server: DnsServer,
+    _dir: TempDir,
+}
+
+fn view(names: &[(&str, &str)]) -> Arc<NamesView> {
+    let known = names.iter().map(|(name, address)| KnownName {
+        entry: NameEntry {
+            name: name.parse().unwrap(),
+            address: address.parse().unwrap(),
+            id: "c".parse().unwrap(),
+        },
+        origin: PeerId([0; 32]),
+    });
+    Arc::new(NamesView::new(known.collect()))
+}
+
+/// UDP and TCP on one free port.
+async fn pair() -> (UdpSocket, TcpListener) {
+    loop {
+        let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        if let Ok(udp) = UdpSocket::bind(tcp.local_addr().unwrap()).await {
+            return (udp, tcp);
+        }
+    }
+}
+
+async fn bed(names: &[(&str, &str)]) -> Bed {
+    let dir = TempDir::new();
+    let file = dir.join("resolv.conf");
+    std::fs::write(&file, "nameserver 127.0.0.1\n").unwrap();
+    let (upstream, upstream_tcp) = pair().await;
+    let port = upstream.local_addr().unwrap().port();
+    let (names, seen) = watch::channel(view(names));
+    let zone = Zone::new("weft.local".parse().unwrap(), Universe::DEFAULT, seen);
+    let (udp, tcp) = pair().await;
+    let at = udp.local_addr().unwrap();
+    let upstreams = Arc::new(Upstreams::new(file, port));
+    let _server = DnsServer::start(udp, tcp, zone, upstreams);
+    Bed { at, upstream, upstream_tcp, names, _server, _dir: dir }
+}
+
+fn question(name: &str, kind: RecordType) -> Message {
+    let mut message = Message::query();
+    message.metadata.id = 77;
+    message.metadata.recursion_desired = true;
+    message.add_query(Query::query(Name::from_ascii(name).unwrap(), kind));
+    message
+}
+
+impl Bed {
+    async fn ask(&self, message: &Message) -> Message {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        socket.connect(self.at).await.unwrap();
+        socket.send(&message.to_vec().unwrap()).await.unwrap();
+        let mut buffer = [0; 65535];
+        let len = socket.recv(&mut buffer).await.unwrap();
+        assert!(len <= usize::from(message.max_payload()));
+        Message::from_vec(&buffer[..len]).unwrap()
+    }
+
+    async fn ask_tcp(&self, message: &Message) -> Message {
+        let mut stream = TcpStream::connect(self.at).await.unwrap();
+        let bytes = message.to_vec().unwrap();
+        stream.write_u16(bytes.len().try_into().unwrap()).await.unwrap();
+        stream.write_all(&bytes).await.unwrap();
+        let mut answer = vec![0; stream.read_u16().await.unwrap().into()];
+        stream.read_exact(&mut answer).await.unwrap();
+        Message::from_vec(&answer).unwrap()
+    }
+}
+
+fn addresses(message: &Message) -> Vec<IpAddr> {
+    let address = |data: &RData| data.ip_addr();
+    let mut found: Vec<IpAddr> =
+        message.answers.iter().filter_map(|record| address(&record.data)).collect();
+    found.sort_unstable();
+    found
+}
+
+#[tokio::test]
+async fn a_name_is_answered_in_whatever_case_and_with_or_without_the_domain() {
+    let bed = bed(&[("db.weft.local", "10.32.0.7"), ("db.weft.local", "10.32.0.8")]).await;
+    for name in ["db.weft.local.", "DB.Weft.LOCAL.", "db."] {
+        let answer = bed.ask(&question(name, RecordType::A)).await;
+        assert_eq!(answer.metadata.response_code, ResponseCode::NoError);
+        assert!(answer.metadata.authoritative && answer.metadata.recursion_available);
+        assert_eq!(
+            addresses(&answer),
+            ["10.32.0.7", "10.32.0.8"].map(|a| a.parse::<IpAddr>().unwrap())
+        );
+        assert_eq!(answer.queries[0].name().to_ascii(), name);
+        assert_eq!(answer.answers[0].name.to_ascii(), name);
+        assert_eq!(answer.answers[0].ttl, 1);
+    }
+}
+
+#[tokio::test]
+async fn a_name_of_another_type_differs_from_no_name_and_both_carry_the_soa() {
+    let bed = bed(&[("x.db.weft.local", "10.32.0.7")]).await;
+    let cases = [
+        ("x.db.weft.local.", RecordType::AAAA, ResponseCode::NoError),
+        ("x.db.weft.local.", RecordType::MX, ResponseCode::NoError),
+        ("db.weft.local.", RecordType::A, ResponseCode::NoError),
+        ("weft.local.", RecordType::A, ResponseCode::NoError),
+        ("no.weft.local.", RecordType::A, ResponseCode::NXDomain),
+        ("9.0.32.10.in-addr.arpa.", RecordType::PTR, ResponseCode::NXDomain),
+    ];
+    for (name, kind, code) in cases {
+        let answer = bed.ask(&question(name, kind)).await;
+        assert_eq!(answer.metadata.response_code, code, "{name} {kind}");
+        assert_eq!(answer.answers, []);
+        let soa = &answer.authorities[0];
+        assert!(matches!(&soa.data, RData::SOA(soa) if soa.minimum == 1), "{name} {kind}");
+    }
+}
+
+#[tokio::test]
+async fn an_address_is_answered_with_its_names_in_both_families() {
+    let bed = bed(&[("db.weft.local", "10.32.0.7"), ("six.weft.local", "fd00::7")]).await;
+    let answer = bed.ask(&question("7.0.32.10.in-addr.arpa.", RecordType::PTR)).await;
+    assert!(
+        matches!(&answer.answers[0].data, RData::PTR(to) if to.0.to_ascii() == "db.weft.local.")
+    );
+    let answer = bed.ask(&question("six.weft.local.", RecordType::AAAA)).await;
+    assert_eq!(addresses(&answer), ["fd00::7".parse::<IpAddr>().unwrap()]);
+}
+
+#[tokio::test]
+async fn a_name_that_was_added_is_answered_at_once_and_no_longer_once_removed() {
+    let bed = bed(&[]).await;
+    let ask = question("db.weft.local.", RecordType::A);
+    assert_eq!(bed.ask(&ask).await.metadata.response_code, ResponseCode::NXDomain);
+    bed.names.send_replace(view(&[("db.weft.local", "10.32.0.7")]));
+    assert_eq!(bed.ask(&ask).await.answers.len(), 1);
+    bed.names.send_replace(view(&[]));
+    assert_eq!(bed.ask(&ask).await.metadata.response_code, ResponseCode::NXDomain);
+}
+
+#[tokio::test]
+async fn what_does_not_fit_is_cut_and_marked_and_comes_whole_over_tcp_or_with_edns() {
+    let text: Vec<String> = (1..=60).map(|n| format!("10.32.0.{n}")).collect();
+    let names: Vec<_> = text.iter().map(|address| ("db.weft.local", address.as_str())).collect();
+    let bed = bed(&names).await;
+    let mut ask = question("db.weft.local.", RecordType::A);
+    let cut = bed.ask(&ask).await;
+    assert!(cut.metadata.truncation && cut.answers.len() < 60);
+    let whole = bed.ask_tcp(&ask).await;
+    assert!(!whole.metadata.truncation);
+    assert_eq!(whole.answers.len(), 60);
+    let mut edns = Edns::new();
+    edns.set_max_payload(1232);
+    ask.set_edns(edns);
+    let whole = bed.ask(&ask).await;
+    assert_eq!((whole.metadata.truncation, whole.answers.len()), (false, 60));
+    assert_eq!(whole.edns.unwrap().max_payload(), 1232);
+}
+
+#[tokio::test]
+async fn answers_come_in_changing_order() {
+    let bed = bed(&[("db.weft.local", "10.32.0.7"), ("db.weft.local", "10.32.0.8")]).await;
+    let ask = question("db.weft.local.", RecordType::A);
+    let mut firsts = std::collections::BTreeSet::new();
+    // Two alike 64 times in a row: once in 2^63 runs.
+    for _ in 0..64 {
+        firsts.insert(bed.ask(&ask).await.answers[0].data.ip_addr());
+    }
+    assert_eq!(firsts.len(), 2);
+}
+
+#[tokio::test]
+async fn other_names_are_asked_of_the_hosts_name_server_in_the_same_transport() {
+    let bed = bed(&[]).await;
+    let ask = question("example.com.", RecordType::A);
+    let reply = |bytes: &[u8], address: [u8; 4]| {
+        let mut message = Message::from_vec(bytes).unwrap();
+        message.metadata.message_type = MessageType::Response;
+        message.metadata.authentic_data = true;
+        let name = message.queries[0].name().clone();
+        let data = RData::A(hickory_proto::rr::rdata::A(address.into()));
+        message.add_answer(Record::from_rdata(name, 300, data));
+        message.to_vec().unwrap()
+    };
+    let serve_udp = async {
+        let mut buffer = [0; 512];
+        let (len, from) = bed.upstream.recv_from(&mut buffer).await.unwrap();
+        bed.upstream.send_to(b"noise", from).await.unwrap();
+        bed.upstream.send_to(&reply(&buffer[..len], [192, 0, 2, 1]), from).await.unwrap();
+    };
+    let (answer, ()) = tokio::join!(bed.ask(&ask), serve_udp);
+    assert_eq!(addresses(&answer), ["192.0.2.1".parse::<IpAddr>().unwrap()]);
+    assert_eq!((answer.metadata.id, answer.answers[0].ttl), (77, 300));
+    assert!(answer.metadata.authentic_data && !answer.metadata.authoritative);
+    let serve_tcp = async {
+        let (mut stream, _) = bed.upstream_tcp.accept().await.unwrap();
+        let mut bytes = vec![0; stream.read_u16().await.unwrap().into()];
+        stream.read_exact(&mut bytes).await.unwrap();
+        let reply = reply(&bytes, [192, 0, 2, 2]);
+        stream.write_u16(reply.len().try_into().unwrap()).await.unwrap();
+        stream.write_all(&reply).await.unwrap();
+    };
+    let (answer, ()) = tokio::join!(bed.ask_tcp(&ask), serve_tcp);
+    assert_eq!(addresses(&answer), ["192.0.2.2".parse::<IpAddr>().unwrap()]);
+}
+
+#[tokio::test]
+async fn without_a_name_server_other_names_fail() {
+    let bed = bed(&[]).await;
+    std::fs::write(bed._dir.join("resolv.conf"), "# none\n").unwrap();
+    let answer = bed.ask(&question("example.com.", RecordType::A)).await;
+    assert_eq!(answer.metadata.response_code, ResponseCode::ServFail);
+}

@@ -1,0 +1,474 @@
+//! Drives one node: the only caller of `Node::handle`.
+//!
+//! One task takes inputs in order, hands each to the node with the time, and carries out what
+//! comes back, in order, before it takes the next. What follows a `Persist` waits for the disk.
+
+use crate::clock::Clock;
+use crate::conn_io::{ConnEvent, ConnIo};
+use crate::handle::{NamesView, NodeHandle, Request};
+use crate::net::Net;
+use crate::store::{Store, StoreError};
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use weft_core::config::Config;
+use weft_core::forward::ForwardingChange;
+use weft_core::io::{
+    Command, CommandError, ConnId, DialFailure, Input, Outbox, Output, Reply, RequestId, Target,
+};
+use weft_core::node::{Node, Seed, StartError};
+use weft_core::time::Now;
+
+/// Inputs that wait at most, of each kind; whoever brings more waits too.
+const INPUTS_MAX: usize = 256;
+
+/// A dial, with the look-up of its name, may take this long; one that waits longer finds a host
+/// that drops packets, and the core's own back-off is the better judge of when to try again.
+const DIAL_MAX: Duration = Duration::from_secs(5);
+
+/// Addresses of one name that are tried in one dial.
+const DIAL_ADDRESSES_MAX: usize = 4;
+
+/// A burst of changes is answered by one renewal of the names that DNS sees, this much later.
+const NAMES_WAIT: Duration = Duration::from_millis(20);
+
+/// A listener that fails (out of file descriptors) is asked again after this long.
+const ACCEPT_WAIT: Duration = Duration::from_millis(100);
+
+/// Where the node's wishes about frames go: the sleeve, or nothing in a simulation without frames.
+pub trait Frames: Send + 'static {
+    /// Forward differently from here on.
+    fn apply(&mut self, change: ForwardingChange);
+    /// Send `datagram` from the sleeve's socket; it may get lost.
+    fn send(&mut self, to: SocketAddr, datagram: &[u8]);
+}
+
+/// No data path at all.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoFrames;
+
+impl Frames for NoFrames {
+    fn apply(&mut self, _change: ForwardingChange) {}
+    fn send(&mut self, _to: SocketAddr, _datagram: &[u8]) {}
+}
+
+/// What a driver is made of.
+#[derive(Debug)]
+pub struct Parts<N: Net, S, F, P> {
+    /// Settings of the node.
+    pub config: Config,
+    /// Where all its randomness comes from.
+    pub seed: Seed,
+    /// What it reads time from.
+    pub clock: Clock,
+    /// What it dials with.
+    pub net: N,
+    /// What it accepts from.
+    pub listener: N::Listener,
+    /// What it keeps state in.
+    pub store: S,
+    /// What forwards frames.
+    pub frames: F,
+    /// Probes that came to the sleeve's socket.
+    pub datagrams: mpsc::Receiver<(SocketAddr, Vec<u8>)>,
+    /// Sees the node after each input.
+    pub probe: P,
+}
+
+/// Why a driver cannot start or go on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DriverError {
+    /// The node refuses its settings or what was saved.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The state cannot be read or written. What it would have allowed was not done.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A node with everything around it that moves.
+#[derive(Debug)]
+pub struct Driver<N: Net, S, F, P> {
+    node: Node,
+    outbox: Outbox,
+    clock: Clock,
+    net: Arc<N>,
+    store: S,
+    frames: F,
+    probe: P,
+    conns: BTreeMap<ConnId, Conn>,
+    accepted: u64,
+    requested: u64,
+    waiting: BTreeMap<RequestId, oneshot::Sender<Result<Reply, CommandError>>>,
+    names: watch::Sender<Arc<NamesView>>,
+    names_at: Option<Instant>,
+    requests: mpsc::Receiver<Request>,
+    datagrams: mpsc::Receiver<(SocketAddr, Vec<u8>)>,
+    conn_events: mpsc::Receiver<(ConnId, ConnEvent)>,
+    conn_tell: mpsc::Sender<(ConnId, ConnEvent)>,
+    streams: mpsc::Receiver<NewStream<N::Stream>>,
+    stream_tell: mpsc::Sender<NewStream<N::Stream>>,
+    accepting: AbortHandle,
+}
+
+#[derive(Debug)]
+enum Conn {
+    Dialing(AbortHandle),
+    Open(ConnIo),
+}
+
+/// A stream that was opened, or the reason why not.
+enum NewStream<S> {
+    Accepted { stream: S, remote: SocketAddr },
+    Dialed { conn: ConnId, result: Result<(S, SocketAddr), DialFailure> },
+}
+
+/// One thing to do for the loop.
+enum Turn<S> {
+    Shutdown,
+    Request(Request),
+    Conn(ConnId, ConnEvent),
+    Stream(NewStream<S>),
+    Datagram(SocketAddr, Vec<u8>),
+    Names,
+    Timeout,
+}
+
+impl<N: Net, S: Store, F: Frames, P: FnMut(&Node, Now) + Send> Driver<N, S, F, P> {
+    /// Loads what was saved, makes the node, and carries out its first wishes.
+    ///
+    /// # Errors
+    /// When the state cannot be read or written, or the node refuses it or its settings.
+    pub async fn start(parts: Parts<N, S, F, P>) -> Result<(Self, NodeHandle), DriverError> {
+        let Parts { config, seed, clock, net, listener, mut store, frames, datagrams, probe } =
+            parts;
+        let mut outbox = Outbox::default();
+        let node = Node::new(config, store.load()?, seed, clock.now(), &mut outbox)?;
+        let (requests_to, requests) = mpsc::channel(INPUTS_MAX);
+        let (conn_tell, conn_events) = mpsc::channel(INPUTS_MAX);
+        let (stream_tell, streams) = mpsc::channel(INPUTS_MAX);
+        let (names, names_seen) = watch::channel(Arc::default());
+        let accepting = tokio::spawn(accept::<N>(listener, stream_tell.clone())).abort_handle();
+        let mut driver = Self {
+            node,
+            outbox,
+            clock,
+            net: Arc::new(net),
+            store,
+            frames,
+            probe,
+            conns: BTreeMap::new(),
+            accepted: 0,
+            requested: 0,
+            waiting: BTreeMap::new(),
+            names,
+            names_at: None,
+            requests,
+            datagrams,
+            conn_events,
+            conn_tell,
+            streams,
+            stream_tell,
+            accepting,
+        };
+        driver.carry_out().await?;
+        driver.renew_names();
+        Ok((driver, NodeHandle { requests: requests_to, names: names_seen }))
+    }
+
+    /// The node, before it runs.
+    pub const fn node(&self) -> &Node {
+        &self.node
+    }
+
+    /// Works until `shutdown` resolves or a [`Command::Stop`] was carried out.
+    ///
+    /// # Errors
+    /// When the state cannot be written: going on would mean to break promises later.
+    pub async fn run(
+        mut self,
+        shutdown: impl Future<Output = ()> + Send,
+    ) -> Result<(), DriverError> {
+        tokio::pin!(shutdown);
+        loop {
+            let turn = self.next_turn(shutdown.as_mut()).await;
+            let stops = match &turn {
+                Turn::Shutdown | Turn::Request(Request::Command(Command::Stop, _)) => true,
+                Turn::Request(Request::Command(..) | Request::Status(_) | Request::Held(_))
+                | Turn::Conn(..)
+                | Turn::Stream(_)
+                | Turn::Datagram(..)
+                | Turn::Names
+                | Turn::Timeout => false,
+            };
+            self.take(turn).await?;
+            if stops {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn next_turn(
+        &mut self,
+        shutdown: std::pin::Pin<&mut (impl Future<Output = ()> + Send)>,
+    ) -> Turn<N::Stream> {
+        let timeout = timer(self.node.deadline().map(|deadline| self.clock.timer(deadline.at)));
+        // Each of these ends only with the process: this side, or the handle's owner, keeps a sender.
+        tokio::select! {
+            biased;
+            () = shutdown => Turn::Shutdown,
+            () = timer(self.names_at) => Turn::Names,
+            Some(request) = self.requests.recv() => Turn::Request(request),
+            Some(stream) = self.streams.recv() => Turn::Stream(stream),
+            Some((conn, event)) = self.conn_events.recv() => Turn::Conn(conn, event),
+            Some((from, bytes)) = self.datagrams.recv() => Turn::Datagram(from, bytes),
+            () = timeout => Turn::Timeout,
+        }
+    }
+
+    async fn take(&mut self, turn: Turn<N::Stream>) -> Result<(), DriverError> {
+        let input = match turn {
+            Turn::Shutdown => {
+                Input::Command { request: self.request(None), command: Command::Stop }
+            }
+            Turn::Request(Request::Command(command, reply)) => {
+                Input::Command { request: self.request(Some(reply)), command }
+            }
+            Turn::Request(Request::Status(reply)) => {
+                // Whoever asked may have gone away.
+                let _ = reply.send(Arc::new(self.node.status(self.clock.now())));
+                return Ok(());
+            }
+            Turn::Request(Request::Held(reply)) => {
+                let held = self.node.ipam().held();
+                let _ = reply.send(held.map(|(id, nets)| (id.clone(), nets.to_vec())).collect());
+                return Ok(());
+            }
+            Turn::Conn(conn, event) => match self.conn_input(conn, event) {
+                Some(input) => input,
+                None => return Ok(()),
+            },
+            Turn::Stream(stream) => match self.stream_input(stream) {
+                Some(input) => input,
+                None => return Ok(()),
+            },
+            Turn::Datagram(from, bytes) => Input::Datagram { from, bytes },
+            Turn::Names => {
+                self.renew_names();
+                return Ok(());
+            }
+            Turn::Timeout => Input::Timeout,
+        };
+        self.handle(input).await
+    }
+
+    async fn handle(&mut self, input: Input) -> Result<(), DriverError> {
+        let names_may_change = match &input {
+            Input::Timeout
+            | Input::Received { .. }
+            | Input::Closed { .. }
+            | Input::Command { .. } => true,
+            Input::Opened { .. }
+            | Input::DialFailed { .. }
+            | Input::Written { .. }
+            | Input::Datagram { .. } => false,
+        };
+        if names_may_change && self.names_at.is_none() {
+            self.names_at = Some(Instant::now() + NAMES_WAIT);
+        }
+        let now = self.clock.now();
+        self.node.handle(now, input, &mut self.outbox);
+        (self.probe)(&self.node, now);
+        self.carry_out().await
+    }
+
+    async fn carry_out(&mut self) -> Result<(), DriverError> {
+        let outputs: Vec<Output> = self.outbox.drain().collect();
+        for output in outputs {
+            match output {
+                Output::Dial { conn, target } => self.dial(conn, target),
+                Output::Write { conn, bytes } => self.write(conn, bytes),
+                Output::Close { conn } => self.close(conn),
+                Output::Datagram { to, bytes } => self.frames.send(to, &bytes),
+                Output::Persist(changes) => self.store.commit(changes).await?,
+                Output::Forwarding(change) => self.frames.apply(change),
+                Output::Reply { request, result } => self.reply(request, result),
+                Output::Event(event) => crate::logging::event(&event),
+            }
+        }
+        Ok(())
+    }
+
+    fn request(
+        &mut self,
+        reply: Option<oneshot::Sender<Result<Reply, CommandError>>>,
+    ) -> RequestId {
+        self.requested += 1;
+        let request = RequestId(self.requested);
+        if let Some(reply) = reply {
+            self.waiting.insert(request, reply);
+        }
+        request
+    }
+
+    fn reply(&mut self, request: RequestId, result: Result<Reply, CommandError>) {
+        if let Some(reply) = self.waiting.remove(&request) {
+            // Whoever added a name may ask for it as soon as we answer.
+            self.renew_names();
+            let _ = reply.send(result);
+        }
+    }
+
+    fn dial(&mut self, conn: ConnId, target: Target) {
+        let (net, tell) = (Arc::clone(&self.net), self.stream_tell.clone());
+        let task = tokio::spawn(async move {
+            let result = dial(&*net, &target).await;
+            let _ = tell.send(NewStream::Dialed { conn, result }).await;
+        });
+        self.conns.insert(conn, Conn::Dialing(task.abort_handle()));
+    }
+
+    fn write(&mut self, conn: ConnId, bytes: Vec<u8>) {
+        match self.conns.get(&conn) {
+            Some(Conn::Open(io)) => {
+                if !io.write(bytes) {
+                    tracing::error!(%conn, "the node wrote twice without waiting");
+                }
+            }
+            // It closed while this was being decided; the node hears of it next.
+            Some(Conn::Dialing(_)) | None => {}
+        }
+    }
+
+    fn close(&mut self, conn: ConnId) {
+        match self.conns.remove(&conn) {
+            Some(Conn::Dialing(task)) => task.abort(),
+            Some(Conn::Open(io)) => drop(io),
+            None => {}
+        }
+    }
+
+    /// What the node is to hear of an event; nothing when it closed the stream itself.
+    fn conn_input(&mut self, conn: ConnId, event: ConnEvent) -> Option<Input> {
+        if !self.conns.contains_key(&conn) {
+            return None;
+        }
+        Some(match event {
+            ConnEvent::Received(bytes) => Input::Received { conn, bytes },
+            ConnEvent::Written => Input::Written { conn },
+            ConnEvent::Closed(why) => {
+                self.conns.remove(&conn);
+                Input::Closed { conn, why }
+            }
+        })
+    }
+
+    fn stream_input(&mut self, new: NewStream<N::Stream>) -> Option<Input> {
+        let (conn, stream, remote) = match new {
+            NewStream::Accepted { stream, remote } => {
+                self.accepted += 1;
+                (ConnId::accepted(self.accepted), stream, remote)
+            }
+            NewStream::Dialed { conn, result } => {
+                self.conns.remove(&conn)?;
+                match result {
+                    Ok((stream, remote)) => (conn, stream, remote),
+                    Err(why) => return Some(Input::DialFailed { conn, why }),
+                }
+            }
+        };
+        let local = match N::local_addr(&stream) {
+            Ok(local) => local,
+            // It was reset before we looked.
+            Err(why) if conn.is_dialed() => {
+                let why = DialFailure::Connect(why.to_string());
+                return Some(Input::DialFailed { conn, why });
+            }
+            Err(_) => return None,
+        };
+        let io = ConnIo::start(conn, stream, self.conn_tell.clone());
+        self.conns.insert(conn, Conn::Open(io));
+        Some(Input::Opened { conn, local, remote })
+    }
+
+    fn renew_names(&mut self) {
+        self.names_at = None;
+        let view = NamesView::new(self.node.names());
+        self.names.send_if_modified(|seen| {
+            let changed = **seen != view;
+            if changed {
+                *seen = Arc::new(view);
+            }
+            changed
+        });
+    }
+}
+
+impl<N: Net, S, F, P> Drop for Driver<N, S, F, P> {
+    fn drop(&mut self) {
+        self.accepting.abort();
+        for conn in self.conns.values() {
+            match conn {
+                Conn::Dialing(task) => task.abort(),
+                Conn::Open(_) => {}
+            }
+        }
+    }
+}
+
+async fn timer(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn accept<N: Net>(mut listener: N::Listener, tell: mpsc::Sender<NewStream<N::Stream>>) {
+    loop {
+        match N::accept(&mut listener).await {
+            Ok((stream, remote)) => {
+                if tell.send(NewStream::Accepted { stream, remote }).await.is_err() {
+                    return;
+                }
+            }
+            Err(why) => {
+                tracing::debug!(%why, "cannot accept a connection");
+                sleep(ACCEPT_WAIT).await;
+            }
+        }
+    }
+}
+
+/// Looks the target up and tries its addresses in turn.
+async fn dial<N: Net>(net: &N, target: &Target) -> Result<(N::Stream, SocketAddr), DialFailure> {
+    let unknown = |why: String| DialFailure::Resolve { host: target.host.clone(), why };
+    let started = Instant::now();
+    let addresses = match timeout(DIAL_MAX, net.resolve(&target.host)).await {
+        Ok(Ok(addresses)) if !addresses.is_empty() => addresses,
+        Ok(Ok(_)) => return Err(unknown("no address".to_string())),
+        Ok(Err(why)) => return Err(unknown(why.to_string())),
+        Err(_) => return Err(unknown("no answer in time".to_string())),
+    };
+    let tried = addresses.len().min(DIAL_ADDRESSES_MAX);
+    let mut last = io::Error::from(io::ErrorKind::TimedOut);
+    for (index, address) in addresses.into_iter().take(tried).enumerate() {
+        let remote = SocketAddr::new(address, target.port);
+        // What time is left is shared by the addresses that are left: one dead one costs no more.
+        let left = DIAL_MAX.saturating_sub(started.elapsed());
+        let share = left / u32::try_from(tried - index).unwrap_or(u32::MAX);
+        match timeout(share, net.dial(remote)).await {
+            Ok(Ok(stream)) => return Ok((stream, remote)),
+            Ok(Err(why)) => last = why,
+            Err(_) => last = io::Error::from(io::ErrorKind::TimedOut),
+        }
+    }
+    Err(DialFailure::Connect(last.to_string()))
+}
+
+#[cfg(test)]
+mod tests;

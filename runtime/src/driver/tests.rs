@@ -1,0 +1,117 @@
+//! Drivers over loopback: ports are free ones, disks are memory.
+
+use super::*;
+use crate::net::TokioNet;
+use crate::store::MemoryStore;
+use std::future::pending;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use weft_core::config::FoundingMode;
+use weft_core::status::TargetState;
+
+struct Bed {
+    handle: NodeHandle,
+    target: Target,
+    task: JoinHandle<Result<(), DriverError>>,
+    _datagrams: mpsc::Sender<(SocketAddr, Vec<u8>)>,
+}
+
+async fn node(nickname: &str, seed: u8, store: MemoryStore) -> Bed {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let config = Config {
+        nickname: nickname.to_string(),
+        port,
+        founding: FoundingMode::Consensus { peers: Some(1) },
+        ..Config::default()
+    };
+    let (_datagrams, datagrams) = mpsc::channel(1);
+    let parts = Parts {
+        config,
+        seed: Seed([seed; 32]),
+        clock: Clock::host(),
+        net: TokioNet,
+        listener,
+        store,
+        frames: NoFrames,
+        datagrams,
+        probe: |_: &Node, _: Now| {},
+    };
+    let (driver, handle) = Driver::start(parts).await.unwrap();
+    let task = tokio::spawn(driver.run(pending()));
+    let target = Target { host: "127.0.0.1".to_string(), port };
+    Bed { handle, target, task, _datagrams }
+}
+
+impl Bed {
+    async fn stop(self) {
+        assert_eq!(self.handle.command(Command::Stop).await, Ok(Reply::Done));
+        assert_eq!(self.task.await.unwrap(), Ok(()));
+        assert_eq!(self.handle.command(Command::Prime).await, Err(CommandError::Stopping));
+    }
+}
+
+#[tokio::test]
+async fn two_nodes_link_over_tcp_and_stop_when_told() {
+    let a = node("a", 1, MemoryStore::default()).await;
+    let b = node("b", 2, MemoryStore::default()).await;
+    let targets = vec![b.target.clone()];
+    assert_eq!(
+        a.handle.command(Command::Connect { targets, replace: true }).await,
+        Ok(Reply::Done)
+    );
+    let linked = async {
+        loop {
+            let status = a.handle.status().await.unwrap();
+            let is_linked = |state: &TargetState| matches!(state, TargetState::Linked(_));
+            if status.targets.iter().any(|target| is_linked(&target.state)) {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(Duration::from_secs(10), linked).await.unwrap();
+    a.stop().await;
+    b.stop().await;
+}
+
+#[tokio::test]
+async fn addresses_and_names_are_kept_across_a_restart_and_a_name_is_answered_at_once() {
+    let store = MemoryStore::default();
+    let first = node("a", 1, store.clone()).await;
+    let id: weft_core::id::ContainerId = "c".parse().unwrap();
+    let allocate = Command::Allocate { id: id.clone(), subnet: None };
+    let Ok(Reply::Addresses(addresses)) = first.handle.command(allocate.clone()).await else {
+        panic!("no address");
+    };
+    let name: weft_core::names::Name = "db.weft.local".parse().unwrap();
+    let address = addresses[0].addr();
+    let register = Command::Register { id: id.clone(), name: name.clone(), address };
+    first.handle.command(register).await.unwrap();
+    assert_eq!(first.handle.names().by_name[&name], [address]);
+    assert_eq!(first.handle.held().await.unwrap()[&id], addresses);
+    first.stop().await;
+
+    let again = node("a", 3, store).await;
+    assert_eq!(again.handle.held().await.unwrap()[&id], addresses);
+    assert_eq!(again.handle.names().by_address[&address], [name]);
+    assert_eq!(again.handle.command(allocate).await, Ok(Reply::Addresses(addresses)));
+    again.stop().await;
+}
+
+#[tokio::test]
+async fn a_host_name_without_an_address_is_named_in_the_failure() {
+    let target = Target { host: "no-such-host.invalid".to_string(), port: 1 };
+    let failure = dial(&TokioNet, &target).await.unwrap_err();
+    assert!(matches!(failure, DialFailure::Resolve { host, .. } if host == target.host));
+}
+
+#[tokio::test]
+async fn a_port_where_nobody_listens_is_a_failure_to_connect() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    drop(listener);
+    let target = Target { host: "127.0.0.1".to_string(), port };
+    let failure = dial(&TokioNet, &target).await.unwrap_err();
+    assert!(matches!(failure, DialFailure::Connect(_)));
+}

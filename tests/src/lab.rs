@@ -1,0 +1,340 @@
+//! Hosts with wires between them, and containers: all are network namespaces with unique names.
+
+use crate::command::{self, Background, Done, run};
+use crate::host::Host;
+use crate::{holds_within, trace};
+use anyhow::{Context as _, Result, bail, ensure};
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+/// Programs that the tests run, and the Debian packages that bring them.
+const TOOLS: [(&str, &str); 9] = [
+    ("dig", "bind9-dnsutils"),
+    ("ip", "iproute2"),
+    ("iperf3", "iperf3"),
+    ("kill", "procps"),
+    ("nsenter", "util-linux"),
+    ("ping", "iputils-ping"),
+    ("setpriv", "util-linux"),
+    ("tcpdump", "tcpdump"),
+    ("unshare", "util-linux"),
+];
+
+/// How the hosts are wired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wiring {
+    /// All on one wire or switch.
+    Full,
+    /// Each with the next one only; nobody forwards.
+    Line,
+}
+
+/// A set of hosts and containers. Dropping it takes everything away, daemons included.
+#[derive(Debug)]
+pub struct Lab {
+    mark: String,
+    dir: PathBuf,
+    hosts: Vec<Host>,
+    namespaces: RefCell<Vec<String>>,
+    links_before: BTreeSet<String>,
+    files: AtomicU32,
+}
+
+impl Lab {
+    /// Two hosts joined by one veth pair.
+    ///
+    /// # Errors
+    /// As [`Lab::full`].
+    pub fn two() -> Result<Self> {
+        Self::new(2, Wiring::Full)
+    }
+
+    /// `count` hosts on one switch; host 1 is 192.168.50.1, and so on.
+    ///
+    /// # Errors
+    /// When we are not root, a program is missing, or the kernel refuses.
+    pub fn full(count: u8) -> Result<Self> {
+        Self::new(count, Wiring::Full)
+    }
+
+    /// `count` hosts in a line, so that the ends have no way to each other.
+    ///
+    /// # Errors
+    /// As [`Lab::full`].
+    pub fn line(count: u8) -> Result<Self> {
+        Self::new(count, Wiring::Line)
+    }
+
+    fn new(count: u8, wiring: Wiring) -> Result<Self> {
+        static LABS: AtomicU32 = AtomicU32::new(1);
+        check_machine()?;
+        let number = LABS.fetch_add(1, Ordering::Relaxed);
+        let mark = format!("weft-{}-{number}-", std::process::id());
+        let dir = Path::new(trace::TEMP).join(format!("{mark}lab"));
+        // The mark ends in a dash, so that lab 1 does not take lab 12's things for its own.
+        let mut lab = Self {
+            dir,
+            hosts: Vec::new(),
+            namespaces: RefCell::new(Vec::new()),
+            links_before: trace::links(),
+            files: AtomicU32::new(0),
+            mark,
+        };
+        fs::create_dir(&lab.dir).with_context(|| format!("cannot make {}", lab.dir.display()))?;
+        for n in 1..=count {
+            let name = lab.namespace(&format!("h{n}"))?;
+            lab.hosts.push(Host::new(name, &lab.dir.join(format!("h{n}")))?);
+        }
+        match (wiring, count) {
+            (Wiring::Full, 0 | 1) => {}
+            (Wiring::Full, 2) => lab.wire(0, 1, 50)?,
+            (Wiring::Full, 3..) => lab.switch()?,
+            (Wiring::Line, _) => {
+                for n in 1..count {
+                    lab.wire(usize::from(n - 1), usize::from(n), 49 + n)?;
+                }
+            }
+        }
+        Ok(lab)
+    }
+
+    /// A veth pair between two hosts, with addresses .1 and .2 of `192.168.subnet.0/24`.
+    fn wire(&mut self, a: usize, b: usize, subnet: u8) -> Result<()> {
+        let at = |n: u8| Ipv4Addr::new(192, 168, subnet, n);
+        let [end_a, end_b] = [a, b].map(|n| format!("eth{}", self.hosts[n].addresses.len()));
+        let (ns_a, ns_b) = (&self.hosts[a].namespace, &self.hosts[b].namespace);
+        ip(&format!("link add {end_a} netns {ns_a} type veth peer name {end_b} netns {ns_b}"))?;
+        for (host, end, address) in [(a, end_a, at(1)), (b, end_b, at(2))] {
+            self.address(host, &end, address)?;
+        }
+        Ok(())
+    }
+
+    /// A namespace with a bridge, and a veth pair from each host to it.
+    fn switch(&mut self) -> Result<()> {
+        let switch = self.namespace("switch")?;
+        ip(&format!("-n {switch} link add br0 type bridge"))?;
+        ip(&format!("-n {switch} link set br0 up"))?;
+        for n in 0..self.hosts.len() {
+            let port = format!("port{n}");
+            let host = self.hosts[n].namespace.clone();
+            ip(&format!("link add eth0 netns {host} type veth peer name {port} netns {switch}"))?;
+            ip(&format!("-n {switch} link set {port} master br0 up"))?;
+            let last = u8::try_from(n + 1).context("too many hosts for one /24")?;
+            self.address(n, "eth0", Ipv4Addr::new(192, 168, 50, last))?;
+        }
+        Ok(())
+    }
+
+    fn address(&mut self, host: usize, link: &str, address: Ipv4Addr) -> Result<()> {
+        let host = &mut self.hosts[host];
+        let namespace = &host.namespace;
+        ip(&format!("-n {namespace} address add {address}/24 dev {link}"))?;
+        ip(&format!("-n {namespace} link set {link} up"))?;
+        host.addresses.push(address);
+        Ok(())
+    }
+
+    fn namespace(&self, suffix: &str) -> Result<String> {
+        let name = format!("{}{suffix}", self.mark);
+        ip(&format!("netns add {name}"))?;
+        self.namespaces.borrow_mut().push(name.clone());
+        ip(&format!("-n {name} link set lo up"))?;
+        Ok(name)
+    }
+
+    /// Host `n`, counted from 1.
+    ///
+    /// # Panics
+    /// When there is no such host.
+    pub fn host(&self, n: usize) -> &Host {
+        &self.hosts[n - 1]
+    }
+
+    /// All hosts.
+    pub fn hosts(&self) -> &[Host] {
+        &self.hosts
+    }
+
+    /// An empty namespace, for `weft attach` to put on the network.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn container(&self) -> Result<Container> {
+        let n = self.namespaces.borrow().len();
+        Ok(Container { namespace: self.namespace(&format!("c{n}"))? })
+    }
+
+    /// Folder of this lab, for any files of the test.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// What all names, folders and processes of this lab have in common.
+    pub fn mark(&self) -> &str {
+        &self.mark
+    }
+
+    /// Starts `command` beside the test.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn background(&self, command: &mut Command) -> Result<Background> {
+        let n = self.files.fetch_add(1, Ordering::Relaxed);
+        Background::start(command, &self.dir.join(format!("output-{n}")))
+    }
+
+    /// Stops all daemons as an operator would, takes everything away and checks that it is gone.
+    ///
+    /// # Errors
+    /// When a daemon does not stop, or something is left.
+    pub fn finish(self) -> Result<()> {
+        for host in &self.hosts {
+            if host.is_running() {
+                host.weft(&["stop"])?.ok()?;
+                ensure!(!host.is_running(), "`weft stop` returned, but the daemon still runs");
+            }
+        }
+        let runs = trace::processes(&self.mark);
+        let (mark, links) = (self.mark.clone(), self.links_before.clone());
+        drop(self);
+        ensure!(runs.is_empty(), "still running after `weft stop`: {runs:?}");
+        assert_no_trace(&mark, &links)
+    }
+
+    /// Everything of this lab, in the order in which it can go. Errors mean that it is gone.
+    fn remove(&self) {
+        for (pid, _) in trace::processes(&self.mark) {
+            let _ = command::signal(pid, "KILL");
+        }
+        for name in self.namespaces.borrow().iter() {
+            let mut pids = Command::new("ip");
+            let pids = run(pids.args(["netns", "pids", name]), PATIENCE);
+            let pids = pids.map(|done| done.stdout).unwrap_or_default();
+            for pid in pids.lines().filter_map(|pid| pid.trim().parse().ok()) {
+                let _ = command::signal(pid, "KILL");
+            }
+            let _ = ip(&format!("netns delete {name}"));
+        }
+        let _ = fs::remove_dir_all(&self.dir);
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        self.remove();
+        // A daemon may have been writing its last file while its folder went.
+        let _ = holds_within(Duration::from_secs(2), || {
+            let _ = fs::remove_dir_all(&self.dir);
+            trace::of(&self.mark).is_empty()
+        });
+    }
+}
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Checks that nothing bears `mark`, and that the machine has no links but `links_before`.
+///
+/// # Errors
+/// Names what is left after two seconds.
+pub fn assert_no_trace(mark: &str, links_before: &BTreeSet<String>) -> Result<()> {
+    let mut left = BTreeSet::new();
+    let gone = holds_within(Duration::from_secs(2), || {
+        left = trace::of(mark);
+        left.extend(trace::links().difference(links_before).cloned());
+        left.is_empty()
+    });
+    ensure!(gone, "left behind: {left:?}");
+    Ok(())
+}
+
+/// A network namespace that is on no network until it is attached.
+#[derive(Clone, Debug)]
+pub struct Container {
+    /// As `ip netns` knows it.
+    pub namespace: String,
+}
+
+impl Container {
+    /// `program` inside, as a command to be completed and run.
+    pub fn command(&self, program: impl AsRef<Path>) -> Command {
+        inside(&self.namespace, program.as_ref())
+    }
+
+    /// Runs `program` inside.
+    ///
+    /// # Errors
+    /// When it cannot be started or does not end in 20 s.
+    pub fn run(&self, program: &str, args: &[&str]) -> Result<Done> {
+        run(self.command(program).args(args), PATIENCE)
+    }
+
+    /// Whether one ping to `to` is answered within a second.
+    ///
+    /// # Errors
+    /// When ping cannot be run.
+    pub fn pings(&self, to: impl Into<IpAddr>) -> Result<bool> {
+        let to = to.into().to_string();
+        Ok(self.run("ping", &["-n", "-c", "1", "-W", "1", &to])?.code == 0)
+    }
+
+    /// Waits until a ping to `to` is answered.
+    ///
+    /// # Errors
+    /// When none is within 10 s.
+    pub fn wait_pings(&self, to: impl Into<IpAddr>) -> Result<()> {
+        let to = to.into();
+        let what = format!("{} gets an answer from {to}", self.namespace);
+        crate::wait_until(&what, Duration::from_secs(10), || self.pings(to).unwrap_or_default())
+    }
+}
+
+/// `program` in the namespace `name`, with that namespace's /sys, as `ip netns exec` does it.
+pub(crate) fn inside(name: &str, program: &Path) -> Command {
+    let mut command = Command::new("ip");
+    command.args(["netns", "exec", name]).arg(program);
+    command
+}
+
+/// Runs `ip` with `words`, separated by spaces.
+///
+/// # Errors
+/// When it does not end with 0.
+pub fn ip(words: &str) -> Result<String> {
+    run(Command::new("ip").args(words.split_whitespace()), PATIENCE)?.ok()
+}
+
+/// The binary `name` that was built together with this test.
+///
+/// # Errors
+/// When it is not there; says how to build it.
+pub fn binary(name: &str) -> Result<PathBuf> {
+    let own = std::env::current_exe()?;
+    // target/debug/deps/TEST or target/debug/BINARY.
+    let found = own.ancestors().skip(1).take(2).map(|folder| folder.join(name));
+    let found = found.into_iter().find(|path| path.is_file());
+    let package = if name == "weft" { "weft" } else { "weft-tests" };
+    found.with_context(|| format!("{name} is missing, build it first: cargo build -p {package}"))
+}
+
+fn check_machine() -> Result<()> {
+    let status = fs::read_to_string("/proc/self/status")?;
+    let uid = status.lines().find_map(|line| line.strip_prefix("Uid:"));
+    let root = uid.and_then(|ids| ids.split_whitespace().nth(1)) == Some("0");
+    ensure!(root, "these tests make network namespaces: run them as root");
+    let path = std::env::var("PATH").unwrap_or_default();
+    let missing = |tool: &str| !path.split(':').any(|folder| Path::new(folder).join(tool).exists());
+    let packages: BTreeSet<_> =
+        TOOLS.iter().filter(|(tool, _)| missing(tool)).map(|(_, package)| *package).collect();
+    if packages.is_empty() {
+        return Ok(());
+    }
+    let packages: Vec<_> = packages.into_iter().collect();
+    bail!("programs are missing, install: apt-get install {}", packages.join(" "))
+}

@@ -1,0 +1,140 @@
+//! Names are answered to any resolver, as DNS demands.
+
+use anyhow::{Context as _, Result, ensure};
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+use weft_tests::lab::{Container, Lab, binary};
+
+/// Two hosts; `db` is a container on the second, and `asker` one on the first.
+struct Names {
+    lab: Lab,
+    asker: Container,
+    server: IpAddr,
+    db: Ipv4Addr,
+}
+
+impl Names {
+    fn new() -> Result<Self> {
+        let lab = Lab::two()?;
+        // The first host's own resolver is on that host, and down until `probe dns` is started.
+        let resolv_conf = lab.dir().join("resolv.conf");
+        fs::write(&resolv_conf, "nameserver 192.168.50.1\n")?;
+        lab.host(1).launch(&["--resolv-conf", &resolv_conf.to_string_lossy()])?;
+        lab.host(2).launch(&[&lab.host(1).address()])?;
+        let [asker, db] = [lab.container()?, lab.container()?];
+        lab.host(1).attach(&asker, &[])?;
+        let address = lab.host(2).named(&db, "db")?;
+        lab.host(1).wait_name("db")?;
+        let server = lab.host(1).dns_server()?;
+        Ok(Self { lab, asker, server, db: address })
+    }
+
+    fn dig(&self, args: &[&str]) -> Result<String> {
+        let server = format!("@{}", self.server);
+        let args = [&["+time=2", "+tries=2", &server][..], args].concat();
+        self.asker.run("dig", &args)?.ok()
+    }
+}
+
+#[test]
+fn a_name_on_the_other_host_is_answered_over_udp_and_tcp() -> Result<()> {
+    let names = Names::new()?;
+    for transport in ["+notcp", "+tcp"] {
+        for name in ["db.weft.local", "DB.Weft.Local."] {
+            let answer = names.dig(&[transport, "+short", name, "A"])?;
+            ensure!(answer == names.db.to_string(), "{transport} {name}: {answer:?}");
+        }
+    }
+    names.lab.finish()
+}
+
+#[test]
+fn an_address_is_answered_with_its_name() -> Result<()> {
+    let names = Names::new()?;
+    let answer = names.dig(&["+short", "-x", &names.db.to_string()])?;
+    ensure!(answer == "db.weft.local.", "{answer:?}");
+    names.lab.finish()
+}
+
+#[test]
+fn an_unknown_name_does_not_exist_and_a_known_one_without_ipv6_has_no_data() -> Result<()> {
+    let names = Names::new()?;
+    for (name, kind, status) in [
+        ("nobody.weft.local", "A", "NXDOMAIN"),
+        ("nobody.weft.local", "AAAA", "NXDOMAIN"),
+        ("db.weft.local", "AAAA", "NOERROR"),
+        ("db.weft.local", "MX", "NOERROR"),
+    ] {
+        let answer = names.dig(&[name, kind])?;
+        ensure!(answer.contains(&format!("status: {status}")), "{name} {kind}: {answer}");
+        ensure!(answer.contains("ANSWER: 0"), "{name} {kind}: {answer}");
+        ensure!(answer.contains("SOA"), "a negative answer needs an SOA: {answer}");
+    }
+    names.lab.finish()
+}
+
+#[test]
+fn other_names_are_asked_of_the_hosts_own_resolver() -> Result<()> {
+    let names = Names::new()?;
+    let mut stub = names.lab.host(1).command(binary("probe")?);
+    let stub = names.lab.background(stub.args(["dns", "192.168.50.1:53", "192.0.2.77"]))?;
+    stub.wait_for("ready", Duration::from_secs(5))?;
+    let answer = names.dig(&["+short", "somewhere.example.org", "A"])?;
+    ensure!(answer == "192.0.2.77", "{answer:?}");
+    ensure!(names.dig(&["+short", "db.weft.local"])? == names.db.to_string());
+    drop(stub);
+    names.lab.finish()
+}
+
+#[test]
+fn a_resolver_that_is_down_costs_other_names_only() -> Result<()> {
+    let names = Names::new()?;
+    let server = format!("@{}", names.server);
+    let args = ["+time=8", "+tries=1", &server, "somewhere.example.org", "A"];
+    let answer = names.asker.run("dig", &args)?.ok()?;
+    ensure!(answer.contains("status: SERVFAIL"), "{answer}");
+    ensure!(names.dig(&["+short", "db.weft.local"])? == names.db.to_string());
+    names.lab.finish()
+}
+
+#[test]
+fn a_name_can_be_added_and_removed_by_hand() -> Result<()> {
+    let names = Names::new()?;
+    let [one, two] = [names.lab.host(1), names.lab.host(2)];
+    let address = names.db.to_string();
+    two.weft(&["dns-add", &address, "-h", "alias.weft.local"])?.ok()?;
+    one.wait_name("alias")?;
+    ensure!(one.weft(&["dns-lookup", "alias"])?.ok()? == address);
+    ensure!(names.dig(&["+short", "alias.weft.local"])? == address);
+    two.weft(&["dns-remove", &address, "-h", "alias.weft.local"])?.ok()?;
+    weft_tests::wait_until("the name is gone", Duration::from_secs(5), || !one.knows("alias"))?;
+    ensure!(one.knows("db"), "removing one name took another");
+    names.lab.finish()
+}
+
+#[test]
+fn a_containers_name_goes_with_it() -> Result<()> {
+    let names = Names::new()?;
+    let [one, two] = [names.lab.host(1), names.lab.host(2)];
+    let container = names.lab.container()?;
+    two.named(&container, "brief")?;
+    one.wait_name("brief")?;
+    two.weft(&["detach", &container.namespace])?.ok()?;
+    weft_tests::wait_until("the name is gone", Duration::from_secs(5), || !one.knows("brief"))?;
+    let answer = names.dig(&["brief.weft.local"]).context("dig")?;
+    ensure!(answer.contains("status: NXDOMAIN"), "{answer}");
+    names.lab.finish()
+}
+
+#[test]
+fn without_dns_containers_are_reached_by_address_only() -> Result<()> {
+    let lab = Lab::full(1)?;
+    let host = lab.host(1);
+    host.launch(&["--no-dns"])?;
+    let [a, b] = [lab.container()?, lab.container()?];
+    let address = host.attach(&a, &[])?;
+    host.attach(&b, &[])?;
+    b.wait_pings(address)?;
+    lab.finish()
+}

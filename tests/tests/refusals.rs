@@ -1,0 +1,264 @@
+//! What cannot work is refused in one line that names the culprit and a remedy, and nothing is
+//! left behind.
+
+use anyhow::{Result, ensure};
+use std::collections::BTreeSet;
+use std::fs;
+use std::process::Command;
+use std::time::Duration;
+use weft_tests::command::{Done, run};
+use weft_tests::host::Host;
+use weft_tests::lab::{Lab, binary, ip};
+use weft_tests::{holds_within, trace};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+const FAILED: i32 = 1;
+const USAGE: i32 = 2;
+const NO_DAEMON: i32 = 3;
+
+/// Checks the answer: its exit code, and one line that contains `culprit` and a word of `remedy`.
+fn check(done: &Done, code: i32, culprit: &str, remedy: &[&str]) -> Result<()> {
+    ensure!(done.code == code, "expected exit code {code}: {done}");
+    ensure!(done.stderr.lines().count() == 1, "expected one line of error: {done}");
+    ensure!(done.stderr.starts_with("weft: "), "expected `weft: …`: {done}");
+    let line = done.stderr.to_lowercase();
+    ensure!(line.contains(&culprit.to_lowercase()), "the line does not name {culprit}: {done}");
+    let advised = remedy.iter().any(|word| line.contains(word));
+    ensure!(advised, "the line advises none of {remedy:?}: {done}");
+    Ok(())
+}
+
+/// Links, processes and run folder of a host; the log may stay, since it explains the failure.
+fn state(host: &Host) -> Result<BTreeSet<String>> {
+    let mut state: BTreeSet<_> = host.links()?.into_iter().collect();
+    let own = host.run_dir.to_string_lossy().into_owned();
+    state.extend(trace::processes(&own).into_iter().map(|(pid, line)| format!("{pid} {line}")));
+    state.extend(trace::entries(&host.run_dir).into_iter().filter(|name| !name.ends_with(".log")));
+    Ok(state)
+}
+
+/// Runs `weft ARGS` on `host` and checks the answer, and that all is as before.
+fn refused(host: &Host, args: &[&str], code: i32, culprit: &str, remedy: &[&str]) -> Result<()> {
+    refused_command(host, &mut host.weft_command(args)?, code, culprit, remedy)
+}
+
+fn refused_command(
+    host: &Host,
+    command: &mut Command,
+    code: i32,
+    culprit: &str,
+    remedy: &[&str],
+) -> Result<()> {
+    let before = state(host)?;
+    check(&run(command, PATIENCE)?, code, culprit, remedy)?;
+    let mut after = BTreeSet::new();
+    let undone = holds_within(Duration::from_secs(2), || {
+        after = state(host).unwrap_or_default();
+        after == before
+    });
+    ensure!(undone, "was {before:?}, is {after:?}");
+    Ok(())
+}
+
+#[test]
+fn a_peer_that_cannot_be_found_is_named() -> Result<()> {
+    let lab = Lab::full(1)?;
+    let host = lab.host(1);
+    refused(host, &["launch", "bad_host!"], USAGE, "bad_host!", &["expected"])?;
+    refused(host, &["launch", "10.0.0.1:99999"], USAGE, "10.0.0.1:99999", &["expected"])?;
+    // A name may be unknown only because the peer's DNS starts later than we do: it is tried again.
+    let done = host.weft(&["launch", "no-such-host.invalid"])?;
+    check(&done, 0, "no-such-host.invalid", &["check", "forget", "again", "retr"])?;
+    lab.finish()
+}
+
+#[test]
+fn a_port_in_use_is_named() -> Result<()> {
+    let lab = Lab::full(1)?;
+    let host = lab.host(1);
+    let mut hold = host.command(binary("probe")?);
+    let held = lab.background(hold.args(["hold", "0.0.0.0:6783"]))?;
+    held.wait_for("ready", PATIENCE)?;
+    refused(host, &["launch"], FAILED, "6783", &["--port"])?;
+    host.launch(&["--port", "6790"])?;
+    drop(held);
+    lab.finish()
+}
+
+#[test]
+fn a_wrong_password_is_named() -> Result<()> {
+    let lab = Lab::two()?;
+    let [one, two] = [lab.host(1), lab.host(2)];
+    one.launch(&["--password", "right"])?;
+    let first = one.address();
+    for password in [&["--password", "wrong"][..], &[]] {
+        let args = [&["launch"], password, &[&first]].concat();
+        refused(two, &args, FAILED, &first, &["password"])?;
+    }
+    two.launch(&["--password", "right", &first])?;
+    two.wait_linked(1)?;
+    lab.finish()
+}
+
+#[test]
+fn a_range_that_overlaps_a_route_of_the_host_is_named() -> Result<()> {
+    let lab = Lab::full(1)?;
+    let host = lab.host(1);
+    ip(&format!("-n {} link add dummy0 type dummy", host.namespace))?;
+    ip(&format!("-n {} link set dummy0 up", host.namespace))?;
+    ip(&format!("-n {} route add 10.33.0.0/16 dev dummy0", host.namespace))?;
+    refused(host, &["launch"], FAILED, "10.33.0.0/16", &["--ipalloc-range"])?;
+    host.launch(&["--ipalloc-range", "10.99.0.0/16"])?;
+    lab.finish()
+}
+
+#[test]
+fn a_range_that_is_too_small_or_malformed_is_named() -> Result<()> {
+    let lab = Lab::full(1)?;
+    for (range, remedy) in [
+        ("10.32.0.0/31", "/30"),
+        ("10.32.0.1/24", "did you mean"),
+        ("10.32.0.0", "expected"),
+        ("loom", "expected"),
+    ] {
+        refused(lab.host(1), &["launch", "--ipalloc-range", range], USAGE, range, &[remedy])?;
+    }
+    lab.finish()
+}
+
+#[test]
+fn without_root_the_missing_right_is_named() -> Result<()> {
+    let lab = Lab::full(1)?;
+    let host = lab.host(1);
+    // A copy, since nobody may look into the folder where it was built.
+    let weft = lab.dir().join("weft");
+    fs::copy(binary("weft")?, &weft)?;
+    let mut command = host.command("setpriv");
+    command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(weft);
+    refused_command(host, command.arg("launch"), FAILED, "root", &["sudo", "as root", "run"])?;
+    lab.finish()
+}
+
+#[test]
+fn a_kernel_without_tap_devices_is_named() -> Result<()> {
+    let lab = Lab::full(1)?;
+    let host = lab.host(1);
+    let mut command = host.command("unshare");
+    let script = "mount -t tmpfs none /dev/net && exec \"$0\" launch";
+    command.args(["--mount", "sh", "-c", script]).arg(binary("weft")?);
+    refused_command(host, &mut command, FAILED, "/dev/net/tun", &["modprobe", "load", "mknod"])?;
+    lab.finish()
+}
+
+#[test]
+fn a_peer_name_that_is_taken_is_named() -> Result<()> {
+    let lab = Lab::two()?;
+    let [one, two] = [lab.host(1), lab.host(2)];
+    let name = one.launch(&[])?;
+    let args = ["launch", "--name", &name, &one.address()];
+    refused(two, &args, FAILED, &name, &["--name", "reset"])?;
+    two.launch(&[&one.address()])?;
+    two.wait_linked(1)?;
+    lab.finish()
+}
+
+#[test]
+fn an_address_that_is_taken_or_impossible_is_named() -> Result<()> {
+    let lab = Lab::two()?;
+    let [one, two] = [lab.host(1), lab.host(2)];
+    one.launch(&[])?;
+    two.launch(&[&one.address()])?;
+    two.wait_linked(1)?;
+    let container = lab.container()?;
+    let taken = one.attach(&container, &[])?.to_string();
+    for host in [one, two] {
+        // What the first run makes for all, such as the address of the name server, may stay.
+        host.weft(&["run", "--", "true"])?.ok()?;
+        let wanted = format!("{taken}/12");
+        let remedy = ["another", "choose", "weft ps", "detach"];
+        refused(host, &["run", "--ip", &wanted, "--", "true"], FAILED, &taken, &remedy)?;
+    }
+    let remedy = ["10.32.0.0/12"];
+    let wanted = "net:10.99.0.0/24";
+    refused(one, &["run", "--ip", wanted, "--", "true"], FAILED, "10.99.0.0/24", &remedy)?;
+    refused(one, &["run", "--ip", "loom", "--", "true"], USAGE, "loom", &["expected"])?;
+    lab.finish()
+}
+
+#[test]
+fn a_namespace_that_is_not_there_is_named() -> Result<()> {
+    let lab = Lab::full(1)?;
+    let host = lab.host(1);
+    host.launch(&[])?;
+    host.weft(&["run", "--", "true"])?.ok()?;
+    let mut ended = Command::new("true").spawn()?;
+    let pid = ended.id().to_string();
+    ended.wait()?;
+    refused(host, &["attach", &pid], FAILED, &pid, &["running", "process", "check"])?;
+    refused(host, &["attach", "no-such-netns"], FAILED, "no-such-netns", &["ip netns", "check"])?;
+    refused(host, &["detach", "no-such-netns"], FAILED, "no-such-netns", &["weft ps"])?;
+    ensure!(host.weft(&["ps"])?.ok()?.is_empty(), "a failed attach holds an address");
+    lab.finish()
+}
+
+#[test]
+fn a_second_launch_is_refused_and_the_first_goes_on() -> Result<()> {
+    let lab = Lab::full(1)?;
+    let host = lab.host(1);
+    host.launch(&[])?;
+    refused(host, &["launch"], FAILED, "already running", &["weft stop"])?;
+    host.weft(&["status"])?.ok()?;
+    lab.finish()
+}
+
+#[test]
+fn without_a_daemon_every_command_says_how_to_start_one() -> Result<()> {
+    let lab = Lab::full(1)?;
+    let host = lab.host(1);
+    let container = lab.container()?;
+    for args in [
+        &["status"][..],
+        &["report"],
+        &["ps"],
+        &["stop"],
+        &["attach", &container.namespace],
+        &["detach", &container.namespace],
+        &["expose"],
+        &["hide"],
+        &["connect", "192.168.50.2"],
+        &["forget", "192.168.50.2"],
+        &["dns-lookup", "db"],
+        &["run", "--", "true"],
+    ] {
+        refused(host, args, NO_DAEMON, "not running", &["weft launch"])?;
+    }
+    lab.finish()
+}
+
+#[test]
+fn wrong_usage_is_named() -> Result<()> {
+    let lab = Lab::full(1)?;
+    let help = ["--help", "usage", "did you mean", "similar"];
+    refused(lab.host(1), &["weave"], USAGE, "weave", &help)?;
+    refused(lab.host(1), &["launch", "--porto", "1"], USAGE, "--porto", &help)?;
+    refused(lab.host(1), &["attach"], USAGE, "netns", &help)?;
+    lab.finish()
+}
+
+#[test]
+fn an_answer_that_is_silent_vague_or_chatty_is_noticed() {
+    let done = |code, stderr: &str| Done {
+        line: String::new(),
+        code,
+        stdout: String::new(),
+        stderr: stderr.to_owned(),
+        took: Duration::ZERO,
+    };
+    let good = "weft: port 6783 is in use: choose another with --port";
+    assert!(check(&done(1, good), 1, "6783", &["--port"]).is_ok());
+    assert!(check(&done(0, good), 1, "6783", &["--port"]).is_err());
+    for bad in ["", "weft: port 6783 is in use", "weft: use --port", "port 6783: use --port"] {
+        assert!(check(&done(1, bad), 1, "6783", &["--port"]).is_err(), "{bad:?} was accepted");
+    }
+    assert!(check(&done(1, &format!("{good}\nmore")), 1, "6783", &["--port"]).is_err());
+}

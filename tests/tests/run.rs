@@ -1,0 +1,151 @@
+//! `weft run`: a command on the network without any container engine.
+
+use anyhow::{Result, ensure};
+use std::time::Duration;
+use weft_tests::command::Background;
+use weft_tests::host::Host;
+use weft_tests::lab::Lab;
+use weft_tests::{holds_within, wait_until};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Names, addresses and links on `host`, to be compared before and after.
+fn state(host: &Host) -> Result<(String, Vec<String>)> {
+    Ok((host.weft(&["ps"])?.ok()?, host.links()?))
+}
+
+/// Starts `weft run --name NAME -- sleep 600` and waits for the name.
+fn sleeper(lab: &Lab, name: &str) -> Result<Background> {
+    let host = lab.host(1);
+    let run = ["run", "--name", name, "--", "sleep", "600"];
+    let sleeper = lab.background(&mut host.weft_command(&run)?)?;
+    host.wait_name(name)?;
+    Ok(sleeper)
+}
+
+#[test]
+fn the_exit_status_of_the_command_is_passed_on() -> Result<()> {
+    let lab = Lab::full(1)?;
+    let host = lab.host(1);
+    host.launch(&[])?;
+    for (command, code) in [
+        (&["true"][..], 0),
+        (&["sh", "-c", "exit 3"], 3),
+        (&["sh", "-c", "kill -TERM $$"], 143),
+        (&["sh", "-c", "kill -KILL $$"], 137),
+        (&["no-such-command-anywhere"], 127),
+    ] {
+        let args = [&["run", "--"], command].concat();
+        let done = host.weft(&args)?;
+        ensure!(done.code == code, "expected {code}: {done}");
+    }
+    let lost = host.weft(&["run", "--", "no-such-command-anywhere"])?;
+    ensure!(lost.stderr.lines().count() == 1, "{lost}");
+    ensure!(lost.stderr.starts_with("weft: ") && lost.stderr.contains("no-such-command-anywhere"));
+    lab.finish()
+}
+
+#[test]
+fn the_commands_output_and_arguments_are_left_alone() -> Result<()> {
+    let lab = Lab::full(1)?;
+    lab.host(1).launch(&[])?;
+    let script = ["run", "--", "sh", "-c", "echo \"$1\"; echo wrong >&2", "sh", "two  words"];
+    let done = lab.host(1).weft(&script)?;
+    ensure!(done.stdout == "two  words" && done.stderr == "wrong", "{done}");
+    lab.finish()
+}
+
+#[test]
+fn everything_is_undone_when_the_command_ends() -> Result<()> {
+    let lab = Lab::full(1)?;
+    let host = lab.host(1);
+    host.launch(&[])?;
+    // The first run may make what all share, such as the bridge or the address of the name server.
+    host.weft(&["run", "--", "true"])?.ok()?;
+    let before = state(host)?;
+    for command in [&["true"][..], &["false"], &["sh", "-c", "kill -KILL $$"]] {
+        host.weft(&[&["run", "--name", "brief", "--"], command].concat())?;
+        ensure!(state(host)? == before, "{command:?} left {:?}, had {before:?}", state(host)?);
+        ensure!(!host.knows("brief"), "{command:?} left its name");
+    }
+    lab.finish()
+}
+
+#[test]
+fn everything_is_undone_after_sigterm_and_sigint() -> Result<()> {
+    let lab = Lab::full(1)?;
+    let host = lab.host(1);
+    host.launch(&[])?;
+    host.weft(&["run", "--", "true"])?.ok()?;
+    let before = state(host)?;
+    for (signal, code) in [("TERM", 143), ("INT", 130)] {
+        let mut sleeper = sleeper(&lab, "brief")?;
+        ensure!(state(host)? != before);
+        sleeper.signal(signal)?;
+        let ended = sleeper.wait(PATIENCE)?;
+        ensure!(ended == code, "SIG{signal}: expected {code}, not {ended}: {}", sleeper.text());
+        ensure!(state(host)? == before, "SIG{signal} left {:?}", state(host)?);
+        ensure!(!host.knows("brief"), "SIG{signal} left the name");
+    }
+    lab.finish()
+}
+
+#[test]
+fn a_run_that_was_killed_outright_is_tidied_up_by_the_daemon() -> Result<()> {
+    let lab = Lab::full(1)?;
+    let host = lab.host(1);
+    host.launch(&[])?;
+    host.weft(&["run", "--", "true"])?.ok()?;
+    let before = state(host)?;
+    let mut killed = sleeper(&lab, "brief")?;
+    killed.signal("KILL")?;
+    killed.wait(PATIENCE)?;
+    let tidy = holds_within(PATIENCE, || {
+        !host.knows("brief") && state(host).is_ok_and(|state| state == before)
+    });
+    ensure!(tidy, "left {:?}, had {before:?}", state(host)?);
+    lab.finish()
+}
+
+#[test]
+fn a_command_reaches_others_by_name() -> Result<()> {
+    let lab = Lab::two()?;
+    lab.host(1).launch(&["--password", "by name"])?;
+    lab.host(2).launch(&["--password", "by name", &lab.host(1).address()])?;
+    let web = sleeper(&lab, "web")?;
+    let host = lab.host(2);
+    host.wait_name("web")?;
+    let address = host.weft(&["dns-lookup", "web"])?.ok()?;
+    for name in ["web", "web.weft.local"] {
+        let found = host.weft(&["run", "--", "getent", "hosts", name])?.ok()?;
+        ensure!(found.starts_with(&address), "getent hosts {name}: {found:?}");
+        host.weft(&["run", "--", "ping", "-c", "2", "-W", "2", name])?.ok()?;
+    }
+    drop(web);
+    lab.finish()
+}
+
+#[test]
+fn a_command_gets_the_address_that_was_asked_for() -> Result<()> {
+    let lab = Lab::full(1)?;
+    lab.host(1).launch(&[])?;
+    let run = ["run", "--ip", "10.40.1.2/12", "--", "ip", "-4", "-brief", "address"];
+    let shown = lab.host(1).weft(&run)?.ok()?;
+    ensure!(shown.contains("10.40.1.2/12"), "{shown}");
+    lab.finish()
+}
+
+#[test]
+fn a_command_keeps_running_while_the_daemon_is_gone() -> Result<()> {
+    let lab = Lab::full(1)?;
+    let host = lab.host(1);
+    host.launch(&[])?;
+    let mut kept = sleeper(&lab, "kept")?;
+    host.kill_daemon()?;
+    host.launch(&[])?;
+    host.wait_name("kept")?;
+    kept.signal("TERM")?;
+    ensure!(kept.wait(PATIENCE)? == 143);
+    wait_until("the name is gone", PATIENCE, || !host.knows("kept"))?;
+    lab.finish()
+}

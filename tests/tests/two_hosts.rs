@@ -1,0 +1,189 @@
+//! Containers on two hosts, joined by a password, behave as if on one switch.
+
+use anyhow::{Context as _, Result, ensure};
+use std::net::Ipv4Addr;
+use std::time::Duration;
+use weft_tests::command::Background;
+use weft_tests::lab::{Container, Lab, binary, ip};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Two hosts that know each other, with a container each.
+struct Pair {
+    lab: Lab,
+    containers: [Container; 2],
+    addresses: [Ipv4Addr; 2],
+}
+
+impl Pair {
+    fn new() -> Result<Self> {
+        let lab = Lab::two()?;
+        lab.host(1).launch(&["--password", "loom and shuttle"])?;
+        let first = lab.host(1).address();
+        lab.host(2).launch(&["--password", "loom and shuttle", &first])?;
+        let containers = [lab.container()?, lab.container()?];
+        let one = lab.host(1).attach(&containers[0], &[])?;
+        let two = lab.host(2).attach(&containers[1], &[])?;
+        ensure!(one != two, "{one} was given out twice");
+        containers[0].wait_pings(two).with_context(|| lab.host(1).log() + &lab.host(2).log())?;
+        Ok(Self { lab, containers, addresses: [one, two] })
+    }
+
+    /// Starts `probe hear` in container `n`, and waits until it listens.
+    fn hear(&self, n: usize, args: &[&str]) -> Result<Background> {
+        let mut command = self.containers[n].command(binary("probe")?);
+        let heard = self.lab.background(command.arg("hear").args(args))?;
+        heard.wait_for("ready", PATIENCE)?;
+        Ok(heard)
+    }
+
+    fn say(&self, n: usize, to: &str, text: &str) -> Result<()> {
+        let own = self.addresses[n].to_string();
+        let probe = binary("probe")?;
+        let probe = probe.to_string_lossy();
+        self.containers[n].run(&probe, &["say", &own, to, text])?.ok().map(drop)
+    }
+}
+
+#[test]
+fn containers_on_two_hosts_ping_each_other() -> Result<()> {
+    let pair = Pair::new()?;
+    for (from, to) in [(0, 1), (1, 0)] {
+        let to = pair.addresses[to].to_string();
+        let args = ["-n", "-c", "20", "-i", "0.02", "-W", "1", &to];
+        let printed = pair.containers[from].run("ping", &args)?.ok()?;
+        ensure!(printed.contains(" 0% packet loss"), "{printed}");
+    }
+    pair.lab.finish()
+}
+
+#[test]
+fn a_packet_as_large_as_the_interface_allows_passes_unfragmented_and_larger_ones_in_pieces()
+-> Result<()> {
+    let pair = Pair::new()?;
+    let links = ip(&format!("-n {} -oneline link show up", pair.containers[0].namespace))?;
+    let link = links.lines().find(|line| !line.contains(" lo:")).context("no interface")?;
+    let mtu = link.split(" mtu ").nth(1).and_then(|rest| rest.split(' ').next());
+    let mtu: u32 = mtu.context("no mtu")?.parse()?;
+    let to = pair.addresses[1].to_string();
+    // 28 bytes are the headers of IPv4 and ICMP.
+    for (size, pieces) in [(mtu - 28, "do"), (mtu + 500, "dont"), (20_000, "dont")] {
+        let size = size.to_string();
+        let args = ["-n", "-c", "3", "-i", "0.1", "-W", "1", "-M", pieces, "-s", &size, &to];
+        let printed = pair.containers[0].run("ping", &args)?.ok()?;
+        ensure!(printed.contains(" 0% packet loss"), "mtu {mtu}, {size} bytes: {printed}");
+    }
+    pair.lab.finish()
+}
+
+#[test]
+fn tcp_flows_between_containers_in_both_directions() -> Result<()> {
+    let pair = Pair::new()?;
+    let mut server = pair.containers[1].command("iperf3");
+    let server = pair.lab.background(server.args(["--server", "--forceflush"]))?;
+    server.wait_for("Server listening", PATIENCE)?;
+    let to = pair.addresses[1].to_string();
+    for direction in [&[][..], &["--reverse"][..]] {
+        let args = [&["--client", &to, "--time", "1", "--json"][..], direction].concat();
+        let report = pair.containers[0].run("iperf3", &args)?.ok()?;
+        let report: serde_json::Value = serde_json::from_str(&report)?;
+        let rate = report.pointer("/end/sum_received/bits_per_second");
+        let rate = rate.and_then(serde_json::Value::as_f64).context("no rate in the report")?;
+        // Far below what any machine does: it is the flow that counts here, not the speed.
+        ensure!(rate > 5e6, "{direction:?}: {rate} bits/s");
+    }
+    drop(server);
+    pair.lab.finish()
+}
+
+#[test]
+fn datagrams_broadcasts_and_multicasts_reach_containers_on_the_other_host() -> Result<()> {
+    let pair = Pair::new()?;
+    let [sender, receiver] = pair.addresses;
+    let direct = format!("{receiver}:7001");
+    let heard = pair.hear(1, &[&direct])?;
+    pair.say(0, &direct, "direct")?;
+    heard.wait_for(&format!("direct from {sender}"), PATIENCE)?;
+
+    let heard = pair.hear(1, &["0.0.0.0:7002"])?;
+    // The last address of the default range 10.32.0.0/12.
+    pair.say(0, "10.47.255.255:7002", "subnet broadcast")?;
+    heard.wait_for(&format!("subnet broadcast from {sender}"), PATIENCE)?;
+
+    let heard = pair.hear(1, &[&format!("{receiver}:7003"), "239.1.2.3"])?;
+    for container in &pair.containers {
+        // What an application's choice of interface comes down to, without a default route.
+        let namespace = &container.namespace;
+        let list = ip(&format!("-n {namespace} -brief link show up"))?;
+        let name = |line: &str| line.split(['@', ' ']).next().unwrap_or_default().to_owned();
+        let link = list.lines().map(name).find(|name| name != "lo").context("no interface")?;
+        ip(&format!("-n {namespace} route replace 224.0.0.0/4 dev {link}"))?;
+    }
+    pair.say(0, "239.1.2.3:7003", "multicast")?;
+    heard.wait_for(&format!("multicast from {sender}"), PATIENCE)?;
+    drop(heard);
+    pair.lab.finish()
+}
+
+#[test]
+fn an_exposed_host_reaches_containers_on_the_other_host_until_it_is_hidden() -> Result<()> {
+    let pair = Pair::new()?;
+    let host = Container { namespace: pair.lab.host(1).namespace.clone() };
+    ensure!(!host.pings(pair.addresses[1])?, "a host that was not exposed is on the network");
+    pair.lab.host(1).weft(&["expose"])?.ok()?;
+    host.wait_pings(pair.addresses[1])?;
+    pair.lab.host(1).weft(&["hide"])?.ok()?;
+    ensure!(!host.pings(pair.addresses[1])?, "a hidden host is still on the network");
+    pair.lab.finish()
+}
+
+#[test]
+fn every_view_of_a_running_node_is_shown() -> Result<()> {
+    let pair = Pair::new()?;
+    let [one, two] = [pair.lab.host(1), pair.lab.host(2)];
+    for view in ["peers", "connections", "ipam", "dns", "targets"] {
+        let shown = two.weft(&["status", view])?.ok()?;
+        ensure!(!shown.is_empty() || view == "dns", "`weft status {view}` shows nothing");
+    }
+    two.weft(&["status"])?.ok()?;
+    ensure!(two.weft(&["status", "targets"])?.ok()?.contains(&one.address()));
+    serde_json::from_str::<serde_json::Value>(&two.weft(&["report"])?.ok()?)?;
+    for (host, address) in [one, two].into_iter().zip(pair.addresses) {
+        ensure!(host.weft(&["ps"])?.ok()?.contains(&address.to_string()));
+    }
+    two.weft(&["detach", &pair.containers[1].namespace])?.ok()?;
+    ensure!(!two.weft(&["ps"])?.ok()?.contains(&pair.addresses[1].to_string()));
+    ensure!(!pair.containers[0].pings(pair.addresses[1])?, "detached, yet reachable");
+    pair.lab.finish()
+}
+
+#[test]
+fn a_forgotten_peer_can_be_connected_again() -> Result<()> {
+    let lab = Lab::two()?;
+    let [one, two] = [lab.host(1), lab.host(2)];
+    one.launch(&[])?;
+    two.launch(&[])?;
+    two.weft(&["connect", &one.address()])?.ok()?;
+    two.wait_linked(1)?;
+    two.weft(&["forget", &one.address()])?.ok()?;
+    ensure!(!two.weft(&["status", "targets"])?.ok()?.contains(&one.address()));
+    lab.finish()
+}
+
+#[test]
+fn a_reset_removes_every_link_and_the_saved_state() -> Result<()> {
+    let lab = Lab::full(1)?;
+    let host = lab.host(1);
+    let before = host.links()?;
+    let first = host.launch(&[])?;
+    let container = lab.container()?;
+    host.attach(&container, &[])?;
+    ensure!(host.links()? != before);
+    host.weft(&["reset", "--force"])?.ok()?;
+    ensure!(host.links()? == before, "left: {:?}", host.links()?);
+    ensure!(!host.is_running());
+    let second = host.launch(&[])?;
+    ensure!(first != second, "the identity survived a reset");
+    ensure!(host.weft(&["ps"])?.ok()?.is_empty());
+    lab.finish()
+}
