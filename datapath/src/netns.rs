@@ -29,10 +29,10 @@ pub enum NamespaceError {
     #[error("{0:?} is no network namespace: expected a process id, a path or a name")]
     Parse(String),
     /// No such process.
-    #[error("process {0} is not running")]
+    #[error("process {0} is not running: its container may have stopped, check the id")]
     NoProcess(u32),
     /// No such name.
-    #[error("there is no network namespace '{0}': `ip netns list` shows them")]
+    #[error("there is no network namespace '{0}': `ip netns list` shows those there are")]
     NoName(String),
     /// No such file.
     #[error("there is no network namespace at {0}: its container may have stopped")]
@@ -73,6 +73,15 @@ impl fmt::Display for Namespace {
 }
 
 impl Namespace {
+    /// The one whose file is at `path`: a name, where that is in the folder of names.
+    pub fn at(path: PathBuf) -> Self {
+        let name = NAMED.iter().find_map(|folder| path.strip_prefix(folder).ok());
+        match name.and_then(Path::to_str) {
+            Some(name) if !name.is_empty() && !name.contains('/') => Self::Name(name.to_string()),
+            Some(_) | None => Self::Path(path),
+        }
+    }
+
     /// Opens it; it stays alive as long as the result.
     ///
     /// # Errors
@@ -177,8 +186,11 @@ mod tests {
     #[test]
     fn what_is_missing_or_something_else_is_named_in_the_error() {
         let why = |text: &str| text.parse::<Namespace>().unwrap().open().unwrap_err().to_string();
-        assert_eq!(why("4294967295"), "process 4294967295 is not running");
+        assert!(why("4294967295").starts_with("process 4294967295 is not running: "));
         assert!(why("no-such-namespace").contains("`ip netns list`"));
+        let gone = Namespace::at("/run/netns/no-such-namespace".into()).open().unwrap_err();
+        assert_eq!(gone.to_string(), why("no-such-namespace"));
+        assert!(why("/run/no-such-folder/netns").contains("/run/no-such-folder/netns"));
         assert_eq!(why("/dev/null"), "/dev/null is not a network namespace");
         assert!(why("/proc/self/ns/mnt").ends_with("is not a network namespace"));
     }

@@ -164,7 +164,7 @@ impl Kernel {
 async fn enter(namespace: &Namespace) -> Result<(NamespaceFd, Handle), HostError> {
     let namespace = match namespace {
         Namespace::Pid(pid) => netns::Namespace::Pid(*pid),
-        Namespace::Path(path) => netns::Namespace::Path(path.clone()),
+        Namespace::Path(path) => netns::Namespace::at(path.clone()),
     };
     let fd = namespace.open()?;
     if fd.is_same(&NamespaceFd::current()?) {

@@ -54,8 +54,9 @@ impl Host {
     /// When it was not built.
     pub fn weft_command(&self, args: &[&str]) -> Result<Command> {
         let mut command = match args.first() {
-            // All others go through the socket; so `run` starts where a shell would.
-            Some(&"launch") => self.command(binary("weft")?),
+            // These change the host's links; all others go through the socket, so that `run` starts
+            // where a shell would.
+            Some(&("launch" | "reset")) => self.command(binary("weft")?),
             Some(_) | None => Command::new(binary("weft")?),
         };
         self.dress(&mut command);

@@ -9,6 +9,7 @@ mod lifecycle;
 mod names;
 mod peers;
 mod picture;
+mod usage;
 
 pub(crate) use names::qualified;
 
@@ -140,7 +141,13 @@ pub(crate) type Outcome = Result<(), Failure>;
 
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
-    let mut cli = Cli::parse();
+    let mut cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let args = std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned());
+            return usage::explain(&error, &args.collect::<Vec<_>>());
+        }
+    };
     for dir in [&mut cli.common.state_dir, &mut cli.common.run_dir] {
         // Fails only for an empty path, which then fails where it is used, with its name.
         if let Ok(absolute) = std::path::absolute(&dir) {

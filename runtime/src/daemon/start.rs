@@ -261,10 +261,13 @@ fn judge(targets: &[TargetStatus]) -> Result<Vec<String>, StartError> {
                 let unknown =
                     DialFailure::Resolve { host: target.host.clone(), why: String::new() };
                 let is_unknown = why.starts_with(unknown.to_string().as_str());
+                let remedy = if is_unknown { "; check the name, or give an address" } else { "" };
                 if (*needs_operator || is_unknown) && !is_linked {
-                    return Err(StartError(format!("cannot join peer {target}: {why}")));
+                    return Err(StartError(format!("cannot join peer {target}: {why}{remedy}")));
                 }
-                warnings.push(format!("no link with peer {target} yet, weft keeps trying: {why}"));
+                warnings.push(format!(
+                    "no link with peer {target} yet, weft keeps trying: {why}{remedy}"
+                ));
             }
         }
     }
@@ -387,7 +390,8 @@ mod tests {
     fn an_unknown_host_ends_the_start_and_an_unreachable_one_is_a_warning() {
         let unknown =
             DialFailure::Resolve { host: "typo".to_string(), why: "no address".to_string() };
-        assert!(judge(&[target("typo", failed(&unknown, false))]).is_err());
+        let why = judge(&[target("typo", failed(&unknown, false))]).unwrap_err().to_string();
+        assert!(why.contains("'typo'") && why.ends_with("check the name, or give an address"));
         let away = target("a", failed(DialFailure::Connect("refused".to_string()), false));
         assert_eq!(judge(&[away, target("b", TargetState::Dialing)]).unwrap().len(), 2);
     }
