@@ -28,8 +28,9 @@ test: lint ## Everything that must hold before a change goes in
 	cargo test --workspace --locked
 	$(MAKE) demo
 
-demo: build demo-tools ## From nothing to a ping by name across two hosts
-	tests/demo.sh
+demo: demo-tools ## From nothing to a ping by name across two hosts
+	cargo build --workspace --locked
+	WEFT=target/debug/weft tests/demo.sh
 
 demo-tools:
 	@command -v ip >/dev/null && command -v ping >/dev/null && command -v ps >/dev/null || \
@@ -42,8 +43,8 @@ sim: ## Search for faults in random histories for SECONDS_OF_SIM
 	cargo run --release --locked -p sim -- explore --for $(SECONDS_OF_SIM)s
 
 fuzz: ## Fuzz each target for SECONDS_OF_FUZZ
-	cd fuzz && for target in $$(cargo +nightly fuzz list); do \
-	  cargo +nightly fuzz run $$target -- -max_total_time=$(SECONDS_OF_FUZZ) || exit 1; done
+	export RUSTC_BOOTSTRAP=1; for target in $$(cargo fuzz list); do \
+	  cargo fuzz run $$target -- -max_total_time=$(SECONDS_OF_FUZZ) || exit 1; done
 
 clean: ## Remove what was built
 	cargo clean

@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-weft=${WEFT:-target/release/weft}
+weft=${WEFT:-target/debug/weft}
 [ -x "$weft" ] || { echo "demo: $weft is missing: run \`make demo\`, which builds it" >&2; exit 1; }
 [ "$(id -u)" = 0 ] || { echo "demo: network namespaces need root: run as root" >&2; exit 1; }
 for tool in ip ping; do

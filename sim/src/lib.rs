@@ -12,4 +12,5 @@ pub mod host;
 pub mod net;
 pub mod queue;
 pub mod scenario;
+pub mod turmoil;
 pub mod world;

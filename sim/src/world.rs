@@ -497,8 +497,8 @@ impl World {
         for ((peer, host), island) in self.view.peers.iter_mut().zip(&self.hosts).zip(islands) {
             peer.read_addresses(host);
             peer.island = island;
-            if let Some(now) = host.now(self.now) {
-                peer.read_mesh(host, now);
+            if let (Some(now), Some(running)) = (host.now(self.now), &host.running) {
+                peer.read_mesh(&running.node, now);
             }
         }
     }

@@ -162,9 +162,14 @@ fn loss_and_duplication_do_not_keep_peers_apart() {
 
 /// Faults of control links at `host`, in order.
 fn faults(world: &World, host: usize) -> Vec<ConnFault> {
-    let down = |(_, at, event): &(_, usize, Event)| match event {
-        Event::ConnDown { why, .. } if *at == host => Some(why.clone()),
-        _ => None,
+    let down = |(_, at, event): &(_, usize, Event)| {
+        if let Event::ConnDown { why, .. } = event
+            && *at == host
+        {
+            Some(why.clone())
+        } else {
+            None
+        }
     };
     world.events.iter().filter_map(down).collect()
 }

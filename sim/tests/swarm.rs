@@ -1,6 +1,7 @@
 //! Drawn worlds: every rule, under whatever faults the seed brings.
 
 use proptest::prelude::*;
+use proptest::test_runner::FileFailurePersistence;
 use sim::scenario::Scenario;
 
 fn run(seed: u64, hosts: usize, len: usize) -> Result<(), TestCaseError> {
@@ -15,7 +16,13 @@ fn run(seed: u64, hosts: usize, len: usize) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 200,
+        failure_persistence: Some(Box::new(FileFailurePersistence::Direct(
+            "proptest-regressions/swarm.txt",
+        ))),
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn no_rule_is_broken_whatever_befalls_the_mesh(seed: u64, hosts in 1_usize..=5, len in 0_usize..60) {

@@ -8,10 +8,10 @@ use weft_core::id::PeerName;
 pub(super) fn same_view(view: &View) -> Result<(), String> {
     for (host, peer) in view.live() {
         let expected = view.island_ids(peer);
-        for id in expected.iter().filter(|id| !peer.reachable.contains_key(id)) {
+        if let Some(id) = expected.iter().find(|id| !peer.reachable.contains_key(id)) {
             return Err(format!("n{} does not reach {}", host + 1, view.label(*id)));
         }
-        for id in peer.reachable.keys().filter(|id| !expected.contains(id)) {
+        if let Some(id) = peer.reachable.keys().find(|id| !expected.contains(id)) {
             return Err(format!("n{} believes that it reaches {}", host + 1, view.label(*id)));
         }
         for (other_host, other) in view.live().filter(|(other, _)| peer.island.contains(other)) {

@@ -6,6 +6,7 @@ use weft_core::addr::{Range, Universe};
 use weft_core::id::{ContainerId, Incarnation, PeerId, PeerName};
 use weft_core::io::Command;
 use weft_core::names::{KnownName, NameEntry};
+use weft_core::node::Node;
 use weft_core::record::Fingerprint;
 use weft_core::status::{ConnState, IpamState};
 use weft_core::time::{Instant, Now};
@@ -123,9 +124,14 @@ impl PeerView {
                 .values()
                 .map(|(since, command)| Waiting { since: *since, command: command.clone() }),
         );
-        self.id = Some(running.node.id());
-        self.name = running.node.name();
-        let ipam = running.node.ipam();
+        self.read_ipam(&running.node);
+    }
+
+    /// Reads what the node says of addresses.
+    pub fn read_ipam(&mut self, node: &Node) {
+        self.id = Some(node.id());
+        self.name = node.name();
+        let ipam = node.ipam();
         self.gate_open = match ipam.status().state {
             IpamState::Ready => true,
             IpamState::Idle
@@ -147,9 +153,8 @@ impl PeerView {
     }
 
     /// Reads the rest, for the rules of a settled world.
-    pub fn read_mesh(&mut self, host: &Host, now: Now) {
-        let Some(running) = &host.running else { return };
-        let status = running.node.status(now);
+    pub fn read_mesh(&mut self, node: &Node, now: Now) {
+        let status = node.status(now);
         self.incarnation = status.incarnation;
         self.reachable = status
             .peers
