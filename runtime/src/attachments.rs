@@ -302,12 +302,13 @@ impl Attachments {
         Ok(taken)
     }
 
-    /// All that hold an address here, with `weft:expose` when the host is exposed.
+    /// All that hold an address here, with `weft:expose` when the host is exposed. The DNS server
+    /// is ours, and nobody's to detach: `weft status` shows it.
     ///
     /// # Errors
     /// When the node is stopping.
     pub async fn list(&self) -> Result<Vec<Attached>, AttachError> {
-        let held = self.node.held().await?.into_iter();
+        let held = self.node.held().await?.into_iter().filter(|(id, _)| *id != ContainerId::dns());
         let attached = |(id, addresses)| {
             let mac = self.ledger.place(&id).and_then(|place| place.mac);
             Attached { id, mac, addresses }

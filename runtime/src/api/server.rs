@@ -63,6 +63,7 @@ fn router(controls: Controls) -> Router {
         .route("/name", get(get_names).delete(unregister))
         .route("/name/{id}", delete(unregister_id))
         .route("/name/{id}/{ip}", put(register).delete(unregister_address))
+        .route("/lookup/{wanted}", get(lookup))
         .route("/domain", get(domain))
         .route("/dns-address", get(dns_address))
         .route("/dns-address-port", get(dns_address_port))
@@ -275,14 +276,19 @@ fn addresses(texts: &[String]) -> Answer<Vec<AddressRequest>> {
     texts.iter().map(|text| text.parse().map_err(Refusal::bad)).collect()
 }
 
-fn in_domain(name: Option<Name>, c: &Controls) -> Answer<Option<Name>> {
+fn in_domain(name: Name, c: &Controls) -> Answer<Name> {
     let domain = &c.options.dns_domain;
-    match name {
-        Some(name) if !name.is_within(domain) => Err(Refusal::bad(format!(
+    if name.is_within(domain) {
+        Ok(name)
+    } else {
+        Err(Refusal::bad(format!(
             "'{name}' is not in the domain of this mesh: use a name that ends in .{domain}"
-        ))),
-        name => Ok(name),
+        )))
     }
+}
+
+fn named(name: Option<Name>, c: &Controls) -> Answer<Option<Name>> {
+    name.map(|name| in_domain(name, c)).transpose()
 }
 
 async fn attach(
@@ -294,7 +300,7 @@ async fn attach(
         namespace,
         id: request.id,
         addresses: addresses(&request.addresses)?,
-        names: in_domain(request.name, &c)?.into_iter().collect(),
+        names: named(request.name, &c)?.into_iter().collect(),
         interface: request.interface.unwrap_or_else(|| INTERFACE.to_owned()),
     };
     let attached = whole(async move { c.attachments.attach(attach).await }).await?;
@@ -313,7 +319,7 @@ async fn expose(
     State(c): Controlled,
     Json(request): Json<ExposeRequest>,
 ) -> Answer<Json<Vec<IpNet>>> {
-    let (wanted, name) = (addresses(&request.addresses)?, in_domain(request.name, &c)?);
+    let (wanted, name) = (addresses(&request.addresses)?, named(request.name, &c)?);
     whole(async move {
         let exposed = c.attachments.expose(wanted).await?;
         for address in &exposed {
@@ -426,7 +432,7 @@ async fn register(
     Path((id, address)): Path<(String, IpAddr)>,
     fields: Fields,
 ) -> Answer<StatusCode> {
-    let Some(name) = in_domain(fields.name()?, &c)? else {
+    let Some(name) = named(fields.name()?, &c)? else {
         return Err(Refusal::bad("no name given: add fqdn=NAME"));
     };
     empty(c.node.command(Command::Register { id: id.parse()?, name, address }).await)
@@ -472,6 +478,22 @@ fn dns_socket(c: &Controls) -> Answer<SocketAddr> {
         Refusal::new(StatusCode::SERVICE_UNAVAILABLE, why)
     })?;
     Ok(SocketAddr::new(address, 53))
+}
+
+/// Addresses of a name, or names of an address, as the DNS server would answer. Asked of the node
+/// and not of that server, which has no address before something is attached here.
+async fn lookup(State(c): Controlled, Path(wanted): Path<String>) -> Answer<Json<Vec<String>>> {
+    if !c.options.dns {
+        return Err(no_dns());
+    }
+    let names = c.node.names();
+    if let Ok(address) = wanted.parse::<IpAddr>() {
+        let found = names.by_address.get(&address).into_iter().flatten();
+        return Ok(Json(found.map(ToString::to_string).collect()));
+    }
+    let name = in_domain(wanted.parse().map_err(Refusal::bad)?, &c)?;
+    let found = names.by_name.get(&name).into_iter().flatten();
+    Ok(Json(found.map(ToString::to_string).collect()))
 }
 
 async fn dns_address(State(c): Controlled) -> Answer<String> {

@@ -123,9 +123,10 @@ pub(super) fn launch(common: &Common, mut args: LaunchArgs) -> Outcome {
     }
     // Before anything is started: a mistake in an option is reported by whoever was typed.
     let options = options(common, &args, password)?;
-    if let Some(pid) = daemon::running(&common.run_dir) {
+    if let Some(running) = daemon::running(&common.run_dir) {
+        let pid = running.pid.map_or_else(String::new, |pid| format!(" (process {pid})"));
         return Err(Failure::new(format!(
-            "weft is already running here (process {pid}): `weft stop` ends it, `weft connect` adds peers"
+            "weft is already running here{pid}: `weft stop` ends it, `weft connect` adds peers"
         )));
     }
     let mut run_dir = fs::DirBuilder::new();

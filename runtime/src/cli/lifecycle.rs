@@ -3,7 +3,7 @@
 use super::{Common, Failure, Outcome, complain};
 use crate::api::client::{Client, ClientError};
 use crate::api::types::Surroundings;
-use crate::daemon::{self, Options};
+use crate::daemon::{self, Holder, Options};
 use clap::Args;
 use hyper::Method;
 use std::path::Path;
@@ -13,7 +13,7 @@ use weft_core::config::FoundingMode;
 use weft_core::names::Name;
 
 /// Longest wait for a daemon that was told to stop.
-const STOP_MAX: Duration = Duration::from_secs(20);
+const STOP_MAX: Duration = Duration::from_secs(10);
 
 /// Time between two looks whether it is gone: its end sends nothing that could be waited for.
 const LOOK_WAIT: Duration = Duration::from_millis(20);
@@ -40,8 +40,9 @@ pub(super) struct ResetArgs {
 }
 
 pub(super) async fn stop(common: &Common) -> Outcome {
+    let running = daemon::running(&common.run_dir);
     common.client().form(Method::POST, "/stop", &[]).await?;
-    gone(&common.run_dir).await
+    gone(running, &common.run_dir).await
 }
 
 pub(super) async fn reset(common: &Common, args: &ResetArgs) -> Outcome {
@@ -50,8 +51,9 @@ pub(super) async fn reset(common: &Common, args: &ResetArgs) -> Outcome {
     match client.get_json::<Surroundings>("/surroundings").await {
         Ok(around) => {
             options.bridge = around.bridge;
+            let running = daemon::running(&common.run_dir);
             leave(&client, args.force).await?;
-            gone(&common.run_dir).await?;
+            gone(running, &common.run_dir).await?;
         }
         Err(ClientError::NotRunning(_)) if args.force || !options.database().exists() => {}
         Err(ClientError::NotRunning(_)) => {
@@ -78,15 +80,16 @@ async fn leave(client: &Client, force: bool) -> Outcome {
     }
 }
 
-/// Returns once the daemon of `run_dir` has ended.
-async fn gone(run_dir: &Path) -> Outcome {
+/// Returns once `daemon`, which was told to stop, has ended.
+async fn gone(daemon: Option<Holder>, run_dir: &Path) -> Outcome {
+    let Some(daemon) = daemon else { return Ok(()) };
     let wait = async {
-        while daemon::running(run_dir).is_some() {
+        while !daemon.is_gone() {
             tokio::time::sleep(LOOK_WAIT).await;
         }
     };
     tokio::time::timeout(STOP_MAX, wait).await.map_err(|_| {
-        let pid = daemon::running(run_dir).map_or_else(String::new, |pid| format!(" {pid}"));
+        let pid = daemon.pid.map_or_else(String::new, |pid| format!(" {pid}"));
         Failure::new(format!(
             "weft did not stop within {STOP_MAX:?}: see {}/weft.log, or kill process{pid}",
             run_dir.display()

@@ -5,18 +5,10 @@ use super::{Common, Failure, Outcome, print, say, say_json};
 use crate::api::client::{Client, ClientError};
 use crate::api::types::Container;
 use clap::{ArgAction, Args};
-use hickory_proto::op::{Message, Query, ResponseCode};
-use hickory_proto::rr::{Name as DnsName, RData, RecordType};
 use hyper::Method;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use std::net::IpAddr;
 use weft_core::id::ContainerId;
 use weft_core::names::Name;
-
-/// Longest wait for our own DNS server, which may have to ask another one.
-const LOOKUP_MAX: Duration = Duration::from_secs(8);
 
 /// Add a name for addresses of a container, or for any addresses
 #[derive(Debug, Args)]
@@ -53,7 +45,9 @@ struct NameArgs {
     help: Option<bool>,
 }
 
-/// Ask the DNS server of this peer, and print the addresses (or, for an address, the names)
+/// Print the addresses of a name (or, for an address, its names), as containers here get them
+///
+/// Prints nothing when there are none.
 #[derive(Debug, Args)]
 pub(super) struct DnsLookupArgs {
     /// A name (without a dot, the domain is added) or an address
@@ -115,24 +109,11 @@ pub(super) async fn remove(common: &Common, args: &DnsRemoveArgs) -> Outcome {
 
 pub(super) async fn lookup(common: &Common, args: &DnsLookupArgs) -> Outcome {
     let client = common.client();
-    let server = client.get("/dns-address-port").await?;
-    let server: SocketAddr = server.trim().parse().map_err(Failure::new)?;
-    let questions = match args.name.parse::<IpAddr>() {
-        Ok(address) => vec![(DnsName::from(address), RecordType::PTR)],
-        Err(_) => {
-            let name = qualified(&client, &args.name).await?;
-            let name = DnsName::from_ascii(format!("{name}.")).map_err(Failure::new)?;
-            vec![(name.clone(), RecordType::A), (name, RecordType::AAAA)]
-        }
+    let wanted = match args.name.parse::<IpAddr>() {
+        Ok(address) => address.to_string(),
+        Err(_) => qualified(&client, &args.name).await?.to_string(),
     };
-    let mut found = Vec::new();
-    for (name, kind) in questions {
-        let asked = tokio::time::timeout(LOOKUP_MAX, ask(server, name, kind)).await;
-        let asked = asked.unwrap_or_else(|_| Err(format!("no answer within {LOOKUP_MAX:?}")));
-        found.extend(asked.map_err(|why| {
-            Failure::new(format!("the DNS server of this peer at {server} failed: {why}"))
-        })?);
-    }
+    let found: Vec<String> = client.get_json(&format!("/lookup/{wanted}")).await?;
     if common.json {
         say_json(&found)
     } else {
@@ -184,44 +165,6 @@ fn subject(what: &[String]) -> Result<(ContainerId, Vec<IpAddr>), Failure> {
 fn segment(id: &ContainerId) -> String {
     // Ids are visible ASCII; these would end the part, or be taken for an escape.
     id.as_str().replace('%', "%25").replace('/', "%2F").replace('?', "%3F").replace('#', "%23")
-}
-
-/// Asks over TCP, which needs neither repetition nor a second try for long answers.
-async fn ask(server: SocketAddr, name: DnsName, kind: RecordType) -> Result<Vec<String>, String> {
-    let mut query = Message::query();
-    query.add_query(Query::query(name, kind));
-    query.metadata.recursion_desired = true;
-    let bytes = query.to_vec().map_err(|e| e.to_string())?;
-    let len = u16::try_from(bytes.len()).map_err(|e| e.to_string())?;
-    let exchange = async {
-        let mut stream = TcpStream::connect(server).await?;
-        stream.write_all(&[&len.to_be_bytes()[..], &bytes].concat()).await?;
-        let len = stream.read_u16().await?;
-        let mut answer = vec![0; usize::from(len)];
-        stream.read_exact(&mut answer).await?;
-        Ok::<_, std::io::Error>(answer)
-    };
-    let answer = exchange.await.map_err(|e| e.to_string())?;
-    let answer = Message::from_vec(&answer).map_err(|e| e.to_string())?;
-    let code = answer.metadata.response_code;
-    if !matches!(code, ResponseCode::NoError | ResponseCode::NXDomain) {
-        return Err(format!("it answered '{code}'"));
-    }
-    Ok(answer
-        .answers
-        .iter()
-        .filter_map(|record| {
-            if let RData::A(a) = &record.data {
-                Some(Ipv4Addr::from(*a).to_string())
-            } else if let RData::AAAA(aaaa) = &record.data {
-                Some(Ipv6Addr::from(*aaaa).to_string())
-            } else if let RData::PTR(name) = &record.data {
-                Some(name.to_string())
-            } else {
-                None
-            }
-        })
-        .collect())
 }
 
 #[cfg(test)]

@@ -5,14 +5,21 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::mem::ManuallyDrop;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// The lock; it is given up, and the file removed, when this is dropped.
+/// Taken to see whether another has the lock, and given up at once.
+const LOCK_SEEN: FlockArg = FlockArg::LockSharedNonblock;
+
+/// The lock; the file is removed when this is dropped, so that another process may take its place.
+///
+/// The lock on the removed file is left to the end of the process: who has it open sees by that
+/// when the process is gone, whatever it still does after this is dropped.
 #[derive(Debug)]
 pub(crate) struct PidLock {
     path: PathBuf,
-    _file: Flock<File>,
+    _file: ManuallyDrop<Flock<File>>,
 }
 
 impl PidLock {
@@ -48,7 +55,7 @@ impl PidLock {
             if std::fs::metadata(path).is_ok_and(|there| there.ino() == ours) {
                 file.set_len(0).map_err(cannot)?;
                 writeln!(file, "{}", std::process::id()).map_err(cannot)?;
-                return Ok(Self { path: path.into(), _file: file });
+                return Ok(Self { path: path.into(), _file: ManuallyDrop::new(file) });
             }
         }
     }
@@ -60,13 +67,31 @@ impl Drop for PidLock {
     }
 }
 
-/// Process id of the daemon that holds the lock of `path`, if one does.
-pub(crate) fn holder(path: &Path) -> Option<u32> {
-    let file = File::open(path).ok()?;
-    match Flock::lock(file, FlockArg::LockSharedNonblock) {
-        Err((mut file, Errno::EWOULDBLOCK)) => Some(read(&mut file).unwrap_or(0)),
-        Ok(_) | Err(_) => None,
+/// A process that holds a lock.
+#[derive(Debug)]
+pub struct Holder {
+    /// Its id; `None` before it has written that.
+    pub pid: Option<u32>,
+    file: File,
+}
+
+impl Holder {
+    /// Whether the process has ended; it is asked of the lock, so no other process with its id is
+    /// taken for it.
+    pub fn is_gone(&self) -> bool {
+        let asked = self.file.try_clone().map(|file| Flock::lock(file, LOCK_SEEN));
+        !matches!(asked, Ok(Err((_, Errno::EWOULDBLOCK))))
     }
+}
+
+/// The daemon that holds the lock of `path`, if one does.
+pub(crate) fn holder(path: &Path) -> Option<Holder> {
+    let mut holder = Holder { pid: None, file: File::open(path).ok()? };
+    if holder.is_gone() {
+        return None;
+    }
+    holder.pid = read(&mut holder.file);
+    Some(holder)
 }
 
 fn read(file: &mut File) -> Option<u32> {
@@ -84,13 +109,15 @@ mod tests {
     fn a_lock_is_refused_while_another_holds_it_and_free_again_afterwards() {
         let dir = TempDir::new();
         let path = dir.join("weft.pid");
-        assert_eq!(holder(&path), None);
+        assert!(holder(&path).is_none());
         let first = PidLock::take(&path).unwrap();
-        assert_eq!(holder(&path), Some(std::process::id()));
+        let held = holder(&path).unwrap();
+        assert_eq!(held.pid, Some(std::process::id()));
         let refused = PidLock::take(&path).unwrap_err().to_string();
         assert!(refused.contains(&format!("(pid {})", std::process::id())), "{refused}");
         drop(first);
         assert!(!path.exists());
         PidLock::take(&path).unwrap();
+        assert!(!held.is_gone(), "this process has not ended");
     }
 }

@@ -6,6 +6,7 @@ mod reset;
 mod sleeve;
 mod start;
 
+pub use lock::Holder;
 pub use options::Options;
 pub use reset::reset;
 
@@ -137,7 +138,7 @@ impl Daemon {
     }
 }
 
-/// Process id of the daemon that holds `run_dir`, if one is running.
-pub fn running(run_dir: &Path) -> Option<u32> {
+/// The daemon of `run_dir`, if one is running.
+pub fn running(run_dir: &Path) -> Option<Holder> {
     lock::holder(&run_dir.join(options::PID_FILE))
 }
