@@ -11,6 +11,7 @@ pub mod container;
 pub mod engine;
 pub mod link;
 pub mod netns;
+pub mod odp;
 pub mod route;
 pub mod tap;
 pub mod udp;

@@ -46,6 +46,23 @@ pub fn foreign_imports<'a>(
     faults
 }
 
+/// `source` without what only its tests are built from, if it is a `Cargo.toml`.
+pub fn without_dev_dependencies(source: Source) -> Source {
+    if !source.path.ends_with("Cargo.toml") {
+        return source;
+    }
+    let mut is_dev = false;
+    let kept = source.text.lines().map(|line| {
+        if line.starts_with('[') {
+            is_dev = line.starts_with("[dev-dependencies");
+        }
+        // Empty lines in their place keep the numbers of the others.
+        if is_dev { "" } else { line }
+    });
+    let text = kept.collect::<Vec<_>>().join("\n");
+    Source { text, ..source }
+}
+
 /// Files outside `folders` whose code names `word`.
 pub fn named_outside(word: &str, folders: &[&str], sources: &[Source]) -> Vec<String> {
     let inside = |path: &str| folders.iter().any(|folder| path.starts_with(folder));
@@ -146,6 +163,20 @@ mod tests {
         assert_eq!(found("core/Cargo.toml", "tokio.workspace = true"), 1);
         assert_eq!(found("runtime/src/a.rs", "use tokio::net;"), 0);
         assert_eq!(found("core/src/a.rs", "/// as tokio does\nlet tokiofied = 1;"), 0);
+    }
+
+    #[test]
+    fn what_only_tests_are_built_from_is_left_out_of_a_manifest_and_of_nothing_else() {
+        let text = "[dependencies]\na = 1\n[dev-dependencies]\ntokio = 1\n[dependencies.b]\nc = 1";
+        let kept = |path| without_dev_dependencies(source(path, text)).text;
+        assert_eq!(kept("a/Cargo.toml"), "[dependencies]\na = 1\n\n\n[dependencies.b]\nc = 1");
+        assert_eq!(kept("a/src/a.rs"), text);
+        let named = |text| {
+            let source = without_dev_dependencies(source("a/Cargo.toml", text));
+            named_outside("tokio", &["runtime/"], &[source]).len()
+        };
+        assert_eq!(named("[dependencies]\ntokio = 1\n[dev-dependencies]\n"), 1);
+        assert_eq!(named("[dependencies]\n[dev-dependencies]\ntokio = 1\n"), 0);
     }
 
     #[test]

@@ -12,6 +12,10 @@ use core::time::Duration;
 use rand_chacha::ChaCha20Rng;
 use rand_core::RngCore;
 
+/// A peer whose link broke is dialed at once by the one of us with the lower id, and after this
+/// part of the shortest wait by the other: it may have come back without anybody to dial.
+const REDIAL_PART: u32 = 2;
+
 /// A link that stood this long and broke is dialed again at once: the failure is news.
 const STOOD_MIN: Duration = Duration::from_secs(10);
 
@@ -66,6 +70,9 @@ pub(crate) struct LastFault {
 #[derive(Debug)]
 pub(crate) struct Dialer {
     attempts: BTreeMap<Whom, Attempt>,
+    /// Their last link ended since [`Dialer::discover`] was last called.
+    lost: BTreeSet<PeerId>,
+    discovers: bool,
     wait_min: Duration,
     wait_max: Duration,
     rng: ChaCha20Rng,
@@ -75,6 +82,8 @@ impl Dialer {
     pub(crate) const fn new(config: &Config, rng: ChaCha20Rng) -> Self {
         Self {
             attempts: BTreeMap::new(),
+            lost: BTreeSet::new(),
+            discovers: config.discovery,
             wait_min: config.dial_wait_min,
             wait_max: config.dial_wait_max,
             rng,
@@ -136,12 +145,17 @@ impl Dialer {
                 heard_of.contains_key(peer)
             }
         });
+        let lost = core::mem::take(&mut self.lost);
         let known: BTreeSet<PeerId> =
             self.attempts.values().filter_map(|attempt| attempt.peer).collect();
         for (peer, addresses) in heard_of {
             let whom = Whom::Peer(*peer);
             if !known.contains(peer) && !self.attempts.contains_key(&whom) {
-                let delay = if me < *peer { Duration::ZERO } else { self.wait_min * 4 };
+                let delay = match (me < *peer, lost.contains(peer)) {
+                    (true, _) => Duration::ZERO,
+                    (false, true) => self.wait_min / REDIAL_PART,
+                    (false, false) => self.wait_min * 4,
+                };
                 let mut attempt = Attempt::new(now + delay, self.wait_min);
                 attempt.peer = Some(*peer);
                 self.attempts.insert(whom.clone(), attempt);
@@ -255,6 +269,9 @@ impl Dialer {
 
     /// The last link with `peer` ended: those that leaned on it are dialed again.
     pub(crate) fn unlinked(&mut self, now: Instant, peer: PeerId) {
+        if self.discovers {
+            self.lost.insert(peer);
+        }
         for attempt in self.attempts.values_mut() {
             if attempt.state == State::Elsewhere(peer) {
                 attempt.base = self.wait_min;
@@ -394,5 +411,22 @@ mod tests {
         assert!(second.deadline().is_some());
         second.discover(secs(1), high, &BTreeMap::new());
         assert_eq!(second.deadline(), None);
+    }
+
+    #[test]
+    fn a_peer_whose_link_broke_is_dialed_sooner_than_one_that_was_only_heard_of() {
+        let (low, high) = (PeerId([1; 32]), PeerId([2; 32]));
+        let addresses = BTreeSet::from([SocketAddr::from(([192, 0, 2, 1], 6783))]);
+        let heard_of = BTreeMap::from([(low, &addresses)]);
+        let wait = |was_linked: bool| {
+            let mut dialer = dialer();
+            if was_linked {
+                dialer.unlinked(secs(1), low);
+            }
+            dialer.discover(secs(1), high, &heard_of);
+            dialer.deadline().unwrap() - secs(1)
+        };
+        let wait_min = Config::default().dial_wait_min;
+        assert!(wait(true) < wait_min && wait(false) > wait_min);
     }
 }

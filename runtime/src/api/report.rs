@@ -51,6 +51,7 @@ fn router(status: &Status, around: &Surroundings) -> Value {
         "Id": hex(&status.id),
         "Port": status.port,
         "Interface": around.bridge,
+        "Datapath": around.datapath,
         "Peers": part(Part::Peers, status, around),
         "UnicastRoutes": status.unicast.iter()
             .map(|(dest, via)| json!({ "Dest": dest.to_string(), "Via": via.to_string() }))

@@ -200,6 +200,7 @@ fn surroundings(controls: &Controls) -> Surroundings {
     Surroundings {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         bridge: options.bridge.clone(),
+        datapath: controls.carrier.to_string(),
         dns: options.dns.then(|| Dns {
             domain: options.dns_domain.clone(),
             address: controls.dns_address(),

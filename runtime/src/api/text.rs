@@ -87,7 +87,7 @@ pub fn status(status: &Status, around: &Surroundings) -> String {
     let mut out = verdict(status) + "\n\n";
     line(&mut out, "Version", &around.version);
     out.push('\n');
-    router(&mut out, status);
+    router(&mut out, status, around);
     out.push('\n');
     line(&mut out, "Service", "ipam");
     line(&mut out, "Status", ipam_state(status));
@@ -110,10 +110,11 @@ pub fn status(status: &Status, around: &Surroundings) -> String {
     out
 }
 
-fn router(out: &mut String, status: &Status) {
+fn router(out: &mut String, status: &Status, around: &Surroundings) {
     line(out, "Service", "router");
     line(out, "Protocol", "weft 1");
     line(out, "Name", format_args!("{}({})", status.name, status.nickname));
+    line(out, "Datapath", &around.datapath);
     line(out, "Encryption", enabled(status.encryption));
     line(out, "PeerDiscovery", enabled(status.discovery));
     line(out, "Targets", status.targets.len());
@@ -407,6 +408,7 @@ mod tests {
         Surroundings {
             version: "0.1.0".into(),
             bridge: "weft".into(),
+            datapath: "sleeve (this kernel has no Open vSwitch)".into(),
             dns: Some(Dns {
                 domain: "weft.local".parse().unwrap(),
                 address: Some("10.32.0.1".parse().unwrap()),
@@ -425,6 +427,7 @@ weft: healthy, 2 peers
         Service: router
        Protocol: weft 1
            Name: 0a:00:00:00:00:01(host1)
+       Datapath: sleeve (this kernel has no Open vSwitch)
      Encryption: enabled
   PeerDiscovery: enabled
         Targets: 1

@@ -67,6 +67,8 @@ pub struct Surroundings {
     pub version: String,
     /// The bridge that containers are on.
     pub bridge: String,
+    /// What carries frames, and why.
+    pub datapath: String,
     /// How names are served; `None` with `--no-dns`.
     pub dns: Option<Dns>,
 }

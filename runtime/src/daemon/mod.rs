@@ -35,6 +35,8 @@ pub struct Controls {
     pub attachments: Attachments,
     /// As started; the password is gone from it.
     pub options: Arc<Options>,
+    /// What carries frames, and why: `sleeve (this kernel has no Open vSwitch)`.
+    pub carrier: Arc<str>,
     stop: Arc<watch::Sender<bool>>,
     sleeve: Sleeve,
     dns: Option<Arc<DnsService>>,

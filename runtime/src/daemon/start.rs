@@ -33,7 +33,7 @@ use weft_core::status::{TargetState, TargetStatus};
 use weft_core::time::Now;
 use weft_datapath::engine::Engine;
 use weft_datapath::tap::Tap;
-use weft_datapath::udp;
+use weft_datapath::{odp, udp};
 
 /// Probes that wait for the node; more are dropped, as the network might have done.
 const PROBES_MAX: usize = 256;
@@ -180,6 +180,7 @@ where
         node,
         attachments,
         options: Arc::new(options),
+        carrier: carrier().await.into(),
         stop: Arc::new(stop),
         sleeve,
         dns,
@@ -191,6 +192,17 @@ where
             Err(why)
         }
     }
+}
+
+/// What carries frames, and why it is that.
+async fn carrier() -> String {
+    let why = match tokio::task::spawn_blocking(odp::is_there).await {
+        Ok(Ok(false)) => "this kernel has no Open vSwitch".to_string(),
+        Ok(Ok(true)) => "this kernel has Open vSwitch, which is not made use of".to_string(),
+        Ok(Err(why)) => why.to_string(),
+        Err(why) => why.to_string(),
+    };
+    format!("sleeve ({why})")
 }
 
 /// The steps that need a node that runs. Returns what the operator should know.
