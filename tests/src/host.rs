@@ -185,10 +185,12 @@ impl Host {
     pub fn kill_daemon(&self) -> Result<()> {
         let pids = self.daemon_pids();
         ensure!(!pids.is_empty(), "no daemon runs on {}", self.namespace);
-        for pid in pids {
-            crate::command::signal(pid, "KILL")?;
+        for pid in &pids {
+            crate::command::signal(*pid, "KILL")?;
         }
-        wait_until("the daemon is dead", Duration::from_secs(5), || !self.is_running())
+        // A dying process has no program any more, but still its files and their locks.
+        let is_gone = |pid: &u32| !Path::new(&format!("/proc/{pid}")).exists();
+        wait_until("the daemon is dead", Duration::from_secs(5), || pids.iter().all(is_gone))
     }
 
     /// Names of the links in its namespace.
