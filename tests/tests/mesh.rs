@@ -128,6 +128,26 @@ fn a_killed_daemon_comes_back_as_it_was_and_traffic_resumes_within_a_second() ->
 }
 
 #[test]
+fn a_killed_daemon_that_names_nobody_is_found_by_the_others() -> Result<()> {
+    let lab = Lab::two()?;
+    let [one, two] = [lab.host(1), lab.host(2)];
+    one.launch(&[])?;
+    let name = two.launch(&[&one.address()])?;
+    let [far, near] = [lab.container()?, lab.container()?];
+    one.attach(&far, &[])?;
+    let address = two.attach(&near, &[])?;
+    far.wait_pings(address)?;
+    two.kill_daemon()?;
+    ensure!(two.launch(&[])? == name, "it came back as another peer");
+    ensure!(
+        two.weft(&["status", "targets"])?.ok()?.is_empty(),
+        "it dials, so the test shows nothing"
+    );
+    far.wait_pings(address)?;
+    lab.finish()
+}
+
+#[test]
 fn a_stopped_daemon_leaves_its_containers_talking_and_finds_them_again() -> Result<()> {
     let lab = Lab::full(1)?;
     let host = lab.host(1);

@@ -1,10 +1,11 @@
 //! Containers on two hosts, joined by a password, behave as if on one switch.
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Error, Result, ensure};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 use weft_tests::command::Background;
 use weft_tests::lab::{Container, Lab, binary, ip};
+use weft_tests::wait_until;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -145,7 +146,8 @@ fn every_view_of_a_running_node_is_shown() -> Result<()> {
         let shown = two.weft(&["status", view])?.ok()?;
         ensure!(!shown.is_empty() || view == "dns", "`weft status {view}` shows nothing");
     }
-    two.weft(&["status"])?.ok()?;
+    let shown = two.weft(&["status"])?.ok()?;
+    ensure!(shown.contains("Datapath: sleeve ("), "{shown}");
     ensure!(two.weft(&["status", "targets"])?.ok()?.contains(&one.address()));
     serde_json::from_str::<serde_json::Value>(&two.weft(&["report"])?.ok()?)?;
     for (host, address) in [one, two].into_iter().zip(pair.addresses) {
@@ -158,15 +160,29 @@ fn every_view_of_a_running_node_is_shown() -> Result<()> {
 }
 
 #[test]
-fn a_forgotten_peer_can_be_connected_again() -> Result<()> {
+fn a_forgotten_peer_is_not_dialed_until_it_is_connected_again() -> Result<()> {
     let lab = Lab::two()?;
     let [one, two] = [lab.host(1), lab.host(2)];
-    one.launch(&[])?;
-    two.launch(&[])?;
+    one.launch(&["--no-discovery"])?;
+    two.launch(&["--no-discovery"])?;
+    // Links, and whoever is being dialed or waits for that.
+    let shows = |part: &str| {
+        let shown = two.weft(&["status", "connections"])?.ok()?;
+        Ok::<bool, Error>(shown.contains(&one.address()) && shown.contains(part))
+    };
+    two.weft(&["connect", &one.address()])?.ok()?;
+    two.wait_linked(1)?;
+    one.weft(&["stop"])?.ok()?;
+    wait_until("the lost peer is dialed", PATIENCE, || shows("retrying").unwrap_or_default())?;
+    two.weft(&["forget", &one.address()])?.ok()?;
+    ensure!(!two.weft(&["status", "targets"])?.ok()?.contains(&one.address()));
+    ensure!(!shows("")?, "a forgotten peer is still being dialed");
+    one.launch(&["--no-discovery"])?;
+    ensure!(!shows("")?, "a forgotten peer was dialed");
     two.weft(&["connect", &one.address()])?.ok()?;
     two.wait_linked(1)?;
     two.weft(&["forget", &one.address()])?.ok()?;
-    ensure!(!two.weft(&["status", "targets"])?.ok()?.contains(&one.address()));
+    ensure!(shows("established")?, "forgetting a peer ended its link");
     lab.finish()
 }
 
@@ -174,14 +190,18 @@ fn a_forgotten_peer_can_be_connected_again() -> Result<()> {
 fn a_reset_removes_every_link_and_the_saved_state() -> Result<()> {
     let lab = Lab::full(1)?;
     let host = lab.host(1);
-    let before = host.links()?;
-    let first = host.launch(&[])?;
+    let rules = || ip(&format!("-n {} rule", host.namespace));
+    let (before, rules_before) = (host.links()?, rules()?);
+    let range = ["--ipalloc-range", "10.99.0.0/16"];
+    let first = host.launch(&range)?;
     let container = lab.container()?;
     host.attach(&container, &[])?;
-    ensure!(host.links()? != before);
+    ensure!(host.links()? != before && rules()? != rules_before);
     host.weft(&["reset", "--force"])?.ok()?;
     ensure!(host.links()? == before, "left: {:?}", host.links()?);
+    ensure!(rules()? == rules_before, "left: {}", rules()?);
     ensure!(!host.is_running());
+    // Another range than before: it is not held to what it had.
     let second = host.launch(&[])?;
     ensure!(first != second, "the identity survived a reset");
     ensure!(host.weft(&["ps"])?.ok()?.is_empty());

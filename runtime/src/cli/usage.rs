@@ -10,19 +10,19 @@ const USAGE: u8 = 2;
 
 /// Prints help and versions as they are, on stdout, and everything else as one line on stderr.
 pub(super) fn explain(error: &Error, args: &[String]) -> ExitCode {
-    match error.kind() {
+    let is_asked_for = matches!(
+        error.kind(),
         ErrorKind::DisplayHelp
-        | ErrorKind::DisplayVersion
-        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            // Nobody is left to be told when the stream is closed.
-            let _ = error.print();
-            ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(USAGE))
-        }
-        _ => {
-            super::complain(&one_line(error, args));
-            ExitCode::from(USAGE)
-        }
+            | ErrorKind::DisplayVersion
+            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+    );
+    if is_asked_for {
+        // Nobody is left to be told when the stream is closed.
+        let _ = error.print();
+        return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(USAGE));
     }
+    super::complain(&one_line(error, args));
+    ExitCode::from(USAGE)
 }
 
 /// What was wrong, then clap's own advice, then where help is.
