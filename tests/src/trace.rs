@@ -43,7 +43,9 @@ pub fn processes(mark: &str) -> Vec<(u32, String)> {
 pub fn is_dead(pid: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     // Field 2, the name, is in parentheses and may hold some; field 3 is the state.
-    stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with(['Z', 'X']))
+    let is_over = stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with(['Z', 'X']));
+    // The first thread may be over while others still hold what all share.
+    is_over && entries(format!("/proc/{pid}/task")).len() <= 1
 }
 
 /// Where labs keep their files.
