@@ -29,11 +29,12 @@ on() {
     quietly "$n" "$@"
 }
 
-# The same without a word. `ip netns exec` stands for sitting at that host.
+# The same without a word. Namespaces for its network and its name stand for sitting at that host.
 quietly() {
     local n=$1
     shift
-    WEFT_STATE_DIR=$work/state$n WEFT_RUN_DIR=$work/run$n ip netns exec "weft-demo-$n" "$weft" "$@"
+    WEFT_STATE_DIR=$work/state$n WEFT_RUN_DIR=$work/run$n ip netns exec "weft-demo-$n" \
+        unshare --uts sh -c 'hostname "$0" && exec "$@"' "host$n" "$weft" "$@"
 }
 
 # Ids of the processes that the demo started: they carry its folder in their environment.
@@ -54,6 +55,8 @@ tidy() {
     local status=$? n pid left=
     trap - EXIT INT TERM
     set +e
+    # What was run in the background ends first, in order, while its daemon can tidy up after it.
+    [ -z "${running:-}" ] || { kill -TERM $(ours | grep -vxF -f <(cat "$work"/run?/weft.pid 2>/dev/null)); wait "$running"; } 2>/dev/null
     for n in 1 2; do
         [ ! -e "$work/run$n/weft.pid" ] || timeout 10 env WEFT_RUN_DIR="$work/run$n" "$weft" stop >/dev/null 2>&1
     done
@@ -94,6 +97,7 @@ on 1 launch --password wool
 on 2 launch --password wool 192.168.77.1
 printf '\nhost1# weft run --name pingme -- sleep 60 &\n'
 quietly 1 run --name pingme -- sleep 60 &
+running=$!
 for _ in $(seq 100); do
     found=$(quietly 2 dns-lookup pingme 2>/dev/null || true)
     [ -z "$found" ] || break

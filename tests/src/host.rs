@@ -188,9 +188,10 @@ impl Host {
         for pid in &pids {
             crate::command::signal(*pid, "KILL")?;
         }
-        // A dying process has no program any more, but still its files and their locks.
-        let is_gone = |pid: &u32| !Path::new(&format!("/proc/{pid}")).exists();
-        wait_until("the daemon is dead", Duration::from_secs(5), || pids.iter().all(is_gone))
+        // It loses its memory first, and with it what `is_running` looks at; its files later.
+        wait_until("the daemon is dead", Duration::from_secs(5), || {
+            pids.iter().all(|pid| trace::is_dead(*pid))
+        })
     }
 
     /// Names of the links in its namespace.

@@ -39,6 +39,13 @@ pub fn processes(mark: &str) -> Vec<(u32, String)> {
         .collect()
 }
 
+/// Whether process `pid` has given up all it had: it is gone, or a zombie.
+pub fn is_dead(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // Field 2, the name, is in parentheses and may hold some; field 3 is the state.
+    stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with(['Z', 'X']))
+}
+
 /// Where labs keep their files.
 pub const TEMP: &str = "/tmp";
 

@@ -18,7 +18,9 @@ fn wire(password: &[&str]) -> Result<(Vec<u8>, Vec<Telltale>)> {
     let [one, two] = [lab.host(1), lab.host(2)];
     let file = lab.dir().join("wire.pcap");
     let mut tcpdump = one.command("tcpdump");
-    tcpdump.args(["-i", "eth0", "-Z", "root", "-U", "-s", "0", "-w"]).arg(&file);
+    tcpdump
+        .args(["-i", "eth0", "-Z", "root", "--immediate-mode", "-U", "-s", "0", "-w"])
+        .arg(&file);
     let mut tcpdump = lab.background(&mut tcpdump)?;
     tcpdump.wait_for("listening on", Duration::from_secs(10))?;
 

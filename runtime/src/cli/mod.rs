@@ -69,6 +69,9 @@ pub(crate) struct Common {
     /// Set by `launch` for the process that stays
     #[arg(long, global = true, hide = true)]
     daemon_child: bool,
+    /// Set by `run`, with its own process id, for the process that becomes the command
+    #[arg(long, global = true, hide = true)]
+    pub(crate) command_of: Option<i32>,
 }
 
 impl Common {

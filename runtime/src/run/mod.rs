@@ -15,7 +15,6 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::WaitStatus;
 use nix::unistd::{Pid, getpgrp, tcgetpgrp};
 use std::fs;
-use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -24,7 +23,8 @@ use tokio::sync::mpsc;
 use weft_core::id::ContainerId;
 use weft_core::names::Name;
 
-/// What is handed on to the command. SIGKILL cannot be; then the daemon clears up.
+/// What is handed on to the command. SIGKILL cannot be; then the kernel kills the command, and the
+/// daemon clears up.
 const FORWARDED: [Signal; 4] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT];
 
 /// Run a command in a network namespace of its own, on the network
@@ -52,6 +52,9 @@ pub(crate) struct RunArgs {
 }
 
 pub(crate) fn run(common: &Common, args: &RunArgs) -> Result<ExitCode, Failure> {
+    if let Some(parent) = common.command_of {
+        return Err(cell::become_command(Pid::from_raw(parent), &args.command));
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(Failure::new)?.block_on(live(common, args))
 }
@@ -91,7 +94,10 @@ async fn live(common: &Common, args: &RunArgs) -> Result<ExitCode, Failure> {
     let result = async {
         let around = client.get_json::<Surroundings>("/surroundings").await?;
         let mounts = files.write(&attached, name.as_ref(), &around)?;
-        let pid = cell.start(args.command.clone(), mounts).await.map_err(|e| not_run(args, &e))?;
+        let pid = cell.start(args.command.clone(), mounts).await.map_err(|e| Failure {
+            message: format!("cannot start a process for the command: {e}"),
+            code: 126,
+        })?;
         Ok(watch(&mut cell, pid, &mut signals).await)
     }
     .await;
@@ -151,18 +157,6 @@ fn signals() -> Result<mpsc::Receiver<Signal>, Failure> {
 async fn detach(client: &Client, id: ContainerId) -> Result<(), ClientError> {
     let request = DetachRequest { id, addresses: Vec::new() };
     client.post_json::<serde_json::Value>("/detach", &request).await.map(drop)
-}
-
-fn not_run(args: &RunArgs, error: &std::io::Error) -> Failure {
-    let command = args.command.first().map_or("", String::as_str);
-    let (code, why) = if error.kind() == ErrorKind::NotFound {
-        (127, "not found".to_owned())
-    } else if error.kind() == ErrorKind::PermissionDenied {
-        (126, "it may not be executed".to_owned())
-    } else {
-        (126, error.to_string())
-    };
-    Failure { message: format!("cannot run '{command}': {why}"), code }
 }
 
 /// When this process started, in clock ticks since boot: with the process id, unique until the
