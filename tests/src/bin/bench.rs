@@ -14,34 +14,36 @@ use weft_tests::lab::Lab;
 const ROUNDS: usize = 20;
 
 fn main() -> Result<()> {
-    let launches = repeat(launch)?;
-    let namespaces = repeat(|| by_hand("ip netns add \"$0x\"; ip netns delete \"$0x\""))?;
+    let mut launches = Series::default();
+    for _ in 0..ROUNDS {
+        launches.weft.push(launch(&["--password", "wool"])?);
+        launches.limit.push(by_hand("ip netns add \"$0x\"; ip netns delete \"$0x\"")?);
+    }
     let lab = Lab::full(1)?;
     let host = lab.host(1);
-    host.launch(&[])?;
+    host.launch(&["--password", "wool"])?;
     // The first one also makes what all share, and waits for the founding.
     host.attach(&lab.container()?, &[])?;
-    let attaches = repeat(|| {
+    let mut attaches = Series::default();
+    for _ in 0..ROUNDS {
         let container = lab.container()?;
         let mut command = host.weft_command(&["attach", &container.namespace])?;
-        took(run(&mut command, Duration::from_secs(20))?)
-    })?;
-    lab.finish()?;
-    let veths = repeat(|| {
-        by_hand(
+        attaches.weft.push(took(run(&mut command, Duration::from_secs(20))?)?);
+        attaches.limit.push(by_hand(
             "ip netns add \"$0x\"; ip link add eth0 netns \"$0x\" type veth peer name br0 netns $0; \
              ip -n \"$0x\" address add 10.32.0.9/12 dev eth0; ip -n \"$0x\" link set eth0 up; \
              ip -n $0 link set br0 up; ip -n $0 link delete br0; ip netns delete \"$0x\"",
-        )
-    })?;
+        )?);
+    }
+    lab.finish()?;
 
     let mut out = stdout();
     writeln!(out, "{ROUNDS} rounds, ms{:>21}{:>9}{:>9}{:>9}", "median", "min", "max", "ratio")?;
     for (what, goal, times, limit) in [
-        ("weft launch until ready", Some(300), &launches, Some(&namespaces)),
-        ("  limit: netns by hand", None, &namespaces, None),
-        ("weft attach", Some(50), &attaches, Some(&veths)),
-        ("  limit: netns and veth by hand", None, &veths, None),
+        ("weft launch until ready", Some(300), &launches.weft, Some(&launches.limit)),
+        ("  limit: netns by hand", None, &launches.limit, None),
+        ("weft attach", Some(50), &attaches.weft, Some(&attaches.limit)),
+        ("  limit: netns and veth by hand", None, &attaches.limit, None),
     ] {
         let [median, min, max] = summary(times);
         let ratio = limit.map(|limit| format!("{:.1}x", median / summary(limit)[0]));
@@ -59,14 +61,17 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-fn repeat(mut round: impl FnMut() -> Result<Duration>) -> Result<Vec<Duration>> {
-    (0..ROUNDS).map(|_| round()).collect()
+/// What weft took and what the kernel alone took, in turn, so that a busy machine slows both.
+#[derive(Debug, Default)]
+struct Series {
+    weft: Vec<Duration>,
+    limit: Vec<Duration>,
 }
 
 /// A first launch on a fresh host.
-fn launch() -> Result<Duration> {
+fn launch(options: &[&str]) -> Result<Duration> {
     let lab = Lab::full(1)?;
-    let mut command = lab.host(1).weft_command(&["launch"])?;
+    let mut command = lab.host(1).weft_command(&[&["launch"], options].concat())?;
     let launched = took(run(&mut command, Duration::from_secs(20))?)?;
     lab.finish()?;
     Ok(launched)
