@@ -1,8 +1,8 @@
 //! Every knob of a node, with its unit, its default and its reason.
 
 use crate::addr::Universe;
+use crate::conn::Target;
 use crate::id::PeerName;
-use crate::io::Target;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;

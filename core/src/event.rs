@@ -1,9 +1,9 @@
 //! What happened, as data: the source of history, logs and metrics.
 
 use crate::addr::Range;
+use crate::conn::ConnId;
+use crate::fault::ConnFault;
 use crate::id::{ContainerId, PeerId};
-use crate::io::ConnId;
-use crate::mesh::ConnFault;
 use crate::names::Name;
 use crate::record::{Fingerprint, RecordFault};
 use alloc::string::String;

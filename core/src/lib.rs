@@ -32,7 +32,9 @@ extern crate std;
 pub mod addr;
 pub mod codec;
 pub mod config;
+pub mod conn;
 pub mod event;
+pub mod fault;
 pub mod forward;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;

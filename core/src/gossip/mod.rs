@@ -4,9 +4,11 @@
 //! missed (a link was down, a record was refused for want of room) is found by comparing whole
 //! stores by ranges of hashes, when a link comes up and at intervals.
 
+mod prefix;
 mod reconcile;
 mod store;
 
+pub use prefix::{Item, KeyHash, Prefix, Print};
 pub(crate) use reconcile::answer;
-pub use reconcile::{Answer, Content, Item, Print, Progress, Pull, Question, RangeAnswer};
-pub use store::{KeyHash, Prefix, Records};
+pub use reconcile::{Answer, Content, Progress, Pull, Question, RangeAnswer};
+pub use store::Records;

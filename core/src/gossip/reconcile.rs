@@ -3,33 +3,13 @@
 //! One side asks, the other answers from its store alone and keeps nothing. Each side pulls for
 //! itself, so after both pulls both stores are joined. In sync: one sum there, `Same` back.
 
-use super::store::{KeyHash, Prefix, Records};
+use super::prefix::{Item, KeyHash, Prefix, Print, hash_of};
+use super::store::Records;
 use crate::record::{Key, Record};
 use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
-
-/// Sum of the hashes of all records in a range; zero when there are none.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Print(pub u128);
-
-/// One record, by hashes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Item {
-    /// Of its key.
-    pub key: KeyHash,
-    /// Of its key, version and signature.
-    pub version: u64,
-}
-
-impl Item {
-    /// Cuts the hash of a version to the half that travels.
-    #[expect(clippy::cast_possible_truncation, reason = "half of a hash is a hash")]
-    pub(super) const fn new(key: KeyHash, version: u128) -> Self {
-        Self { key, version: version as u64 }
-    }
-}
 
 /// What the side that pulls asks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -182,7 +162,7 @@ impl Pull {
             Answer::Found { records: found, lacking } => {
                 let before = self.want.len();
                 for record in found {
-                    self.want.remove(&super::store::hash_of(&record.key));
+                    self.want.remove(&hash_of(&record.key));
                 }
                 for hash in lacking {
                     self.want.remove(hash);

@@ -3,15 +3,11 @@
 //! A message is `length (4, big-endian) ‖ bytes`, cut into records of at most 16 KiB; each record
 //! travels as a frame of the stream, sealed with its place in the order.
 
-use super::frame::{self, Kind};
+use super::frame::{self, Kind, RECORD_LEN_MAX, TAG_LEN};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use snow::TransportState;
 
-/// Longest record before it is sealed, in bytes. Source: TLS 1.3 (RFC 8446 section 5.1).
-pub(super) const RECORD_LEN_MAX: usize = 16 * 1024;
-/// Bytes that sealing adds.
-pub(super) const TAG_LEN: usize = 16;
 /// Most records in one direction. Source: WireGuard, `REJECT_AFTER_MESSAGES`.
 const RECORDS_MAX: u64 = 1 << 60;
 const LENGTH_LEN: usize = 4;

@@ -4,6 +4,10 @@ use alloc::vec::Vec;
 
 /// Bytes in front of each body.
 pub(super) const HEADER_LEN: usize = 3;
+/// Longest record before it is sealed, in bytes. Source: TLS 1.3 (RFC 8446 section 5.1).
+pub(super) const RECORD_LEN_MAX: usize = 16 * 1024;
+/// Bytes that sealing adds.
+pub(super) const TAG_LEN: usize = 16;
 
 /// What a frame of the stream is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,11 +22,11 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    /// Longest body, in bytes: a Hello is below 300, and a record is sized by the channel.
+    /// Longest body, in bytes: a Hello is below 300.
     const fn body_len_max(self) -> usize {
         match self {
             Self::Handshake | Self::Refusal => 4096,
-            Self::Sealed => super::channel::RECORD_LEN_MAX + super::channel::TAG_LEN,
+            Self::Sealed => RECORD_LEN_MAX + TAG_LEN,
         }
     }
 }

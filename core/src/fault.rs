@@ -1,0 +1,88 @@
+//! Why links end: whose mistake it was, and what to do.
+
+use crate::addr::Universe;
+use crate::conn::{CloseReason, DialFailure};
+use crate::handshake::{ChannelFault, HandshakeFault};
+use alloc::string::String;
+
+/// Why a control link, or the attempt at one, ended.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConnFault {
+    /// Nobody there.
+    #[error(transparent)]
+    Dial(#[from] DialFailure),
+    /// The stream ended.
+    #[error(transparent)]
+    Closed(#[from] CloseReason),
+    /// The peers could not agree who they are.
+    #[error(transparent)]
+    Handshake(#[from] HandshakeFault),
+    /// The handshake took too long.
+    #[error("the other side did not finish the handshake in time")]
+    HandshakeTimeout,
+    /// Sealed bytes did not open.
+    #[error(transparent)]
+    Channel(#[from] ChannelFault),
+    /// The neighbour broke the protocol.
+    #[error("the other peer broke the protocol: {0}")]
+    Protocol(&'static str),
+    /// Nothing heard for too long.
+    #[error("nothing heard for too long")]
+    Silent,
+    /// A second link to the same peer; the other one is kept.
+    #[error("there is another link with that peer")]
+    Duplicate,
+    /// The limit of links.
+    #[error("the limit of {0} links is reached: see --conn-limit")]
+    Limit(usize),
+    /// Two peers with one name.
+    #[error("the name {name} is taken by peer {by}: launch with another --name")]
+    NameTaken {
+        /// The name.
+        name: String,
+        /// Nickname of the peer that has it.
+        by: String,
+    },
+    /// A copy of this peer's disk is running elsewhere.
+    #[error(
+        "the other peer has this peer's identity: its state folder is a copy; run `weft reset` on one of them"
+    )]
+    Clone,
+    /// The meshes divide different blocks.
+    #[error(
+        "the other peer's range is {theirs}, this one's is {ours}: launch both with the same --ipalloc-range"
+    )]
+    Universe {
+        /// Ours.
+        ours: Universe,
+        /// Theirs.
+        theirs: Universe,
+    },
+    /// Two meshes that were founded apart.
+    #[error(
+        "the other peer's mesh was founded apart from this one, so both own the same addresses: run `weft reset` on the peers of one of the two, then connect them"
+    )]
+    Lineage,
+}
+
+impl ConnFault {
+    /// Whether trying again without an operator's help is pointless.
+    pub const fn needs_operator(&self) -> bool {
+        match self {
+            Self::Handshake(HandshakeFault::Malformed(_))
+            | Self::Dial(_)
+            | Self::Closed(_)
+            | Self::HandshakeTimeout
+            | Self::Channel(_)
+            | Self::Protocol(_)
+            | Self::Silent
+            | Self::Duplicate
+            | Self::Limit(_) => false,
+            Self::Handshake(_)
+            | Self::NameTaken { .. }
+            | Self::Clone
+            | Self::Universe { .. }
+            | Self::Lineage => true,
+        }
+    }
+}
