@@ -164,7 +164,8 @@ fn a_hello_must_be_of_the_key_that_sent_it_and_say_nothing_odd() {
     let no_nickname = Hello { nickname: "".to_string(), ..hello_of(2) };
     let long = Hello { nickname: "x".repeat(64), ..hello_of(2) };
     let control = Hello { nickname: "a\nb".to_string(), ..hello_of(2) };
-    for hello in [other_id, no_name, no_nickname, long, control] {
+    let in_the_clear = Hello { seals: false, ..hello_of(2) };
+    for hello in [other_id, no_name, no_nickname, long, control, in_the_clear] {
         let (dialer, m1) = dial(1, Some(&SECRET));
         let identity = Identity::from_seed([2; 32]);
         let local = Local { identity: &identity, secret: Some(&SECRET), hello };
@@ -274,13 +275,15 @@ fn hello_of(seed: u8) -> Hello {
 
 fn dial(seed: u8, secret: Option<&NetworkSecret>) -> (Handshake, Vec<u8>) {
     let identity = Identity::from_seed([seed; 32]);
-    let local = Local { identity: &identity, secret, hello: hello_of(seed) };
+    let hello = Hello { seals: secret.is_some(), ..hello_of(seed) };
+    let local = Local { identity: &identity, secret, hello };
     Handshake::initiate(local, &mut rng(100))
 }
 
 fn listen(seed: u8, secret: Option<&NetworkSecret>) -> Handshake {
     let identity = Identity::from_seed([seed; 32]);
-    let local = Local { identity: &identity, secret, hello: hello_of(seed) };
+    let hello = Hello { seals: secret.is_some(), ..hello_of(seed) };
+    let local = Local { identity: &identity, secret, hello };
     Handshake::respond(local, &mut rng(200))
 }
 
