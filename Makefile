@@ -42,9 +42,12 @@ bench: build ## How fast a host is ready and a container attached
 sim: ## Search for faults in random histories for SECONDS_OF_SIM
 	cargo run --release --locked -p sim -- explore --for $(SECONDS_OF_SIM)s
 
+# What it finds stays out of the committed corpus: copy in by hand what should be replayed.
 fuzz: ## Fuzz each target for SECONDS_OF_FUZZ
+	@cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz
 	export RUSTC_BOOTSTRAP=1; for target in $$(cargo fuzz list); do \
-	  cargo fuzz run $$target -- -max_total_time=$(SECONDS_OF_FUZZ) || exit 1; done
+	  found=fuzz/target/corpus/$$target; mkdir -p $$found; \
+	  cargo fuzz run $$target $$found fuzz/corpus/$$target -- -max_total_time=$(SECONDS_OF_FUZZ) || exit 1; done
 
 clean: ## Remove what was built
 	cargo clean

@@ -1,17 +1,30 @@
 //! Bodies of the fuzz targets: bytes of an attacker in, a broken promise is a panic.
 
+mod driven;
+
+pub use driven::{node_inputs, saved};
+
 use crate::addr::Universe;
+use crate::codec;
 use crate::config::NetworkSecret;
 use crate::forward::{Forwarder, ForwardingChange, Parcel, Sink};
 use crate::handshake::{Channel, Handshake, HandshakeFault, Hello, Local, Step};
-use crate::id::{Identity, Incarnation, PeerName};
+use crate::id::{ContainerId, Identity, Incarnation, PeerName};
+use crate::io::Target;
+use crate::ipam::{Founding, Grant, Space, Voter};
+use crate::mesh::{Goodbye, Message};
+use crate::names::{Name, NamesRecord};
+use crate::record::{Record, RecordFault, Version};
 use crate::sleeve::{Kind, Session, SessionIndex, SessionKeys};
 use crate::time::Instant;
+use crate::topology::PeerRecord;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::net::{Ipv4Addr, SocketAddr};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 const ANYWHERE: SocketAddr = SocketAddr::new(core::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
 const SECRET: NetworkSecret = NetworkSecret([5; 32]);
@@ -103,6 +116,77 @@ pub fn sleeve_datagram(bytes: &[u8]) {
     }
 }
 
+/// `bytes` as a message: it is refused, or written again just as it came.
+pub fn message(bytes: &[u8]) {
+    let Ok(message) = Message::decode(bytes) else { return };
+    assert_eq!(message.encode(), bytes, "a message is not written as it was read");
+    if let Message::Goodbye(goodbye) = message {
+        let fault = goodbye.fault(Universe::DEFAULT);
+        assert!(!fault.to_string().chars().any(char::is_control), "it could drive a terminal");
+        let again = Goodbye::of(&fault).map(|goodbye| goodbye.fault(Universe::DEFAULT));
+        assert!(again.is_some(), "{fault:?} is not told as a refusal");
+    }
+}
+
+/// `bytes` as a record that a peer hands on, and, after a byte that picks a kind, as the body of
+/// one that its writer signed.
+pub fn record(bytes: &[u8]) {
+    if let Ok(record) = codec::decode_canonical::<Record>(bytes) {
+        if record.check().is_ok() {
+            assert!(record.body.len() <= Record::BODY_LEN_MAX);
+        }
+        assert!(!record.supersedes(&record), "a record replaces itself");
+        bodies(&record);
+    }
+    let Some((kind, body)) = bytes.split_first() else { return };
+    let record = driven::signed(&identity(1), *kind, Version::default(), body.to_vec());
+    assert_eq!(record.check(), Ok(()), "what was signed is not believed");
+    assert_eq!(codec::decode_canonical(&codec::encode(&record)), Ok(record.clone()));
+    bodies(&record);
+}
+
+/// Reads the body as each kind there is; what can be read can be written and read again.
+fn bodies(record: &Record) {
+    again::<Founding>(record.decode());
+    again::<Grant>(record.decode());
+    again::<Voter>(record.decode());
+    again::<PeerRecord>(record.decode());
+    again::<NamesRecord>(record.decode());
+    again::<Space>(record.decode());
+}
+
+fn again<T>(body: Result<T, RecordFault>)
+where
+    T: DeserializeOwned + Serialize + PartialEq + core::fmt::Debug,
+{
+    if let Ok(body) = body {
+        assert_eq!(codec::decode::<T>(&codec::encode(&body)), Ok(body));
+    }
+}
+
+/// `bytes` as what people type: what can be parsed is printed in a form that means the same.
+pub fn parse(bytes: &[u8]) {
+    let Ok(text) = core::str::from_utf8(bytes) else { return };
+    if let Ok(target) = Target::parse(text, 6783) {
+        assert_ne!(target.port, 0, "{text:?} has no port that could be dialed");
+        assert_eq!(Target::parse(&target.to_string(), 1), Ok(target));
+    }
+    if let Ok(name) = text.parse::<Name>() {
+        assert_eq!(Name::try_from(name.to_string()), Ok(name));
+    }
+    if let Ok(name) = text.parse::<PeerName>() {
+        assert_eq!(name.to_string().parse(), Ok(name));
+    }
+    if let Ok(id) = text.parse::<ContainerId>() {
+        assert_eq!(id.as_str(), text);
+    }
+    if let Ok(universe) = text.parse().map(Universe::new)
+        && let Ok(universe) = universe
+    {
+        assert_eq!(universe.to_string().parse(), Ok(universe.block()));
+    }
+}
+
 struct Counting {
     frames: u64,
 }
@@ -157,6 +241,11 @@ mod tests {
             handshake_responder(&bytes);
             channel_receive(&bytes);
             sleeve_datagram(&bytes);
+            message(&bytes);
+            record(&bytes);
+            saved(&bytes);
+            node_inputs(&bytes);
+            parse(&bytes);
         }
     }
 

@@ -21,6 +21,8 @@
 //! 8. Bytes from peers cannot make `handle` panic, loop, or grow memory beyond the limits stated
 //!    in [`config::Config`] and in constants.
 //! 9. Same configuration, saved state, seed and inputs: same outputs, byte for byte.
+//!
+//! Points 1 and 5 to 7 in code: [`contract::Contract`].
 #![no_std]
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -33,6 +35,7 @@ pub mod addr;
 pub mod codec;
 pub mod config;
 pub mod conn;
+pub mod contract;
 pub mod event;
 pub mod fault;
 pub mod forward;

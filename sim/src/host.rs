@@ -1,12 +1,12 @@
 //! One simulated host: its disk, its node and forwarder while they run, and its containers.
 
-use crate::check::Contract;
 use crate::disk::Disk;
 use crate::frame::{EtherPayload, Frame, MacBytes};
 use crate::history::Summary;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use weft_core::config::Config;
+use weft_core::contract::Contract;
 use weft_core::event::Event;
 use weft_core::forward::{Forwarder, Sink};
 use weft_core::id::{ContainerId, PeerId};

@@ -10,6 +10,11 @@ const TARGETS: &[Target] = &[
     ("handshake_responder", fuzzing::handshake_responder),
     ("channel_receive", fuzzing::channel_receive),
     ("sleeve_datagram", fuzzing::sleeve_datagram),
+    ("message", fuzzing::message),
+    ("record", fuzzing::record),
+    ("saved", fuzzing::saved),
+    ("node_inputs", fuzzing::node_inputs),
+    ("parse", fuzzing::parse),
 ];
 
 #[test]

@@ -4,12 +4,10 @@
 //! deciding, and each has a test below its code that shows it can fail.
 
 mod addresses;
-mod contract;
 mod mesh;
 mod names;
 mod view;
 
-pub use contract::Contract;
 pub use view::{Owned, PeerView, View, Waiting};
 
 use std::fmt;

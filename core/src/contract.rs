@@ -1,10 +1,12 @@
 //! The contract between a node and its driver, as a judge of both.
 //!
-//! States what `core/src/lib.rs` promises and asks: see there for the numbers.
+//! States what the crate's documentation promises and asks: see there for the numbers.
 
-use std::collections::{BTreeMap, BTreeSet};
-use weft_core::io::{ConnId, Deadline, Input, Output, RequestId};
-use weft_core::time::Instant;
+use crate::io::{ConnId, Deadline, Input, Output, RequestId};
+use crate::time::Instant;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
+use alloc::string::String;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ConnState {
@@ -110,6 +112,11 @@ impl Contract {
         }
     }
 
+    /// How many commands still wait for their reply.
+    pub fn unanswered(&self) -> usize {
+        self.asked.len() - self.answered.len()
+    }
+
     fn step(&mut self, conn: ConnId, from: &[ConnState], to: ConnState) -> Result<(), String> {
         match self.conns.get_mut(&conn) {
             Some(state) if from.contains(state) => {
@@ -124,7 +131,9 @@ impl Contract {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use weft_core::io::{Command, Reply, Target, Timer};
+    use crate::io::{Command, Reply, Target, Timer};
+    use alloc::borrow::ToOwned;
+    use alloc::vec;
 
     const CONN: ConnId = ConnId::dialed(0);
 
