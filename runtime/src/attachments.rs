@@ -5,6 +5,7 @@ use crate::handle::NodeHandle;
 use crate::host::{Host, HostError, Wish};
 use ipnet::IpNet;
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -58,11 +59,13 @@ pub enum AddressRequest {
     Any(Option<IpNet>),
     /// `ip:CIDR`, or plain `CIDR`: just this one.
     This(IpNet),
+    /// `ip:ADDRESS`, or plain `ADDRESS`: just this one, in the default subnet.
+    InDefault(IpAddr),
 }
 
 /// Why a text is no address request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("'{0}' is no address: expected net:default, net:SUBNET/LEN, ip:ADDRESS/LEN or ADDRESS/LEN")]
+#[error("'{0}' is no address: expected net:default, net:SUBNET/LEN, ADDRESS or ADDRESS/LEN")]
 pub struct ParseAddressRequestError(pub String);
 
 impl FromStr for AddressRequest {
@@ -71,11 +74,15 @@ impl FromStr for AddressRequest {
         let net = |part: &str| {
             part.parse::<IpNet>().map_err(|_| ParseAddressRequestError(text.to_string()))
         };
+        let this = |part: &str| match part.parse() {
+            Ok(address) => Ok(Self::InDefault(address)),
+            Err(_) => net(part).map(Self::This),
+        };
         match text.split_once(':') {
             Some(("net", "default")) => Ok(Self::Any(None)),
             Some(("net", subnet)) => Ok(Self::Any(Some(net(subnet)?))),
-            Some(("ip", address)) => Ok(Self::This(net(address)?)),
-            Some(_) | None => Ok(Self::This(net(text)?)),
+            Some(("ip", address)) => this(address),
+            Some(_) | None => this(text),
         }
     }
 }
@@ -124,6 +131,16 @@ pub enum AttachError {
     /// What was asked to go is not there.
     #[error("{0} has none of these addresses: `weft ps {0}` lists those it has")]
     NoSuchAddress(ContainerId),
+    /// An address without a prefix length is none of the default subnet.
+    #[error(
+        "{address} is not in the default subnet {default}: expected one inside it, or {address}/LEN"
+    )]
+    NotInDefault {
+        /// As given.
+        address: IpAddr,
+        /// The subnet.
+        default: IpNet,
+    },
     /// The record of what is attached cannot be kept.
     #[error("cannot note what is attached in {}: {why}", .path.display())]
     Ledger {
@@ -366,6 +383,9 @@ impl Attachments {
             let command = match request {
                 AddressRequest::Any(subnet) => Command::Allocate { id, subnet: *subnet },
                 AddressRequest::This(address) => Command::Claim { id, address: *address },
+                AddressRequest::InDefault(address) => {
+                    Command::Claim { id, address: self.in_default(*address).await? }
+                }
             };
             match self.node.command(command).await? {
                 Reply::Addresses(addresses) => obtained.extend(addresses),
@@ -373,6 +393,17 @@ impl Attachments {
             }
         }
         Ok(obtained)
+    }
+
+    /// `address` with the prefix length of the default subnet, in which it must lie: who gives no
+    /// length means an address of this mesh.
+    async fn in_default(&self, address: IpAddr) -> Result<IpNet, AttachError> {
+        let default = self.node.status().await?.ipam.default_subnet;
+        if !default.contains(&address) {
+            return Err(AttachError::NotInDefault { address, default });
+        }
+        let net = IpNet::new(address, default.prefix_len());
+        net.map_err(|_| AttachError::NotInDefault { address, default })
     }
 
     /// Those of `held` that are asked for; all when nothing is.
@@ -389,6 +420,7 @@ impl Attachments {
             asked.iter().any(|request| match request {
                 AddressRequest::Any(subnet) => subnet.unwrap_or(default).contains(&address.addr()),
                 AddressRequest::This(this) => this.addr() == address.addr(),
+                AddressRequest::InDefault(this) => *this == address.addr(),
             })
         };
         Ok(held.iter().filter(|address| is_meant(address)).copied().collect())

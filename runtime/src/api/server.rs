@@ -127,6 +127,7 @@ impl From<AttachError> for Refusal {
         match error {
             AttachError::Command(error) => error.into(),
             AttachError::NotAttached(_)
+            | AttachError::NotInDefault { .. }
             | AttachError::NotExposed
             | AttachError::NoSuchAddress(_) => Self::bad(error),
             AttachError::Host(_) | AttachError::Ledger { .. } => {

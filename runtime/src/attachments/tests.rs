@@ -156,6 +156,19 @@ async fn one_of_two_addresses_can_be_detached() {
 }
 
 #[tokio::test]
+async fn an_address_without_a_length_is_one_of_the_default_subnet() {
+    let bed = bed().await;
+    let default = bed.node.status().await.unwrap().ipam.default_subnet;
+    let attached = bed.attachments.attach(container(&["10.32.5.5"])).await.unwrap();
+    let wanted = IpNet::new("10.32.5.5".parse().unwrap(), default.prefix_len()).unwrap();
+    assert_eq!(attached.addresses, [wanted]);
+    let outside = bed.attachments.attach(container(&["192.0.2.1"])).await;
+    assert!(matches!(outside, Err(AttachError::NotInDefault { .. })), "{outside:?}");
+    let taken = bed.attachments.detach(attached.id, vec!["10.32.5.5".parse().unwrap()]).await;
+    assert_eq!(taken.unwrap(), [wanted]);
+}
+
+#[tokio::test]
 async fn a_container_whose_interface_vanished_is_released_and_a_bare_allocation_is_not() {
     let bed = bed().await;
     let attached = bed.attachments.attach(container(&[])).await.unwrap();

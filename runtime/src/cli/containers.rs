@@ -50,7 +50,7 @@ pub(super) struct DetachArgs {
 /// Addresses, then the container, in Weave Net's order.
 #[derive(Debug, Args)]
 pub(super) struct Place {
-    /// Addresses (ADDR/LEN, ip:ADDR/LEN, net:CIDR or net:default), and behind them the namespace:
+    /// Addresses (ADDR, ADDR/LEN, net:CIDR or net:default), and behind them the namespace:
     /// a process id, a name of `ip netns`, a path, or an id as `weft ps` prints it
     #[arg(required = true, value_name = "ADDR|NAMESPACE")]
     words: Vec<String>,
@@ -63,7 +63,7 @@ impl Place {
         for word in &words {
             address_arg(word).map_err(Failure::usage)?;
         }
-        if namespace.parse::<IpNet>().is_ok() || namespace.starts_with("net:") {
+        if address_arg(&namespace).is_ok() || namespace.starts_with("net:") {
             return Err(Failure::usage(format!(
                 "no namespace behind '{namespace}': addresses come first, then a process id, name or path"
             )));
@@ -78,7 +78,7 @@ impl Place {
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true)]
 pub(super) struct ExposeArgs {
-    /// ADDR/LEN, ip:ADDR/LEN, net:CIDR or net:default; one of the default subnet if none is given
+    /// ADDR, ADDR/LEN, net:CIDR or net:default; one of the default subnet if none is given
     #[arg(value_name = "ADDR", value_parser = address_arg)]
     addresses: Vec<String>,
     /// Name for the addresses

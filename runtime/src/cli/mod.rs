@@ -254,7 +254,8 @@ mod tests {
         let (addresses, namespace) = split("weft attach net:default ip:10.32.0.9/12 web").unwrap();
         assert_eq!(addresses, ["net:default", "ip:10.32.0.9/12"]);
         assert_eq!(namespace, "web");
-        assert_eq!(split("weft attach 10.32.0.9 web"), Err(2), "an address without prefix length");
+        assert_eq!(split("weft attach 10.32.0.9 web").unwrap().0, ["10.32.0.9"]);
+        assert_eq!(split("weft attach 10.32.0 web"), Err(2), "no whole address");
         assert_eq!(split("weft attach 10.32.0.9/12"), Err(2), "no container");
         assert!(parse("weft attach").is_err());
     }

@@ -40,7 +40,7 @@ pub(crate) struct RunArgs {
     /// Name of its addresses (without a dot, the domain is added), and host name inside
     #[arg(long)]
     name: Option<String>,
-    /// Address wanted: ADDR/LEN, net:CIDR or net:default; may be repeated
+    /// Address wanted: ADDR, ADDR/LEN, net:CIDR or net:default; may be repeated
     #[arg(long, value_name = "ADDR", value_parser = address_arg)]
     ip: Vec<String>,
     /// Host name inside [default: the name]
