@@ -179,13 +179,15 @@ fn an_address_that_is_taken_or_impossible_is_named() -> Result<()> {
     for host in [one, two] {
         // What the first run makes for all, such as the address of the name server, may stay.
         host.weft(&["run", "--", "true"])?.ok()?;
-        let wanted = format!("{taken}/12");
         let remedy = ["another", "choose", "weft ps", "detach"];
-        refused(host, &["run", "--ip", &wanted, "--", "true"], FAILED, &taken, &remedy)?;
+        for wanted in [format!("{taken}/12"), taken.clone()] {
+            refused(host, &["run", "--ip", &wanted, "--", "true"], FAILED, &taken, &remedy)?;
+        }
     }
     let remedy = ["10.32.0.0/12"];
-    let wanted = "net:10.99.0.0/24";
-    refused(one, &["run", "--ip", wanted, "--", "true"], FAILED, "10.99.0.0/24", &remedy)?;
+    for (wanted, culprit) in [("net:10.99.0.0/24", "10.99.0.0/24"), ("10.99.0.1", "10.99.0.1")] {
+        refused(one, &["run", "--ip", wanted, "--", "true"], FAILED, culprit, &remedy)?;
+    }
     refused(one, &["run", "--ip", "loom", "--", "true"], USAGE, "loom", &["expected"])?;
     lab.finish()
 }
