@@ -72,7 +72,12 @@ impl Target {
             return Ok(Self { host: alloc::format!("{address}"), port: default_port });
         }
         if let Ok(address) = SocketAddr::from_str(text) {
-            return Ok(Self { host: alloc::format!("{}", address.ip()), port: address.port() });
+            let host = alloc::format!("{}", address.ip());
+            return if address.port() == 0 {
+                Err(bad())
+            } else {
+                Ok(Self { host, port: address.port() })
+            };
         }
         let (host, port) = match text.split_once(':') {
             Some((host, tail)) => (host, port(tail)?),
@@ -445,4 +450,18 @@ pub enum Timer {
     Routes,
     /// A control link has been silent too long.
     Silence,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_target_has_port_zero() {
+        for text in ["n1:0", "192.0.2.1:0", "[fd00::1]:0"] {
+            assert!(Target::parse(text, 6783).is_err(), "{text} was accepted");
+        }
+        let target = Target { host: String::from("fd00::1"), port: 7 };
+        assert_eq!(Target::parse("[fd00::1]:7", 6783), Ok(target));
+    }
 }
