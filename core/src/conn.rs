@@ -59,7 +59,9 @@ impl Target {
             return Ok(Self { host: alloc::format!("{address}"), port: default_port });
         }
         if let Ok(address) = SocketAddr::from_str(text) {
-            return Ok(Self { host: alloc::format!("{}", address.ip()), port: address.port() });
+            let host = alloc::format!("{}", address.ip());
+            let port = address.port();
+            return if port == 0 { Err(bad()) } else { Ok(Self { host, port }) };
         }
         let (host, port) = match text.split_once(':') {
             Some((host, tail)) => (host, port(tail)?),
@@ -112,4 +114,18 @@ pub enum CloseReason {
     /// Anything else.
     #[error("connection lost: {0}")]
     Lost(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_target_has_port_zero() {
+        for text in ["n1:0", "192.0.2.1:0", "[fd00::1]:0"] {
+            assert!(Target::parse(text, 6783).is_err(), "{text} was accepted");
+        }
+        let target = Target { host: String::from("fd00::1"), port: 7 };
+        assert_eq!(Target::parse("[fd00::1]:7", 6783), Ok(target));
+    }
 }
