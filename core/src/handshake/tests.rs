@@ -289,11 +289,12 @@ fn listen(seed: u8, secret: Option<&NetworkSecret>) -> Handshake {
 
 fn channels(secret: Option<&NetworkSecret>) -> (Channel, Channel) {
     let (dialer, m1) = dial(1, secret);
+    let hello = |seed| Hello { seals: secret.is_some(), ..hello_of(seed) };
     let (listener, m2) = more(listen(2, secret).receive(&m1));
     let (m3, dialer, theirs) = done(dialer.receive(&m2));
-    assert_eq!(theirs, hello_of(2));
+    assert_eq!(theirs, hello(2));
     let (rest, listener, theirs) = done(listener.receive(&m3));
-    assert_eq!((rest, theirs), (vec![], hello_of(1)));
+    assert_eq!((rest, theirs), (vec![], hello(1)));
     (dialer, listener)
 }
 
