@@ -184,7 +184,7 @@ impl Handshake {
     /// # Errors
     /// When it cannot succeed any more; the second value is to be sent before closing, so that the
     /// other side can tell its operator why (may be empty). What the other side refuses with is not
-    /// authentic: it may be shown, but nothing else may depend on it.
+    /// authentic: it may be shown and put off the next dial, but nothing else may depend on it.
     pub fn receive(self, bytes: &[u8]) -> Result<(Option<Self>, Step), (HandshakeFault, Vec<u8>)> {
         self.take_in(bytes).map_err(|failure| match failure {
             Failure::Ours(fault) => {
@@ -383,6 +383,10 @@ impl Own {
         }
         if hello.id == self.id {
             return Err(HandshakeFault::Myself);
+        }
+        // Else whoever knows the password could talk this side into frames in the clear.
+        if hello.seals != self.secret.is_some() {
+            return Err(HandshakeFault::Malformed("it seals frames other than its flags say"));
         }
         if hello.name == PeerName::default() {
             return Err(HandshakeFault::Malformed("a name of zeros"));

@@ -42,6 +42,6 @@ pub struct Hello {
     pub session: SessionIndex,
     /// X25519 public key of that session's boxes, fresh for each link.
     pub session_key: [u8; 32],
-    /// Whether frames are to be sealed (it has a network secret).
+    /// Whether frames are to be sealed: just when it has a network secret (checked by the machine).
     pub seals: bool,
 }

@@ -164,7 +164,8 @@ fn a_hello_must_be_of_the_key_that_sent_it_and_say_nothing_odd() {
     let no_nickname = Hello { nickname: "".to_string(), ..hello_of(2) };
     let long = Hello { nickname: "x".repeat(64), ..hello_of(2) };
     let control = Hello { nickname: "a\nb".to_string(), ..hello_of(2) };
-    for hello in [other_id, no_name, no_nickname, long, control] {
+    let in_the_clear = Hello { seals: false, ..hello_of(2) };
+    for hello in [other_id, no_name, no_nickname, long, control, in_the_clear] {
         let (dialer, m1) = dial(1, Some(&SECRET));
         let identity = Identity::from_seed([2; 32]);
         let local = Local { identity: &identity, secret: Some(&SECRET), hello };
@@ -274,23 +275,26 @@ fn hello_of(seed: u8) -> Hello {
 
 fn dial(seed: u8, secret: Option<&NetworkSecret>) -> (Handshake, Vec<u8>) {
     let identity = Identity::from_seed([seed; 32]);
-    let local = Local { identity: &identity, secret, hello: hello_of(seed) };
+    let hello = Hello { seals: secret.is_some(), ..hello_of(seed) };
+    let local = Local { identity: &identity, secret, hello };
     Handshake::initiate(local, &mut rng(100))
 }
 
 fn listen(seed: u8, secret: Option<&NetworkSecret>) -> Handshake {
     let identity = Identity::from_seed([seed; 32]);
-    let local = Local { identity: &identity, secret, hello: hello_of(seed) };
+    let hello = Hello { seals: secret.is_some(), ..hello_of(seed) };
+    let local = Local { identity: &identity, secret, hello };
     Handshake::respond(local, &mut rng(200))
 }
 
 fn channels(secret: Option<&NetworkSecret>) -> (Channel, Channel) {
     let (dialer, m1) = dial(1, secret);
+    let hello = |seed| Hello { seals: secret.is_some(), ..hello_of(seed) };
     let (listener, m2) = more(listen(2, secret).receive(&m1));
     let (m3, dialer, theirs) = done(dialer.receive(&m2));
-    assert_eq!(theirs, hello_of(2));
+    assert_eq!(theirs, hello(2));
     let (rest, listener, theirs) = done(listener.receive(&m3));
-    assert_eq!((rest, theirs), (vec![], hello_of(1)));
+    assert_eq!((rest, theirs), (vec![], hello(1)));
     (dialer, listener)
 }
 
