@@ -5,6 +5,7 @@ use crate::id::ContainerId;
 use crate::record::Key;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use core::fmt;
 use serde::{Deserialize, Serialize};
 
 /// Where a value is kept. The store's key is the slot in postcard.
@@ -33,13 +34,20 @@ pub struct Network {
     pub universe: crate::addr::Universe,
 }
 
-/// One value put, or removed with `None`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// One value put, or removed with `None`. Its `Debug` shows no value: one of them is a secret.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
     /// Where.
     pub slot: Slot,
     /// What; the runtime does not look inside.
     pub value: Option<Vec<u8>>,
+}
+
+impl fmt::Debug for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let len = self.value.as_ref().map(Vec::len);
+        f.debug_struct("Change").field("slot", &self.slot).field("len", &len).finish()
+    }
 }
 
 impl Change {
@@ -54,11 +62,17 @@ impl Change {
     }
 }
 
-/// All that was durable when the node started.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// All that was durable when the node started. Its `Debug` shows no value: one of them is a secret.
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Saved {
     /// The values.
     pub slots: BTreeMap<Slot, Vec<u8>>,
+}
+
+impl fmt::Debug for Saved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.slots.keys()).finish()
+    }
 }
 
 impl Saved {
@@ -86,3 +100,17 @@ impl Saved {
     "the saved state is damaged at {0:?}: `weft reset` starts afresh, or put back a copy of the state folder"
 )]
 pub struct Damaged(pub Slot);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_identity_is_not_in_what_is_printed_for_debugging() {
+        let change = Change::put(Slot::Identity, &[201u8; 32]);
+        let mut saved = Saved::default();
+        saved.apply(change.clone());
+        let printed = std::format!("{change:?} {saved:?}");
+        assert!(printed.contains("Identity") && !printed.contains("201"), "{printed}");
+    }
+}

@@ -58,7 +58,6 @@ pub(crate) enum Way {
 }
 
 /// A handshake and what it was begun with.
-#[derive(Debug)]
 pub(crate) struct Shaking {
     /// `None` only while bytes are taken in.
     pub(crate) handshake: Option<Handshake>,
@@ -69,6 +68,18 @@ pub(crate) struct Shaking {
     /// Our half of the data session that comes with this link.
     pub(crate) session: SessionIndex,
     pub(crate) session_secret: Zeroizing<[u8; 32]>,
+}
+
+// By hand: `Zeroizing` would print the secret.
+impl core::fmt::Debug for Shaking {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Shaking")
+            .field("until", &self.until)
+            .field("ends", &self.ends)
+            .field("peer", &self.peer)
+            .field("session", &self.session)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The two ends of a stream.
