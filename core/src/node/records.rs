@@ -1,6 +1,7 @@
 //! Records in and out, and what follows from them.
 
 use super::Node;
+use crate::addr::Universe;
 use crate::codec;
 use crate::event::Event;
 use crate::id::{Incarnation, PeerId};
@@ -65,7 +66,7 @@ impl Node {
         record: Record,
         out: &mut Outbox,
     ) -> Result<(), RecordFault> {
-        let body = read(&record)?;
+        let body = read(&record, self.config.universe)?;
         let (key, version) = (record.key, record.version);
         if owner(&key) == Some(self.me) && version.incarnation >= self.incarnation {
             record.check()?;
@@ -221,8 +222,9 @@ impl Node {
     }
 }
 
-/// Reads the body of `record` and holds it to its limits.
-fn read(record: &Record) -> Result<Body, RecordFault> {
+/// Reads the body of `record` and holds it to its limits. A founding that could not be ours is
+/// refused here: kept and passed on, it would end the links with all who are founded.
+fn read(record: &Record, universe: Universe) -> Result<Body, RecordFault> {
     if record.body.len() > Record::BODY_LEN_MAX {
         return Err(RecordFault::BodyTooLong(record.body.len()));
     }
@@ -238,7 +240,11 @@ fn read(record: &Record) -> Result<Body, RecordFault> {
             sound(names.entries.len() <= NAMES_MAX)?;
             Ok(Body::Names(names))
         }
-        Key::Founding(_) => record.decode::<Founding>().map(|_| Body::Ownership),
+        Key::Founding(_) => {
+            let founding: Founding = record.decode()?;
+            sound(founding.universe == universe && !founding.seeds.is_empty())?;
+            Ok(Body::Ownership)
+        }
         Key::Grant(_) => record.decode::<Grant>().map(|_| Body::Ownership),
         Key::Voter(_) => record.decode::<Voter>().map(|_| Body::Ownership),
         Key::Space(_) => record.decode::<Space>().map(|_| Body::Ownership),
@@ -258,5 +264,30 @@ const fn is_kept(key: &Key) -> bool {
     match key {
         Key::Founding(_) | Key::Grant(_) => true,
         Key::Voter(_) | Key::Peer(_) | Key::Names(_) | Key::Space(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::Identity;
+    use crate::ipam::Ballot;
+
+    #[test]
+    fn a_founding_of_another_range_or_without_owners_is_refused() {
+        let identity = Identity::from_seed([1; 32]);
+        let ours = Universe::DEFAULT;
+        let theirs = Universe::new("10.2.0.0/16".parse().unwrap()).unwrap();
+        let record = |universe, seeds: &[PeerId]| {
+            let ballot = Ballot { round: 1, proposer: identity.id() };
+            let seeds = seeds.iter().copied().collect();
+            let body = codec::encode(&Founding { universe, seeds, ballot });
+            let key = Key::Founding(Fingerprint::of(&body));
+            Record::sign(&identity, key, Version::default(), body)
+        };
+        assert!(read(&record(ours, &[identity.id()]), ours).is_ok());
+        for bad in [record(theirs, &[identity.id()]), record(ours, &[])] {
+            assert_eq!(read(&bad, ours).err(), Some(RecordFault::Malformed(bad.key)));
+        }
     }
 }
