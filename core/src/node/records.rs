@@ -70,7 +70,13 @@ impl Node {
         let (key, version) = (record.key, record.version);
         if owner(&key) == Some(self.me) && version.incarnation >= self.incarnation {
             record.check()?;
-            self.outlive(version.incarnation);
+            let last = Version { incarnation: self.incarnation, sequence: self.sequence };
+            // Our vote is dropped once there is a founding, and comes back from peers that are
+            // behind: what we may have written in this life, and hold no other version of, is no
+            // ghost.
+            if version > last || self.records.get(&key).is_some() {
+                self.outlive(version.incarnation);
+            }
             return Ok(());
         }
         self.records.accept(record.clone())?;
@@ -271,7 +277,30 @@ const fn is_kept(key: &Key) -> bool {
 mod tests {
     use super::*;
     use crate::id::Identity;
+    use crate::config::Config;
     use crate::ipam::Ballot;
+    use crate::node::Seed;
+    use crate::saved::Saved;
+    use crate::time::Now;
+    use alloc::string::ToString;
+
+    #[test]
+    fn a_dropped_vote_that_comes_back_begins_no_other_life_and_a_later_one_does() {
+        let config = Config { nickname: "a".to_string(), ..Config::default() };
+        let mut out = Outbox::default();
+        let start = (Saved::default(), Seed([1; 32]), Now::default());
+        let mut node = Node::new(config, start.0, start.1, start.2, &mut out).unwrap();
+        let (key, conn, life) = (Key::Voter(node.me), ConnId::dialed(0), node.incarnation);
+        node.publish(key, codec::encode(&Voter::default()));
+        let vote = node.records.get(&key).unwrap().clone();
+        node.records.remove(&key);
+        assert_eq!(node.accept(Instant::ZERO, conn, vote.clone(), &mut out), Ok(()));
+        assert_eq!(node.incarnation, life);
+        let version = Version { sequence: vote.version.sequence + 9, ..vote.version };
+        let ghost = Record::sign(&node.identity, key, version, vote.body);
+        assert_eq!(node.accept(Instant::ZERO, conn, ghost, &mut out), Ok(()));
+        assert!(node.incarnation > life);
+    }
 
     #[test]
     fn a_founding_of_another_range_or_without_owners_is_refused() {
