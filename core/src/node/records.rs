@@ -276,8 +276,8 @@ const fn is_kept(key: &Key) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::Identity;
     use crate::config::Config;
+    use crate::id::Identity;
     use crate::ipam::Ballot;
     use crate::node::Seed;
     use crate::saved::Saved;
