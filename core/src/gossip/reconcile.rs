@@ -155,7 +155,10 @@ impl Pull {
                     }
                     self.compare(records, *range, content);
                 }
-                if ranges.is_empty() || self.open.len() > OPEN_MAX {
+                // An honest answer to a full question names no more than one question may want.
+                let is_too_much =
+                    self.open.len() > OPEN_MAX || self.want.len() > Question::KEYS_MAX;
+                if ranges.is_empty() || is_too_much {
                     return Progress::Broken;
                 }
             }
@@ -289,6 +292,20 @@ mod tests {
         let (mut pull, _) = Pull::start(&empty);
         assert_eq!(pull.answered(&empty, &Answer::Same), Progress::Complete);
         assert_eq!(pull.answered(&empty, &Answer::Same), Progress::Broken);
+    }
+
+    #[test]
+    fn an_answer_with_more_items_than_a_question_may_want_ends_the_pull() {
+        let empty = Records::new(9);
+        let many = |count: usize| {
+            let items = (0..count as u64).map(|n| Item::new(n, 1)).collect();
+            let content = Content::Items(items);
+            Answer::Ranges(std::vec![RangeAnswer { range: Prefix::ROOT, content }])
+        };
+        let (mut pull, _) = Pull::start(&empty);
+        assert_eq!(pull.answered(&empty, &many(Question::KEYS_MAX + 1)), Progress::Broken);
+        let (mut pull, _) = Pull::start(&empty);
+        assert!(matches!(pull.answered(&empty, &many(Question::KEYS_MAX)), Progress::Ask(_)));
     }
 
     #[test]

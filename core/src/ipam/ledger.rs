@@ -14,6 +14,11 @@ use core::cmp::Reverse;
 use serde::{Deserialize, Serialize};
 
 /// Body of [`crate::record::Key::Grant`]: addresses change owner. Written by the owner before.
+///
+/// What is checked: the writer's signature, the lineage, and that the range fits. What is *not*:
+/// that the writer was the owner before. Superseded grants are dropped, so the chain that would
+/// prove it is gone, and a peer that refused a grant which others took would disagree for ever.
+/// Whoever is let into the mesh can therefore take addresses.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Grant {
     /// The founding that it builds on.

@@ -245,10 +245,11 @@ impl Ipam {
 
     /// Answers another peer's request for addresses inside `range`.
     ///
-    /// Silent while it cannot know: the asker then turns to the next owner, and comes back.
+    /// Silent while it cannot know, or cannot reach the asker (nobody may be given addresses whom
+    /// nobody can ask for them): the asker then turns to the next owner, and comes back.
     pub(super) fn donate(&mut self, now: Instant, from: PeerId, range: Range, acts: &mut Vec<Act>) {
         let Some((_, ledger)) = &self.founded else { return };
-        if from == self.me || self.has_left || !self.is_open() {
+        if !self.reachable.contains(&from) || self.has_left || !self.is_open() {
             return;
         }
         let owns_part = ledger.owners_in(range).any(|(_, owner)| owner == self.me);

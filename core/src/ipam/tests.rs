@@ -215,6 +215,26 @@ fn address(result: Option<&Result<Reply, CommandError>>) -> IpNet {
 }
 
 #[test]
+fn nothing_is_given_to_whom_we_cannot_reach() {
+    let mut cluster = Cluster::new(2, "10.0.0.0/24");
+    cluster.command(0, Command::Prime);
+    while !cluster.pool.is_empty() {
+        cluster.deliver(0, false);
+    }
+    let range = universe("10.0.0.0/24").range();
+    let owned = |cluster: &Cluster| cluster.hosts[0].ipam.ledger().unwrap().owned_by(peer(0));
+    let before = owned(&cluster);
+    let ask = |cluster: &mut Cluster, from| {
+        let request = IpamMessage::Request { range };
+        cluster.call(0, |ipam, now, acts| ipam.message(now, from, &request, acts));
+    };
+    ask(&mut cluster, peer(77));
+    assert_eq!(owned(&cluster), before);
+    ask(&mut cluster, peer(1));
+    assert_ne!(owned(&cluster), before);
+}
+
+#[test]
 fn peers_agree_under_the_schedule_that_broke_weave_net() {
     let mut known: [Votes; 3] = Default::default();
     let script = "P2 2>1 1>2 P1 1>0 0>1 P0 0>2 P1 2>0 1>2 2>1 1>2";

@@ -31,7 +31,7 @@ pub(crate) enum Message {
 /// A message on its way from peer to peer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Unicast {
-    /// Who says it.
+    /// Who says it; not signed, so a peer that relays it could lie.
     pub(crate) from: PeerId,
     /// To whom.
     pub(crate) to: PeerId,

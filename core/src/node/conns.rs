@@ -349,7 +349,7 @@ impl Node {
                     }
                 }
                 Message::Answer(answer) => self.answered(at, (id, peer), answer, out),
-                Message::Unicast(unicast) => self.unicast(at, unicast, out),
+                Message::Unicast(unicast) => self.unicast(at, peer, unicast, out),
                 Message::Goodbye(goodbye) => {
                     let fault = goodbye.fault(self.config.universe);
                     return self.end(at, id, fault, Way::Ours(Vec::new()), out);
@@ -385,7 +385,14 @@ impl Node {
         }
     }
 
-    fn unicast(&mut self, at: Instant, mut unicast: Unicast, out: &mut Outbox) {
+    /// Takes in or passes on what the neighbour `by` handed over. Nobody signs `from`, so another
+    /// peer is believed to be behind it only while it has no link with us of its own.
+    fn unicast(&mut self, at: Instant, by: PeerId, mut unicast: Unicast, out: &mut Outbox) {
+        if unicast.from == self.me
+            || unicast.from != by && self.neighbours.contains_key(&unicast.from)
+        {
+            return tracing::debug!(%by, from = %unicast.from, "dropped a unicast in a wrong name");
+        }
         if unicast.to == self.me {
             let mut acts = Vec::new();
             self.ipam.message(at, unicast.from, &unicast.body, &mut acts);

@@ -1,6 +1,7 @@
 //! Records in and out, and what follows from them.
 
 use super::Node;
+use crate::addr::Universe;
 use crate::codec;
 use crate::event::Event;
 use crate::id::{Incarnation, PeerId};
@@ -65,11 +66,17 @@ impl Node {
         record: Record,
         out: &mut Outbox,
     ) -> Result<(), RecordFault> {
-        let body = read(&record)?;
+        let body = read(&record, self.config.universe)?;
         let (key, version) = (record.key, record.version);
         if owner(&key) == Some(self.me) && version.incarnation >= self.incarnation {
             record.check()?;
-            self.outlive(version.incarnation);
+            let last = Version { incarnation: self.incarnation, sequence: self.sequence };
+            // Our vote is dropped once there is a founding, and comes back from peers that are
+            // behind: what we may have written in this life, and hold no other version of, is no
+            // ghost.
+            if version > last || self.records.get(&key).is_some() {
+                self.outlive(version.incarnation);
+            }
             return Ok(());
         }
         self.records.accept(record.clone())?;
@@ -221,8 +228,9 @@ impl Node {
     }
 }
 
-/// Reads the body of `record` and holds it to its limits.
-fn read(record: &Record) -> Result<Body, RecordFault> {
+/// Reads the body of `record` and holds it to its limits. A founding that could not be ours is
+/// refused here: kept and passed on, it would end the links with all who are founded.
+fn read(record: &Record, universe: Universe) -> Result<Body, RecordFault> {
     if record.body.len() > Record::BODY_LEN_MAX {
         return Err(RecordFault::BodyTooLong(record.body.len()));
     }
@@ -238,7 +246,11 @@ fn read(record: &Record) -> Result<Body, RecordFault> {
             sound(names.entries.len() <= NAMES_MAX)?;
             Ok(Body::Names(names))
         }
-        Key::Founding(_) => record.decode::<Founding>().map(|_| Body::Ownership),
+        Key::Founding(_) => {
+            let founding: Founding = record.decode()?;
+            sound(founding.universe == universe && !founding.seeds.is_empty())?;
+            Ok(Body::Ownership)
+        }
         Key::Grant(_) => record.decode::<Grant>().map(|_| Body::Ownership),
         Key::Voter(_) => record.decode::<Voter>().map(|_| Body::Ownership),
         Key::Space(_) => record.decode::<Space>().map(|_| Body::Ownership),
@@ -258,5 +270,53 @@ const fn is_kept(key: &Key) -> bool {
     match key {
         Key::Founding(_) | Key::Grant(_) => true,
         Key::Voter(_) | Key::Peer(_) | Key::Names(_) | Key::Space(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::id::Identity;
+    use crate::ipam::Ballot;
+    use crate::node::Seed;
+    use crate::saved::Saved;
+    use crate::time::Now;
+    use alloc::string::ToString;
+
+    #[test]
+    fn a_dropped_vote_that_comes_back_begins_no_other_life_and_a_later_one_does() {
+        let config = Config { nickname: "a".to_string(), ..Config::default() };
+        let mut out = Outbox::default();
+        let start = (Saved::default(), Seed([1; 32]), Now::default());
+        let mut node = Node::new(config, start.0, start.1, start.2, &mut out).unwrap();
+        let (key, conn, life) = (Key::Voter(node.me), ConnId::dialed(0), node.incarnation);
+        node.publish(key, codec::encode(&Voter::default()));
+        let vote = node.records.get(&key).unwrap().clone();
+        node.records.remove(&key);
+        assert_eq!(node.accept(Instant::ZERO, conn, vote.clone(), &mut out), Ok(()));
+        assert_eq!(node.incarnation, life);
+        let version = Version { sequence: vote.version.sequence + 9, ..vote.version };
+        let ghost = Record::sign(&node.identity, key, version, vote.body);
+        assert_eq!(node.accept(Instant::ZERO, conn, ghost, &mut out), Ok(()));
+        assert!(node.incarnation > life);
+    }
+
+    #[test]
+    fn a_founding_of_another_range_or_without_owners_is_refused() {
+        let identity = Identity::from_seed([1; 32]);
+        let ours = Universe::DEFAULT;
+        let theirs = Universe::new("10.2.0.0/16".parse().unwrap()).unwrap();
+        let record = |universe, seeds: &[PeerId]| {
+            let ballot = Ballot { round: 1, proposer: identity.id() };
+            let seeds = seeds.iter().copied().collect();
+            let body = codec::encode(&Founding { universe, seeds, ballot });
+            let key = Key::Founding(Fingerprint::of(&body));
+            Record::sign(&identity, key, Version::default(), body)
+        };
+        assert!(read(&record(ours, &[identity.id()]), ours).is_ok());
+        for bad in [record(theirs, &[identity.id()]), record(ours, &[])] {
+            assert_eq!(read(&bad, ours).err(), Some(RecordFault::Malformed(bad.key)));
+        }
     }
 }
