@@ -1,0 +1,119 @@
+//! Values and results kept once. Millions of worlds are made of a few thousand different peers, and
+//! what a peer does next depends on nothing but itself and what it hears.
+
+use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
+use std::ops::Deref;
+use std::sync::{Arc, RwLock};
+
+/// A value out of a [`Pool`]; the same one as another when the values are equal.
+#[derive(Debug)]
+pub(crate) struct Shared<T> {
+    id: u32,
+    value: Arc<T>,
+}
+
+/// All values seen so far.
+#[derive(Debug)]
+pub(crate) struct Pool<T>(RwLock<BTreeMap<Arc<T>, u32>>);
+
+/// All results so far, of one function without side effects. In shards, so that the threads of a
+/// search seldom meet.
+#[derive(Debug)]
+pub(crate) struct Memo<K, V>([RwLock<BTreeMap<K, V>>; SHARDS]);
+
+const SHARDS: usize = 256;
+
+impl<T: Ord> Pool<T> {
+    pub(crate) fn share(&self, value: T) -> Shared<T> {
+        if let Some((value, id)) = self.0.read().unwrap().get_key_value(&value) {
+            return Shared { id: *id, value: Arc::clone(value) };
+        }
+        let mut all = self.0.write().unwrap();
+        if let Some((value, id)) = all.get_key_value(&value) {
+            return Shared { id: *id, value: Arc::clone(value) };
+        }
+        let (id, value) = (u32::try_from(all.len()).unwrap(), Arc::new(value));
+        all.insert(Arc::clone(&value), id);
+        Shared { id, value }
+    }
+}
+
+impl<K: Ord, V> Memo<K, V> {
+    /// Looks at the result for `key`, which is found by `shard`; from `make` when it is the first
+    /// time.
+    pub(crate) fn look<R>(
+        &self,
+        shard: u32,
+        key: K,
+        make: impl FnOnce() -> V,
+        look: impl FnOnce(&V) -> R,
+    ) -> R {
+        let shard = &self.0[usize::try_from(shard).unwrap() % SHARDS];
+        if let Some(value) = shard.read().unwrap().get(&key) {
+            return look(value);
+        }
+        let value = make();
+        let seen = look(&value);
+        shard.write().unwrap().insert(key, value);
+        seen
+    }
+}
+
+impl<T> Default for Pool<T> {
+    fn default() -> Self {
+        Self(RwLock::default())
+    }
+}
+
+impl<K, V> Default for Memo<K, V> {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| RwLock::default()))
+    }
+}
+
+impl<T> Shared<T> {
+    /// Its number; another one in each run, so good for equality only.
+    pub(crate) const fn id(this: &Self) -> u32 {
+        this.id
+    }
+}
+
+impl<T> Clone for Shared<T> {
+    fn clone(&self) -> Self {
+        Self { id: self.id, value: Arc::clone(&self.value) }
+    }
+}
+
+impl<T> Deref for Shared<T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+impl<T> PartialEq for Shared<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+}
+
+impl<T> Eq for Shared<T> {}
+
+impl<T> PartialOrd for Shared<T> {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<T> Ord for Shared<T> {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.id.cmp(&other.id)
+    }
+}
+
+impl<T> Hash for Shared<T> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.id.hash(state);
+    }
+}
