@@ -238,6 +238,11 @@ impl Ipam {
         acts.push(Act::Publish { key: Key::Grant(print), body });
         if to != self.me {
             acts.push(Act::Event(Event::Granted { range, to }));
+            // Only an open gate lets anything be given. One that was open because all was ours must
+            // not close behind the gift: what the other owner has, it has from this very process,
+            // so meeting it could teach us nothing. (Were our disk an old one, its mistake was to
+            // open the gate; closing it afterwards takes back no address that was handed out.)
+            self.is_merged = true;
         }
         self.take_grant(now, print, grant, acts);
         true

@@ -334,6 +334,23 @@ fn after_a_restart_nothing_is_allocated_before_another_owner_was_met() {
 }
 
 #[test]
+fn a_sole_owner_that_started_again_goes_on_after_it_gave_some_away() {
+    let mut cluster = Cluster::new(2, "10.0.0.0/24");
+    cluster.command(0, Command::Prime);
+    cluster.settle(3);
+    cluster.command(1, Command::Leave);
+    cluster.settle(1);
+    cluster.restart(0);
+    assert_eq!(cluster.hosts[0].ipam.status().state, IpamState::Ready);
+    let range = universe("10.0.0.0/24").range();
+    let ask = IpamMessage::Request { range };
+    cluster.call(0, |ipam, now, acts| ipam.message(now, peer(1), &ask, acts));
+    assert!(cluster.hosts[0].ipam.ledger().unwrap().owns_any(peer(1)));
+    let fresh = cluster.command(0, allocate("a"));
+    address(cluster.answer(0, fresh));
+}
+
+#[test]
 fn who_leaves_hands_all_to_another_owner() {
     let mut cluster = Cluster::new(2, "10.0.0.0/24");
     cluster.command(0, Command::Prime);
