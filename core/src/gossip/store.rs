@@ -169,7 +169,7 @@ pub(super) mod tests {
             1 => Record::sign(&identity, Key::Peer(identity.id()), version, body),
             _ => {
                 let body = sequence.to_be_bytes().to_vec();
-                let key = Key::Grant(Fingerprint::of(&body));
+                let key = Key::Grant(Fingerprint::by(&identity.id(), &body));
                 Record::sign(&identity, key, Version::default(), body)
             }
         }

@@ -12,6 +12,7 @@ mod ownership;
 mod requests;
 #[cfg(test)]
 mod tests;
+mod titles;
 
 pub use founding::{Ballot, Founding, Proposal, Voter};
 pub use ledger::{Conflict, Grant, Ledger};
@@ -33,6 +34,7 @@ use ipnet::IpNet;
 use rand_chacha::ChaCha20Rng;
 use requests::{Asks, Waiting};
 use serde::{Deserialize, Serialize};
+use titles::{Deed, Titles};
 
 /// Body of [`Key::Space`]: a hint whom to ask for addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,8 +110,10 @@ pub struct Ipam {
     propose_at: Option<Instant>,
     proposals: u32,
     founded: Option<(Fingerprint, Ledger)>,
-    /// Grants that decide about at least one address; before the founding, all of them.
-    grants: BTreeMap<Fingerprint, Grant>,
+    /// Which grants count in the ledger, and which are still of use.
+    titles: Titles,
+    /// Grants that came before the founding.
+    early: BTreeMap<Fingerprint, Deed>,
     /// Records that matter no more, until the node asks.
     dead: Vec<Key>,
     /// The boot gate: closed after a start with a saved founding, until another owner was met.
@@ -156,7 +160,8 @@ impl Ipam {
             propose_at: None,
             proposals: 0,
             founded: None,
-            grants: BTreeMap::new(),
+            titles: Titles::default(),
+            early: BTreeMap::new(),
             dead: Vec::new(),
             is_merged: !was_founded,
             has_left: false,
@@ -225,10 +230,8 @@ impl Ipam {
             }
             Key::Grant(print) => match record.decode::<Grant>() {
                 Ok(grant) => {
-                    if grant.owner == self.me {
-                        self.asks.given(grant.range);
-                    }
-                    self.take_grant(now, print, grant, acts);
+                    let deed = Deed { grant, giver: record.writer };
+                    self.take_grant(now, print, deed, acts);
                 }
                 Err(_) => self.bury(record.key),
             },

@@ -1,7 +1,8 @@
 //! Ownership: voting on the founding, taking in grants, and giving addresses to others.
 
 use super::founding::{self, Founding, Voter};
-use super::ledger::{Grant, Ledger};
+use super::ledger::{Conflict, Ledger};
+use super::titles::{Deed, Taken, Titles};
 use super::{Act, Ipam, IpamMessage, Space};
 use crate::addr::{Offset, Range};
 use crate::codec;
@@ -175,48 +176,61 @@ impl Ipam {
             return;
         }
         let Some(ledger) = Ledger::found(founding) else { return };
+        self.titles = Titles::found(&ledger);
         self.founded = Some((lineage, ledger));
         self.propose_at = None;
         for peer in core::mem::take(&mut self.votes).into_keys() {
             self.bury(Key::Voter(peer));
         }
         acts.push(Act::Event(Event::Founded { lineage }));
-        for (print, grant) in core::mem::take(&mut self.grants) {
-            self.take_grant(now, print, grant, acts);
+        for (print, deed) in core::mem::take(&mut self.early) {
+            self.take_grant(now, print, deed, acts);
         }
         self.schedule(now);
     }
 
-    /// Joins a grant into the ledger; before the founding it is set aside.
+    /// Joins a grant into the ledger once its giver is known to have owned what it gives; before
+    /// the founding it is set aside.
     pub(super) fn take_grant(
         &mut self,
         now: Instant,
         print: Fingerprint,
-        grant: Grant,
+        deed: Deed,
         acts: &mut Vec<Act>,
     ) {
         let Some((lineage, ledger)) = &mut self.founded else {
-            if self.grants.len() < self.records_max {
-                self.grants.insert(print, grant);
+            if self.early.len() < self.records_max {
+                self.early.insert(print, deed);
             }
             return;
         };
-        if grant.lineage != *lineage || !grant.fits(self.universe) {
+        // Nothing decides a takeover yet, which alone may raise the epoch.
+        let fits = deed.grant.fits(self.universe) && deed.grant.epoch == 0;
+        if deed.grant.lineage != *lineage || !fits || self.titles.waiting() >= self.records_max {
             self.bury(Key::Grant(print));
             return;
         }
-        for conflict in ledger.apply(&grant) {
-            let (range, kept, lost) = (conflict.range, conflict.kept, conflict.lost);
+        let mut conflicts = Vec::new();
+        let mut is_refused = false;
+        match self.titles.take(print, deed) {
+            Taken::Proven(grants) => {
+                for grant in grants {
+                    conflicts.extend(ledger.apply(&grant));
+                    if grant.owner == self.me {
+                        self.asks.given(grant.range);
+                    }
+                }
+            }
+            Taken::Waits(lie) => conflicts.extend(lie),
+            Taken::Never(lie) => {
+                conflicts.push(lie);
+                is_refused = true;
+            }
+        }
+        for Conflict { range, kept, lost } in conflicts {
             acts.push(Act::Event(Event::OwnershipConflict { range, kept, lost }));
         }
-        let range = grant.range;
-        self.grants.insert(print, grant);
-        let touched = self.grants.iter().filter(|(_, grant)| {
-            grant.range.intersection(range).is_some() && !ledger.rests_on(grant)
-        });
-        let dead: Vec<Fingerprint> = touched.map(|(print, _)| *print).collect();
-        for print in dead {
-            self.grants.remove(&print);
+        for print in self.titles.dead().into_iter().chain(is_refused.then_some(print)) {
             self.bury(Key::Grant(print));
         }
         self.schedule(now);
@@ -234,7 +248,11 @@ impl Ipam {
         let Some((lineage, ledger)) = &self.founded else { return false };
         let Some(grant) = ledger.grant(*lineage, range, self.me, to) else { return false };
         let body = codec::encode(&grant);
-        let print = Fingerprint::of(&body);
+        let print = Fingerprint::by(&self.me, &body);
+        let deed = Deed { grant, giver: self.me };
+        if !self.titles.proves(&deed) {
+            return false;
+        }
         acts.push(Act::Publish { key: Key::Grant(print), body });
         if to != self.me {
             acts.push(Act::Event(Event::Granted { range, to }));
@@ -244,7 +262,7 @@ impl Ipam {
             // open the gate; closing it afterwards takes back no address that was handed out.)
             self.is_merged = true;
         }
-        self.take_grant(now, print, grant, acts);
+        self.take_grant(now, print, deed, acts);
         true
     }
 

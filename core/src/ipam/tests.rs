@@ -1,5 +1,6 @@
 use super::founding::{Votes, decided, propose, step};
 use super::*;
+use crate::codec;
 use crate::record::{Signature, Version};
 use alloc::string::ToString;
 use proptest::prelude::*;
@@ -135,7 +136,7 @@ impl Cluster {
             | Slot::Names
             | Slot::Targets => None,
         }) {
-            let record: Record = crate::codec::decode(value).unwrap();
+            let record: Record = codec::decode(value).unwrap();
             let mut acts = Vec::new();
             host.ipam.record(at(self.now), &record, &mut acts);
             assert!(acts.iter().all(|act| matches!(act, Act::Event(_))), "{acts:?}");
@@ -363,6 +364,43 @@ fn who_leaves_hands_all_to_another_owner() {
     assert_eq!(cluster.answer(1, request), Some(&Err(CommandError::Left)));
 }
 
+#[test]
+fn a_grant_by_a_peer_that_never_owned_the_addresses_changes_nothing_and_is_told() {
+    let mut cluster = Cluster::new(2, "10.0.0.0/24");
+    cluster.command(0, Command::Prime);
+    cluster.settle(3);
+    let ipam = &mut cluster.hosts[0].ipam;
+    let (lineage, before) = (ipam.lineage().unwrap(), ipam.ledger().unwrap().clone());
+    assert_eq!(before.owner(Offset(0)), Some(peer(0)));
+    // The votes.
+    drop(ipam.superseded());
+    let range = Range { start: Offset(0), end: Offset(8) };
+    let told = |ipam: &mut Ipam, writer: PeerId, version: u64| {
+        let body = codec::encode(&Grant { lineage, range, epoch: 0, version, owner: writer });
+        let key = Key::Grant(Fingerprint::by(&writer, &body));
+        let mut acts = Vec::new();
+        ipam.record(at(5_000), &record(writer, key, &body), &mut acts);
+        let is_told = acts.contains(&Act::Event(Event::OwnershipConflict {
+            range,
+            kept: peer(0),
+            lost: writer,
+        }));
+        (is_told, ipam.superseded() == [key])
+    };
+    // Of the first version it is refused for good; of a later one the owner before may be unknown.
+    assert_eq!(told(ipam, peer(1), 1), (true, true));
+    assert_eq!(told(ipam, peer(1), 9), (false, false));
+    assert_eq!(told(ipam, peer(7), u64::MAX), (false, false));
+    assert_eq!(*ipam.ledger().unwrap(), before);
+    // An epoch is not for a peer to raise.
+    let takeover = Grant { lineage, range, epoch: 1, version: 1, owner: peer(0) };
+    let body = codec::encode(&takeover);
+    let key = Key::Grant(Fingerprint::by(&peer(0), &body));
+    ipam.record(at(5_000), &record(peer(0), key, &body), &mut Vec::new());
+    assert_eq!(ipam.superseded(), [key]);
+    assert_eq!(*ipam.ledger().unwrap(), before);
+}
+
 fn founding_of(seeds: u8, block: &str) -> Founding {
     let ballot = Ballot { round: 1, proposer: peer(0) };
     Founding { universe: universe(block), seeds: (0..seeds).map(peer).collect(), ballot }
@@ -404,7 +442,7 @@ proptest! {
                 }
             }
         }
-        let mut other = start.clone();
+        let mut other = start;
         for at in order.iter().filter(|_| !grants.is_empty()) {
             other.apply(at.get(&grants));
         }
@@ -412,12 +450,6 @@ proptest! {
             other.apply(grant);
         }
         prop_assert_eq!(&once, &other);
-        // Grants that decide about nothing can go.
-        let mut fewer = start;
-        for grant in grants.iter().filter(|grant| once.rests_on(grant)) {
-            fewer.apply(grant);
-        }
-        prop_assert_eq!(&once, &fewer);
         prop_assert_eq!(once.entries().map(|entry| entry.0.size()).sum::<u128>(), 32);
     }
 
