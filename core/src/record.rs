@@ -109,6 +109,9 @@ pub enum RecordFault {
     /// The body does not decode, or says what it may not.
     #[error("the body of {0:?} is malformed")]
     Malformed(Key),
+    /// It counts too far ahead of all that is known.
+    #[error("{0:?} counts further ahead than one step may")]
+    Leap(Key),
     /// The table is full.
     #[error("no room for {0:?}: the limit of records is reached")]
     Full(Key),

@@ -105,6 +105,8 @@ pub struct Ipam {
     reachable: BTreeSet<PeerId>,
     targets: usize,
     votes: founding::Votes,
+    /// The rounds by which votes may lead, beyond one leap: one leap for each refused vote.
+    lead: u64,
     /// Whether somebody here has asked for the founding.
     started: bool,
     propose_at: Option<Instant>,
@@ -156,6 +158,7 @@ impl Ipam {
             reachable: BTreeSet::new(),
             targets: 0,
             votes: BTreeMap::new(),
+            lead: 0,
             started: false,
             propose_at: None,
             proposals: 0,
@@ -217,6 +220,19 @@ impl Ipam {
             | Command::Register { .. }
             | Command::Unregister { .. } => {}
         }
+    }
+
+    /// Whether the round of `vote` is one that could have been reached. When it is not, the next one
+    /// may be further off by one leap: so a peer that missed what led there catches up in the end.
+    pub fn admits(&mut self, vote: &Voter) -> bool {
+        let round = |vote: &Voter| vote.promised.map_or(0, |ballot| ballot.round);
+        let top = self.votes.values().map(round).max().unwrap_or(0);
+        let most = top.saturating_add(self.lead).saturating_add(founding::ROUND_LEAP_MAX);
+        let admits = self.founded.is_some() || round(vote) <= most;
+        if !admits {
+            self.lead = self.lead.saturating_add(founding::ROUND_LEAP_MAX);
+        }
+        admits
     }
 
     /// A record of kind Founding, Grant, Voter or Space was accepted from a peer or from disk.

@@ -21,7 +21,8 @@ use core::net::SocketAddr;
 enum Body {
     Peer(PeerRecord),
     Names(NamesRecord),
-    /// IPAM reads it itself.
+    /// IPAM reads it itself; so it does the others of ownership.
+    Vote(Voter),
     Ownership,
 }
 
@@ -79,6 +80,12 @@ impl Node {
             }
             return Ok(());
         }
+        if let Body::Vote(vote) = &body {
+            record.check()?;
+            if !self.ipam.admits(vote) {
+                return Err(RecordFault::Leap(key));
+            }
+        }
         self.records.accept(record.clone())?;
         self.mark_dirty(key, Some(from));
         match body {
@@ -88,7 +95,7 @@ impl Node {
             }
             Body::Names(names) if record.writer == self.me => drop(names),
             Body::Names(names) => self.names.put(record.writer, version.incarnation, names),
-            Body::Ownership => {
+            Body::Vote(_) | Body::Ownership => {
                 if is_kept(&key) {
                     self.turn.changes.push(Change::put(Slot::Record(key), &record));
                     self.turn.ownership_changed = true;
@@ -252,7 +259,7 @@ fn read(record: &Record, universe: Universe) -> Result<Body, RecordFault> {
             Ok(Body::Ownership)
         }
         Key::Grant(_) => record.decode::<Grant>().map(|_| Body::Ownership),
-        Key::Voter(_) => record.decode::<Voter>().map(|_| Body::Ownership),
+        Key::Voter(_) => record.decode::<Voter>().map(Body::Vote),
         Key::Space(_) => record.decode::<Space>().map(|_| Body::Ownership),
     }
 }
@@ -279,6 +286,7 @@ mod tests {
     use crate::config::Config;
     use crate::id::Identity;
     use crate::ipam::Ballot;
+    use crate::ipam::founding::ROUND_LEAP_MAX;
     use crate::node::Seed;
     use crate::saved::Saved;
     use crate::time::Now;
@@ -286,10 +294,7 @@ mod tests {
 
     #[test]
     fn a_dropped_vote_that_comes_back_begins_no_other_life_and_a_later_one_does() {
-        let config = Config { nickname: "a".to_string(), ..Config::default() };
-        let mut out = Outbox::default();
-        let start = (Saved::default(), Seed([1; 32]), Now::default());
-        let mut node = Node::new(config, start.0, start.1, start.2, &mut out).unwrap();
+        let (mut node, mut out) = (started(1), Outbox::default());
         let (key, conn, life) = (Key::Voter(node.me), ConnId::dialed(0), node.incarnation);
         node.publish(key, codec::encode(&Voter::default()));
         let vote = node.records.get(&key).unwrap().clone();
@@ -300,6 +305,32 @@ mod tests {
         let ghost = Record::sign(&node.identity, key, version, vote.body);
         assert_eq!(node.accept(Instant::ZERO, conn, ghost, &mut out), Ok(()));
         assert!(node.incarnation > life);
+    }
+
+    fn started(seed: u8) -> Node {
+        let config = Config { nickname: "a".to_string(), ..Config::default() };
+        let (saved, now, mut out) = (Saved::default(), Now::default(), Outbox::default());
+        Node::new(config, saved, Seed([seed; 32]), now, &mut out).unwrap()
+    }
+
+    #[test]
+    fn a_vote_with_the_last_round_of_all_does_not_freeze_the_founding() {
+        let mut node = started(1);
+        let liar = Identity::from_seed([2; 32]);
+        let mut vote = |sequence, round| {
+            let promised = Some(Ballot { round, proposer: liar.id() });
+            let body = codec::encode(&Voter { promised, accepted: None });
+            let version = Version { incarnation: Incarnation(1), sequence };
+            let record = Record::sign(&liar, Key::Voter(liar.id()), version, body);
+            node.accept(Instant::ZERO, ConnId::dialed(0), record, &mut Outbox::default())
+        };
+        let leap = Err(RecordFault::Leap(Key::Voter(liar.id())));
+        assert_eq!(vote(1, u64::MAX), leap);
+        assert_eq!(vote(2, u64::MAX), leap);
+        // A peer that missed a lot catches up.
+        assert_eq!(vote(3, ROUND_LEAP_MAX * 3), Ok(()));
+        assert_eq!(vote(4, ROUND_LEAP_MAX * 9), leap);
+        assert!(node.records.get(&Key::Voter(liar.id())).is_some());
     }
 
     #[test]
