@@ -12,8 +12,14 @@ pub struct Records {
     by_hash: BTreeMap<(KeyHash, Key), u128>,
     /// Number and sum of the items under every prefix of up to [`SUMS_DEPTH`] nibbles that has any.
     sums: BTreeMap<Prefix, (usize, u128)>,
+    /// How many there are besides those about ownership.
+    ordinary: usize,
     max: usize,
 }
+
+/// Of the room, this part is kept for records about ownership: whoever floods the mesh with others
+/// must not keep out who owns which addresses.
+const RESERVED_PART: usize = 4;
 
 /// Sums are kept for prefixes up to this deep (4,096 leaves, 24 of 100,000 records in each); below
 /// it they are added up when asked for.
@@ -22,7 +28,13 @@ const SUMS_DEPTH: u8 = 3;
 impl Records {
     /// An empty store for at most `max` records of others.
     pub const fn new(max: usize) -> Self {
-        Self { by_key: BTreeMap::new(), by_hash: BTreeMap::new(), sums: BTreeMap::new(), max }
+        Self {
+            by_key: BTreeMap::new(),
+            by_hash: BTreeMap::new(),
+            sums: BTreeMap::new(),
+            ordinary: 0,
+            max,
+        }
     }
 
     /// Whether `record` would replace what is held under its key.
@@ -40,10 +52,15 @@ impl Records {
             return Ok(false);
         }
         record.check()?;
-        if self.by_key.len() >= self.max && !self.by_key.contains_key(&record.key) {
+        if !self.by_key.contains_key(&record.key) && !self.has_room(&record.key) {
             return Err(RecordFault::Full(record.key));
         }
         Ok(self.put(record))
+    }
+
+    fn has_room(&self, key: &Key) -> bool {
+        let ordinary_max = self.max - self.max / RESERVED_PART;
+        self.by_key.len() < self.max && (is_ownership(key) || self.ordinary < ordinary_max)
     }
 
     /// Takes in a record of our own, for which there is always room. Returns whether it was news.
@@ -54,6 +71,7 @@ impl Records {
             let (hash, item) = (hash_of(&record.key), item_of(&record));
             self.by_hash.insert((hash, record.key), item);
             self.count(hash, |(count, sum)| (count + 1, sum.wrapping_add(item)));
+            self.ordinary += usize::from(!is_ownership(&record.key));
             self.by_key.insert(record.key, record);
         }
         is_news
@@ -66,6 +84,7 @@ impl Records {
             && let Some(item) = self.by_hash.remove(&(hash, *key))
         {
             self.count(hash, |(count, sum)| (count.saturating_sub(1), sum.wrapping_sub(item)));
+            self.ordinary -= usize::from(!is_ownership(key));
         }
     }
 
@@ -146,6 +165,14 @@ impl Records {
     }
 }
 
+/// Whether it says who owns addresses: such records are few and must not be missed.
+const fn is_ownership(key: &Key) -> bool {
+    match key {
+        Key::Founding(_) | Key::Grant(_) => true,
+        Key::Voter(_) | Key::Peer(_) | Key::Names(_) | Key::Space(_) => false,
+    }
+}
+
 /// The key before all others.
 const FIRST_KEY: Key = Key::Founding(crate::record::Fingerprint([0; 16]));
 
@@ -211,6 +238,22 @@ pub(super) mod tests {
         assert_eq!(records.accept(record(1, 0, 1)), Ok(true));
         assert!(matches!(records.accept(record(2, 0, 1)), Err(RecordFault::Full(_))));
         assert_eq!(records.accept(record(1, 0, 2)), Ok(true));
+    }
+
+    #[test]
+    fn a_flood_of_other_records_leaves_room_for_grants() {
+        let mut records = Records::new(8);
+        let flood = |records: &mut Records| {
+            (10..30).filter(|n| records.accept(record(*n, 0, 1)).is_ok()).count()
+        };
+        assert_eq!(flood(&mut records), 6);
+        for n in 0..2 {
+            assert_eq!(records.accept(record(1, 2, n)), Ok(true));
+        }
+        assert!(matches!(records.accept(record(1, 2, 2)), Err(RecordFault::Full(_))));
+        records.remove(&record(10, 0, 1).key);
+        assert_eq!(records.accept(record(1, 2, 2)), Ok(true));
+        assert_eq!(flood(&mut records), 5);
     }
 
     #[test]

@@ -338,7 +338,9 @@ impl Node {
             };
             match message {
                 Message::Heartbeat => {}
-                Message::Records(records) => self.accept_all(at, (id, peer), records, out),
+                Message::Records(records) => {
+                    self.accept_all(at, (id, peer), records, out);
+                }
                 Message::Ask(question) => {
                     if !question.is_sound() {
                         let (fault, way) = broken("a question without bounds");
@@ -365,11 +367,15 @@ impl Node {
         answer: Answer,
         out: &mut Outbox,
     ) {
-        if let Answer::Found { records, .. } = &answer {
-            self.accept_all(at, (id, peer), records.clone(), out);
-        }
+        let had_room = match &answer {
+            Answer::Found { records, .. } => self.accept_all(at, (id, peer), records.clone(), out),
+            Answer::Same | Answer::Ranges(_) => true,
+        };
         let Some(link) = self.conns.get_mut(&id).and_then(Conn::link_mut) else { return };
         let Some(pull) = &mut link.pull else { return };
+        if !had_room {
+            pull.fell_short();
+        }
         match pull.answered(&self.records, &answer) {
             Progress::Ask(question) => link.ask(question),
             Progress::Complete => {
@@ -378,6 +384,8 @@ impl Node {
                 self.ipam.merged(at, peer, &mut acts);
                 self.act(acts, out);
             }
+            // The boot gate opens on no less than all that the neighbour knows about ownership.
+            Progress::Short => link.pull = None,
             Progress::Broken => {
                 link.pull = None;
                 tracing::debug!(%peer, "an answer does not fit the question: pull given up");

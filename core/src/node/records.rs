@@ -27,26 +27,33 @@ enum Body {
 }
 
 impl Node {
-    /// Takes in records from a neighbour, until that ends the link.
+    /// Takes in records from a neighbour, until that ends the link. Returns whether there was room
+    /// for all of those about ownership.
     pub(super) fn accept_all(
         &mut self,
         at: Instant,
         (conn, peer): (ConnId, PeerId),
         records: Vec<Record>,
         out: &mut Outbox,
-    ) {
+    ) -> bool {
+        let mut had_room = true;
         for record in records {
             if !self.records.is_news(&record) {
                 continue;
             }
             if self.is_founded_apart(&record) {
-                return self.end_link(at, conn, ConnFault::Lineage, out);
+                self.end_link(at, conn, ConnFault::Lineage, out);
+                return had_room;
             }
             if let Err(why) = self.accept(at, conn, record, out) {
                 self.records_refused += 1;
+                if let RecordFault::Full(key) = &why {
+                    had_room &= !is_kept(key);
+                }
                 out.push(Output::Event(Event::RecordRefused { from: peer, why }));
             }
         }
+        had_room
     }
 
     /// Whether `record` is a valid founding of another mesh than ours.
@@ -331,6 +338,30 @@ mod tests {
         assert_eq!(vote(3, ROUND_LEAP_MAX * 3), Ok(()));
         assert_eq!(vote(4, ROUND_LEAP_MAX * 9), leap);
         assert!(node.records.get(&Key::Voter(liar.id())).is_some());
+    }
+
+    #[test]
+    fn it_is_said_when_there_was_no_room_for_a_grant() {
+        let config = Config { nickname: "a".to_string(), records_max: 8, ..Config::default() };
+        let mut out = Outbox::default();
+        let start = (Saved::default(), Seed([1; 32]), Now::default());
+        let mut node = Node::new(config, start.0, start.1, start.2, &mut out).unwrap();
+        let peer = Identity::from_seed([2; 32]);
+        let grant = |version| {
+            let range = Universe::DEFAULT.range();
+            let lineage = Fingerprint::default();
+            let grant = Grant { lineage, range, epoch: 0, version, owner: peer.id() };
+            let body = codec::encode(&grant);
+            let key = Key::Grant(Fingerprint::by(&peer.id(), &body));
+            Record::sign(&peer, key, Version::default(), body)
+        };
+        let mut accept = |versions: core::ops::Range<u64>| {
+            let records = versions.map(grant).collect();
+            let from = (ConnId::dialed(0), peer.id());
+            node.accept_all(Instant::ZERO, from, records, &mut Outbox::default())
+        };
+        assert!(accept(1..5));
+        assert!(!accept(5..20));
     }
 
     #[test]
