@@ -163,7 +163,7 @@ impl Node {
             identity,
             incarnation,
             sequence: 0,
-            records: Records::new(config.records_max),
+            records: Records::new(config.records_max, config.records_len_max),
             topology: Topology::new(me),
             names: Names::new(saved.get(&Slot::Names)?.unwrap_or_default()),
             ipam: Ipam::new(&config, me, &saved, seed.child("ipam"))?,

@@ -224,7 +224,7 @@ impl Pull {
 
 #[cfg(test)]
 mod tests {
-    use super::super::store::tests::record;
+    use super::super::store::tests::{record, with_room};
     use super::*;
     use crate::codec;
     use proptest::prelude::*;
@@ -252,7 +252,7 @@ mod tests {
     }
 
     fn store(made: &[(u8, u8, u64)]) -> Records {
-        let mut records = Records::new(10_000);
+        let mut records = with_room(10_000);
         for (writer, kind, sequence) in made {
             records.accept(record(*writer, *kind, *sequence)).unwrap();
         }
@@ -292,7 +292,7 @@ mod tests {
 
     #[test]
     fn answers_that_do_not_fit_the_question_end_the_pull() {
-        let empty = Records::new(9);
+        let empty = with_room(9);
         let bad = [
             Answer::Ranges(Vec::new()),
             Answer::Found { records: Vec::new(), lacking: std::vec![7] },
@@ -308,7 +308,7 @@ mod tests {
 
     #[test]
     fn a_pull_that_brought_more_than_there_is_room_for_is_not_complete() {
-        let empty = Records::new(9);
+        let empty = with_room(9);
         let (mut pull, _) = Pull::start(&empty);
         pull.fell_short();
         assert_eq!(pull.answered(&empty, &Answer::Same), Progress::Short);
@@ -316,7 +316,7 @@ mod tests {
 
     #[test]
     fn an_answer_with_more_items_than_a_question_may_want_ends_the_pull() {
-        let empty = Records::new(9);
+        let empty = with_room(9);
         let many = |count: usize| {
             let items = (0..count as u64).map(|n| Item::new(n, 1)).collect();
             let content = Content::Items(items);
