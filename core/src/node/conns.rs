@@ -58,8 +58,13 @@ impl Node {
             return;
         }
         if self.is_stopped || self.conns.len() >= self.config.conns_max + UNPROVEN_MAX {
-            self.conns.remove(&id);
-            out.push(Output::Close { conn: id });
+            if is_dialing {
+                // So that the dialer learns of it.
+                let fault = ConnFault::Limit(self.config.conns_max);
+                self.end(at, id, fault, Way::Ours(Vec::new()), out);
+            } else {
+                out.push(Output::Close { conn: id });
+            }
             return;
         }
         let mut secret = Zeroizing::new([0; 32]);
