@@ -271,10 +271,11 @@ impl Node {
         let hops = self.topology.graph().next_hops();
         let name = |peer: &PeerId| {
             if *peer == self.me {
-                Some(self.name)
-            } else {
-                self.topology.get(*peer).map(|record| record.name)
+                return Some(self.name);
             }
+            // A peer that took our name by gossip alone gets none of what is ours: frames for us
+            // would leave again, and our broadcasts go its way.
+            self.topology.get(*peer).map(|record| record.name).filter(|name| *name != self.name)
         };
         let session = |peer: &PeerId| {
             let conn = self.neighbours.get(peer).and_then(|conn| self.conns.get(conn));
