@@ -131,6 +131,20 @@ impl Ipam {
         }
     }
 
+    /// Our own vote came from elsewhere: whatever it promises and accepted binds us, also when our
+    /// disk knows nothing of it.
+    pub fn recall(&mut self, now: Instant, vote: Voter, acts: &mut Vec<Act>) {
+        if self.founded.is_some() || !vote.is_sound() {
+            return;
+        }
+        let ours = self.votes.get(&self.me).cloned().unwrap_or_default();
+        let mut joined = ours.clone();
+        joined.join(vote);
+        if joined != ours {
+            self.publish_vote(now, Some(joined), acts);
+        }
+    }
+
     /// Votes as the rules say, when they say that the vote should change.
     fn vote(&mut self, now: Instant, acts: &mut Vec<Act>) {
         if !self.votes() {

@@ -38,6 +38,9 @@ impl Node {
     ) -> bool {
         let mut had_room = true;
         for record in records {
+            if record.key == Key::Voter(self.me) {
+                self.recall(at, &record, out);
+            }
             if !self.records.is_news(&record) {
                 continue;
             }
@@ -54,6 +57,20 @@ impl Node {
             }
         }
         had_room
+    }
+
+    /// A vote of ours came. After a disk was put back it may be one that we forgot, of a version
+    /// above or below those we have written since: what it promised stays promised, or a quorum
+    /// that counted it would be none.
+    fn recall(&mut self, at: Instant, record: &Record, out: &mut Outbox) {
+        if self.records.get(&record.key) != Some(record)
+            && let Ok(vote) = record.decode::<Voter>()
+            && record.check().is_ok()
+        {
+            let mut acts = Vec::new();
+            self.ipam.recall(at, vote, &mut acts);
+            self.act(acts, out);
+        }
     }
 
     /// Whether `record` is a valid founding of another mesh than ours.
@@ -318,6 +335,34 @@ mod tests {
         let config = Config { nickname: "a".to_string(), ..Config::default() };
         let (saved, now, mut out) = (Saved::default(), Now::default(), Outbox::default());
         Node::new(config, saved, Seed([seed; 32]), now, &mut out).unwrap()
+    }
+
+    #[test]
+    fn a_forgotten_vote_of_ours_binds_us_whatever_its_version() {
+        let round = |node: &Node| {
+            let vote = node.records.get(&Key::Voter(node.me)).unwrap();
+            vote.decode::<Voter>().unwrap().promised.unwrap().round
+        };
+        for sequence in [0, 1_000] {
+            let mut node = started(1);
+            node.sequence = 9;
+            let other = Identity::from_seed([2; 32]).id();
+            let promise = |round| {
+                let promised = Some(Ballot { round, proposer: other });
+                codec::encode(&Voter { promised, accepted: None })
+            };
+            node.publish(Key::Voter(node.me), promise(3));
+            let version = Version { incarnation: node.incarnation, sequence };
+            let key = Key::Voter(node.me);
+            let ghost = Record::sign(&node.identity, key, version, promise(7));
+            let from = (ConnId::dialed(0), other);
+            node.accept_all(Instant::ZERO, from, std::vec![ghost], &mut Outbox::default());
+            assert_eq!(round(&node), 7);
+            let ours = node.records.get(&key).unwrap();
+            assert!(ours.version > version);
+            let kept = node.turn.changes.contains(&Change::put(Slot::Record(key), ours));
+            assert!(kept, "a promise must be durable");
+        }
     }
 
     #[test]
