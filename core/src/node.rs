@@ -192,7 +192,7 @@ impl Node {
         // Only what differs is written.
         node.turn.changes.retain(|change| saved.slots.get(&change.slot) != change.value.as_ref());
         let at = now.mono;
-        node.ipam.targets(targets.len());
+        node.ipam.targets(at, targets.len(), &mut Vec::new());
         for record in records {
             let mut acts = Vec::new();
             node.ipam.record(at, &record, &mut acts);

@@ -120,6 +120,8 @@ pub struct Ipam {
     dead: Vec<Key>,
     /// The boot gate: closed after a start with a saved founding, until another owner was met.
     is_merged: bool,
+    /// Whether all that some neighbour knows was taken in since the start.
+    has_met: bool,
     has_left: bool,
     is_stopping: bool,
     hints: BTreeMap<PeerId, u8>,
@@ -167,6 +169,7 @@ impl Ipam {
             early: BTreeMap::new(),
             dead: Vec::new(),
             is_merged: !was_founded,
+            has_met: false,
             has_left: false,
             is_stopping: false,
             hints: BTreeMap::new(),
@@ -295,8 +298,9 @@ impl Ipam {
     }
 
     /// All records of the neighbour `with` are now ours too: opens the boot gate when it owns
-    /// addresses.
+    /// addresses, or when all are ours.
     pub fn merged(&mut self, now: Instant, with: PeerId, acts: &mut Vec<Act>) {
+        self.has_met |= with != self.me;
         if let Some((_, ledger)) = &self.founded
             && !self.is_merged
             && with != self.me
@@ -308,9 +312,11 @@ impl Ipam {
         self.settle(now, acts);
     }
 
-    /// How many targets the operator configured: with no explicit count they make the quorum.
-    pub fn targets(&mut self, count: usize) {
+    /// How many targets the operator configured: with no explicit count they make the quorum. With
+    /// none left a sole owner need not wait.
+    pub fn targets(&mut self, now: Instant, count: usize, acts: &mut Vec<Act>) {
         self.targets = count;
+        self.settle(now, acts);
     }
 
     /// Does what is due.

@@ -64,8 +64,27 @@ impl Ipam {
     /// Whether addresses may be handed out and given away: after a start only once another owner
     /// was met, or when there is none.
     pub(super) fn is_open(&self) -> bool {
-        let sole = |ledger: &Ledger| ledger.entries().all(|(.., owner)| owner == self.me);
-        self.is_merged || self.ledger().is_some_and(sole)
+        // That there is no other owner is what our disk says, and one that was put back says it of
+        // times before we gave anything away. Any other peer would know better, whether it owns
+        // anything or not. So where the operator named one, it is heard first; `weft forget` is the
+        // way out when it is gone for good. Where nobody was named, nobody need ever come, and a
+        // peer that stays alone must go on.
+        self.is_merged || self.is_sole() && (self.targets == 0 || self.has_met)
+    }
+
+    /// Whether nobody else owns anything, as far as we know.
+    fn is_sole(&self) -> bool {
+        self.ledger().is_some_and(|ledger| ledger.entries().all(|(.., owner)| owner == self.me))
+    }
+
+    /// How many peers, of those that could open the gate, cannot be reached.
+    pub(super) fn missed(&self) -> usize {
+        if self.is_sole() {
+            return self.targets;
+        }
+        let owners = self.ledger().map(Ledger::owners).unwrap_or_default();
+        let missed = |owner: &PeerId| *owner != self.me && !self.reachable.contains(owner);
+        owners.into_iter().filter(missed).count()
     }
 
     /// Somebody here needs the founding.

@@ -352,6 +352,29 @@ fn a_sole_owner_that_started_again_goes_on_after_it_gave_some_away() {
 }
 
 #[test]
+fn a_sole_owner_that_started_again_hears_a_peer_it_was_told_of_before_it_goes_on() {
+    let mut cluster = Cluster::new(1, "10.0.0.0/24");
+    cluster.command(0, Command::Prime);
+    for remedy in 0..2 {
+        cluster.restart(0);
+        cluster.call(0, |ipam, now, acts| ipam.targets(now, 1, acts));
+        assert_eq!(cluster.hosts[0].ipam.status().state, IpamState::AwaitingMerge);
+        let early = cluster.command(0, allocate(&std::format!("early{remedy}")));
+        cluster.pass(2_000);
+        let why = Err(CommandError::NotMerged { unreachable: 1 });
+        assert_eq!(cluster.answer(0, early), Some(&why));
+        let late = cluster.command(0, allocate(&std::format!("late{remedy}")));
+        assert_eq!(cluster.answer(0, late), None);
+        // Whoever it is, it knows whether we ever gave anything away; or there is nobody to ask.
+        cluster.call(0, |ipam, now, acts| match remedy {
+            0 => ipam.merged(now, peer(7), acts),
+            _ => ipam.targets(now, 0, acts),
+        });
+        address(cluster.answer(0, late));
+    }
+}
+
+#[test]
 fn who_leaves_hands_all_to_another_owner() {
     let mut cluster = Cluster::new(2, "10.0.0.0/24");
     cluster.command(0, Command::Prime);

@@ -25,12 +25,12 @@ impl Node {
         let result = match command {
             Command::Connect { targets, replace } => {
                 self.dialer.connect(at, &targets, replace);
-                self.targets_changed();
+                self.targets_changed(at, out);
                 Ok(Reply::Done)
             }
             Command::Forget { targets } => {
                 self.dialer.forget(&targets);
-                self.targets_changed();
+                self.targets_changed(at, out);
                 Ok(Reply::Done)
             }
             Command::Register { id, name, address } => {
@@ -76,10 +76,12 @@ impl Node {
         self.act(acts, out);
     }
 
-    fn targets_changed(&mut self) {
+    fn targets_changed(&mut self, at: Instant, out: &mut Outbox) {
         let targets: Vec<Target> =
             self.dialer.targets().map(|(target, _)| target.clone()).collect();
-        self.ipam.targets(targets.len());
+        let mut acts = Vec::new();
+        self.ipam.targets(at, targets.len(), &mut acts);
+        self.act(acts, out);
         self.turn.changes.push(Change::put(Slot::Targets, &targets));
     }
 
