@@ -187,7 +187,7 @@ impl Start {
         };
         let mut seed = [0; 32];
         let purpose = u64::try_from(self.index)? << 32 | boot;
-        rand_core::RngCore::fill_bytes(&mut crate::world::rng_for(self.seed, purpose), &mut seed);
+        rand_core::RngCore::fill_bytes(&mut crate::choices::rng_for(self.seed, purpose), &mut seed);
         let everywhere = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), PORT);
         let socket = UdpSocket::bind(everywhere).await?;
         let clock = Clock::with_unix(|| {

@@ -1,8 +1,7 @@
 //! Hand-made worlds: what users rely on, one sentence each.
 
-use sim::net::Conditions;
-use sim::scenario::Setup;
-use sim::world::{World, container};
+use sim::net::{Conditions, Share};
+use sim::world::{Setup, World, container};
 use std::time::Duration;
 use weft_core::addr::Universe;
 use weft_core::config::NetworkSecret;
@@ -173,8 +172,8 @@ fn loss_and_duplication_do_not_keep_peers_apart() {
     setup.conditions = Conditions {
         latency: Duration::from_millis(5),
         jitter: Duration::from_millis(40),
-        loss: 200,
-        duplication: 200,
+        loss: Share::per_thousand(200),
+        duplication: Share::per_thousand(200),
     };
     let mut world = settled(&setup);
     for host in 0..3 {
