@@ -192,7 +192,8 @@ impl Node {
         // Only what differs is written.
         node.turn.changes.retain(|change| saved.slots.get(&change.slot) != change.value.as_ref());
         let at = now.mono;
-        node.ipam.targets(at, targets.len(), &mut Vec::new());
+        node.dialer.connect(at, &targets, false);
+        node.count_targets(at, out);
         for record in records {
             let mut acts = Vec::new();
             node.ipam.record(at, &record, &mut acts);
@@ -200,7 +201,6 @@ impl Node {
             node.act(acts, out);
         }
         node.publish_names();
-        node.dialer.connect(at, &targets, false);
         node.finish(at, first, out);
         Ok(node)
     }

@@ -104,6 +104,8 @@ pub struct Ipam {
     rng: ChaCha20Rng,
     reachable: BTreeSet<PeerId>,
     targets: usize,
+    /// Those that are not known to be ourselves.
+    other_targets: usize,
     votes: founding::Votes,
     /// The rounds by which votes may lead, beyond one leap: one leap for each refused vote.
     lead: u64,
@@ -159,6 +161,7 @@ impl Ipam {
             rng,
             reachable: BTreeSet::new(),
             targets: 0,
+            other_targets: 0,
             votes: BTreeMap::new(),
             lead: 0,
             started: false,
@@ -312,11 +315,13 @@ impl Ipam {
         self.settle(now, acts);
     }
 
-    /// How many targets the operator configured: with no explicit count they make the quorum. With
-    /// none left a sole owner need not wait.
-    pub fn targets(&mut self, now: Instant, count: usize, acts: &mut Vec<Act>) {
-        self.targets = count;
-        self.settle(now, acts);
+    /// How many targets the operator configured: with no explicit count they make the quorum. Of
+    /// them `others` may be other peers: with none a sole owner need not wait.
+    pub fn targets(&mut self, now: Instant, count: usize, others: usize, acts: &mut Vec<Act>) {
+        if (self.targets, self.other_targets) != (count, others) {
+            (self.targets, self.other_targets) = (count, others);
+            self.settle(now, acts);
+        }
     }
 
     /// Does what is due.

@@ -69,7 +69,7 @@ impl Ipam {
         // anything or not. So where the operator named one, it is heard first; `weft forget` is the
         // way out when it is gone for good. Where nobody was named, nobody need ever come, and a
         // peer that stays alone must go on.
-        self.is_merged || self.is_sole() && (self.targets == 0 || self.has_met)
+        self.is_merged || self.is_sole() && (self.other_targets == 0 || self.has_met)
     }
 
     /// Whether nobody else owns anything, as far as we know.
@@ -80,7 +80,7 @@ impl Ipam {
     /// How many peers, of those that could open the gate, cannot be reached.
     pub(super) fn missed(&self) -> usize {
         if self.is_sole() {
-            return self.targets;
+            return self.other_targets;
         }
         let owners = self.ledger().map(Ledger::owners).unwrap_or_default();
         let missed = |owner: &PeerId| *owner != self.me && !self.reachable.contains(owner);

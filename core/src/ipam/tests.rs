@@ -357,7 +357,7 @@ fn a_sole_owner_that_started_again_hears_a_peer_it_was_told_of_before_it_goes_on
     cluster.command(0, Command::Prime);
     for remedy in 0..2 {
         cluster.restart(0);
-        cluster.call(0, |ipam, now, acts| ipam.targets(now, 1, acts));
+        cluster.call(0, |ipam, now, acts| ipam.targets(now, 1, 1, acts));
         assert_eq!(cluster.hosts[0].ipam.status().state, IpamState::AwaitingMerge);
         let early = cluster.command(0, allocate(&std::format!("early{remedy}")));
         cluster.pass(2_000);
@@ -368,7 +368,7 @@ fn a_sole_owner_that_started_again_hears_a_peer_it_was_told_of_before_it_goes_on
         // Whoever it is, it knows whether we ever gave anything away; or there is nobody to ask.
         cluster.call(0, |ipam, now, acts| match remedy {
             0 => ipam.merged(now, peer(7), acts),
-            _ => ipam.targets(now, 0, acts),
+            _ => ipam.targets(now, 1, 0, acts),
         });
         address(cluster.answer(0, late));
     }

@@ -2,6 +2,7 @@
 
 use super::ConnFault;
 use crate::config::Config;
+use crate::handshake::HandshakeFault;
 use crate::id::PeerId;
 use crate::io::{ConnId, Target};
 use crate::time::Instant;
@@ -70,6 +71,8 @@ pub(crate) struct Attempt {
     /// Where to dial it, when it was only heard of.
     addresses: BTreeSet<SocketAddr>,
     failures: usize,
+    /// Whether it was ourselves that answered.
+    pub(crate) is_self: bool,
     /// How the last attempt ended.
     pub(crate) last: Option<LastFault>,
 }
@@ -256,6 +259,7 @@ impl Dialer {
             (attempt.state, attempt.peer, attempt.last) =
                 (State::Linked(conn, peer), Some(peer), None);
             attempt.failures = 0;
+            attempt.is_self = false;
         }
         is_expected
     }
@@ -284,6 +288,7 @@ impl Dialer {
                 (State::Elsewhere(peer), Some(peer), None);
             return;
         }
+        attempt.is_self = *fault == ConnFault::Handshake(HandshakeFault::Myself);
         let needs_operator = fault.needs_operator();
         attempt.last = Some(LastFault { why: fault.to_string(), needs_operator });
         attempt.failures = attempt.failures.wrapping_add(1);
@@ -326,6 +331,7 @@ impl Attempt {
             peer: None,
             addresses: BTreeSet::new(),
             failures: 0,
+            is_self: false,
             last: None,
         }
     }
@@ -355,7 +361,6 @@ fn jittered(base: Duration, rng: &mut ChaCha20Rng) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::handshake::HandshakeFault;
     use crate::io::CloseReason;
     use alloc::vec::Vec;
     use rand_core::SeedableRng;

@@ -79,10 +79,17 @@ impl Node {
     fn targets_changed(&mut self, at: Instant, out: &mut Outbox) {
         let targets: Vec<Target> =
             self.dialer.targets().map(|(target, _)| target.clone()).collect();
-        let mut acts = Vec::new();
-        self.ipam.targets(at, targets.len(), &mut acts);
-        self.act(acts, out);
         self.turn.changes.push(Change::put(Slot::Targets, &targets));
+        self.count_targets(at, out);
+    }
+
+    /// Tells IPAM how many targets there are, and how many of them are not known to be ourselves:
+    /// often all peers are given the same list.
+    pub(super) fn count_targets(&mut self, at: Instant, out: &mut Outbox) {
+        let others = self.dialer.targets().filter(|(_, attempt)| !attempt.is_self).count();
+        let mut acts = Vec::new();
+        self.ipam.targets(at, self.dialer.targets().count(), others, &mut acts);
+        self.act(acts, out);
     }
 
     fn register(&mut self, entry: NameEntry, out: &mut Outbox) -> Result<Reply, CommandError> {

@@ -313,6 +313,7 @@ impl Node {
             let other = peer.filter(|peer| self.neighbours.contains_key(peer));
             let by = other.filter(|_| fault == ConnFault::Duplicate);
             self.dialer.ended(at, whom, id, &fault, stood, by);
+            self.count_targets(at, out);
         }
         self.conns_ended += 1;
         let remote = conn.remote.clone();

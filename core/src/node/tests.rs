@@ -414,6 +414,21 @@ fn a_peer_that_takes_our_name_by_gossip_changes_none_of_our_routes() {
 }
 
 #[test]
+fn a_lone_peer_that_is_its_own_target_allocates_after_a_restart() {
+    let itself = |host| Config {
+        founding: FoundingMode::Consensus { peers: Some(1) },
+        targets: Vec::from([target(0)]),
+        ..config(host)
+    };
+    let mut world = World::new(1, itself);
+    let allocate = |id: &str| Command::Allocate { id: id.parse().unwrap(), subnet: None };
+    world.command(0, allocate("a")).unwrap();
+    let saved = world.kill(0);
+    world.start(0, saved);
+    world.command(0, allocate("b")).unwrap();
+}
+
+#[test]
 fn both_sides_are_told_why_a_link_is_refused() {
     let same_name = |host| Config { name: Some(PeerName([2; 6])), ..config(host) };
     let mut world = World::new(2, same_name);
