@@ -11,6 +11,7 @@ use crate::driver::{Driver, DriverError, Parts};
 use crate::handle::NodeHandle;
 use crate::host::{Kernel, tap_name};
 use crate::net::TokioNet;
+use crate::probe::NoProbe;
 use crate::store::RedbStore;
 use nix::sys::stat::{Mode, umask};
 use std::fmt::Display;
@@ -28,9 +29,8 @@ use weft_core::config::{Config, NetworkSecret};
 use weft_core::forward::Forwarder;
 use weft_core::handshake;
 use weft_core::io::{Command, DialFailure};
-use weft_core::node::{Node, Seed};
+use weft_core::node::Seed;
 use weft_core::status::{TargetState, TargetStatus};
-use weft_core::time::Now;
 use weft_datapath::engine::Engine;
 use weft_datapath::tap::Tap;
 use weft_datapath::{odp, udp};
@@ -151,7 +151,7 @@ where
         store,
         frames: sleeve.clone(),
         datagrams,
-        probe: |_: &Node, _: Now| {},
+        probe: NoProbe,
     };
     let (driver, node) = Driver::start(parts).await.map_err(line)?;
     let name = driver.node().name();
