@@ -9,6 +9,7 @@ pub mod disk;
 pub mod frame;
 pub mod history;
 pub mod host;
+pub mod logs;
 pub mod net;
 pub mod queue;
 pub mod scenario;
