@@ -142,6 +142,7 @@ mod tests {
         assert_eq!(violation.detail, "weft_core::node: broken conn=7");
     }
 
+    #[expect(clippy::disallowed_methods, reason = "the thread ends within the test")]
     #[test]
     fn an_error_after_the_end_or_on_another_thread_is_none_of_ours() {
         let errors = Errors::listen();

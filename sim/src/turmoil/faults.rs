@@ -73,18 +73,21 @@ impl Bed {
         }
     }
 
+    /// Delivers what was kept back between two hosts, at once.
+    pub fn release(&mut self, a: usize, b: usize) {
+        self.sim.release(super::name_of(a), super::name_of(b));
+        self.set(a, b, Way::Open);
+        self.set(b, a, Way::Open);
+        self.note(&format!("release n{} and n{}", a + 1, b + 1));
+    }
+
     /// Delivers what was kept back, and mends all that was cut.
     pub fn heal(&mut self) {
         for a in 0..self.plan.hosts {
             for b in a + 1..self.plan.hosts {
                 match (self.way(a, b), self.way(b, a)) {
                     (Way::Open, Way::Open) => {}
-                    (Way::Held, _) | (_, Way::Held) => {
-                        self.sim.release(super::name_of(a), super::name_of(b));
-                        self.set(a, b, Way::Open);
-                        self.set(b, a, Way::Open);
-                        self.note(&format!("release n{} and n{}", a + 1, b + 1));
-                    }
+                    (Way::Held, _) | (_, Way::Held) => self.release(a, b),
                     (Way::Cut, _) | (_, Way::Cut) => self.mend(a, b),
                 }
             }

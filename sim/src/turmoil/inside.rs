@@ -50,6 +50,11 @@ impl<T> Job<T> {
         !self.is_done() && Rc::strong_count(&self.done) == 1
     }
 
+    /// What came of it, if it has ended.
+    pub fn result(&self) -> Option<T> {
+        self.take().map(|(result, _)| result)
+    }
+
     /// What came of it, and how long that took.
     pub(super) fn take(&self) -> Option<(T, Duration)> {
         let since = self.since;

@@ -174,7 +174,8 @@ impl Judge {
         let mut fits = called.contract.rest(now.mono, node.deadline());
         let mut answered = Vec::new();
         for output in outputs {
-            fits = fits.and(called.contract.output(output));
+            let fault = called.contract.output(output);
+            fits = fits.and(fault);
             match output {
                 Output::Reply { request, result } => {
                     let asked = called.asked.remove(request);
