@@ -15,6 +15,7 @@ pub struct Disk {
     memory: Arc<Mutex<MemoryStore>>,
     delay_ms: Arc<AtomicU64>,
     broken: Arc<AtomicBool>,
+    lying: Arc<AtomicBool>,
 }
 
 impl Disk {
@@ -32,6 +33,11 @@ impl Disk {
     /// Whether writes fail.
     pub fn is_broken(&self) -> bool {
         self.broken.load(Ordering::Relaxed)
+    }
+
+    /// Says that it wrote what it did not, from here on: to see that this is noticed.
+    pub fn lie(&self, lying: bool) {
+        self.lying.store(lying, Ordering::Relaxed);
     }
 
     /// Forgets everything.
@@ -66,6 +72,9 @@ impl Store for Disk {
         if self.is_broken() {
             let why = "input/output error".to_owned();
             return Err(StoreError::Disk { path: PathBuf::from("weft.redb"), why });
+        }
+        if self.lying.load(Ordering::Relaxed) {
+            return Ok(());
         }
         let mut memory = super::lock(&self.memory).clone();
         memory.commit(changes).await

@@ -108,6 +108,15 @@ impl Bed {
         self.note(&format!("each message breaks its link with a chance of {rate}"));
     }
 
+    /// Mends every pair, those that broke at random included.
+    pub fn mend_all(&mut self) {
+        for a in 0..self.plan.hosts {
+            for b in a + 1..self.plan.hosts {
+                self.mend(a, b);
+            }
+        }
+    }
+
     /// Kills the daemon of `host`; its kernel ends its streams.
     pub fn crash(&mut self, host: usize) {
         self.note(&format!("crash n{}", host + 1));
