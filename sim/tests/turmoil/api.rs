@@ -193,7 +193,7 @@ fn a_host_with_another_password_links_with_nobody_and_says_why() -> Outcome {
     let view = bed.view();
     assert!((0..3).all(|host| !linked(&view, 3, host) && !linked(&view, host, 3)));
     assert!((0..3).all(|a| (0..3).all(|b| a == b || linked(&view, a, b))));
-    let answer = bed.api(3, Method::GET, "/status/targets", Content::Nothing)?;
+    let answer = bed.api(3, Method::GET, "/status/connections", Content::Nothing)?;
     assert!(answer.text.contains("password"), "{}", answer.text);
     bed.allocate(0, "x")?.unwrap();
     assert!(bed.allocate(3, "x")?.is_err());
