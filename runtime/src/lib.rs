@@ -13,6 +13,7 @@ pub mod handle;
 pub mod host;
 pub mod logging;
 pub mod net;
+pub mod probe;
 pub mod run;
 pub mod store;
 #[cfg(test)]

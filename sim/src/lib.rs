@@ -9,6 +9,7 @@ pub mod choices;
 pub mod duration;
 pub mod history;
 pub mod host;
+pub mod logs;
 pub mod net;
 pub mod queue;
 pub mod scenario;
