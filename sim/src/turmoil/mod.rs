@@ -81,12 +81,13 @@ pub struct Bed {
 pub struct Failure {
     /// Which rule, and how.
     pub violation: Violation,
+    seed: u64,
     history: String,
 }
 
 impl fmt::Debug for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}\n{}", self.violation, self.history)
+        write!(f, "{} (seed {})\n{}", self.violation, self.seed, self.history)
     }
 }
 
@@ -220,7 +221,7 @@ impl Bed {
     fn failure(&self, violation: Violation) -> Failure {
         let judge = lock(&self.judge);
         let lines: Vec<&str> = judge.history().last(LINES_SHOWN).collect();
-        Failure { violation, history: lines.join("\n") }
+        Failure { violation, seed: self.plan.seed, history: lines.join("\n") }
     }
 
     fn fail(&self, rule: &'static str, detail: impl fmt::Display) -> Failure {

@@ -15,7 +15,7 @@ fn lookup(bed: &mut Bed, host: usize, name: &str) -> Result<Vec<String>, Failure
 
 #[test]
 fn a_container_that_is_attached_here_is_looked_up_there_within_a_second() -> Outcome {
-    let mut bed = settled(Plan::new(701, 3))?;
+    let mut bed = settled(plan(701, 3))?;
     let address = bed.attach(0, "db")?;
     assert_eq!(lookup(&mut bed, 0, "db")?, [address.to_string()]);
     bed.run_for(secs(1))?;
@@ -31,7 +31,7 @@ fn a_container_that_is_attached_here_is_looked_up_there_within_a_second() -> Out
 
 #[test]
 fn a_host_that_is_cut_off_answers_its_clients_and_those_of_its_side() -> Outcome {
-    let mut bed = settled(Plan::new(702, 5))?;
+    let mut bed = settled(plan(702, 5))?;
     bed.partition(&[0, 1]);
     bed.run_for(SILENCE)?;
     let job = bed.start(1, async |inside| {
@@ -52,7 +52,7 @@ fn a_host_that_is_cut_off_answers_its_clients_and_those_of_its_side() -> Outcome
 
 #[test]
 fn an_attachment_that_the_kernel_refuses_leaves_neither_address_nor_name() -> Outcome {
-    let mut bed = settled(Plan::new(703, 3))?;
+    let mut bed = settled(plan(703, 3))?;
     bed.kernel(0).refuse(true);
     let answer = bed.ask(0, async |inside| inside.attach(container("x")).await)?;
     assert!(answer.as_ref().is_err_and(|why| why.starts_with("500:")), "{answer:?}");
@@ -66,7 +66,7 @@ fn an_attachment_that_the_kernel_refuses_leaves_neither_address_nor_name() -> Ou
 
 #[test]
 fn a_container_that_died_is_given_up_within_10_s_even_on_a_host_that_is_cut_off() -> Outcome {
-    let mut bed = settled(Plan::new(704, 3))?;
+    let mut bed = settled(plan(704, 3))?;
     bed.partition(&[0]);
     bed.kernel(0).kill(&container("c1"));
     bed.until(secs(10), "it holds no address and no name", |view| {
@@ -80,7 +80,7 @@ fn a_container_that_died_is_given_up_within_10_s_even_on_a_host_that_is_cut_off(
 
 #[test]
 fn a_client_that_goes_away_in_the_middle_of_an_attachment_leaves_it_whole() -> Outcome {
-    let mut bed = settled(Plan::new(705, 3))?;
+    let mut bed = settled(plan(705, 3))?;
     bed.kernel(0).slow(secs(2));
     let gone = bed.start(0, async |inside| {
         let attach = inside.attach(container("x"));
@@ -98,7 +98,7 @@ fn a_client_that_goes_away_in_the_middle_of_an_attachment_leaves_it_whole() -> O
 
 #[test]
 fn a_request_that_never_ends_is_cut_off_after_10_s_and_delays_nobody() -> Outcome {
-    let mut bed = settled(Plan::new(706, 3))?;
+    let mut bed = settled(plan(706, 3))?;
     let slow = bed.start(1, async |inside| {
         let mut stream = inside.api_stream(0).await.unwrap();
         let head = b"POST /connect HTTP/1.1\r\nhost: weft\r\ncontent-length: 100\r\n\r\npeer=";
@@ -121,7 +121,7 @@ fn a_request_that_never_ends_is_cut_off_after_10_s_and_delays_nobody() -> Outcom
 
 #[test]
 fn a_body_that_is_too_long_is_refused_and_changes_nothing() -> Outcome {
-    let mut bed = settled(Plan::new(707, 3))?;
+    let mut bed = settled(plan(707, 3))?;
     let targets = bed.status(0)?.targets.len();
     let body = "peer=n9&".repeat(20_000);
     let answer = bed.api(0, Method::POST, "/connect", Content::Form(body))?;
@@ -132,7 +132,7 @@ fn a_body_that_is_too_long_is_refused_and_changes_nothing() -> Outcome {
 
 #[test]
 fn addresses_asked_for_over_the_api_on_all_hosts_at_once_are_all_different() -> Outcome {
-    let mut bed = settled(Plan::new(708, 5))?;
+    let mut bed = settled(plan(708, 5))?;
     let jobs: Vec<_> = (0..50)
         .map(|number| {
             let path = format!("/ip/x{number}");
@@ -154,7 +154,7 @@ fn addresses_asked_for_over_the_api_on_all_hosts_at_once_are_all_different() -> 
 
 #[test]
 fn a_stranger_who_sends_rubbish_to_the_control_port_disturbs_nobody() -> Outcome {
-    let mut bed = settled(Plan::new(709, 3))?;
+    let mut bed = settled(plan(709, 3))?;
     let before = bed.status(2)?.conns_ended;
     let rubbish = bed.start(1, async |inside| {
         let mut streams = Vec::new();
@@ -188,7 +188,7 @@ fn a_host_with_another_password_links_with_nobody_and_says_why() -> Outcome {
             config.secret = Some(weft_core::config::NetworkSecret([8; 32]));
         }
     };
-    let mut bed = Bed::new(Plan { configure, ..Plan::new(710, 4) }).unwrap();
+    let mut bed = Bed::new(Plan { configure, ..plan(710, 4) }).unwrap();
     bed.run_for(secs(20))?;
     let view = bed.view();
     assert!((0..3).all(|host| !linked(&view, 3, host) && !linked(&view, host, 3)));
@@ -206,7 +206,7 @@ fn targets_added_over_the_api_join_two_meshes_that_knew_nothing_of_each_other() 
     let configure = |_, config: &mut weft_core::config::Config| {
         config.founding = weft_core::config::FoundingMode::Consensus { peers: Some(3) };
     };
-    let mut bed = Bed::new(Plan { targets, configure, ..Plan::new(711, 4) }).unwrap();
+    let mut bed = Bed::new(Plan { targets, configure, ..plan(711, 4) }).unwrap();
     bed.run_for(secs(3))?;
     for (host, target) in [(2, "n4"), (3, "n1")] {
         let form = Content::Form(format!("peer={target}"));

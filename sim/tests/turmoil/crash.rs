@@ -6,7 +6,7 @@ use weft_core::io::CommandError;
 
 #[test]
 fn a_daemon_that_dies_is_noticed_at_once_and_returns_with_its_names() -> Outcome {
-    let mut bed = settled(Plan::new(401, 4))?;
+    let mut bed = settled(plan(401, 4))?;
     bed.crash(3);
     bed.until(TOLD, "its name is gone", |view| {
         (0..3).all(|host| names_at(view, host) == ["c1", "c2", "c3"])
@@ -24,7 +24,7 @@ fn a_daemon_that_dies_is_noticed_at_once_and_returns_with_its_names() -> Outcome
 
 #[test]
 fn a_machine_that_loses_its_power_is_given_up_within_15_s() -> Outcome {
-    let mut bed = settled(Plan::new(402, 4))?;
+    let mut bed = settled(plan(402, 4))?;
     bed.power_off(3);
     bed.run_for(secs(2))?;
     assert!(linked(&bed.view(), 0, 3), "nobody can know yet");
@@ -39,7 +39,7 @@ fn a_machine_that_loses_its_power_is_given_up_within_15_s() -> Outcome {
 
 #[test]
 fn a_power_cut_of_a_moment_leaves_no_link_with_the_start_before_it() -> Outcome {
-    let mut bed = settled(Plan::new(403, 4))?;
+    let mut bed = settled(plan(403, 4))?;
     let before = bed.view().peers[3].incarnation;
     bed.power_off(3);
     bed.boot(3);
@@ -58,7 +58,7 @@ fn a_power_cut_of_a_moment_leaves_no_link_with_the_start_before_it() -> Outcome 
 
 #[test]
 fn containers_keep_their_addresses_over_a_crash_and_nobody_else_gets_them() -> Outcome {
-    let mut bed = settled(Plan::new(404, 3))?;
+    let mut bed = settled(plan(404, 3))?;
     let mut before = Vec::new();
     for number in 0..5 {
         before.push(bed.allocate(2, &format!("x{number}"))?.unwrap());
@@ -78,7 +78,7 @@ fn containers_keep_their_addresses_over_a_crash_and_nobody_else_gets_them() -> O
 
 #[test]
 fn a_mesh_that_dies_as_a_whole_is_the_same_when_it_returns_one_by_one() -> Outcome {
-    let mut bed = settled(Plan::new(405, 5))?;
+    let mut bed = settled(plan(405, 5))?;
     let before = bed.view();
     for host in 0..5 {
         bed.power_off(host);
@@ -99,7 +99,7 @@ fn a_mesh_that_dies_as_a_whole_is_the_same_when_it_returns_one_by_one() -> Outco
 
 #[test]
 fn a_host_that_returns_alone_gives_out_nothing_before_it_has_met_another() -> Outcome {
-    let mut bed = settled(Plan::new(406, 3))?;
+    let mut bed = settled(plan(406, 3))?;
     bed.crash(0);
     bed.partition(&[0]);
     bed.boot(0);
@@ -115,7 +115,7 @@ fn a_host_that_returns_alone_gives_out_nothing_before_it_has_met_another() -> Ou
 
 #[test]
 fn a_crash_in_the_middle_of_an_allocation_leaves_it_done_or_undone() -> Outcome {
-    let mut bed = settled(Plan::new(407, 3))?;
+    let mut bed = settled(plan(407, 3))?;
     for round in 0..5 {
         bed.disk(0).slow(millis(40));
         let id = format!("x{round}");
@@ -134,7 +134,7 @@ fn a_crash_in_the_middle_of_an_allocation_leaves_it_done_or_undone() -> Outcome 
 
 #[test]
 fn a_host_whose_disk_was_lost_joins_as_another_peer_and_gets_other_addresses() -> Outcome {
-    let mut bed = settled(Plan::new(408, 4))?;
+    let mut bed = settled(plan(408, 4))?;
     let before = bed.view();
     bed.crash(3);
     bed.wipe(3);
@@ -151,7 +151,7 @@ fn a_host_whose_disk_was_lost_joins_as_another_peer_and_gets_other_addresses() -
 
 #[test]
 fn a_daemon_whose_disk_fails_ends_with_the_reason_and_the_others_go_on() -> Outcome {
-    let mut bed = settled(Plan::new(409, 4))?;
+    let mut bed = settled(plan(409, 4))?;
     bed.disk(0).break_down(true);
     let job = bed.start(0, async |inside| inside.allocate(container("x")).await);
     bed.run_for(secs(1))?;
@@ -172,7 +172,7 @@ fn a_daemon_whose_disk_fails_ends_with_the_reason_and_the_others_go_on() -> Outc
 
 #[test]
 fn with_a_slow_disk_answers_wait_for_it_and_links_stand() -> Outcome {
-    let mut bed = settled(Plan::new(410, 3))?;
+    let mut bed = settled(plan(410, 3))?;
     let ended = bed.status(1)?.conns_ended;
     bed.disk(0).slow(millis(700));
     for number in 0..4 {
@@ -189,7 +189,7 @@ fn with_a_slow_disk_answers_wait_for_it_and_links_stand() -> Outcome {
 
 #[test]
 fn a_daemon_that_dies_eight_times_running_leaves_its_peers_as_they_were() -> Outcome {
-    let mut bed = settled(Plan::new(411, 3))?;
+    let mut bed = settled(plan(411, 3))?;
     let before = bed.status(1)?;
     for round in 0..8 {
         bed.crash(0);
@@ -198,6 +198,8 @@ fn a_daemon_that_dies_eight_times_running_leaves_its_peers_as_they_were() -> Out
         bed.run_for(millis(700))?;
     }
     bed.settle(secs(60))?;
+    // The last attempts at it were to wait at most this long.
+    bed.run_for(secs(30))?;
     let after = bed.status(1)?;
     assert_eq!((before.records, before.conns.len()), (after.records, after.conns.len()));
     assert_eq!(names_at(&bed.view(), 1), all_names(3));
@@ -206,7 +208,7 @@ fn a_daemon_that_dies_eight_times_running_leaves_its_peers_as_they_were() -> Out
 
 #[test]
 fn a_name_that_was_taken_back_before_a_crash_does_not_return_with_the_daemon() -> Outcome {
-    let mut bed = settled(Plan::new(412, 3))?;
+    let mut bed = settled(plan(412, 3))?;
     bed.partition(&[2]);
     let name = domain_name("c3");
     let command = weft_core::io::Command::Unregister { id: None, name: Some(name), address: None };

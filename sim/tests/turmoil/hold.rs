@@ -6,7 +6,7 @@ use weft_core::io::CommandError;
 
 #[test]
 fn a_stall_of_5_s_ends_no_link_and_what_was_said_meanwhile_arrives() -> Outcome {
-    let mut bed = settled(Plan::new(301, 3))?;
+    let mut bed = settled(plan(301, 3))?;
     let mut before = Vec::new();
     for host in 0..3 {
         before.push(bed.status(host)?.conns_ended);
@@ -28,7 +28,7 @@ fn a_stall_of_5_s_ends_no_link_and_what_was_said_meanwhile_arrives() -> Outcome 
 
 #[test]
 fn late_bytes_of_links_that_were_given_up_confuse_nobody() -> Outcome {
-    let mut bed = settled(Plan::new(302, 4))?;
+    let mut bed = settled(plan(302, 4))?;
     bed.hold_all(0);
     bed.until(SILENCE, "n1 is given up", |view| (1..4).all(|host| !linked(view, host, 0)))?;
     bed.run_for(secs(15))?;
@@ -44,7 +44,7 @@ fn late_bytes_of_links_that_were_given_up_confuse_nobody() -> Outcome {
 #[test]
 fn an_allocation_during_a_stalled_founding_is_answered_with_the_reason_and_later_with_an_address()
 -> Outcome {
-    let mut bed = Bed::new(Plan::new(303, 5)).unwrap();
+    let mut bed = Bed::new(plan(303, 5)).unwrap();
     bed.run_for(secs(3))?;
     for host in [0, 1, 2] {
         bed.hold_all(host);
@@ -69,7 +69,8 @@ fn a_grant_that_arrives_after_its_asker_gave_up_is_kept_and_clashes_with_nothing
     let configure = |_, config: &mut weft_core::config::Config| {
         config.universe = weft_core::addr::Universe::new("10.32.0.0/28".parse().unwrap()).unwrap();
     };
-    let mut bed = settled(Plan { configure, ..Plan::new(304, 3) })?;
+    let latency = (millis(10), millis(20));
+    let mut bed = settled(Plan { configure, latency, ..plan(304, 3) })?;
     // n1 has given out all that it owns and has to ask.
     bed.partition(&[0]);
     bed.run_for(SILENCE)?;
@@ -94,7 +95,7 @@ fn a_grant_that_arrives_after_its_asker_gave_up_is_kept_and_clashes_with_nothing
 
 #[test]
 fn links_that_are_held_and_released_in_another_order_all_stand_again() -> Outcome {
-    let mut bed = settled(Plan::new(305, 6))?;
+    let mut bed = settled(plan(305, 6))?;
     let pairs: Vec<(usize, usize)> = (0..6).flat_map(|a| (a + 1..6).map(move |b| (a, b))).collect();
     for (a, b) in &pairs {
         bed.hold(*a, *b);
@@ -116,7 +117,7 @@ fn links_that_are_held_and_released_in_another_order_all_stand_again() -> Outcom
 
 #[test]
 fn a_host_that_stalls_for_4_s_again_and_again_is_never_given_up() -> Outcome {
-    let mut bed = settled(Plan::new(306, 3))?;
+    let mut bed = settled(plan(306, 3))?;
     for _ in 0..8 {
         bed.hold_all(0);
         bed.run_for(secs(4))?;

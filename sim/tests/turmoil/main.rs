@@ -1,4 +1,6 @@
 //! The runtime on turmoil's network, under the same rules as the simulated world.
+//!
+//! Each story has a seed of its own; `TURMOIL_SEED=N` gives all of them others.
 
 mod api;
 mod crash;
@@ -26,6 +28,17 @@ const fn secs(n: u64) -> Duration {
 
 const fn millis(n: u64) -> Duration {
     Duration::from_millis(n)
+}
+
+/// Hosts that dial each other, with this story's seed.
+fn plan(seed: u64, hosts: usize) -> Plan {
+    let shift: u64 = std::env::var("TURMOIL_SEED").map_or(0, |text| text.parse().unwrap());
+    Plan::new(seed + 1_000 * shift, hosts)
+}
+
+/// Hosts in a line, with this story's seed.
+fn line(seed: u64, hosts: usize) -> Plan {
+    Plan { seed: plan(seed, hosts).seed, ..Plan::line(seed, hosts) }
 }
 
 /// A bed of linked hosts, each with a container that has an address and a name: `c1`, `c2`, …

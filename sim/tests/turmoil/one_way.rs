@@ -10,7 +10,7 @@ fn apart(view: &sim::check::View, a: usize, b: usize) -> bool {
 
 #[test]
 fn a_host_that_hears_nobody_is_given_up_on_both_sides_within_15_s() -> Outcome {
-    let mut bed = settled(Plan::new(201, 4))?;
+    let mut bed = settled(plan(201, 4))?;
     bed.deafen(0);
     bed.until(SILENCE, "n1 is alone on both sides", |view| {
         (1..4).all(|host| apart(view, 0, host) && names_at(view, host) == ["c2", "c3", "c4"])
@@ -27,7 +27,7 @@ fn a_host_that_hears_nobody_is_given_up_on_both_sides_within_15_s() -> Outcome {
 
 #[test]
 fn a_host_that_nobody_hears_is_given_up_on_both_sides_within_15_s() -> Outcome {
-    let mut bed = settled(Plan::new(202, 4))?;
+    let mut bed = settled(plan(202, 4))?;
     bed.mute(0);
     bed.until(SILENCE, "n1 is alone on both sides", |view| {
         (1..4).all(|host| apart(view, 0, host) && names_at(view, host) == ["c2", "c3", "c4"])
@@ -44,7 +44,7 @@ fn a_host_that_nobody_hears_is_given_up_on_both_sides_within_15_s() -> Outcome {
 
 #[test]
 fn a_pair_that_hears_each_other_one_way_is_joined_by_a_third() -> Outcome {
-    let mut bed = settled(Plan::new(203, 3))?;
+    let mut bed = settled(plan(203, 3))?;
     bed.cut_one_way(0, 1);
     bed.until(2 * SILENCE, "the link between both is gone", |view| apart(view, 0, 1))?;
     bed.settle(secs(10))?;
@@ -55,7 +55,7 @@ fn a_pair_that_hears_each_other_one_way_is_joined_by_a_third() -> Outcome {
 
 #[test]
 fn half_open_handshakes_do_not_pile_up_on_the_side_that_hears() -> Outcome {
-    let mut bed = settled(Plan::new(204, 3))?;
+    let mut bed = settled(plan(204, 3))?;
     bed.cut_one_way(1, 0);
     bed.run_for(secs(30))?;
     for _ in 0..30 {
@@ -74,7 +74,7 @@ fn half_open_handshakes_do_not_pile_up_on_the_side_that_hears() -> Outcome {
 
 #[test]
 fn addresses_given_on_both_sides_of_a_one_way_cut_never_clash() -> Outcome {
-    let mut bed = settled(Plan::new(205, 5))?;
+    let mut bed = settled(plan(205, 5))?;
     for (from, to) in [(0, 3), (0, 4), (1, 3), (1, 4), (2, 3), (2, 4)] {
         bed.cut_one_way(from, to);
     }
@@ -93,7 +93,7 @@ fn addresses_given_on_both_sides_of_a_one_way_cut_never_clash() -> Outcome {
 
 #[test]
 fn a_name_that_can_be_told_one_way_only_arrives_over_a_third() -> Outcome {
-    let mut bed = settled(Plan::new(206, 3))?;
+    let mut bed = settled(plan(206, 3))?;
     bed.cut_one_way(0, 1);
     bed.register(0, "fresh")?;
     // The direct stream has lost the news; the third hears of it and tells.

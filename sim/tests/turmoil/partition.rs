@@ -9,7 +9,7 @@ use weft_core::io::CommandError;
 
 #[test]
 fn links_across_a_partition_end_by_silence_and_are_back_within_10_s_of_the_repair() -> Outcome {
-    let mut bed = settled(Plan::new(101, 4))?;
+    let mut bed = settled(plan(101, 4))?;
     bed.partition(&[0, 1]);
     bed.until(SILENCE, "no link crosses the cut", |view| {
         (0..2).all(|a| (2..4).all(|b| !linked(view, a, b) && !linked(view, b, a)))
@@ -26,7 +26,7 @@ fn links_across_a_partition_end_by_silence_and_are_back_within_10_s_of_the_repai
 #[test]
 fn names_of_a_host_that_is_cut_off_are_gone_within_15_s_and_back_within_10_s_of_the_repair()
 -> Outcome {
-    let mut bed = settled(Plan::new(102, 4))?;
+    let mut bed = settled(plan(102, 4))?;
     bed.partition(&[3]);
     bed.until(SILENCE, "c4 is gone elsewhere and alone at home", |view| {
         (0..3).all(|host| names_at(view, host) == ["c1", "c2", "c3"]) && names_at(view, 3) == ["c4"]
@@ -41,7 +41,7 @@ fn names_of_a_host_that_is_cut_off_are_gone_within_15_s_and_back_within_10_s_of_
 
 #[test]
 fn both_sides_of_a_partition_give_out_addresses_and_none_of_them_twice() -> Outcome {
-    let mut bed = settled(Plan::new(103, 5))?;
+    let mut bed = settled(plan(103, 5))?;
     bed.partition(&[0, 1]);
     let mut given = BTreeSet::<IpAddr>::new();
     for round in 0..3 {
@@ -60,7 +60,7 @@ fn both_sides_of_a_partition_give_out_addresses_and_none_of_them_twice() -> Outc
 
 #[test]
 fn a_name_that_is_taken_back_during_a_partition_is_gone_everywhere_after_it() -> Outcome {
-    let mut bed = settled(Plan::new(104, 4))?;
+    let mut bed = settled(plan(104, 4))?;
     bed.partition(&[3]);
     bed.ask(3, async |inside| inside.release(container("c4")).await)?.unwrap();
     bed.register(3, "fresh")?;
@@ -75,7 +75,7 @@ fn a_name_that_is_taken_back_during_a_partition_is_gone_everywhere_after_it() ->
 
 #[test]
 fn a_line_that_is_cut_in_the_middle_is_two_meshes_until_it_is_mended() -> Outcome {
-    let mut bed = settled(Plan::line(105, 5))?;
+    let mut bed = settled(line(105, 5))?;
     assert_eq!(names_at(&bed.view(), 0), all_names(5));
     bed.cut(1, 2);
     bed.until(SILENCE, "each part knows its own names only", |view| {
@@ -99,7 +99,7 @@ fn two_cliques_that_lose_their_only_bridge_are_joined_again_by_it() -> Outcome {
         _ => Vec::new(),
     };
     let configure = |_, config: &mut Config| config.discovery = false;
-    let mut bed = settled(Plan { targets, configure, ..Plan::new(106, 7) })?;
+    let mut bed = settled(Plan { targets, configure, ..plan(106, 7) })?;
     bed.partition(&[6]);
     bed.until(SILENCE, "each clique is alone", |view| {
         (0..3).all(|host| names_at(view, host) == ["c1", "c2", "c3"])
@@ -115,7 +115,7 @@ fn two_cliques_that_lose_their_only_bridge_are_joined_again_by_it() -> Outcome {
 
 #[test]
 fn a_minority_cannot_found_says_so_in_time_and_joins_what_the_majority_founded() -> Outcome {
-    let mut bed = Bed::new(Plan::new(107, 5)).unwrap();
+    let mut bed = Bed::new(plan(107, 5)).unwrap();
     bed.partition(&[0, 1]);
     bed.run_for(secs(3))?;
     let job = bed.start(0, async |inside| inside.allocate(container("few")).await);
@@ -133,7 +133,7 @@ fn a_minority_cannot_found_says_so_in_time_and_joins_what_the_majority_founded()
 
 #[test]
 fn an_address_that_belongs_beyond_the_cut_is_refused_in_time_with_its_owner() -> Outcome {
-    let mut bed = settled(Plan::new(108, 3))?;
+    let mut bed = settled(plan(108, 3))?;
     let theirs = bed.allocate(2, "theirs")?.unwrap();
     bed.ask(2, async |inside| inside.release(container("theirs")).await)?.unwrap();
     bed.partition(&[0]);
@@ -160,7 +160,7 @@ fn a_host_that_has_given_out_its_share_says_what_lies_beyond_the_cut_and_gets_it
     let configure = |_, config: &mut Config| {
         config.universe = weft_core::addr::Universe::new("10.32.0.0/28".parse().unwrap()).unwrap();
     };
-    let mut bed = settled(Plan { configure, ..Plan::new(109, 3) })?;
+    let mut bed = settled(Plan { configure, ..plan(109, 3) })?;
     bed.partition(&[0]);
     bed.run_for(SILENCE)?;
     let mut given = 0;
@@ -181,7 +181,7 @@ fn a_host_that_has_given_out_its_share_says_what_lies_beyond_the_cut_and_gets_it
 
 #[test]
 fn a_pair_that_is_cut_and_mended_twice_a_second_disturbs_no_link_of_others() -> Outcome {
-    let mut bed = settled(Plan::new(110, 4))?;
+    let mut bed = settled(plan(110, 4))?;
     let before = (bed.status(2)?.conns_ended, bed.status(3)?.conns_ended);
     for _ in 0..20 {
         bed.cut(0, 1);
@@ -197,7 +197,7 @@ fn a_pair_that_is_cut_and_mended_twice_a_second_disturbs_no_link_of_others() -> 
 
 #[test]
 fn two_hosts_that_cannot_reach_each_other_are_joined_by_a_third() -> Outcome {
-    let mut bed = settled(Plan::new(111, 3))?;
+    let mut bed = settled(plan(111, 3))?;
     bed.cut(0, 1);
     bed.until(SILENCE, "the link between both is gone", |view| !linked(view, 0, 1))?;
     bed.settle(secs(5))?;
@@ -216,7 +216,7 @@ fn two_hosts_that_cannot_reach_each_other_are_joined_by_a_third() -> Outcome {
 
 #[test]
 fn a_mesh_whose_links_go_one_by_one_and_return_in_another_order_is_whole_again() -> Outcome {
-    let mut bed = settled(Plan::new(112, 7))?;
+    let mut bed = settled(plan(112, 7))?;
     let pairs: Vec<(usize, usize)> = (0..7).flat_map(|a| (a + 1..7).map(move |b| (a, b))).collect();
     for (a, b) in &pairs {
         bed.cut(*a, *b);
@@ -239,7 +239,7 @@ fn a_mesh_whose_links_go_one_by_one_and_return_in_another_order_is_whole_again()
 
 #[test]
 fn after_a_long_partition_a_link_is_back_within_the_longest_wait_between_dials() -> Outcome {
-    let mut bed = settled(Plan::new(113, 3))?;
+    let mut bed = settled(plan(113, 3))?;
     bed.partition(&[0]);
     bed.run_for(secs(180))?;
     bed.heal();
@@ -254,7 +254,7 @@ fn after_a_long_partition_a_link_is_back_within_the_longest_wait_between_dials()
 
 #[test]
 fn three_islands_that_merge_one_after_another_agree_at_each_step() -> Outcome {
-    let mut bed = settled(Plan::new(114, 6))?;
+    let mut bed = settled(plan(114, 6))?;
     bed.partition(&[0, 1]);
     bed.partition(&[2, 3]);
     bed.settle(secs(25))?;

@@ -5,7 +5,7 @@ use weft::api::client::{Content, Method};
 
 /// A story with a bit of everything. Returns what identifies it.
 fn story(seed: u64) -> Result<sim::history::Digest, Failure> {
-    let mut bed = settled(Plan::new(seed, 4))?;
+    let mut bed = settled(plan(seed, 4))?;
     bed.partition(&[0, 1]);
     bed.attach(0, "x")?;
     bed.api(2, Method::GET, "/report", Content::Nothing)?;
@@ -32,7 +32,7 @@ fn one_seed_gives_one_history_and_another_seed_another() -> Outcome {
 
 #[test]
 fn an_answer_that_is_not_on_the_disk_fails_the_run() -> Outcome {
-    let mut bed = settled(Plan::new(803, 3))?;
+    let mut bed = settled(plan(803, 3))?;
     bed.disk(0).lie(true);
     let failure = bed.allocate(0, "x").unwrap_err();
     assert_eq!(failure.violation.rule, "persist-before-reply");
@@ -41,7 +41,7 @@ fn an_answer_that_is_not_on_the_disk_fails_the_run() -> Outcome {
 
 #[test]
 fn an_address_that_a_daemon_forgot_in_a_crash_fails_the_run() -> Outcome {
-    let mut bed = settled(Plan::new(804, 3))?;
+    let mut bed = settled(plan(804, 3))?;
     bed.crash(0);
     // The disk is another one, and the container is still there.
     bed.disk(0).wipe();
@@ -53,7 +53,7 @@ fn an_address_that_a_daemon_forgot_in_a_crash_fails_the_run() -> Outcome {
 
 #[test]
 fn an_error_in_the_log_of_any_host_fails_the_run() -> Outcome {
-    let mut bed = settled(Plan::new(805, 3))?;
+    let mut bed = settled(plan(805, 3))?;
     let log = async |_| tracing::error!(target: "weft::driver", "broken");
     let failure = bed.ask(1, log).unwrap_err();
     assert_eq!(failure.violation.rule, sim::logs::NO_ERROR);
@@ -67,7 +67,7 @@ fn a_daemon_that_cannot_start_fails_the_run() -> Outcome {
             config.nickname.clear();
         }
     };
-    let mut bed = Bed::new(Plan { configure, ..Plan::new(806, 3) }).unwrap();
+    let mut bed = Bed::new(Plan { configure, ..plan(806, 3) }).unwrap();
     let failure = bed.run_for(secs(1)).unwrap_err();
     assert_eq!(failure.violation.rule, "turmoil.daemon");
     Ok(())

@@ -21,7 +21,7 @@ fn stop(bed: &mut Bed, host: usize) -> Outcome {
 
 #[test]
 fn a_daemon_that_is_told_to_stop_answers_ends_at_once_and_is_forgotten_in_time() -> Outcome {
-    let mut bed = settled(Plan::new(601, 3))?;
+    let mut bed = settled(plan(601, 3))?;
     stop(&mut bed, 2)?;
     bed.until(TOLD, "its name is gone", |view| {
         (0..2).all(|host| names_at(view, host) == ["c1", "c2"])
@@ -35,7 +35,7 @@ fn a_daemon_that_is_told_to_stop_answers_ends_at_once_and_is_forgotten_in_time()
 
 #[test]
 fn a_stop_in_the_middle_of_a_partition_takes_no_longer() -> Outcome {
-    let mut bed = settled(Plan::new(602, 4))?;
+    let mut bed = settled(plan(602, 4))?;
     bed.partition(&[0, 1]);
     bed.run_for(millis(500))?;
     // Its links still seem to stand; what it writes gets lost.
@@ -50,7 +50,7 @@ fn a_stop_in_the_middle_of_a_partition_takes_no_longer() -> Outcome {
 
 #[test]
 fn a_stop_while_every_stream_stalls_takes_no_longer() -> Outcome {
-    let mut bed = settled(Plan::new(603, 4))?;
+    let mut bed = settled(plan(603, 4))?;
     bed.hold_all(0);
     bed.register(0, "unheard")?;
     stop(&mut bed, 0)?;
@@ -64,7 +64,7 @@ fn a_stop_while_every_stream_stalls_takes_no_longer() -> Outcome {
 
 #[test]
 fn an_allocation_that_waits_is_told_that_weft_is_stopping() -> Outcome {
-    let mut bed = Bed::new(Plan::new(604, 3)).unwrap();
+    let mut bed = Bed::new(plan(604, 3)).unwrap();
     bed.partition(&[0]);
     bed.run_for(secs(1))?;
     let waiting = bed.start(0, async |inside| inside.allocate(container("x")).await);
@@ -81,7 +81,7 @@ fn an_allocation_that_waits_is_told_that_weft_is_stopping() -> Outcome {
 
 #[test]
 fn whoever_waits_for_the_founding_without_limit_is_answered_by_a_stop() -> Outcome {
-    let mut bed = Bed::new(Plan::new(605, 3)).unwrap();
+    let mut bed = Bed::new(plan(605, 3)).unwrap();
     bed.partition(&[0]);
     let job =
         bed.start(0, async |inside| inside.api(0, Method::GET, "/ring", Content::Nothing).await);
@@ -94,7 +94,7 @@ fn whoever_waits_for_the_founding_without_limit_is_answered_by_a_stop() -> Outco
 
 #[test]
 fn a_stop_while_dials_are_under_way_takes_no_longer() -> Outcome {
-    let mut bed = Bed::new(Plan::new(606, 5)).unwrap();
+    let mut bed = Bed::new(plan(606, 5)).unwrap();
     bed.hold_all(0);
     bed.run_for(secs(2))?;
     let view = bed.view();
@@ -108,7 +108,7 @@ fn a_stop_while_dials_are_under_way_takes_no_longer() -> Outcome {
 #[test]
 fn a_stop_in_the_middle_of_handshakes_takes_no_longer() -> Outcome {
     let latency = (millis(200), millis(201));
-    let mut bed = Bed::new(Plan { latency, ..Plan::new(607, 5) }).unwrap();
+    let mut bed = Bed::new(Plan { latency, ..plan(607, 5) }).unwrap();
     // Streams are open, and the answers to the first messages are under way.
     bed.run_for(millis(500))?;
     let conns = bed.view().peers[0].conns.len();
@@ -124,7 +124,7 @@ fn a_peer_that_leaves_hands_over_every_address_that_it_owned() -> Outcome {
     let configure = |_, config: &mut weft_core::config::Config| {
         config.universe = weft_core::addr::Universe::new("10.32.0.0/28".parse().unwrap()).unwrap();
     };
-    let mut bed = settled(Plan { configure, ..Plan::new(608, 3) })?;
+    let mut bed = settled(Plan { configure, ..plan(608, 3) })?;
     bed.ask(2, async |inside| inside.release(container("c3")).await)?.unwrap();
     let answer = bed.api(2, Method::DELETE, "/peer", Content::Nothing)?;
     assert_eq!(answer.status, 204);
@@ -142,7 +142,7 @@ fn a_peer_that_leaves_hands_over_every_address_that_it_owned() -> Outcome {
 
 #[test]
 fn a_mesh_that_stops_all_at_once_is_the_same_after_the_next_start() -> Outcome {
-    let mut bed = settled(Plan::new(609, 5))?;
+    let mut bed = settled(plan(609, 5))?;
     let before = bed.view();
     let stops: Vec<_> = (0..5)
         .map(|host| {
@@ -168,7 +168,7 @@ fn a_mesh_that_stops_all_at_once_is_the_same_after_the_next_start() -> Outcome {
 
 #[test]
 fn what_is_asked_after_a_stop_is_refused_with_the_reason() -> Outcome {
-    let mut bed = settled(Plan::new(610, 3))?;
+    let mut bed = settled(plan(610, 3))?;
     let answers = bed.ask(0, async |inside| {
         let stopped = inside.node.command(Command::Stop).await;
         let late = inside.allocate(container("x")).await;
@@ -183,7 +183,7 @@ fn what_is_asked_after_a_stop_is_refused_with_the_reason() -> Outcome {
 
 #[test]
 fn a_client_that_says_nothing_does_not_delay_a_stop() -> Outcome {
-    let mut bed = settled(Plan::new(611, 3))?;
+    let mut bed = settled(plan(611, 3))?;
     let mute = bed.start(1, async |inside| {
         let mut stream = inside.api_stream(0).await.unwrap();
         tokio::io::AsyncWriteExt::write_all(&mut stream, b"GET /status HT").await.unwrap();
@@ -199,7 +199,7 @@ fn a_client_that_says_nothing_does_not_delay_a_stop() -> Outcome {
 
 #[test]
 fn a_stop_during_an_attachment_leaves_the_container_whole_or_without_an_address() -> Outcome {
-    let mut bed = settled(Plan::new(612, 3))?;
+    let mut bed = settled(plan(612, 3))?;
     for round in 0..4u64 {
         bed.kernel(0).slow(millis(60));
         let id = container(&format!("x{round}"));

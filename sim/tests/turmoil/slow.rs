@@ -5,7 +5,7 @@ use sim::turmoil::{linked, names_at};
 
 #[test]
 fn a_peer_that_is_half_a_second_away_is_never_given_up() -> Outcome {
-    let mut bed = settled(Plan::new(501, 3))?;
+    let mut bed = settled(plan(501, 3))?;
     let ended = bed.status(1)?.conns_ended;
     bed.slow(0, millis(500));
     for _ in 0..12 {
@@ -21,7 +21,7 @@ fn a_peer_that_is_half_a_second_away_is_never_given_up() -> Outcome {
 #[test]
 fn peers_that_are_800_ms_apart_link_and_tell_each_other_everything() -> Outcome {
     let latency = (millis(800), millis(801));
-    let mut bed = Bed::new(Plan { latency, ..Plan::new(502, 4) }).unwrap();
+    let mut bed = Bed::new(Plan { latency, ..plan(502, 4) }).unwrap();
     bed.settle(secs(60))?;
     bed.register(0, "far")?;
     bed.until(secs(4), "the name is everywhere", |view| {
@@ -32,7 +32,7 @@ fn peers_that_are_800_ms_apart_link_and_tell_each_other_everything() -> Outcome 
 
 #[test]
 fn seven_daemons_that_dial_each_other_at_once_keep_one_link_for_each_pair() -> Outcome {
-    let mut bed = Bed::new(Plan::new(503, 7)).unwrap();
+    let mut bed = Bed::new(plan(503, 7)).unwrap();
     bed.until(secs(5), "every pair has one link", |view| {
         (0..7).all(|a| {
             let one = view.peers[a].conns.values().all(|count| *count == 1);
@@ -45,7 +45,7 @@ fn seven_daemons_that_dial_each_other_at_once_keep_one_link_for_each_pair() -> O
 
 #[test]
 fn a_slow_peer_delays_no_allocation_of_the_others() -> Outcome {
-    let mut bed = settled(Plan::new(504, 5))?;
+    let mut bed = settled(plan(504, 5))?;
     bed.slow(4, millis(900));
     for number in 0..20 {
         let id = sim::turmoil::container(&format!("x{number}"));
@@ -59,7 +59,7 @@ fn a_slow_peer_delays_no_allocation_of_the_others() -> Outcome {
 #[test]
 fn messages_that_overtake_each_other_leave_one_history() -> Outcome {
     let latency = (millis(1), millis(700));
-    let mut bed = settled(Plan { latency, ..Plan::new(505, 5) })?;
+    let mut bed = settled(Plan { latency, ..plan(505, 5) })?;
     for round in 0..6 {
         for host in 0..5 {
             bed.register(host, &format!("r{round}h{host}"))?;
@@ -78,7 +78,7 @@ fn messages_that_overtake_each_other_leave_one_history() -> Outcome {
 
 #[test]
 fn links_that_break_at_random_give_no_address_twice_and_come_back() -> Outcome {
-    let mut bed = settled(Plan::new(506, 5))?;
+    let mut bed = settled(plan(506, 5))?;
     bed.fail_rate(0.02);
     for round in 0..10 {
         for host in 0..5 {
