@@ -11,6 +11,9 @@ use crate::daemon::{self, Controls, Daemon, Options};
 use crate::logging;
 use clap::Args;
 use ipnet::IpNet;
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::unistd::{Pid, getppid};
 use serde_json::json;
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
@@ -19,7 +22,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use weft_core::addr::Universe;
 use weft_core::config::FoundingMode;
 use weft_core::id::PeerName;
@@ -29,6 +32,15 @@ use zeroize::{Zeroize, Zeroizing};
 
 /// Longest wait for the daemon's word.
 const START_MAX: Duration = Duration::from_secs(60);
+
+/// What people and service managers send to whom they want to end.
+const INTERRUPTS: [Signal; 2] = [Signal::SIGINT, Signal::SIGTERM];
+
+/// Longest wait for the end of a daemon that was told to end while it started.
+const END_MAX: Duration = Duration::from_secs(5);
+
+/// Time between two looks whether it has ended.
+const LOOK_WAIT: Duration = Duration::from_millis(5);
 
 /// Longest password, in bytes: more is a file given by mistake.
 const PASSWORD_LEN_MAX: u64 = 4096;
@@ -110,8 +122,8 @@ pub(super) struct LaunchArgs {
 pub(super) fn launch(common: &Common, mut args: LaunchArgs) -> Outcome {
     // The child is told on the pipe; all others hold the password as short as they can.
     let given = args.password.take().map(Zeroizing::new);
-    if common.daemon_child {
-        return stay(common, &args);
+    if let Some(parent) = common.daemon_of {
+        return stay(common, &args, Pid::from_raw(parent));
     }
     may_launch()?;
     let password = match (&args.password_file, given) {
@@ -166,9 +178,12 @@ fn leave_behind(common: &Common, options: &Options) -> Outcome {
     let log_writer = OpenOptions::new().create(true).append(true).mode(0o640).open(&log);
     let log_writer =
         log_writer.map_err(|e| Failure::new(format!("cannot write {}: {e}", log.display())))?;
+    // Ours from here on: the daemon must not be left half started by whoever interrupts us.
+    let interrupts: SigSet = INTERRUPTS.into_iter().collect();
+    interrupts.thread_block().map_err(Failure::new)?;
     let program = std::env::current_exe().map_err(Failure::new)?;
     let mut child = Command::new(program)
-        .arg("--daemon-child")
+        .args(["--daemon-of", &std::process::id().to_string()])
         .args(without_password(std::env::args_os().skip(1)))
         .env_remove("WEFT_PASSWORD")
         .stdin(Stdio::piped())
@@ -180,19 +195,23 @@ fn leave_behind(common: &Common, options: &Options) -> Outcome {
         // If it is gone already, the pipe back to us says why.
         let _ = stdin.write_all(password.as_bytes());
     }
-    let lines = child.stdout.take().map(lines_of);
+    let heard = hear(child.stdout.take(), interrupts);
     let verdict = loop {
-        let line = lines.as_ref().map(|lines| lines.recv_timeout(START_MAX));
-        match line.as_ref().map(|line| line.as_deref().map(|line| line.split_once(' '))) {
-            Some(Ok(Some(("warning", text)))) => complain(&format!("warning: {text}")),
-            Some(Ok(Some(("ready", name)))) => return ready(common.json, name),
-            Some(Ok(Some(("failed", text)))) => break text.to_owned(),
-            Some(Ok(Some(_) | None)) => {}
-            Some(Err(mpsc::RecvTimeoutError::Timeout)) => {
-                break format!("weft was not ready within {START_MAX:?}: see {}", log.display());
+        match heard.recv_timeout(START_MAX) {
+            Ok(Heard::Line(line)) => match line.split_once(' ') {
+                Some(("warning", text)) => complain(&format!("warning: {text}")),
+                Some(("ready", name)) => return ready(common.json, name),
+                Some(("failed", text)) => break text.to_owned(),
+                Some(_) | None => {}
+            },
+            Ok(Heard::Interrupt) => {
+                break "interrupted before weft was ready: what was done is undone".to_owned();
             }
-            Some(Err(mpsc::RecvTimeoutError::Disconnected)) | None => {
+            Ok(Heard::End) | Err(mpsc::RecvTimeoutError::Disconnected) => {
                 break format!("weft ended while it started: see {}", log.display());
+            }
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                break format!("weft was not ready within {START_MAX:?}: see {}", log.display());
             }
         }
     };
@@ -200,26 +219,48 @@ fn leave_behind(common: &Common, options: &Options) -> Outcome {
     Err(Failure::new(verdict))
 }
 
-/// The lines of the child's stdout, until it closes that.
-fn lines_of(stdout: ChildStdout) -> mpsc::Receiver<String> {
+/// What the waiting parent hears of.
+enum Heard {
+    /// The child said something.
+    Line(String),
+    /// The child has closed its stdout.
+    End,
+    /// Somebody wants us to end.
+    Interrupt,
+}
+
+/// The lines of the child's stdout until it closes that, and the first of `signals`, which this
+/// thread has blocked.
+fn hear(stdout: Option<ChildStdout>, signals: SigSet) -> mpsc::Receiver<Heard> {
     let (send, receive) = mpsc::channel();
+    let tell = send.clone();
     std::thread::spawn(move || {
-        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-            if send.send(line).is_err() {
-                break;
+        for line in stdout.map(BufReader::new).into_iter().flat_map(BufRead::lines).flatten() {
+            if tell.send(Heard::Line(line)).is_err() {
+                return;
             }
+        }
+        let _ = tell.send(Heard::End);
+    });
+    std::thread::spawn(move || {
+        if signals.wait().is_ok() {
+            // Whoever listened has ended too.
+            let _ = send.send(Heard::Interrupt);
         }
     });
     receive
 }
 
-/// Makes sure that a daemon which did not start is gone.
+/// Makes sure that a daemon which did not start is gone, and gives it time to undo what it did.
 fn end(mut child: Child) {
-    for _ in 0..50 {
+    let told = Instant::now();
+    let pid = i32::try_from(child.id()).map(Pid::from_raw);
+    let _ = pid.map(|pid| kill(pid, Signal::SIGTERM));
+    while told.elapsed() < END_MAX {
         if matches!(child.try_wait(), Ok(Some(_)) | Err(_)) {
             return;
         }
-        std::thread::sleep(Duration::from_millis(20));
+        std::thread::sleep(LOOK_WAIT);
     }
     // It is ours and has said that it failed, or said nothing: neither call can matter to others.
     let _ = child.kill();
@@ -240,10 +281,17 @@ fn without_password(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
     kept
 }
 
-/// The process that stays: leaves its parent's session, then works and reports on stdout.
-fn stay(common: &Common, args: &LaunchArgs) -> Outcome {
+/// The process that stays: leaves the session of `parent`, then works and reports on stdout.
+fn stay(common: &Common, args: &LaunchArgs, parent: Pid) -> Outcome {
     let work = || {
         nix::unistd::setsid().map_err(Failure::new)?;
+        // Until we are ready, its end is ours: there would be nobody to tell how the start went.
+        set_pdeathsig(Signal::SIGTERM).map_err(Failure::new)?;
+        if getppid() != parent {
+            return Err(Failure::new("interrupted before weft was ready: nothing was done"));
+        }
+        // Blocked for the sake of the parent, and handed down.
+        SigSet::from_iter(INTERRUPTS).thread_unblock().map_err(Failure::new)?;
         std::env::set_current_dir("/").map_err(Failure::new)?;
         let mut password = Zeroizing::new(String::new());
         std::io::stdin()
@@ -256,6 +304,7 @@ fn stay(common: &Common, args: &LaunchArgs) -> Outcome {
         work(options, &log, &args.log_level, |word| match word {
             Word::Warning(text) => report("warning", text),
             Word::Ready(name) => {
+                set_pdeathsig(None).map_err(Failure::new)?;
                 report("ready", name)?;
                 // The parent has heard all that it waits for.
                 let null =

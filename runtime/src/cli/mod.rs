@@ -66,9 +66,9 @@ pub(crate) struct Common {
     /// Print JSON
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// Set by `launch` for the process that stays
+    /// Set by `launch`, with its own process id, for the process that stays
     #[arg(long, global = true, hide = true)]
-    daemon_child: bool,
+    daemon_of: Option<i32>,
     /// Set by `run`, with its own process id, for the process that becomes the command
     #[arg(long, global = true, hide = true)]
     pub(crate) command_of: Option<i32>,
@@ -101,7 +101,7 @@ enum Command {
     /// Wait until the addresses are divided among the peers
     Prime,
     Run(RunArgs),
-    /// Stop the daemon; the bridge and the containers on it stay
+    /// Stop the daemon; containers stay on the bridge and go on talking
     Stop,
     Reset(lifecycle::ResetArgs),
     /// Print the version

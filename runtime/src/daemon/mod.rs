@@ -3,6 +3,7 @@
 mod lock;
 mod options;
 mod reset;
+mod signals;
 mod sleeve;
 mod start;
 
@@ -13,14 +14,15 @@ pub use reset::reset;
 use crate::attachments::Attachments;
 use crate::dns::DnsService;
 use crate::handle::NodeHandle;
+use crate::host::Kernel;
 use lock::PidLock;
+use signals::Signals;
 use sleeve::Sleeve;
 use start::Running;
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use tokio::net::UnixListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use weft_core::forward::Counters;
 use weft_core::io::{Command, CommandError};
@@ -90,6 +92,8 @@ pub struct Daemon {
     running: Running,
     stopped: watch::Receiver<bool>,
     warnings: Vec<String>,
+    signals: Signals,
+    kernel: Kernel,
     // Last: nobody may start another one before all else is undone.
     _lock: PidLock,
 }
@@ -112,24 +116,23 @@ impl Daemon {
         &self.warnings
     }
 
-    /// Works until SIGTERM, SIGINT or [`Controls::stop`]; the bridge and the containers on it stay.
+    /// Works until SIGTERM, SIGINT or [`Controls::stop`]. A bridge with containers on it stays, so
+    /// that they can go on talking; the next daemon makes a bridge that went anew.
     ///
     /// # Errors
     /// When the state could not be written any more, or a part broke.
     pub async fn run(mut self) -> Result<(), StartError> {
-        let signals = signal(SignalKind::terminate())
-            .and_then(|terminate| Ok((terminate, signal(SignalKind::interrupt())?)));
-        let (mut terminate, mut interrupt) =
-            signals.map_err(|why| StartError(format!("cannot wait for signals: {why}")))?;
         let ended = tokio::select! {
             biased;
             ended = &mut self.running.driver => Some(ended),
-            _ = terminate.recv() => None,
-            _ = interrupt.recv() => None,
+            () = self.signals.came() => None,
             _ = self.stopped.wait_for(|stop| *stop) => None,
         };
         tracing::info!("weft is stopping");
         self.running.stop().await;
+        if let Err(why) = self.kernel.remove_idle_bridge().await {
+            tracing::warn!(%why, "left behind");
+        }
         match ended {
             None | Some(Ok(Ok(()))) => Ok(()),
             Some(Ok(Err(why))) => Err(StartError(why.to_string())),

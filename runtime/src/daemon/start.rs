@@ -2,6 +2,7 @@
 //! fails.
 
 use super::lock::PidLock;
+use super::signals::Signals;
 use super::sleeve::Sleeve;
 use super::{Controls, Daemon, Options, StartError};
 use crate::attachments::{Attachments, Ledger};
@@ -94,6 +95,7 @@ where
     A: FnOnce(Controls, UnixListener) -> F,
     F: Future<Output = ()> + Send + 'static,
 {
+    let mut signals = Signals::catch()?;
     require_root()?;
     folder(&options.run_dir, "--run-dir")?;
     let lock = PidLock::take(&options.pid_file())?;
@@ -105,17 +107,33 @@ where
     };
     let kernel = Kernel::open(options.bridge.clone(), options.mtu, options.range).map_err(line)?;
     let made_bridge = !kernel.has_bridge().await.map_err(line)?;
-    let database = options.database();
-    let started = assemble(options, secret, &kernel, api, lock).await;
+    let (database, state_dir) = (options.database(), options.state_dir.clone());
+    let started = assemble(options, secret, &kernel, api, &mut signals).await;
     if started.is_err() {
         if made_bridge && let Err(why) = kernel.remove_bridge().await {
             tracing::warn!(%why, "left behind by a failed start");
         }
         if is_first {
             let _ = std::fs::remove_file(database);
+            // Others may keep files of their own there; then it stays.
+            let _ = std::fs::remove_dir(state_dir);
         }
     }
-    started
+    started.map(|Started { running, stopped, warnings }| Daemon {
+        running,
+        stopped,
+        warnings,
+        signals,
+        kernel,
+        _lock: lock,
+    })
+}
+
+/// A daemon without what outlives its parts.
+struct Started {
+    running: Running,
+    stopped: watch::Receiver<bool>,
+    warnings: Vec<String>,
 }
 
 async fn assemble<A, F>(
@@ -123,8 +141,8 @@ async fn assemble<A, F>(
     secret: Option<NetworkSecret>,
     kernel: &Kernel,
     api: A,
-    lock: PidLock,
-) -> Result<Daemon, StartError>
+    signals: &mut Signals,
+) -> Result<Started, StartError>
 where
     A: FnOnce(Controls, UnixListener) -> F,
     F: Future<Output = ()> + Send + 'static,
@@ -185,8 +203,8 @@ where
         sleeve,
         dns,
     };
-    match finish(&controls, api, &mut running).await {
-        Ok(warnings) => Ok(Daemon { running, stopped, warnings, _lock: lock }),
+    match finish(&controls, api, &mut running, signals).await {
+        Ok(warnings) => Ok(Started { running, stopped, warnings }),
         Err(why) => {
             running.stop().await;
             Err(why)
@@ -210,6 +228,7 @@ async fn finish<A, F>(
     controls: &Controls,
     api: A,
     running: &mut Running,
+    signals: &mut Signals,
 ) -> Result<Vec<String>, StartError>
 where
     A: FnOnce(Controls, UnixListener) -> F,
@@ -220,7 +239,10 @@ where
     let connect = Command::Connect { targets, replace: !options.resume };
     node.command(connect).await.map_err(line)?;
     attachments.restore().await.map_err(line)?;
-    let warnings = verdict(node, options).await?;
+    let warnings = tokio::select! {
+        warnings = verdict(node, options) => warnings?,
+        () = signals.came() => return Err(interrupted()),
+    };
     let (listener, file) = control_socket(&options.socket())?;
     running._socket = Some(file);
     running.tasks.push(tokio::spawn(api(controls.clone(), listener)));
@@ -235,6 +257,9 @@ where
             }
         }
     }));
+    if signals.has_come().await {
+        return Err(interrupted());
+    }
     tracing::info!(port = options.port, nickname = options.nickname, "weft is up");
     Ok(warnings)
 }
@@ -368,6 +393,10 @@ fn control_socket(path: &Path) -> Result<(UnixListener, RemovedFile), StartError
     let file = RemovedFile(path.into());
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(cannot)?;
     Ok((listener, file))
+}
+
+fn interrupted() -> StartError {
+    StartError("interrupted while starting: what was done is undone".to_string())
 }
 
 fn line(why: impl Display) -> StartError {
