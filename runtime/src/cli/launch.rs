@@ -4,7 +4,7 @@
 //! `warning TEXT`, then `ready NAME` or `failed TEXT`. The password goes the other way, on the
 //! child's stdin, so that it is in no list of processes and in no environment.
 
-use super::lifecycle::{BRIDGE, DOMAIN, MTU};
+use super::lifecycle::{BRIDGE, DOMAIN, MTU, bridge_name};
 use super::{Common, Failure, Outcome, complain, say, say_json};
 use crate::api::server;
 use crate::daemon::{self, Controls, Daemon, Options};
@@ -43,7 +43,10 @@ const END_MAX: Duration = Duration::from_secs(5);
 const LOOK_WAIT: Duration = Duration::from_millis(5);
 
 /// Longest password, in bytes: more is a file given by mistake.
-const PASSWORD_LEN_MAX: u64 = 4096;
+const PASSWORD_LEN_MAX: usize = 4096;
+
+/// Longest nickname, in bytes. Source: the check of `weft_core::config`.
+const NICKNAME_LEN_MAX: usize = 63;
 
 /// Capabilities that the daemon cannot do without, by number: CAP_NET_ADMIN, CAP_SYS_ADMIN.
 /// Source: linux/capability.h.
@@ -88,7 +91,7 @@ pub(super) struct LaunchArgs {
     #[arg(long)]
     name: Option<PeerName>,
     /// Label of this peer for people [default: the host's name]
-    #[arg(long)]
+    #[arg(long, value_parser = nickname)]
     nickname: Option<String>,
     /// Dial only the peers named, not those heard of
     #[arg(long)]
@@ -112,7 +115,7 @@ pub(super) struct LaunchArgs {
     #[arg(long, value_name = "BYTES", default_value_t = MTU, env = "WEFT_MTU", value_parser = clap::value_parser!(u32).range(576..=65535))]
     mtu: u32,
     /// Name of the bridge
-    #[arg(long, default_value = BRIDGE)]
+    #[arg(long, value_name = "NAME", default_value = BRIDGE, value_parser = bridge_name)]
     bridge: String,
     /// What to log: error, warn, info, debug, trace, or a filter such as weft=debug
     #[arg(long, value_name = "LEVEL", default_value = "info", env = "WEFT_LOG")]
@@ -130,8 +133,16 @@ pub(super) fn launch(common: &Common, mut args: LaunchArgs) -> Outcome {
         (Some(file), _) => Some(password_of(file)?),
         (None, given) => given,
     };
-    if password.as_ref().is_some_and(|password| password.is_empty()) {
-        return Err(Failure::usage("the password is empty: give one, or leave the option out"));
+    match password.as_ref().map_or(1, |password| password.len()) {
+        0 => {
+            return Err(Failure::usage("the password is empty: give one, or leave the option out"));
+        }
+        1..=PASSWORD_LEN_MAX => {}
+        length => {
+            return Err(Failure::usage(format!(
+                "the password has {length} bytes: give one of at most {PASSWORD_LEN_MAX}"
+            )));
+        }
     }
     // Before anything is started: a mistake in an option is reported by whoever was typed.
     let options = options(common, &args, password)?;
@@ -146,7 +157,7 @@ pub(super) fn launch(common: &Common, mut args: LaunchArgs) -> Outcome {
         .recursive(true)
         .mode(0o755)
         .create(&common.run_dir)
-        .map_err(|e| Failure::new(format!("cannot make {}: {e}", common.run_dir.display())))?;
+        .map_err(|e| unwritable("make", &common.run_dir, &e))?;
     if args.foreground {
         let json = common.json;
         work(options, &logging::Target::Stderr, &args.log_level, |word| match word {
@@ -176,8 +187,7 @@ fn ready(json: bool, name: &str) -> Outcome {
 fn leave_behind(common: &Common, options: &Options) -> Outcome {
     let log = options.log_file();
     let log_writer = OpenOptions::new().create(true).append(true).mode(0o640).open(&log);
-    let log_writer =
-        log_writer.map_err(|e| Failure::new(format!("cannot write {}: {e}", log.display())))?;
+    let log_writer = log_writer.map_err(|e| unwritable("write", &log, &e))?;
     // Ours from here on: the daemon must not be left half started by whoever interrupts us.
     let interrupts: SigSet = INTERRUPTS.into_iter().collect();
     interrupts.thread_block().map_err(Failure::new)?;
@@ -294,10 +304,7 @@ fn stay(common: &Common, args: &LaunchArgs, parent: Pid) -> Outcome {
         SigSet::from_iter(INTERRUPTS).thread_unblock().map_err(Failure::new)?;
         std::env::set_current_dir("/").map_err(Failure::new)?;
         let mut password = Zeroizing::new(String::new());
-        std::io::stdin()
-            .take(PASSWORD_LEN_MAX)
-            .read_to_string(&mut password)
-            .map_err(Failure::new)?;
+        std::io::stdin().read_to_string(&mut password).map_err(Failure::new)?;
         let password = (!password.is_empty()).then_some(password);
         let options = options(common, args, password)?;
         let log = logging::Target::File(options.log_file());
@@ -359,10 +366,9 @@ fn options(
     password: Option<Zeroizing<String>>,
 ) -> Result<Options, Failure> {
     let targets = args.peers.iter().map(|peer| Target::parse(peer, args.port));
-    let host = || nix::unistd::gethostname().ok().map(|name| name.to_string_lossy().into_owned());
     Ok(Options {
         name: args.name,
-        nickname: args.nickname.clone().or_else(host).unwrap_or_else(|| "weft".to_owned()),
+        nickname: args.nickname.clone().unwrap_or_else(host_name),
         port: args.port,
         password,
         range: args.ipalloc_range,
@@ -380,6 +386,26 @@ fn options(
         dns_domain: args.dns_domain.clone(),
         resolv_conf: args.resolv_conf.clone(),
     })
+}
+
+fn unwritable(doing: &str, path: &Path, why: &std::io::Error) -> Failure {
+    Failure::new(format!("cannot {doing} {}: {why}; choose another --run-dir", path.display()))
+}
+
+/// The host's name as a nickname: Linux allows 64 bytes and none at all, a nickname 1 to 63.
+fn host_name() -> String {
+    let name = nix::unistd::gethostname().unwrap_or_default();
+    let mut name: String = name.to_string_lossy().replace(char::is_control, "");
+    name.truncate(name.floor_char_boundary(NICKNAME_LEN_MAX));
+    if name.is_empty() { "weft".to_owned() } else { name }
+}
+
+fn nickname(text: &str) -> Result<String, String> {
+    if (1..=NICKNAME_LEN_MAX).contains(&text.len()) && !text.contains(char::is_control) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("expected 1 to {NICKNAME_LEN_MAX} bytes without control characters"))
+    }
 }
 
 fn universe(text: &str) -> Result<Universe, String> {
@@ -404,11 +430,19 @@ fn founding(text: &str) -> Result<FoundingMode, String> {
 
 fn password_of(file: &Path) -> Result<Zeroizing<String>, Failure> {
     let bad = |why: &dyn std::fmt::Display| {
-        Failure::new(format!("cannot read the password from {}: {why}", file.display()))
+        Failure::new(format!(
+            "cannot read the password from {}: {why}; expected a text file with the secret on its first line",
+            file.display()
+        ))
     };
     let mut text = Zeroizing::new(String::new());
     let opened = File::open(file).map_err(|e| bad(&e))?;
-    opened.take(PASSWORD_LEN_MAX).read_to_string(&mut text).map_err(|e| bad(&e))?;
+    // One byte more than it may have, to see that it has more.
+    let limit = u64::try_from(PASSWORD_LEN_MAX).unwrap_or(u64::MAX).saturating_add(1);
+    opened.take(limit).read_to_string(&mut text).map_err(|e| bad(&e))?;
+    if text.len() > PASSWORD_LEN_MAX {
+        return Err(bad(&format_args!("it has more than {PASSWORD_LEN_MAX} bytes")));
+    }
     let end = text.find(['\r', '\n']).unwrap_or(text.len());
     let mut rest = text.split_off(end);
     rest.zeroize();
@@ -437,6 +471,30 @@ mod tests {
         let args = ["launch", "--password", "a", "--password=b", "--password-file", "f", "host1"];
         let kept = without_password(args.into_iter().map(OsString::from));
         assert_eq!(kept, ["launch", "--password-file", "f", "host1"]);
+    }
+
+    #[test]
+    fn nicknames_and_host_names_are_short_and_harmless() {
+        assert!(nickname(&"a".repeat(63)).is_ok() && nickname("höst-名前").is_ok());
+        for bad in ["", "a\nb", "a\u{1b}[31mb", &"a".repeat(64)] {
+            assert!(nickname(bad).is_err(), "{bad:?} was accepted");
+        }
+        assert!(nickname(&host_name()).is_ok());
+    }
+
+    #[test]
+    fn a_password_file_is_read_up_to_its_first_line_and_refused_when_it_is_too_long() {
+        let dir = crate::testing::TempDir::new();
+        let read = |content: &[u8]| {
+            fs::write(dir.join("password"), content).unwrap();
+            password_of(&dir.join("password")).map(|password| password.to_string())
+        };
+        assert_eq!(read(b"secret\r\nnote\n").unwrap(), "secret");
+        assert_eq!(read(&[b'a'; 4096]).unwrap().len(), 4096);
+        for bad in [&[b'a'; 4097][..], &[b"secret\n", &[b'a'; 4097][..]].concat(), &[0xff, 0xfe]] {
+            let why = read(bad).unwrap_err().message;
+            assert!(why.contains("/password: ") && why.contains("; expected a text file"), "{why}");
+        }
     }
 
     #[test]

@@ -246,6 +246,19 @@ mod tests {
     }
 
     #[test]
+    fn every_command_with_arguments_has_examples() {
+        for command in Cli::command().get_subcommands() {
+            let own = |arg: &&clap::Arg| !["help", "version"].contains(&arg.get_id().as_str());
+            let has_arguments = command.get_arguments().filter(own).count() > 0;
+            assert!(
+                !has_arguments || command.get_after_long_help().is_some(),
+                "`weft help {}` has no examples",
+                command.get_name()
+            );
+        }
+    }
+
+    #[test]
     fn the_last_argument_of_attach_is_the_container_and_those_before_are_addresses() {
         let split = |line: &str| {
             let Command::Attach(args) = parse(line).unwrap().command else { panic!("not attach") };
