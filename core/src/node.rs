@@ -4,6 +4,7 @@ mod commands;
 mod conns;
 mod records;
 mod snapshot;
+mod strangers;
 #[cfg(test)]
 mod tests;
 

@@ -5,6 +5,7 @@
 
 use crate::clock::Clock;
 use crate::conn_io::{ConnEvent, ConnIo};
+use crate::event_log::EventLog;
 use crate::handle::{NamesView, NodeHandle, Request};
 use crate::net::Net;
 use crate::probe::Probe;
@@ -107,6 +108,7 @@ pub struct Driver<N: Net, S, F, P> {
     waiting: BTreeMap<RequestId, oneshot::Sender<Result<Reply, CommandError>>>,
     names: watch::Sender<Arc<NamesView>>,
     names_at: Option<Instant>,
+    events: EventLog,
     requests: mpsc::Receiver<Request>,
     datagrams: mpsc::Receiver<(SocketAddr, Vec<u8>)>,
     conn_events: mpsc::Receiver<(ConnId, ConnEvent)>,
@@ -136,6 +138,7 @@ enum Turn<S> {
     Stream(NewStream<S>),
     Datagram(SocketAddr, Vec<u8>),
     Names,
+    Log,
     Timeout,
 }
 
@@ -170,6 +173,7 @@ impl<N: Net, S: Store, F: Frames, P: Probe> Driver<N, S, F, P> {
             waiting: BTreeMap::new(),
             names,
             names_at: None,
+            events: EventLog::default(),
             requests,
             datagrams,
             conn_events,
@@ -206,6 +210,7 @@ impl<N: Net, S: Store, F: Frames, P: Probe> Driver<N, S, F, P> {
                 | Turn::Stream(_)
                 | Turn::Datagram(..)
                 | Turn::Names
+                | Turn::Log
                 | Turn::Timeout => false,
             };
             self.take(turn).await?;
@@ -225,11 +230,13 @@ impl<N: Net, S: Store, F: Frames, P: Probe> Driver<N, S, F, P> {
             biased;
             () = shutdown => Turn::Shutdown,
             () = timer(self.names_at) => Turn::Names,
+            () = timer(self.events.due()) => Turn::Log,
+            () = timeout => Turn::Timeout,
             Some(request) = self.requests.recv() => Turn::Request(request),
-            Some(stream) = self.streams.recv() => Turn::Stream(stream),
             Some((conn, event)) = self.conn_events.recv() => Turn::Conn(conn, event),
             Some((from, bytes)) = self.datagrams.recv() => Turn::Datagram(from, bytes),
-            () = timeout => Turn::Timeout,
+            // Last: however many come, the links that stand are served.
+            Some(stream) = self.streams.recv() => Turn::Stream(stream),
         }
     }
 
@@ -262,6 +269,10 @@ impl<N: Net, S: Store, F: Frames, P: Probe> Driver<N, S, F, P> {
             Turn::Datagram(from, bytes) => Input::Datagram { from, bytes },
             Turn::Names => {
                 self.renew_names();
+                return Ok(());
+            }
+            Turn::Log => {
+                self.events.tell(Instant::now());
                 return Ok(());
             }
             Turn::Timeout => Input::Timeout,
@@ -301,7 +312,7 @@ impl<N: Net, S: Store, F: Frames, P: Probe> Driver<N, S, F, P> {
                 Output::Persist(changes) => self.store.commit(changes).await?,
                 Output::Forwarding(change) => self.frames.apply(change),
                 Output::Reply { request, result } => self.reply(request, result),
-                Output::Event(event) => crate::logging::event(&event),
+                Output::Event(event) => self.events.write(Instant::now(), &event),
             }
         }
         Ok(())

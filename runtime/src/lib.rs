@@ -9,6 +9,7 @@ mod conn_io;
 pub mod daemon;
 pub mod dns;
 pub mod driver;
+mod event_log;
 pub mod handle;
 pub mod host;
 pub mod logging;

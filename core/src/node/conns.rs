@@ -20,8 +20,8 @@ use rand_core::RngCore;
 use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::Zeroizing;
 
-/// Conns beyond the limit of links that may be dialing, shaking hands or ending.
-const UNPROVEN_MAX: usize = 64;
+/// Conns beyond the limit of links that may be shaking hands or ending.
+const UNPROVEN_MAX: usize = 128;
 
 impl Node {
     /// Dials all that is due.
@@ -57,14 +57,19 @@ impl Node {
             tracing::debug!(conn = %id, "a stream opened that was not dialed, or a second time");
             return;
         }
-        if self.is_stopped || self.conns.len() >= self.config.conns_max + UNPROVEN_MAX {
-            if is_dialing {
-                // So that the dialer learns of it.
-                let fault = ConnFault::Limit(self.config.conns_max);
-                self.end(at, id, fault, Way::Ours(Vec::new()), out);
-            } else {
-                out.push(Output::Close { conn: id });
-            }
+        if self.is_stopped {
+            self.conns.remove(&id);
+            out.push(Output::Close { conn: id });
+            return;
+        }
+        if !id.is_dialed() {
+            self.make_room(at, remote.ip(), out);
+        }
+        let open = self.conns.values().filter(|conn| !matches!(conn.phase, Phase::Dialing));
+        if open.count() >= self.config.conns_max + UNPROVEN_MAX {
+            let fault = ConnFault::Limit(self.config.conns_max);
+            self.end(at, id, fault, Way::Gone, out);
+            out.push(Output::Close { conn: id });
             return;
         }
         let mut secret = Zeroizing::new([0; 32]);

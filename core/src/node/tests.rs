@@ -490,6 +490,37 @@ fn dialing_oneself_and_a_copy_of_oneself_are_told_apart() {
 }
 
 #[test]
+fn however_many_strangers_come_a_peer_gets_in_and_a_link_stays() {
+    let sources: [fn(u16) -> SocketAddr; 3] = [
+        |n| SocketAddr::from(([203, 0, 113, 7], n)),
+        |n| SocketAddr::from(([203, 0, n.to_be_bytes()[0], n.to_be_bytes()[1]], 7)),
+        // All of one /64.
+        |n| SocketAddr::from(([0x2001, 0xdb8, 0, 0, 0, 0, 0, n], 7)),
+    ];
+    for source in sources {
+        let mut world = World::new(3, |host| Config { conns_max: 2, ..config(host) });
+        world.cut.extend([(0, 2), (1, 2)]);
+        world.run(Duration::from_secs(30));
+        assert_eq!(world.reached(0), [1]);
+        let (local, now) = (address(0), world.now);
+        for n in 1..=1000 {
+            let there = world.hosts[0].as_mut().unwrap();
+            there.accepted += 1;
+            let conn = ConnId::accepted(there.accepted);
+            world.input(0, Input::Opened { conn, local, remote: source(n) });
+            let open = world.node(0).conns.len();
+            assert!(open <= 2 + 64 + 1, "{open} streams after {n}");
+        }
+        world.cut.clear();
+        world
+            .command(2, Command::Connect { targets: std::vec![target(0)], replace: false })
+            .unwrap();
+        assert!(world.now - now < world.node(0).config.handshake_max);
+        assert_eq!(world.reached(0), [1, 2]);
+    }
+}
+
+#[test]
 fn a_stopped_node_answers_everything_and_wants_nothing() {
     let mut world = World::new(2, config);
     world.run(SECOND * 3);

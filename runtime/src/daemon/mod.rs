@@ -4,6 +4,7 @@ mod lock;
 mod options;
 mod reset;
 mod running;
+mod signals;
 mod sleeve;
 mod start;
 
@@ -15,14 +16,15 @@ pub use running::Running;
 use crate::attachments::Attachments;
 use crate::dns::DnsService;
 use crate::handle::NodeHandle;
+use crate::host::Kernel;
 use lock::PidLock;
+use signals::Signals;
 use sleeve::Sleeve;
 use start::RemovedFile;
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use tokio::net::UnixListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use weft_core::forward::Counters;
 use weft_core::io::{Command, CommandError};
@@ -111,6 +113,8 @@ pub struct Daemon {
     running: Running,
     controls: Controls,
     warnings: Vec<String>,
+    signals: Signals,
+    kernel: Kernel,
     _socket: RemovedFile,
     // Last: nobody may start another one before all else is undone.
     _lock: PidLock,
@@ -134,25 +138,24 @@ impl Daemon {
         &self.warnings
     }
 
-    /// Works until SIGTERM, SIGINT or [`Controls::stop`]; the bridge and the containers on it stay.
+    /// Works until SIGTERM, SIGINT or [`Controls::stop`]. A bridge with containers on it stays, so
+    /// that they can go on talking; the next daemon makes a bridge that went anew.
     ///
     /// # Errors
     /// When the state could not be written any more, or a part broke.
-    pub async fn run(self) -> Result<(), StartError> {
-        let signals = signal(SignalKind::terminate())
-            .and_then(|terminate| Ok((terminate, signal(SignalKind::interrupt())?)));
-        let (mut terminate, mut interrupt) =
-            signals.map_err(|why| StartError(format!("cannot wait for signals: {why}")))?;
+    pub async fn run(mut self) -> Result<(), StartError> {
         let told = async {
             tokio::select! {
                 biased;
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
+                () = self.signals.came() => {}
                 () = self.controls.stopped() => {}
             }
         };
         let ended = self.running.run(told).await;
         self.controls.sleeve.stop();
+        if let Err(why) = self.kernel.remove_idle_bridge().await {
+            tracing::warn!(%why, "left behind");
+        }
         ended
     }
 }

@@ -3,6 +3,7 @@
 
 use super::lock::PidLock;
 use super::running::Running;
+use super::signals::Signals;
 use super::sleeve::Sleeve;
 use super::{Controls, Daemon, Options, StartError};
 use crate::attachments::{Attachments, Ledger};
@@ -62,6 +63,7 @@ where
     A: FnOnce(Controls, UnixListener) -> F,
     F: Future<Output = ()> + Send + 'static,
 {
+    let mut signals = Signals::catch()?;
     require_root()?;
     folder(&options.run_dir, "--run-dir")?;
     let lock = PidLock::take(&options.pid_file())?;
@@ -73,17 +75,35 @@ where
     };
     let kernel = Kernel::open(options.bridge.clone(), options.mtu, options.range).map_err(line)?;
     let made_bridge = !kernel.has_bridge().await.map_err(line)?;
-    let database = options.database();
-    let started = assemble(options, secret, &kernel, api, lock).await;
+    let (database, state_dir) = (options.database(), options.state_dir.clone());
+    let started = assemble(options, secret, &kernel, api, &mut signals).await;
     if started.is_err() {
         if made_bridge && let Err(why) = kernel.remove_bridge().await {
             tracing::warn!(%why, "left behind by a failed start");
         }
         if is_first {
             let _ = std::fs::remove_file(database);
+            // Others may keep files of their own there; then it stays.
+            let _ = std::fs::remove_dir(state_dir);
         }
     }
-    started
+    started.map(|Started { running, controls, warnings, socket }| Daemon {
+        running,
+        controls,
+        warnings,
+        signals,
+        kernel,
+        _socket: socket,
+        _lock: lock,
+    })
+}
+
+/// A daemon without what outlives its parts.
+struct Started {
+    running: Running,
+    controls: Controls,
+    warnings: Vec<String>,
+    socket: RemovedFile,
 }
 
 async fn assemble<A, F>(
@@ -91,8 +111,8 @@ async fn assemble<A, F>(
     secret: Option<NetworkSecret>,
     kernel: &Kernel,
     api: A,
-    lock: PidLock,
-) -> Result<Daemon, StartError>
+    signals: &mut Signals,
+) -> Result<Started, StartError>
 where
     A: FnOnce(Controls, UnixListener) -> F,
     F: Future<Output = ()> + Send + 'static,
@@ -146,10 +166,8 @@ where
         sleeve,
         dns,
     };
-    match finish(&controls, api, &mut running).await {
-        Ok((warnings, socket)) => {
-            Ok(Daemon { running, controls, warnings, _socket: socket, _lock: lock })
-        }
+    match finish(&controls, api, &mut running, signals).await {
+        Ok((warnings, socket)) => Ok(Started { running, controls, warnings, socket }),
         Err(why) => {
             running.stop().await;
             controls.sleeve.stop();
@@ -174,6 +192,7 @@ async fn finish<A, F>(
     controls: &Controls,
     api: A,
     running: &mut Running,
+    signals: &mut Signals,
 ) -> Result<(Vec<String>, RemovedFile), StartError>
 where
     A: FnOnce(Controls, UnixListener) -> F,
@@ -184,10 +203,16 @@ where
     let connect = Command::Connect { targets, replace: !options.resume };
     node.command(connect).await.map_err(line)?;
     attachments.restore().await.map_err(line)?;
-    let warnings = verdict(node, options).await?;
+    let warnings = tokio::select! {
+        warnings = verdict(node, options) => warnings?,
+        () = signals.came() => return Err(interrupted()),
+    };
     let (listener, file) = control_socket(&options.socket())?;
     running.add(api(controls.clone(), listener));
     running.add(attachments.clone().look_after());
+    if signals.has_come().await {
+        return Err(interrupted());
+    }
     tracing::info!(port = options.port, nickname = options.nickname, "weft is up");
     Ok((warnings, file))
 }
@@ -321,6 +346,10 @@ fn control_socket(path: &Path) -> Result<(UnixListener, RemovedFile), StartError
     let file = RemovedFile(path.into());
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(cannot)?;
     Ok((listener, file))
+}
+
+fn interrupted() -> StartError {
+    StartError("interrupted while starting: what was done is undone".to_string())
 }
 
 fn line(why: impl Display) -> StartError {
