@@ -201,7 +201,9 @@ fn a_daemon_that_dies_eight_times_running_leaves_its_peers_as_they_were() -> Out
     // The last attempts at it were to wait at most this long.
     bed.run_for(secs(30))?;
     let after = bed.status(1)?;
-    assert_eq!((before.records, before.conns.len()), (after.records, after.conns.len()));
+    assert_eq!(before.conns.len(), after.conns.len());
+    // One more at most: its vote of long ago, if that had not been told here.
+    assert!(after.records <= before.records + 1, "{} records", after.records);
     assert_eq!(names_at(&bed.view(), 1), all_names(3));
     Ok(())
 }
