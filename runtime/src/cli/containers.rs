@@ -41,7 +41,13 @@ pub(super) struct AttachArgs {
 ///
 /// Prints the addresses taken.
 #[derive(Debug, Args)]
-#[command(override_usage = "weft detach [OPTIONS] [ADDR]... <NAMESPACE>")]
+#[command(
+    override_usage = "weft detach [OPTIONS] [ADDR]... <NAMESPACE>",
+    after_long_help = "Examples:\n  \
+    weft detach web\n  \
+    weft detach 10.32.0.9 /proc/4711/ns/net\n  \
+    weft detach pid:4711"
+)]
 pub(super) struct DetachArgs {
     #[command(flatten)]
     place: Place,
@@ -76,7 +82,13 @@ impl Place {
 ///
 /// Prints the addresses.
 #[derive(Debug, Args)]
-#[command(disable_help_flag = true)]
+#[command(
+    disable_help_flag = true,
+    after_long_help = "Examples:\n  \
+    weft expose\n  \
+    weft expose -h host1\n  \
+    weft expose net:10.32.1.0/24 10.32.2.1/24"
+)]
 pub(super) struct ExposeArgs {
     /// ADDR, ADDR/LEN, net:CIDR or net:default; one of the default subnet if none is given
     #[arg(value_name = "ADDR", value_parser = address_arg)]
@@ -93,6 +105,7 @@ pub(super) struct ExposeArgs {
 ///
 /// Prints the addresses taken.
 #[derive(Debug, Args)]
+#[command(after_long_help = "Examples:\n  weft hide\n  weft hide 10.32.2.1")]
 pub(super) struct HideArgs {
     /// Which addresses; all if none is given
     #[arg(value_name = "ADDR", value_parser = address_arg)]
@@ -101,6 +114,7 @@ pub(super) struct HideArgs {
 
 /// List what holds addresses here: id, MAC and addresses
 #[derive(Debug, Args)]
+#[command(after_long_help = "Examples:\n  weft ps\n  weft ps web pid:4711")]
 pub(super) struct PsArgs {
     /// Only these
     #[arg(value_name = "ID")]

@@ -66,9 +66,9 @@ pub(crate) struct Common {
     /// Print JSON
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// Set by `launch` for the process that stays
+    /// Set by `launch`, with its own process id, for the process that stays
     #[arg(long, global = true, hide = true)]
-    daemon_child: bool,
+    daemon_of: Option<i32>,
     /// Set by `run`, with its own process id, for the process that becomes the command
     #[arg(long, global = true, hide = true)]
     pub(crate) command_of: Option<i32>,
@@ -101,7 +101,7 @@ enum Command {
     /// Wait until the addresses are divided among the peers
     Prime,
     Run(RunArgs),
-    /// Stop the daemon; the bridge and the containers on it stay
+    /// Stop the daemon; containers stay on the bridge and go on talking
     Stop,
     Reset(lifecycle::ResetArgs),
     /// Print the version
@@ -243,6 +243,19 @@ mod tests {
     #[test]
     fn the_definition_of_the_commands_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_with_arguments_has_examples() {
+        for command in Cli::command().get_subcommands() {
+            let own = |arg: &&clap::Arg| !["help", "version"].contains(&arg.get_id().as_str());
+            let has_arguments = command.get_arguments().filter(own).count() > 0;
+            assert!(
+                !has_arguments || command.get_after_long_help().is_some(),
+                "`weft help {}` has no examples",
+                command.get_name()
+            );
+        }
     }
 
     #[test]

@@ -14,7 +14,11 @@ use weft_core::names::Name;
 #[derive(Debug, Args)]
 #[command(
     disable_help_flag = true,
-    override_usage = "weft dns-add [IP]... NAMESPACE -h FQDN\n       weft dns-add IP... -h FQDN"
+    override_usage = "weft dns-add [IP]... NAMESPACE -h FQDN\n       weft dns-add IP... -h FQDN",
+    after_long_help = "Examples:\n  \
+    weft dns-add web -h www\n  \
+    weft dns-add 10.32.0.9 web -h www.weft.local\n  \
+    weft dns-add 192.0.2.7 -h printer"
 )]
 pub(super) struct DnsAddArgs {
     #[command(flatten)]
@@ -25,7 +29,11 @@ pub(super) struct DnsAddArgs {
 #[derive(Debug, Args)]
 #[command(
     disable_help_flag = true,
-    override_usage = "weft dns-remove [IP]... NAMESPACE [-h FQDN]\n       weft dns-remove IP... -h FQDN"
+    override_usage = "weft dns-remove [IP]... NAMESPACE [-h FQDN]\n       weft dns-remove IP... -h FQDN",
+    after_long_help = "Examples:\n  \
+    weft dns-remove web\n  \
+    weft dns-remove web -h www\n  \
+    weft dns-remove 192.0.2.7 -h printer"
 )]
 pub(super) struct DnsRemoveArgs {
     #[command(flatten)]
@@ -49,6 +57,7 @@ struct NameArgs {
 ///
 /// Prints nothing when there are none.
 #[derive(Debug, Args)]
+#[command(after_long_help = "Examples:\n  weft dns-lookup web\n  weft dns-lookup 10.32.0.9")]
 pub(super) struct DnsLookupArgs {
     /// A name (without a dot, the domain is added) or an address
     name: String,
@@ -56,7 +65,10 @@ pub(super) struct DnsLookupArgs {
 
 /// Print the options with which `docker run` uses our names
 #[derive(Debug, Args)]
-#[command(disable_help_flag = true)]
+#[command(
+    disable_help_flag = true,
+    after_long_help = "Examples:\n  docker run $(weft dns-args) --rm alpine ping db"
+)]
 pub(super) struct DnsArgsArgs {
     /// The options that `docker run` is given: with a host name among them, no domain is searched
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "DOCKER RUN ARGS")]

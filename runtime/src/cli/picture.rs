@@ -9,6 +9,7 @@ use serde_json::json;
 
 /// Say how things stand, in one line and then in detail
 #[derive(Debug, Args)]
+#[command(after_long_help = "Examples:\n  weft status\n  weft status connections --json")]
 pub(super) struct StatusArgs {
     /// Only this part
     part: Option<Part>,

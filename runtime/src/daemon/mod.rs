@@ -3,24 +3,28 @@
 mod lock;
 mod options;
 mod reset;
+mod running;
+mod signals;
 mod sleeve;
 mod start;
 
 pub use lock::Holder;
 pub use options::Options;
 pub use reset::reset;
+pub use running::Running;
 
 use crate::attachments::Attachments;
 use crate::dns::DnsService;
 use crate::handle::NodeHandle;
+use crate::host::Kernel;
 use lock::PidLock;
+use signals::Signals;
 use sleeve::Sleeve;
-use start::Running;
+use start::RemovedFile;
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use tokio::net::UnixListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use weft_core::forward::Counters;
 use weft_core::io::{Command, CommandError};
@@ -43,9 +47,28 @@ pub struct Controls {
 }
 
 impl Controls {
+    /// Controls of a node that has neither data path nor DNS server around it, as in a simulation.
+    pub fn of_node(node: NodeHandle, attachments: Attachments, options: Options) -> Self {
+        Self {
+            node,
+            attachments,
+            options: Arc::new(options),
+            carrier: "none".into(),
+            stop: Arc::default(),
+            sleeve: Sleeve::default(),
+            dns: None,
+        }
+    }
+
     /// Lets [`Daemon::run`] return; it answers this call's own request first.
     pub fn stop(&self) {
-        let _ = self.stop.send(true);
+        self.stop.send_replace(true);
+    }
+
+    /// Resolves after [`Controls::stop`].
+    pub async fn stopped(&self) {
+        // Never an error: the sender lives as long as we do.
+        let _ = self.stop.subscribe().wait_for(|stop| *stop).await;
     }
 
     /// Hands our addresses to another peer, then stops: the running half of `weft reset`.
@@ -88,8 +111,11 @@ pub struct StartError(pub String);
 #[derive(Debug)]
 pub struct Daemon {
     running: Running,
-    stopped: watch::Receiver<bool>,
+    controls: Controls,
     warnings: Vec<String>,
+    signals: Signals,
+    kernel: Kernel,
+    _socket: RemovedFile,
     // Last: nobody may start another one before all else is undone.
     _lock: PidLock,
 }
@@ -112,29 +138,25 @@ impl Daemon {
         &self.warnings
     }
 
-    /// Works until SIGTERM, SIGINT or [`Controls::stop`]; the bridge and the containers on it stay.
+    /// Works until SIGTERM, SIGINT or [`Controls::stop`]. A bridge with containers on it stays, so
+    /// that they can go on talking; the next daemon makes a bridge that went anew.
     ///
     /// # Errors
     /// When the state could not be written any more, or a part broke.
     pub async fn run(mut self) -> Result<(), StartError> {
-        let signals = signal(SignalKind::terminate())
-            .and_then(|terminate| Ok((terminate, signal(SignalKind::interrupt())?)));
-        let (mut terminate, mut interrupt) =
-            signals.map_err(|why| StartError(format!("cannot wait for signals: {why}")))?;
-        let ended = tokio::select! {
-            biased;
-            ended = &mut self.running.driver => Some(ended),
-            _ = terminate.recv() => None,
-            _ = interrupt.recv() => None,
-            _ = self.stopped.wait_for(|stop| *stop) => None,
+        let told = async {
+            tokio::select! {
+                biased;
+                () = self.signals.came() => {}
+                () = self.controls.stopped() => {}
+            }
         };
-        tracing::info!("weft is stopping");
-        self.running.stop().await;
-        match ended {
-            None | Some(Ok(Ok(()))) => Ok(()),
-            Some(Ok(Err(why))) => Err(StartError(why.to_string())),
-            Some(Err(why)) => Err(StartError(format!("the node broke: {why}"))),
+        let ended = self.running.run(told).await;
+        self.controls.sleeve.stop();
+        if let Err(why) = self.kernel.remove_idle_bridge().await {
+            tracing::warn!(%why, "left behind");
         }
+        ended
     }
 }
 

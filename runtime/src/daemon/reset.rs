@@ -15,8 +15,12 @@ pub async fn reset(options: &Options) -> Result<(), StartError> {
     super::start::require_root()?;
     if options.run_dir.exists() {
         // Held until the end: nobody may launch into the middle of this.
-        let _lock = PidLock::take(&options.pid_file())?;
+        let lock = PidLock::take(&options.pid_file())?;
         clear(options).await?;
+        drop(lock);
+        // Files of a `weft run` that still runs, or of others, stay.
+        let _ = std::fs::remove_dir(options.run_dir.join("run"));
+        let _ = std::fs::remove_dir(&options.run_dir);
     } else {
         clear(options).await?;
     }
