@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "a model that cannot go on is a failed test")]
 
 mod founding;
+mod ledger;
 mod shared;
 
 use stateright::report::{ReportData, ReportDiscovery, Reporter};

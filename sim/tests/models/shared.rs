@@ -2,12 +2,12 @@
 //! what a peer does next depends on nothing but itself and what it hears.
 
 use std::collections::BTreeMap;
+use std::fmt::{self, Debug, Formatter};
 use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 use std::sync::{Arc, RwLock};
 
 /// A value out of a [`Pool`]; the same one as another when the values are equal.
-#[derive(Debug)]
 pub(crate) struct Shared<T> {
     id: u32,
     value: Arc<T>,
@@ -76,6 +76,12 @@ impl<T> Shared<T> {
     /// Its number; another one in each run, so good for equality only.
     pub(crate) const fn id(this: &Self) -> u32 {
         this.id
+    }
+}
+
+impl<T: Debug> Debug for Shared<T> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        self.value.fmt(f)
     }
 }
 
