@@ -1,8 +1,10 @@
 //! Bodies of the fuzz targets: bytes of an attacker in, a broken promise is a panic.
 
 mod driven;
+mod parties;
 
 pub use driven::{node_inputs, saved};
+use parties::{identity, local, rng};
 
 use crate::addr::Universe;
 use crate::codec;
@@ -202,31 +204,6 @@ impl Sink for Counting {
     fn probe(&mut self, _: SocketAddr, datagram: &[u8]) {
         assert!(matches!(Session::peek(datagram), Ok((Kind::Probe, _))), "that is no probe");
     }
-}
-
-fn identity(seed: u8) -> Identity {
-    Identity::from_seed([seed; 32])
-}
-
-fn rng(seed: u8) -> ChaCha20Rng {
-    ChaCha20Rng::from_seed([seed; 32])
-}
-
-fn local<'a>(identity: &'a Identity, secret: Option<&'a NetworkSecret>) -> Local<'a> {
-    let id = identity.id();
-    let hello = Hello {
-        id,
-        name: id.default_name(),
-        nickname: "host".to_string(),
-        incarnation: Incarnation(1),
-        universe: Universe::DEFAULT,
-        lineage: None,
-        sleeve_port: 6783,
-        session: SessionIndex(1),
-        session_key: [9; 32],
-        seals: secret.is_some(),
-    };
-    Local { identity, secret, hello }
 }
 
 #[cfg(test)]

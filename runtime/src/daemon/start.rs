@@ -4,7 +4,7 @@
 use super::lock::PidLock;
 use super::signals::Signals;
 use super::sleeve::Sleeve;
-use super::{Controls, Daemon, Options, StartError};
+use super::{Controls, Options, StartError};
 use crate::attachments::{Attachments, Ledger};
 use crate::clock::Clock;
 use crate::dns::{DnsService, Upstreams, Zone};
@@ -80,6 +80,20 @@ impl Running {
     }
 }
 
+/// A daemon that has started.
+#[derive(Debug)]
+pub(crate) struct Started {
+    pub(crate) running: Running,
+    /// Turns true when the API wants it to stop.
+    pub(crate) stopped: watch::Receiver<bool>,
+    /// What the operator should know.
+    pub(crate) warnings: Vec<String>,
+    pub(crate) signals: Signals,
+    pub(crate) kernel: Kernel,
+    // Last: nobody may start another one before all else is undone.
+    pub(crate) _lock: PidLock,
+}
+
 /// A file that is removed with this.
 #[derive(Debug)]
 struct RemovedFile(PathBuf);
@@ -90,7 +104,7 @@ impl Drop for RemovedFile {
     }
 }
 
-pub(crate) async fn start<A, F>(mut options: Options, api: A) -> Result<Daemon, StartError>
+pub(crate) async fn start<A, F>(mut options: Options, api: A) -> Result<Started, StartError>
 where
     A: FnOnce(Controls, UnixListener) -> F,
     F: Future<Output = ()> + Send + 'static,
@@ -119,21 +133,8 @@ where
             let _ = std::fs::remove_dir(state_dir);
         }
     }
-    started.map(|Started { running, stopped, warnings }| Daemon {
-        running,
-        stopped,
-        warnings,
-        signals,
-        kernel,
-        _lock: lock,
-    })
-}
-
-/// A daemon without what outlives its parts.
-struct Started {
-    running: Running,
-    stopped: watch::Receiver<bool>,
-    warnings: Vec<String>,
+    let (running, stopped, warnings) = started?;
+    Ok(Started { running, stopped, warnings, signals, kernel, _lock: lock })
 }
 
 async fn assemble<A, F>(
@@ -142,7 +143,7 @@ async fn assemble<A, F>(
     kernel: &Kernel,
     api: A,
     signals: &mut Signals,
-) -> Result<Started, StartError>
+) -> Result<(Running, watch::Receiver<bool>, Vec<String>), StartError>
 where
     A: FnOnce(Controls, UnixListener) -> F,
     F: Future<Output = ()> + Send + 'static,
@@ -204,7 +205,7 @@ where
         dns,
     };
     match finish(&controls, api, &mut running, signals).await {
-        Ok(warnings) => Ok(Started { running, stopped, warnings }),
+        Ok(warnings) => Ok((running, stopped, warnings)),
         Err(why) => {
             running.stop().await;
             Err(why)
