@@ -10,14 +10,19 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::sync::OwnedMutexGuard;
+use tokio::time::{MissedTickBehavior, interval};
 use weft_core::id::ContainerId;
 use weft_core::io::{Command, CommandError, Reply};
 use weft_core::names::Name;
 
 mod ledger;
 
-pub(crate) use ledger::Ledger;
+/// Time between two looks for containers that have died.
+const RECONCILE_WAIT: Duration = Duration::from_secs(5);
+
+pub use ledger::Ledger;
 use ledger::Place;
 
 /// An address as people ask for it.
@@ -139,7 +144,8 @@ pub struct Attachments {
 }
 
 impl Attachments {
-    pub(crate) fn new(
+    /// Containers of `node`, on the bridge of `host`; `ledger` says which were there before.
+    pub fn new(
         node: NodeHandle,
         host: Arc<dyn Host>,
         dns: Option<Arc<DnsService>>,
@@ -314,7 +320,7 @@ impl Attachments {
     ///
     /// # Errors
     /// When the node is stopping or the kernel refuses.
-    pub(crate) async fn restore(&self) -> Result<(), AttachError> {
+    pub async fn restore(&self) -> Result<(), AttachError> {
         for address in self.held(&ContainerId::expose()).await? {
             self.host.add(address).await?;
         }
@@ -324,6 +330,18 @@ impl Attachments {
             dns.ensure(&self.node, &*self.host).await?;
         }
         Ok(())
+    }
+
+    /// Looks for containers that have died, again and again.
+    pub async fn look_after(self) {
+        let mut ticks = interval(RECONCILE_WAIT);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            if let Err(why) = self.reconcile().await {
+                tracing::warn!(%why, "cannot look after the containers");
+            }
+        }
     }
 
     /// Releases what is held for containers that were attached and whose interface is gone: their

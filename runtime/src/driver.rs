@@ -8,6 +8,7 @@ use crate::conn_io::{ConnEvent, ConnIo};
 use crate::event_log::EventLog;
 use crate::handle::{NamesView, NodeHandle, Request};
 use crate::net::Net;
+use crate::probe::Probe;
 use crate::store::{Store, StoreError};
 use std::collections::BTreeMap;
 use std::io;
@@ -23,7 +24,6 @@ use weft_core::io::{
     Command, CommandError, ConnId, DialFailure, Input, Outbox, Output, Reply, RequestId, Target,
 };
 use weft_core::node::{Node, Seed, StartError};
-use weft_core::time::Now;
 
 /// Inputs that wait at most, of each kind; whoever brings more waits too.
 const INPUTS_MAX: usize = 256;
@@ -77,7 +77,7 @@ pub struct Parts<N: Net, S, F, P> {
     pub frames: F,
     /// Probes that came to the sleeve's socket.
     pub datagrams: mpsc::Receiver<(SocketAddr, Vec<u8>)>,
-    /// Sees the node after each input.
+    /// Sees every call of the node.
     pub probe: P,
 }
 
@@ -142,16 +142,18 @@ enum Turn<S> {
     Timeout,
 }
 
-impl<N: Net, S: Store, F: Frames, P: FnMut(&Node, Now) + Send> Driver<N, S, F, P> {
+impl<N: Net, S: Store, F: Frames, P: Probe> Driver<N, S, F, P> {
     /// Loads what was saved, makes the node, and carries out its first wishes.
     ///
     /// # Errors
     /// When the state cannot be read or written, or the node refuses it or its settings.
     pub async fn start(parts: Parts<N, S, F, P>) -> Result<(Self, NodeHandle), DriverError> {
-        let Parts { config, seed, clock, net, listener, mut store, frames, datagrams, probe } =
+        let Parts { config, seed, clock, net, listener, mut store, frames, datagrams, mut probe } =
             parts;
         let mut outbox = Outbox::default();
-        let node = Node::new(config, store.load()?, seed, clock.now(), &mut outbox)?;
+        let now = clock.now();
+        let node = Node::new(config, store.load()?, seed, now, &mut outbox)?;
+        probe.after(now, &node, outbox.outputs());
         let (requests_to, requests) = mpsc::channel(INPUTS_MAX);
         let (conn_tell, conn_events) = mpsc::channel(INPUTS_MAX);
         let (stream_tell, streams) = mpsc::channel(INPUTS_MAX);
@@ -293,8 +295,9 @@ impl<N: Net, S: Store, F: Frames, P: FnMut(&Node, Now) + Send> Driver<N, S, F, P
             self.names_at = Some(Instant::now() + NAMES_WAIT);
         }
         let now = self.clock.now();
+        self.probe.before(now, &input);
         self.node.handle(now, input, &mut self.outbox);
-        (self.probe)(&self.node, now);
+        self.probe.after(now, &self.node, self.outbox.outputs());
         self.carry_out().await
     }
 

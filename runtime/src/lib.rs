@@ -15,6 +15,7 @@ pub mod host;
 pub mod logging;
 pub mod namespace;
 pub mod net;
+pub mod probe;
 pub mod run;
 pub mod store;
 #[cfg(test)]

@@ -1,14 +1,15 @@
 //! Lies to the core about the world: a simulated network, disks and clocks around the same
 //! [`weft_core::node::Node`] and [`weft_core::forward::Forwarder`] that run in production.
 //!
-//! A run is a function of its seed. Start with [`scenario::Setup`] for a hand-made test, or with
+//! A run is a function of its seed. Start with [`world::Setup`] for a hand-made test, or with
 //! [`scenario::Scenario::swarm`] for a drawn one.
 
 pub mod check;
-pub mod disk;
-pub mod frame;
+pub mod choices;
+pub mod duration;
 pub mod history;
 pub mod host;
+pub mod logs;
 pub mod net;
 pub mod queue;
 pub mod scenario;

@@ -393,6 +393,42 @@ fn a_partition_is_noticed_and_heals() {
 }
 
 #[test]
+fn a_peer_that_takes_our_name_by_gossip_changes_none_of_our_routes() {
+    for (victim, liar) in [(0, 1), (1, 0)] {
+        let mut world = World::new(2, config);
+        world.run(SECOND * 3);
+        let name = world.node(victim).name;
+        let before = world.hosts[victim].as_ref().unwrap().routes.broadcast[&name].clone();
+        assert_eq!(before.len(), 1);
+        let there = &mut world.hosts[liar].as_mut().unwrap().node;
+        there.name = name;
+        there.turn.links_changed = true;
+        world.input(liar, Input::Timeout);
+        world.run(SECOND);
+        assert!(world.node(victim).peers().all(|(_, record)| record.name == name));
+        let after = &world.hosts[victim].as_ref().unwrap().routes;
+        assert!(after.unicast.is_empty(), "{after:?}");
+        assert_eq!(after.broadcast, BTreeMap::from([(name, before)]));
+        assert_eq!(world.faults(victim), []);
+    }
+}
+
+#[test]
+fn a_lone_peer_that_is_its_own_target_allocates_after_a_restart() {
+    let itself = |host| Config {
+        founding: FoundingMode::Consensus { peers: Some(1) },
+        targets: Vec::from([target(0)]),
+        ..config(host)
+    };
+    let mut world = World::new(1, itself);
+    let allocate = |id: &str| Command::Allocate { id: id.parse().unwrap(), subnet: None };
+    world.command(0, allocate("a")).unwrap();
+    let saved = world.kill(0);
+    world.start(0, saved);
+    world.command(0, allocate("b")).unwrap();
+}
+
+#[test]
 fn both_sides_are_told_why_a_link_is_refused() {
     let same_name = |host| Config { name: Some(PeerName([2; 6])), ..config(host) };
     let mut world = World::new(2, same_name);

@@ -18,7 +18,6 @@ use serde_json::{Value, json};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::UnixListener;
 use weft_core::id::{ContainerId, ParseContainerIdError};
 use weft_core::io::{Command, CommandError, Reply, Target};
 use weft_core::names::Name;
@@ -30,8 +29,13 @@ const ANSWER_MAX: Duration = Duration::from_secs(10);
 /// Interface in a container when the request names none. Source: Weave Net.
 pub const INTERFACE: &str = "ethwe";
 
-/// Serves the API on `listener` until it is dropped.
-pub async fn serve(controls: Controls, listener: UnixListener) {
+/// Serves the API on `listener` until it is dropped. That is a unix socket in production; the
+/// simulator brings one of its own.
+pub async fn serve<L>(controls: Controls, listener: L)
+where
+    L: axum::serve::Listener,
+    L::Addr: std::fmt::Debug,
+{
     if let Err(why) = axum::serve(listener, router(controls)).await {
         tracing::error!(%why, "the control socket is gone");
     }

@@ -29,9 +29,28 @@ pub struct Controls {
 }
 
 impl Controls {
-    /// Lets [`Daemon::run`] return; it answers this call's own request first.
+    /// Controls of a node that has neither data path nor DNS server around it, as in a simulation.
+    pub fn of_node(node: NodeHandle, attachments: Attachments, options: Options) -> Self {
+        Self {
+            node,
+            attachments,
+            options: Arc::new(options),
+            carrier: "none".into(),
+            stop: Arc::default(),
+            sleeve: Sleeve::default(),
+            dns: None,
+        }
+    }
+
+    /// Lets [`Controls::stopped`] resolve; it answers this call's own request first.
     pub fn stop(&self) {
-        let _ = self.stop.send(true);
+        self.stop.send_replace(true);
+    }
+
+    /// Resolves after [`Controls::stop`].
+    pub async fn stopped(&self) {
+        // Never an error: the sender lives as long as we do.
+        let _ = self.stop.subscribe().wait_for(|stop| *stop).await;
     }
 
     /// Hands our addresses to another peer, then stops: the running half of `weft reset`.

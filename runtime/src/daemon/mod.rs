@@ -5,6 +5,7 @@ mod failure;
 mod lock;
 mod options;
 mod reset;
+mod running;
 mod signals;
 mod sleeve;
 mod start;
@@ -14,6 +15,7 @@ pub use failure::StartError;
 pub use lock::Holder;
 pub use options::Options;
 pub use reset::reset;
+pub use running::Running;
 
 use start::Started;
 use std::path::Path;
@@ -47,23 +49,20 @@ impl Daemon {
     /// # Errors
     /// When the state could not be written any more, or a part broke.
     pub async fn run(self) -> Result<(), StartError> {
-        let Started { mut running, mut stopped, mut signals, kernel, .. } = self.0;
-        let ended = tokio::select! {
-            biased;
-            ended = &mut running.driver => Some(ended),
-            () = signals.came() => None,
-            _ = stopped.wait_for(|stop| *stop) => None,
+        let Started { running, controls, mut signals, kernel, .. } = self.0;
+        let told = async {
+            tokio::select! {
+                biased;
+                () = signals.came() => {}
+                () = controls.stopped() => {}
+            }
         };
-        tracing::info!("weft is stopping");
-        running.stop().await;
+        let ended = running.run(told).await;
+        controls.sleeve.stop();
         if let Err(why) = kernel.remove_idle_bridge().await {
             tracing::warn!(%why, "left behind");
         }
-        match ended {
-            None | Some(Ok(Ok(()))) => Ok(()),
-            Some(Ok(Err(why))) => Err(StartError(why.to_string())),
-            Some(Err(why)) => Err(StartError(format!("the node broke: {why}"))),
-        }
+        ended
     }
 }
 

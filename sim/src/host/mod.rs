@@ -1,8 +1,11 @@
 //! One simulated host: its disk, its node and forwarder while they run, and its containers.
 
-use crate::disk::Disk;
-use crate::frame::{EtherPayload, Frame, MacBytes};
+pub mod disk;
+pub mod frame;
+
 use crate::history::Summary;
+use disk::Disk;
+use frame::{EtherPayload, Frame, MacBytes};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use weft_core::config::Config;
@@ -26,8 +29,6 @@ pub struct Running {
     pub contract: Contract,
     /// When the run began, on the world's clock; the node's own clock starts here.
     pub booted_at: Instant,
-    /// Streams accepted so far.
-    pub accepted: u64,
     /// When the node wants `Timeout`, on the world's clock.
     pub wake_at: Option<Instant>,
     /// Commands that wait for a reply.
@@ -45,7 +46,6 @@ impl Running {
             forwarder,
             contract: Contract::default(),
             booted_at,
-            accepted: 0,
             wake_at: None,
             asked: BTreeMap::new(),
             summary: Summary::default(),

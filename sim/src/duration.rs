@@ -1,0 +1,25 @@
+//! Durations in scenario files: `250ms`, `3s`, `10m`, `1h 30m`.
+
+use serde::{Deserialize, Deserializer, Serializer, de};
+use std::time::Duration;
+
+/// Writes `duration` as a person would.
+///
+/// # Errors
+/// Those of `serializer`.
+pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&humantime::format_duration(*duration))
+}
+
+/// Reads what a person writes.
+///
+/// # Errors
+/// Those of `deserializer`, and a text that is no duration.
+pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    humantime::parse_duration(&text).map_err(|why| {
+        de::Error::custom(format_args!(
+            "`{text}` is no duration ({why}): write for example `250ms`"
+        ))
+    })
+}

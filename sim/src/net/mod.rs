@@ -1,0 +1,160 @@
+//! The simulated network: streams that stall, break and are cut anywhere, datagrams that get lost.
+//!
+//! It has a future of its own ([`Net::next_at`], [`Net::step`]) and knows nothing of nodes: it says
+//! what arrives at which host, and the world sees to it.
+
+mod conditions;
+mod datagram;
+mod paths;
+mod stream;
+
+pub use conditions::{BadShare, Conditions, Share};
+pub use datagram::Datagram;
+pub use paths::Paths;
+
+use crate::queue::Queue;
+use rand_chacha::ChaCha20Rng;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+use stream::{EndIndex, Stream, StreamId};
+use weft_core::io::{ConnId, Input};
+use weft_core::time::Instant;
+
+/// Control and sleeve port of every simulated host.
+pub const PORT: u16 = 6783;
+
+/// The underlay address of host `host`.
+pub fn address_of(host: usize) -> IpAddr {
+    let low = u32::try_from(host).unwrap_or(u32::MAX >> 16) + 1;
+    IpAddr::V4(Ipv4Addr::from(u32::from(Ipv4Addr::new(172, 16, 0, 0)) + low))
+}
+
+/// The host that has the underlay address `address`.
+fn host_of(address: IpAddr) -> Option<usize> {
+    let IpAddr::V4(v4) = address else { return None };
+    let low = u32::from(v4).checked_sub(u32::from(Ipv4Addr::new(172, 16, 0, 0)))?;
+    usize::try_from(low.checked_sub(1)?).ok()
+}
+
+/// What the network brings to a host.
+#[derive(Clone, Debug)]
+pub enum Delivery {
+    /// News of a stream, for run number `boot` of the host's node, if that still knows the conn.
+    Input {
+        /// Whom.
+        host: usize,
+        /// In which of its runs.
+        boot: u64,
+        /// What.
+        input: Input,
+    },
+    /// A datagram, for the data path.
+    Datagram(Datagram),
+}
+
+/// What will happen in the network.
+#[derive(Debug)]
+enum Arrival {
+    /// A node is to be told something.
+    Input { host: usize, boot: u64, input: Input },
+    /// A dial arrives.
+    Syn { stream: StreamId },
+    /// The next piece of a stream arrives at an end.
+    Pump { stream: StreamId, end: EndIndex },
+    /// Whoever sends to `end` stops trying, if it is stalled since `since`.
+    Abandon { stream: StreamId, end: EndIndex, since: Instant },
+    /// A datagram arrives.
+    Datagram { from: usize, datagram: Datagram },
+}
+
+/// A node that accepts streams.
+#[derive(Clone, Copy, Debug)]
+struct Listener {
+    boot: u64,
+    accepted: u64,
+}
+
+/// All of the network.
+#[derive(Debug)]
+pub struct Net {
+    /// Which ways work, and how well.
+    pub paths: Paths,
+    arrivals: Queue<Arrival>,
+    listeners: BTreeMap<usize, Listener>,
+    streams: BTreeMap<StreamId, Stream>,
+    conns: BTreeMap<(usize, ConnId), (StreamId, EndIndex)>,
+    streams_made: u64,
+}
+
+impl Net {
+    /// A network without streams or cuts, whose chances come from `rng`.
+    pub const fn new(conditions: Conditions, rng: ChaCha20Rng) -> Self {
+        Self {
+            paths: Paths::new(conditions, rng),
+            arrivals: Queue::new(),
+            listeners: BTreeMap::new(),
+            streams: BTreeMap::new(),
+            conns: BTreeMap::new(),
+            streams_made: 0,
+        }
+    }
+
+    /// When something happens here next.
+    pub fn next_at(&self) -> Option<Instant> {
+        self.arrivals.next_at()
+    }
+
+    /// Lets the next thing happen. Returns when it was, and what it brings to a host, if anything.
+    pub fn step(&mut self) -> Option<(Instant, Option<Delivery>)> {
+        let (at, arrival) = self.arrivals.pop()?;
+        let delivery = match arrival {
+            Arrival::Input { host, boot, input } => Some(Delivery::Input { host, boot, input }),
+            Arrival::Syn { stream } => self.syn(at, stream),
+            Arrival::Pump { stream, end } => self.pump(at, stream, end),
+            Arrival::Abandon { stream, end, since } => self.abandon(stream, end, since),
+            Arrival::Datagram { from, datagram } => {
+                let passes = !self.paths.blocked(from, datagram.host);
+                passes.then_some(Delivery::Datagram(datagram))
+            }
+        };
+        Some((at, delivery))
+    }
+
+    /// Run number `boot` of the node of `host` listens.
+    pub fn boot(&mut self, now: Instant, host: usize, boot: u64) {
+        self.listeners.insert(host, Listener { boot, accepted: 0 });
+        if self.paths.light(host) {
+            self.resume(now);
+        }
+    }
+
+    /// Ends all cuts; what waited in streams moves again.
+    pub fn heal(&mut self, now: Instant) {
+        self.paths.heal();
+        self.resume(now);
+    }
+
+    /// Whether both directions between `a` and `b` work.
+    pub fn connected(&self, a: usize, b: usize) -> bool {
+        !self.paths.blocked(a, b) && !self.paths.blocked(b, a)
+    }
+
+    /// The node of `host` is gone. With `power`, its kernel too: the others hear nothing.
+    pub fn crash(&mut self, now: Instant, host: usize, power: bool) {
+        self.listeners.remove(&host);
+        if power {
+            self.paths.darken(host);
+        }
+        let all = (host, ConnId::dialed(0))..=(host, ConnId::accepted(u64::MAX >> 1));
+        let gone: Vec<_> = self.conns.range(all).map(|(key, at)| (*key, *at)).collect();
+        for (key, (id, end)) in gone {
+            self.conns.remove(&key);
+            self.desert(now, id, end, power);
+        }
+    }
+
+    /// Whether `conn` of `host` may still be named towards its node.
+    pub fn knows(&self, host: usize, conn: ConnId) -> bool {
+        self.conns.contains_key(&(host, conn))
+    }
+}

@@ -1,0 +1,114 @@
+//! Which way from host to host works, and how well: cuts, walls, hosts without power.
+
+use super::conditions::{Conditions, Share};
+use rand_chacha::ChaCha20Rng;
+use rand_core::RngCore;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// All ways from host to host.
+#[derive(Debug)]
+pub struct Paths {
+    /// Of every way that has none of its own.
+    usual: Conditions,
+    special: BTreeMap<(usize, usize), Conditions>,
+    cuts: BTreeSet<(usize, usize)>,
+    walls: BTreeSet<(usize, usize)>,
+    dark: BTreeSet<usize>,
+    rng: ChaCha20Rng,
+}
+
+impl Paths {
+    /// Ways that all work under `usual` conditions; chances come from `rng`.
+    pub const fn new(usual: Conditions, rng: ChaCha20Rng) -> Self {
+        Self {
+            usual,
+            special: BTreeMap::new(),
+            cuts: BTreeSet::new(),
+            walls: BTreeSet::new(),
+            dark: BTreeSet::new(),
+            rng,
+        }
+    }
+
+    /// Of every way that has none of its own.
+    pub const fn usual(&self) -> Conditions {
+        self.usual
+    }
+
+    /// Changes every way that has no conditions of its own.
+    pub const fn set_usual(&mut self, conditions: Conditions) {
+        self.usual = conditions;
+    }
+
+    /// Gives the way `from` → `to` conditions of its own.
+    pub fn set(&mut self, from: usize, to: usize, conditions: Conditions) {
+        self.special.insert((from, to), conditions);
+    }
+
+    /// How well the way `from` → `to` works.
+    pub fn conditions(&self, from: usize, to: usize) -> Conditions {
+        self.special.get(&(from, to)).copied().unwrap_or(self.usual)
+    }
+
+    /// Changes the conditions of all ways.
+    pub fn adjust(&mut self, change: impl Fn(&mut Conditions)) {
+        change(&mut self.usual);
+        self.special.values_mut().for_each(change);
+    }
+
+    /// Cuts `from` off from `to`, in this direction, until [`Paths::heal`].
+    pub fn cut(&mut self, from: usize, to: usize) {
+        self.cuts.insert((from, to));
+    }
+
+    /// Ends all cuts.
+    pub fn heal(&mut self) {
+        self.cuts.clear();
+    }
+
+    /// Separates two hosts for the whole run.
+    pub fn wall(&mut self, a: usize, b: usize) {
+        self.walls.extend([(a, b), (b, a)]);
+    }
+
+    /// Takes the power of a host away: nothing gets out or in.
+    pub fn darken(&mut self, host: usize) {
+        self.dark.insert(host);
+    }
+
+    /// Gives it back. Returns whether it was away.
+    pub fn light(&mut self, host: usize) -> bool {
+        self.dark.remove(&host)
+    }
+
+    /// Whether nothing that leaves `from` arrives at `to`.
+    pub fn blocked(&self, from: usize, to: usize) -> bool {
+        self.cuts.contains(&(from, to))
+            || self.walls.contains(&(from, to))
+            || self.dark.contains(&from)
+            || self.dark.contains(&to)
+    }
+
+    /// A number below `below`; 0 when that is 0.
+    pub fn draw(&mut self, below: u64) -> u64 {
+        if below == 0 { 0 } else { self.rng.next_u64() % below }
+    }
+
+    /// Whether something that happens this often happens this time.
+    pub fn chance(&mut self, share: Share) -> bool {
+        self.draw(Share::ALL.millionths().into()) < u64::from(share.millionths())
+    }
+
+    /// A length between two others.
+    pub fn between(&mut self, low: Duration, high: Duration) -> Duration {
+        let span = u64::try_from(high.saturating_sub(low).as_nanos()).unwrap_or(u64::MAX);
+        low + Duration::from_nanos(self.draw(span.saturating_add(1)))
+    }
+
+    /// How long something takes from `from` to `to` this time.
+    pub fn trip(&mut self, from: usize, to: usize) -> Duration {
+        let there = self.conditions(from, to);
+        self.between(there.latency, there.latency + there.jitter)
+    }
+}

@@ -1,0 +1,345 @@
+//! What can befall a world: faults, repairs and commands, as data.
+
+use super::World;
+use super::operator::container;
+use crate::choices::rng_for;
+use crate::host::Running;
+use crate::net::{Conditions, PORT};
+use rand_core::RngCore;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+use weft_core::forward::Forwarder;
+use weft_core::id::ContainerId;
+use weft_core::io::{Command, Outbox, Target};
+use weft_core::node::{Node, Seed};
+use weft_core::time::{Instant, Now, UnixTime};
+
+/// A host of the world, by its index; written as `n1`, `n2`, …
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct Peer(pub usize);
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "n{}", self.0 + 1)
+    }
+}
+
+/// A peer that is not called `n1`, `n2`, …
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a peer: they are called n1, n2, n3 and so on")]
+pub struct BadPeer(String);
+
+impl FromStr for Peer {
+    type Err = BadPeer;
+
+    fn from_str(text: &str) -> Result<Self, BadPeer> {
+        let number = text.strip_prefix('n').and_then(|digits| digits.parse::<usize>().ok());
+        let index = number.and_then(|number| number.checked_sub(1));
+        index.map(Self).ok_or_else(|| BadPeer(text.to_owned()))
+    }
+}
+
+impl From<Peer> for String {
+    fn from(peer: Peer) -> Self {
+        peer.to_string()
+    }
+}
+
+impl TryFrom<String> for Peer {
+    type Error = BadPeer;
+
+    fn try_from(text: String) -> Result<Self, BadPeer> {
+        text.parse()
+    }
+}
+
+/// One thing that befalls a world.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Act {
+    /// Cut these off from the rest, in both directions.
+    Partition {
+        /// One side.
+        side: BTreeSet<Peer>,
+    },
+    /// Cut one direction between two hosts.
+    Cut {
+        /// Nothing that leaves here…
+        from: Peer,
+        /// …arrives here.
+        to: Peer,
+    },
+    /// End all cuts.
+    Heal,
+    /// Change every way that has no conditions of its own.
+    Network {
+        /// To these.
+        conditions: Conditions,
+    },
+    /// Give the way between two hosts, in one direction, conditions of its own.
+    Path {
+        /// From here…
+        from: Peer,
+        /// …to here.
+        to: Peer,
+        /// These.
+        conditions: Conditions,
+    },
+    /// Kill a node.
+    Crash {
+        /// Whose.
+        peer: Peer,
+        /// So many outputs later: 0 is before its next one.
+        #[serde(default)]
+        after: usize,
+        /// The machine loses its power, so the others hear nothing.
+        #[serde(default)]
+        power: bool,
+    },
+    /// Start a node, if it does not run.
+    Start {
+        /// Whose.
+        peer: Peer,
+    },
+    /// Ask for an address.
+    Allocate {
+        /// At this peer.
+        peer: Peer,
+        /// For this container.
+        container: String,
+    },
+    /// Ask for just this address.
+    Claim {
+        /// At this peer.
+        peer: Peer,
+        /// For this container.
+        container: String,
+        /// Which.
+        address: IpAddr,
+    },
+    /// Give all addresses of a container back.
+    Release {
+        /// At this peer.
+        peer: Peer,
+        /// Whose.
+        container: String,
+    },
+    /// Register `CONTAINER.weft.local` for the first address that it holds.
+    Register {
+        /// At this peer.
+        peer: Peer,
+        /// Whose.
+        container: String,
+    },
+    /// Remove all names of a container.
+    Unregister {
+        /// At this peer.
+        peer: Peer,
+        /// Whose.
+        container: String,
+    },
+    /// Dial another peer from here on.
+    Connect {
+        /// At this peer.
+        peer: Peer,
+        /// Whom.
+        to: Peer,
+    },
+    /// Stop dialing another peer.
+    Forget {
+        /// At this peer.
+        peer: Peer,
+        /// Whom.
+        to: Peer,
+    },
+    /// Ask to be told when addresses can be given out.
+    Prime {
+        /// At this peer.
+        peer: Peer,
+    },
+    /// Hand all addresses to another peer.
+    Leave {
+        /// At this peer.
+        peer: Peer,
+    },
+    /// Stop in order.
+    Stop {
+        /// At this peer.
+        peer: Peer,
+    },
+}
+
+impl World {
+    /// Carries out one step of a plan.
+    pub fn act(&mut self, act: &Act) {
+        match act {
+            Act::Partition { side } => self.partition(&side.iter().map(|peer| peer.0).collect()),
+            Act::Cut { from, to } => {
+                self.net.paths.cut(from.0, to.0);
+                self.note(None, "FAULT", format_args!("cut {from} to {to}"));
+            }
+            Act::Heal => self.heal(),
+            Act::Network { conditions } => self.conditions(*conditions),
+            Act::Path { from, to, conditions } => {
+                self.net.paths.set(from.0, to.0, *conditions);
+                self.note(None, "net", format_args!("{from} to {to}: {conditions:?}"));
+            }
+            Act::Crash { peer, after, power } => self.crash_soon(peer.0, *after, *power),
+            Act::Start { peer } => self.boot(peer.0),
+            Act::Allocate { peer, .. }
+            | Act::Claim { peer, .. }
+            | Act::Release { peer, .. }
+            | Act::Register { peer, .. }
+            | Act::Unregister { peer, .. }
+            | Act::Connect { peer, .. }
+            | Act::Forget { peer, .. }
+            | Act::Prime { peer }
+            | Act::Leave { peer }
+            | Act::Stop { peer } => {
+                if let Some(command) = self.command(act) {
+                    self.ask(peer.0, command);
+                }
+            }
+        }
+    }
+
+    /// The command that `act` stands for; `None` when it is none, or when nobody would give it at
+    /// this moment.
+    pub fn command(&self, act: &Act) -> Option<Command> {
+        let target = |peer: &Peer| vec![Target { host: peer.to_string(), port: PORT }];
+        match act {
+            Act::Partition { .. }
+            | Act::Cut { .. }
+            | Act::Heal
+            | Act::Network { .. }
+            | Act::Path { .. }
+            | Act::Crash { .. }
+            | Act::Start { .. } => None,
+            Act::Allocate { container: id, .. } => {
+                Some(Command::Allocate { id: container(id), subnet: None })
+            }
+            Act::Claim { peer, container: id, address } => {
+                let len = self.hosts.get(peer.0)?.config.universe.block().prefix_len();
+                let address = ipnet::IpNet::new(*address, len).ok()?;
+                Some(Command::Claim { id: container(id), address })
+            }
+            Act::Release { peer, container: id } => {
+                let id = container(id);
+                // An engine removes a container only after its call for an address has returned.
+                let waits = self.waits_for_address(peer.0, &id);
+                (!waits).then_some(Command::Release { id, address: None })
+            }
+            Act::Register { peer, container: id } => {
+                let (id, name) = (container(id), format!("{id}.weft.local").parse().ok()?);
+                let address = self.hosts.get(peer.0)?.held.get(&id)?.first()?.addr();
+                Some(Command::Register { id, name, address })
+            }
+            Act::Unregister { container: id, .. } => {
+                Some(Command::Unregister { id: Some(container(id)), name: None, address: None })
+            }
+            Act::Connect { to, .. } => {
+                Some(Command::Connect { targets: target(to), replace: false })
+            }
+            Act::Forget { to, .. } => Some(Command::Forget { targets: target(to) }),
+            Act::Prime { .. } => Some(Command::Prime),
+            Act::Leave { .. } => Some(Command::Leave),
+            Act::Stop { .. } => Some(Command::Stop),
+        }
+    }
+
+    fn waits_for_address(&self, host: usize, id: &ContainerId) -> bool {
+        let running = self.hosts.get(host).and_then(|host| host.running.as_ref());
+        let mut asked = running.iter().flat_map(|running| running.asked.values());
+        asked.any(|(_, command)| match command {
+            Command::Allocate { id: other, .. } | Command::Claim { id: other, .. } => other == id,
+            Command::Connect { .. }
+            | Command::Forget { .. }
+            | Command::Release { .. }
+            | Command::Register { .. }
+            | Command::Unregister { .. }
+            | Command::Prime
+            | Command::Leave
+            | Command::Stop => false,
+        })
+    }
+
+    /// How well the network works from here on.
+    pub fn conditions(&mut self, conditions: Conditions) {
+        self.net.paths.set_usual(conditions);
+        self.note(None, "net", format_args!("{conditions:?}"));
+    }
+
+    /// Starts the node of `host`, if it does not run, and has it dial its targets.
+    pub fn boot(&mut self, host: usize) {
+        if self.hosts[host].running.is_some() {
+            return;
+        }
+        let boots = self.hosts[host].boots + 1;
+        self.hosts[host].boots = boots;
+        self.net.boot(self.now, host, boots);
+        let mut seed = [0; 32];
+        let purpose = 2 + u64::try_from(host).unwrap_or(0) + (boots << 32);
+        rng_for(self.seed, purpose).fill_bytes(&mut seed);
+        let mut out = Outbox::default();
+        let (config, saved) = (self.hosts[host].config.clone(), self.hosts[host].disk.saved());
+        let now = Now { mono: Instant::ZERO, unix: UnixTime(self.hosts[host].wall) };
+        let hops_max = config.hops_max;
+        let node = match Node::new(config, saved, Seed(seed), now, &mut out) {
+            Ok(node) => node,
+            Err(error) => return self.breach("sim.starts", format!("n{}: {error}", host + 1)),
+        };
+        let forwarder = Forwarder::new(node.name(), hops_max);
+        self.hosts[host].running = Some(Running::new(node, forwarder, self.now));
+        self.note(Some(host), "sim", format_args!("start {boots}"));
+        self.finish_call(host, &mut out);
+        if self.hosts[host].running.is_some() {
+            let targets = self.hosts[host].targets.clone();
+            self.ask(host, Command::Connect { targets, replace: false });
+        }
+    }
+
+    /// Kills the node of `host` at once; with `power`, the machine under it too.
+    pub fn crash(&mut self, host: usize, power: bool) {
+        let Some(running) = self.hosts[host].running.take() else { return };
+        if let Some(wake_at) = running.wake_at {
+            self.wakes.remove(&(wake_at, host));
+        }
+        self.hosts[host].crash_after = None;
+        self.net.crash(self.now, host, power);
+        self.note(
+            None,
+            "FAULT",
+            format_args!("crash n{}{}", host + 1, if power { ", power" } else { "" }),
+        );
+        self.touched.insert(host);
+    }
+
+    /// Kills the node of `host` once it has had `outputs` more of its outputs carried out.
+    pub fn crash_soon(&mut self, host: usize, outputs: usize, power: bool) {
+        self.hosts[host].crash_after = Some(outputs);
+        self.hosts[host].crash_power = power;
+    }
+
+    /// Cuts all hosts in `side` off from all others.
+    pub fn partition(&mut self, side: &BTreeSet<usize>) {
+        for a in 0..self.hosts.len() {
+            for b in 0..self.hosts.len() {
+                if side.contains(&a) != side.contains(&b) {
+                    self.net.paths.cut(a, b);
+                }
+            }
+        }
+        let names: Vec<String> = side.iter().map(|host| Peer(*host).to_string()).collect();
+        self.note(None, "FAULT", format_args!("partition {} | rest", names.join(" ")));
+    }
+
+    /// Ends all cuts.
+    pub fn heal(&mut self) {
+        self.net.heal(self.now);
+        self.note(None, "HEAL", format_args!("all cuts"));
+    }
+}

@@ -1,0 +1,116 @@
+//! When the rules are judged, and on what.
+
+use super::World;
+use super::operator::short;
+use crate::check::{self, View, Violation, When};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// Rules that look at all hosts are judged after each event that changed something they see, and
+/// at least this often, for those that depend on time alone.
+const JUDGE_WAIT: Duration = Duration::from_millis(500);
+
+/// A settled world is looked at this often, and must look settled twice running.
+const SETTLE_STEP: Duration = Duration::from_millis(500);
+
+impl World {
+    /// Runs until nothing is pending and all rules of a settled world hold.
+    ///
+    /// # Errors
+    /// A broken rule, or what is still waited for after `bound`.
+    pub fn settle(&mut self, bound: Duration) -> Result<Duration, Violation> {
+        let begun = self.now;
+        let mut calm = 0;
+        loop {
+            self.run_for(SETTLE_STEP)?;
+            match self.settled() {
+                Ok(()) if calm == 1 => {
+                    let took = self.now.since(begun);
+                    self.note(None, "sim", format_args!("settled after {took:?}"));
+                    return Ok(took);
+                }
+                Ok(()) => calm += 1,
+                Err(violation) if self.now.since(begun) >= bound => return Err(violation),
+                Err(_) => calm = 0,
+            }
+        }
+    }
+
+    /// Why the world is not at rest: what a healthy mesh would still have to do.
+    pub fn pending(&self) -> Option<String> {
+        let view = &self.view;
+        for (host, peer) in view.live() {
+            if let Some(waiting) = peer.waiting.first() {
+                return Some(format!("n{} waits for {}", host + 1, short(&waiting.command)));
+            }
+            if peer.conns.is_empty() && peer.island.len() > 1 {
+                return Some(format!("n{} has no link", host + 1));
+            }
+        }
+        None
+    }
+
+    fn settled(&mut self) -> Result<(), Violation> {
+        self.read_all();
+        if let Some(detail) = self.pending() {
+            return Err(Violation { rule: "sim.pending", at: self.now, detail });
+        }
+        check::judge(&mut self.rules, When::Settled, &self.view)
+    }
+
+    /// A picture of all hosts as the rules see them.
+    pub fn look(&mut self) -> &View {
+        self.read_all();
+        &self.view
+    }
+
+    fn read_all(&mut self) {
+        self.view.at = self.now;
+        let islands: Vec<BTreeSet<usize>> =
+            (0..self.hosts.len()).map(|host| self.island(host)).collect();
+        for ((peer, host), island) in self.view.peers.iter_mut().zip(&self.hosts).zip(islands) {
+            peer.read_addresses(host);
+            peer.island = island;
+            if let (Some(now), Some(running)) = (host.now(self.now), &host.running) {
+                peer.read_mesh(&running.node, now);
+            }
+        }
+    }
+
+    /// Hosts that run and to which a way exists from `host`, over others that run if need be.
+    fn island(&self, host: usize) -> BTreeSet<usize> {
+        let mut island: BTreeSet<usize> = [host].into();
+        let mut edge = vec![host];
+        while let Some(at) = edge.pop() {
+            for next in 0..self.hosts.len() {
+                if self.hosts[next].running.is_some()
+                    && self.net.connected(at, next)
+                    && island.insert(next)
+                {
+                    edge.push(next);
+                }
+            }
+        }
+        island
+    }
+
+    pub(super) fn judge(&mut self) -> Result<(), Violation> {
+        if let Some(breach) = self.breach.take() {
+            return Err(breach);
+        }
+        if self.touched.is_empty() && self.now.since(self.judged_at) < JUDGE_WAIT {
+            return Ok(());
+        }
+        for host in std::mem::take(&mut self.touched) {
+            self.view.peers[host].read_addresses(&self.hosts[host]);
+        }
+        self.judged_at = self.now;
+        self.view.at = self.now;
+        check::judge(&mut self.rules, When::Always, &self.view)
+    }
+
+    pub(super) fn breach(&mut self, rule: &'static str, detail: String) {
+        let at = self.now;
+        self.breach.get_or_insert(Violation { rule, at, detail });
+    }
+}

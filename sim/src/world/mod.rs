@@ -1,0 +1,224 @@
+//! The simulated world: a clock that jumps to the next event, and the only caller of the nodes.
+
+mod act;
+mod call;
+mod judge;
+mod operator;
+mod setup;
+mod traffic;
+
+pub use act::{Act, Peer};
+pub use operator::container;
+pub use setup::Setup;
+
+use crate::check::{self, Invariant, PeerView, View, Violation};
+use crate::choices::rng_for;
+use crate::history::{Digest, History};
+use crate::host::Host;
+use crate::net::{Delivery, Net, PORT};
+use crate::queue::Queue;
+use rand_chacha::ChaCha20Rng;
+use rand_core::RngCore;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::time::Duration;
+use weft_core::config::Config;
+use weft_core::event::Event;
+use weft_core::io::{CommandError, Input, Reply, RequestId, Target};
+use weft_core::time::Instant;
+
+/// Where the next thing happens; at one time, in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Next {
+    Plan,
+    Net,
+    Wake(usize),
+}
+
+/// All hosts, the network between them, and the judge.
+pub struct World {
+    /// The world's clock.
+    pub now: Instant,
+    /// By host.
+    pub hosts: Vec<Host>,
+    /// Between them.
+    pub net: Net,
+    /// What happened so far.
+    pub history: History,
+    /// What each event did that was reported, by host.
+    pub events: Vec<(Instant, usize, Event)>,
+    plan: Queue<Act>,
+    /// When each node wants to be called without news, as (time, host).
+    wakes: BTreeSet<(Instant, usize)>,
+    rng: ChaCha20Rng,
+    seed: u64,
+    view: View,
+    rules: Vec<Box<dyn Invariant>>,
+    touched: BTreeSet<usize>,
+    judged_at: Instant,
+    requests: u64,
+    replies: BTreeMap<RequestId, Result<Reply, CommandError>>,
+    pings: u64,
+    breach: Option<Violation>,
+}
+
+impl fmt::Debug for World {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("World")
+            .field("now", &self.now)
+            .field("seed", &self.seed)
+            .finish_non_exhaustive()
+    }
+}
+
+impl World {
+    /// A world in which no host runs yet.
+    pub fn new(setup: &Setup) -> Self {
+        let mut rng = rng_for(setup.seed, 0);
+        let hosts: Vec<Host> = (0..setup.hosts)
+            .map(|host| {
+                let config = Config {
+                    nickname: format!("n{}", host + 1),
+                    port: PORT,
+                    secret: setup.secret.get(host).cloned().flatten(),
+                    universe: setup.universe,
+                    founding: setup.founding.clone(),
+                    discovery: setup.discovery,
+                    ..Config::default()
+                };
+                let targets = setup
+                    .targets(host)
+                    .into_iter()
+                    .map(|other| Target { host: format!("n{}", other + 1), port: PORT });
+                // Wall clocks are wrong by up to a year either way: nothing may depend on them.
+                let wall = 1_700_000_000 + i64::from(rng.next_u32() % 63_000_000) - 31_500_000;
+                Host::new(config, targets.collect(), wall)
+            })
+            .collect();
+        let mut net = Net::new(setup.conditions, rng_for(setup.seed, 1));
+        for (a, b) in &setup.walls {
+            net.paths.wall(*a, *b);
+        }
+        let peers = vec![PeerView::default(); hosts.len()];
+        Self {
+            now: Instant::ZERO,
+            hosts,
+            net,
+            history: History::new(setup.echo),
+            events: Vec::new(),
+            plan: Queue::new(),
+            wakes: BTreeSet::new(),
+            rng,
+            seed: setup.seed,
+            view: View { at: Instant::ZERO, universe: setup.universe, peers },
+            rules: check::all(),
+            touched: BTreeSet::new(),
+            judged_at: Instant::ZERO,
+            requests: 0,
+            replies: BTreeMap::new(),
+            pings: 0,
+            breach: None,
+        }
+    }
+
+    /// Judges by `rules` only; for worlds that are meant to be broken.
+    pub fn judge_by(&mut self, rules: Vec<Box<dyn Invariant>>) {
+        self.rules = rules;
+    }
+
+    /// The identity of the run so far.
+    pub const fn digest(&self) -> Digest {
+        self.history.digest()
+    }
+
+    /// Lets the next thing happen, wherever it does. Returns whether anything did.
+    ///
+    /// # Errors
+    /// A broken rule.
+    pub fn step(&mut self) -> Result<bool, Violation> {
+        let Some((at, next)) = self.next() else { return Ok(false) };
+        self.now = self.now.max(at);
+        match next {
+            Next::Plan => {
+                if let Some((_, act)) = self.plan.pop() {
+                    self.act(&act);
+                }
+            }
+            Next::Net => match self.net.step() {
+                Some((_, Some(Delivery::Input { host, boot, input }))) => {
+                    if self.hosts[host].boots == boot && self.hosts[host].running.is_some() {
+                        self.deliver(host, input);
+                    }
+                }
+                Some((_, Some(Delivery::Datagram(datagram)))) => self.receive(&datagram),
+                Some((_, None)) | None => {}
+            },
+            Next::Wake(host) => self.call(host, Input::Timeout),
+        }
+        self.judge()?;
+        Ok(true)
+    }
+
+    /// What happens next, and when.
+    fn next(&self) -> Option<(Instant, Next)> {
+        let plan = self.plan.next_at().map(|at| (at, Next::Plan));
+        let net = self.net.next_at().map(|at| (at, Next::Net));
+        let wake = self.wakes.first().map(|(at, host)| (*at, Next::Wake(*host)));
+        [plan, net, wake].into_iter().flatten().min()
+    }
+
+    /// Plans `act` for `at`.
+    pub fn plan(&mut self, at: Instant, act: Act) {
+        self.plan.push(at, act);
+    }
+
+    /// Runs for `wait` of simulated time.
+    ///
+    /// # Errors
+    /// A broken rule.
+    pub fn run_for(&mut self, wait: Duration) -> Result<(), Violation> {
+        self.run_until(wait, |_| false).map(|_| ())
+    }
+
+    /// Runs until `done`, at most for `wait`. Returns whether it is done.
+    ///
+    /// # Errors
+    /// A broken rule.
+    pub fn run_until(
+        &mut self,
+        wait: Duration,
+        done: impl Fn(&Self) -> bool,
+    ) -> Result<bool, Violation> {
+        let end = self.now + wait;
+        loop {
+            if let Some(breach) = self.breach.take() {
+                return Err(breach);
+            }
+            if done(self) {
+                return Ok(true);
+            }
+            match self.next() {
+                Some((at, _)) if at <= end => {
+                    self.step()?;
+                }
+                Some(_) | None => {
+                    self.now = end;
+                    return Ok(false);
+                }
+            }
+        }
+    }
+
+    fn note(&mut self, host: Option<usize>, part: &str, what: fmt::Arguments<'_>) {
+        let summary = |host: usize| {
+            let running = self.hosts[host].running.as_ref();
+            (host, running.map_or_else(Default::default, |running| running.summary))
+        };
+        self.history.line(self.now, host.map(summary), part, what);
+    }
+
+    /// A number below `below` from the world's own chances.
+    pub fn draw(&mut self, below: u64) -> u64 {
+        if below == 0 { 0 } else { self.rng.next_u64() % below }
+    }
+}

@@ -1,0 +1,218 @@
+//! Those who give commands: operators and container runtimes, and what they remember.
+
+use super::World;
+use crate::check::Violation;
+use crate::host::Container;
+use crate::host::frame::MacBytes;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+use weft_core::id::ContainerId;
+use weft_core::io::{Command, CommandError, Input, Reply, RequestId};
+use weft_core::names::{Name, NameEntry};
+use weft_core::record::Fingerprint;
+
+impl World {
+    /// Gives a command to the node of `host`. If it does not run, the answer never comes.
+    pub fn ask(&mut self, host: usize, command: Command) -> RequestId {
+        let request = RequestId(self.requests);
+        self.requests += 1;
+        self.expect(host, &command);
+        if let Some(running) = &mut self.hosts[host].running {
+            running.asked.insert(request, (self.now, command.clone()));
+            self.note(Some(host), "ask", format_args!("{} {}", request.0, short(&command)));
+            self.call(host, Input::Command { request, command });
+        }
+        request
+    }
+
+    /// Gives a command and lets the world run until its answer.
+    ///
+    /// # Errors
+    /// A broken rule, or no answer within 30 s or because the node died.
+    pub fn answer(
+        &mut self,
+        host: usize,
+        command: Command,
+    ) -> Result<Result<Reply, CommandError>, Violation> {
+        let request = self.ask(host, command);
+        self.run_until(Duration::from_secs(30), |world| world.replies.contains_key(&request))?;
+        let at = self.now;
+        self.replies.remove(&request).ok_or_else(|| Violation {
+            rule: "sim.answer",
+            at,
+            detail: format!("n{} never answered request {}", host + 1, request.0),
+        })
+    }
+
+    /// Takes the answer to `request`, if it has come.
+    pub fn take_reply(&mut self, request: RequestId) -> Option<Result<Reply, CommandError>> {
+        self.replies.remove(&request)
+    }
+
+    /// Attaches a container: allocates an address for it and registers `ID.weft.local`.
+    ///
+    /// # Errors
+    /// A broken rule, or a command that was refused.
+    pub fn attach(&mut self, host: usize, id: &str) -> Result<IpAddr, Violation> {
+        let id = container(id);
+        let reply = self.answer(host, Command::Allocate { id: id.clone(), subnet: None })?;
+        let Ok(Reply::Addresses(addresses)) = reply else {
+            return Err(self.refused(host, &format!("{reply:?}")));
+        };
+        let Some(address) = addresses.first().map(ipnet::IpNet::addr) else {
+            return Err(self.refused(host, "no address"));
+        };
+        self.register(host, &id, address)?;
+        Ok(address)
+    }
+
+    /// Registers `ID.weft.local` for `address`.
+    ///
+    /// # Errors
+    /// A broken rule, or a refusal.
+    pub fn register(
+        &mut self,
+        host: usize,
+        id: &ContainerId,
+        address: IpAddr,
+    ) -> Result<(), Violation> {
+        let Ok(name) = name_of(id).parse() else { return Err(self.refused(host, "bad name")) };
+        match self.answer(host, Command::Register { id: id.clone(), name, address })? {
+            Ok(_) => Ok(()),
+            Err(error) => Err(self.refused(host, &error.to_string())),
+        }
+    }
+
+    fn refused(&self, host: usize, why: &str) -> Violation {
+        let detail = format!("n{}: {why}", host + 1);
+        Violation { rule: "sim.attach", at: self.now, detail }
+    }
+
+    /// What the outside may rely on once a command is given, before its answer.
+    fn expect(&mut self, host: usize, command: &Command) {
+        let host = &mut self.hosts[host];
+        match command {
+            Command::Release { id, address } => {
+                // Whoever gives an address back has stopped using it.
+                let held = host.held.entry(id.clone()).or_default();
+                held.retain(|net| address.is_some_and(|address| address != net.addr()));
+                if held.is_empty() {
+                    host.held.remove(id);
+                    host.containers.remove(id);
+                }
+            }
+            Command::Register { id, name, address } => {
+                let entry = NameEntry { name: name.clone(), address: *address, id: id.clone() };
+                host.names_possible.insert(entry);
+            }
+            Command::Unregister { id, name, address } => {
+                host.names_sure.retain(|entry| !matches(entry, id, name, address));
+            }
+            Command::Connect { .. }
+            | Command::Forget { .. }
+            | Command::Allocate { .. }
+            | Command::Claim { .. }
+            | Command::Prime
+            | Command::Leave
+            | Command::Stop => {}
+        }
+    }
+
+    pub(super) fn reply(
+        &mut self,
+        host: usize,
+        request: RequestId,
+        result: Result<Reply, CommandError>,
+    ) {
+        self.touched.insert(host);
+        let asked = self.hosts[host].running.as_mut().and_then(|run| run.asked.remove(&request));
+        let Some((_, command)) = asked else { return };
+        let text = match &result {
+            Ok(reply) => format!("{reply:?}"),
+            Err(error) => error.to_string(),
+        };
+        self.note(Some(host), "reply", format_args!("{} {text}", request.0));
+        let universe = self.view.universe;
+        let there = &mut self.hosts[host];
+        match (&command, &result) {
+            (
+                Command::Allocate { id, .. } | Command::Claim { id, .. },
+                Ok(Reply::Addresses(given)),
+            ) => {
+                let inside = |net: &&ipnet::IpNet| universe.offset(net.addr()).is_some();
+                let given: Vec<ipnet::IpNet> = given.iter().filter(inside).copied().collect();
+                let durable = there.disk.holds(request, id, &given);
+                for net in given {
+                    there.held.entry(id.clone()).or_default().insert(net);
+                    there.containers.entry(id.clone()).or_insert_with(|| Container {
+                        mac: mac_of(id),
+                        address: net.addr(),
+                        neighbours: BTreeMap::new(),
+                        echoes_in: 0,
+                        answers: BTreeMap::new(),
+                    });
+                }
+                let id = id.clone();
+                if let Err(why) = durable {
+                    self.breach("persist-before-reply", format!("n{}: {why}", host + 1));
+                }
+                self.announce(host, &id);
+            }
+            (Command::Register { id, name, address }, Ok(_)) => {
+                let entry = NameEntry { name: name.clone(), address: *address, id: id.clone() };
+                there.names_sure.insert(entry);
+            }
+            (Command::Unregister { id, name, address }, Ok(_)) => {
+                let sure = &there.names_sure;
+                there
+                    .names_possible
+                    .retain(|entry| sure.contains(entry) || !matches(entry, id, name, address));
+            }
+            (_, Ok(_) | Err(_)) => {}
+        }
+        self.replies.insert(request, result);
+    }
+}
+
+/// The name that containers are registered under.
+pub(super) fn name_of(id: &ContainerId) -> String {
+    format!("{id}.weft.local")
+}
+
+fn matches(
+    entry: &NameEntry,
+    id: &Option<ContainerId>,
+    name: &Option<Name>,
+    address: &Option<IpAddr>,
+) -> bool {
+    id.as_ref().is_none_or(|id| *id == entry.id)
+        && name.as_ref().is_none_or(|name| *name == entry.name)
+        && address.is_none_or(|address| address == entry.address)
+}
+
+/// The id of a simulated container: `text` without what an id may not have.
+pub fn container(text: &str) -> ContainerId {
+    text.parse().unwrap_or_else(|_| ContainerId::external())
+}
+
+/// A locally administered MAC that follows from the id, so that it moves with the container.
+fn mac_of(id: &ContainerId) -> MacBytes {
+    let print = Fingerprint::of(id.as_str().as_bytes()).0;
+    [0x0a, print[0], print[1], print[2], print[3], print[4]]
+}
+
+pub(super) fn short(command: &Command) -> String {
+    match command {
+        Command::Connect { targets, replace } => format!("connect {} {replace}", targets.len()),
+        Command::Forget { targets } => format!("forget {}", targets.len()),
+        Command::Allocate { id, .. } => format!("allocate {id}"),
+        Command::Claim { id, address } => format!("claim {address} for {id}"),
+        Command::Release { id, .. } => format!("release {id}"),
+        Command::Register { name, address, .. } => format!("register {name} = {address}"),
+        Command::Unregister { id, .. } => format!("unregister {id:?}"),
+        Command::Prime => "prime".to_owned(),
+        Command::Leave => "leave".to_owned(),
+        Command::Stop => "stop".to_owned(),
+    }
+}

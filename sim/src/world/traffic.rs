@@ -1,0 +1,108 @@
+//! Frames between containers, and pings by name.
+
+use super::World;
+use super::operator::{container, name_of};
+use crate::check::Violation;
+use crate::host::Wishes;
+use crate::host::frame::{BROADCAST, EtherPayload, Frame};
+use crate::net::Datagram;
+use std::time::Duration;
+use weft_core::id::ContainerId;
+use weft_core::io::Input;
+use weft_core::time::Instant;
+
+impl World {
+    /// Pings from a container to a name, as a program in it would: resolves the name at its own
+    /// host, then the address, then sends echoes once a second. Returns the time until an answer.
+    ///
+    /// # Errors
+    /// A broken rule, or no answer within `patience`.
+    pub fn ping(
+        &mut self,
+        host: usize,
+        from: &str,
+        to: &str,
+        patience: Duration,
+    ) -> Result<Duration, Violation> {
+        let (begun, id, name) = (self.now, container(from), name_of(&container(to)));
+        self.pings += 1;
+        let number = self.pings;
+        while self.now.since(begun) < patience {
+            if let Some(frame) = self.next_frame(host, &id, &name, number) {
+                self.send_frame(host, &frame);
+            }
+            let answered = |world: &Self| {
+                let container = world.hosts[host].containers.get(&id);
+                container.is_some_and(|container| container.answers.contains_key(&number))
+            };
+            if self.run_until(Duration::from_millis(200), answered)? {
+                return Ok(self.now.since(begun));
+            }
+        }
+        let detail = format!("{from} on n{} got no answer from {name}", host + 1);
+        Err(Violation { rule: "sim.ping", at: self.now, detail })
+    }
+
+    /// What the container sends next in order to ping `name`.
+    fn next_frame(&self, host: usize, id: &ContainerId, name: &str, number: u64) -> Option<Frame> {
+        let node = &self.hosts[host].running.as_ref()?.node;
+        let to = node.names().iter().find(|known| known.entry.name.as_str() == name)?.entry.address;
+        let container = self.hosts[host].containers.get(id)?;
+        let from = container.address;
+        Some(match container.neighbours.get(&to) {
+            Some(mac) => Frame {
+                source: container.mac,
+                destination: *mac,
+                payload: EtherPayload::Echo { from, to, number },
+            },
+            None => Frame {
+                source: container.mac,
+                destination: BROADCAST,
+                payload: EtherPayload::WhoHas { address: to, from },
+            },
+        })
+    }
+
+    /// Puts a frame onto the bridge of `host`, as if one of its containers had sent it.
+    pub fn send_frame(&mut self, host: usize, frame: &Frame) {
+        let mono = self.hosts[host].now(self.now).map_or(Instant::ZERO, |now| now.mono);
+        let mut wishes = Wishes::default();
+        self.hosts[host].bridge(mono, frame, true, &mut wishes);
+        self.carry_wishes(host, wishes);
+    }
+
+    /// Has a container ask for its own address, as an attached interface does (RFC 5227 section 3):
+    /// whoever knew it elsewhere learns that it is here.
+    pub(super) fn announce(&mut self, host: usize, id: &ContainerId) {
+        let Some(container) = self.hosts[host].containers.get(id) else { return };
+        let address = container.address;
+        let payload = EtherPayload::WhoHas { address, from: address };
+        let frame = Frame { source: container.mac, destination: BROADCAST, payload };
+        self.send_frame(host, &frame);
+    }
+
+    /// Gives a datagram to the data path of the host it arrived at.
+    pub(super) fn receive(&mut self, datagram: &Datagram) {
+        let Some(host) = self.hosts.get_mut(datagram.host) else { return };
+        let mono = host.now(self.now).map_or(Instant::ZERO, |now| now.mono);
+        let Some(running) = &mut host.running else { return };
+        let mut wishes = Wishes::default();
+        running.forwarder.datagram(mono, datagram.source, &datagram.bytes, &mut wishes);
+        self.carry_wishes(datagram.host, wishes);
+    }
+
+    fn carry_wishes(&mut self, host: usize, mut wishes: Wishes) {
+        let mono = self.hosts[host].now(self.now).map_or(Instant::ZERO, |now| now.mono);
+        for bytes in std::mem::take(&mut wishes.delivered) {
+            if let Some(frame) = Frame::from_bytes(&bytes) {
+                self.hosts[host].bridge(mono, &frame, false, &mut wishes);
+            }
+        }
+        for (to, bytes) in wishes.sent {
+            self.net.datagram(self.now, host, to, &bytes);
+        }
+        for (from, bytes) in wishes.probes {
+            self.call(host, Input::Datagram { from, bytes });
+        }
+    }
+}
