@@ -1,8 +1,9 @@
 //! Containers on the bridge: addresses, veth pairs and names, put on and taken off together.
 
-use crate::dns::DnsService;
+use crate::dns::{DnsService, ServeError};
 use crate::handle::NodeHandle;
 use crate::host::{Host, HostError, Wish};
+use crate::namespace::Namespace;
 use ipnet::IpNet;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -23,39 +24,6 @@ const RECONCILE_WAIT: Duration = Duration::from_secs(5);
 
 pub use ledger::Ledger;
 use ledger::Place;
-
-/// A network namespace to attach.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub enum Namespace {
-    /// That of a process.
-    Pid(u32),
-    /// A file: `/run/netns/NAME`, `/proc/PID/ns/net`, …
-    Path(PathBuf),
-}
-
-impl Namespace {
-    /// The id that it is attached under when none is given: `pid:1234`, `netns:NAME`.
-    pub fn default_id(&self) -> Option<ContainerId> {
-        match self {
-            Self::Pid(pid) => format!("pid:{pid}").parse().ok(),
-            Self::Path(path) => {
-                format!("netns:{}", path.file_name()?.to_string_lossy()).parse().ok()
-            }
-        }
-    }
-}
-
-/// `PID`, `NAME` (of `ip netns`) or `/path`.
-impl FromStr for Namespace {
-    type Err = std::convert::Infallible;
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(match text.parse() {
-            Ok(pid) => Self::Pid(pid),
-            Err(_) if text.contains('/') => Self::Path(PathBuf::from(text)),
-            Err(_) => Self::Path(PathBuf::from("/run/netns").join(text)),
-        })
-    }
-}
 
 /// An address as people ask for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -154,6 +122,15 @@ pub enum AttachError {
         /// The system's words.
         why: std::io::Error,
     },
+}
+
+impl From<ServeError> for AttachError {
+    fn from(error: ServeError) -> Self {
+        match error {
+            ServeError::Command(error) => error.into(),
+            ServeError::Host(error) => error.into(),
+        }
+    }
 }
 
 /// What puts containers on the bridge and takes them off; clones share one.

@@ -1,6 +1,6 @@
 //! What the daemon does to the kernel of its host: links, addresses and routes.
 
-use crate::attachments::Namespace;
+use crate::namespace::Namespace;
 use ipnet::IpNet;
 use rtnetlink::Handle;
 use std::net::IpAddr;

@@ -1,7 +1,7 @@
 //! A real node, driven by bytes: the world around it says and does what they choose, within the
 //! contract; the node is held to its part of it after each call.
 
-use super::{identity, local, rng};
+use super::parties::{identity, local, rng};
 use crate::codec;
 use crate::config::{Config, FoundingMode};
 use crate::contract::Contract;

@@ -1,7 +1,7 @@
 //! Which containers have an interface on the bridge, and where: a small file beside the database,
 //! so that after a crash or a boot it is known whose interfaces should be there.
 
-use super::Namespace;
+use crate::namespace::Namespace;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::File;

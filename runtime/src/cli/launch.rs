@@ -4,8 +4,8 @@
 //! `warning TEXT`, then `ready NAME` or `failed TEXT`. The password goes the other way, on the
 //! child's stdin, so that it is in no list of processes and in no environment.
 
+use super::common::{Common, Failure, Outcome, complain, say, say_json};
 use super::lifecycle::{BRIDGE, DOMAIN, MTU, bridge_name};
-use super::{Common, Failure, Outcome, complain, say, say_json};
 use crate::api::server;
 use crate::daemon::{self, Controls, Daemon, Options};
 use crate::logging;

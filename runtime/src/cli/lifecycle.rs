@@ -1,6 +1,6 @@
 //! `weft stop` and `weft reset`: how it ends.
 
-use super::{Common, Failure, Outcome, complain};
+use super::common::{Common, Failure, Outcome, complain};
 use crate::api::client::{Client, ClientError};
 use crate::api::types::Surroundings;
 use crate::daemon::{self, Holder, Options};

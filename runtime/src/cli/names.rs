@@ -1,14 +1,13 @@
 //! `weft dns-add`, `dns-remove`, `dns-lookup` and `dns-args`: names.
 
-use super::containers::container_id;
-use super::{Common, Failure, Outcome, print, say, say_json};
-use crate::api::client::{Client, ClientError};
+use super::common::{Common, Failure, Outcome, print, say, say_json};
+use super::words::{container_id, qualified};
+use crate::api::client::ClientError;
 use crate::api::types::Container;
 use clap::{ArgAction, Args};
 use hyper::Method;
 use std::net::IpAddr;
 use weft_core::id::ContainerId;
-use weft_core::names::Name;
 
 /// Add a name for addresses of a container, or for any addresses
 #[derive(Debug, Args)]
@@ -149,16 +148,6 @@ pub(super) async fn args(common: &Common, args: &DnsArgsArgs) -> Outcome {
         return say(format_args!("--dns={server}"));
     }
     say(format_args!("--dns={server} --dns-search={}", client.get("/domain").await?.trim()))
-}
-
-/// `text` as a full name: one without a dot is meant to lie in the domain.
-pub(crate) async fn qualified(client: &Client, text: &str) -> Result<Name, Failure> {
-    let full = if text.trim_end_matches('.').contains('.') {
-        text.to_owned()
-    } else {
-        format!("{}.{}", text.trim_end_matches('.'), client.get("/domain").await?.trim())
-    };
-    full.parse().map_err(Failure::usage)
 }
 
 /// Addresses come first; what follows them is the container, or nothing.

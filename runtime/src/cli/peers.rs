@@ -1,6 +1,6 @@
 //! `weft connect` and `weft forget`: whom to dial.
 
-use super::{Common, Outcome};
+use super::common::{Common, Outcome};
 use clap::Args;
 use hyper::Method;
 

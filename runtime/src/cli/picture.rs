@@ -1,6 +1,6 @@
 //! `weft status`, `report`, `prime` and `version`: how things stand.
 
-use super::{Common, Failure, Outcome, print, say, say_json};
+use super::common::{Common, Failure, Outcome, print, say, say_json};
 use crate::api::client::ClientError;
 use crate::api::text::Part;
 use crate::api::types::Surroundings;

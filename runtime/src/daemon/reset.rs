@@ -1,7 +1,7 @@
 //! Removing all traces of weft from a host.
 
-use super::lock::PidLock;
-use super::{Options, StartError, running};
+use super::lock::{self, PidLock};
+use super::{Options, StartError};
 use crate::host::Kernel;
 use std::io;
 use std::path::Path;
@@ -24,7 +24,7 @@ pub async fn reset(options: &Options) -> Result<(), StartError> {
     } else {
         clear(options).await?;
     }
-    debug_assert!(running(&options.run_dir).is_none(), "the lock was ours");
+    debug_assert!(lock::holder(&options.pid_file()).is_none(), "the lock was ours");
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! What runs between a start and a stop, and the way it is stopped.
 
-use super::StartError;
+use super::failure::StartError;
 use crate::driver::{Driver, DriverError, Frames};
 use crate::net::Net;
 use crate::probe::Probe;

@@ -1,6 +1,6 @@
 //! The signals that end a daemon.
 
-use super::StartError;
+use super::failure::StartError;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// SIGTERM and SIGINT, caught from when this is made to the end of the process: one that comes

@@ -5,7 +5,7 @@ use super::lock::PidLock;
 use super::running::Running;
 use super::signals::Signals;
 use super::sleeve::Sleeve;
-use super::{Controls, Daemon, Options, StartError};
+use super::{Controls, Options, StartError};
 use crate::attachments::{Attachments, Ledger};
 use crate::clock::Clock;
 use crate::dns::{DnsService, Upstreams, Zone};
@@ -48,9 +48,23 @@ const VERDICT_MAX: Duration = Duration::from_secs(1);
 /// Time between two looks at the verdicts.
 const VERDICT_WAIT: Duration = Duration::from_millis(10);
 
+/// A daemon that has started. Fields are dropped in order.
+#[derive(Debug)]
+pub(super) struct Started {
+    pub(super) running: Running,
+    pub(super) controls: Controls,
+    /// What the operator should know.
+    pub(super) warnings: Vec<String>,
+    pub(super) signals: Signals,
+    pub(super) kernel: Kernel,
+    _socket: RemovedFile,
+    // Last: nobody may start another one before all else is undone.
+    _lock: PidLock,
+}
+
 /// A file that is removed with this.
 #[derive(Debug)]
-pub(super) struct RemovedFile(PathBuf);
+struct RemovedFile(PathBuf);
 
 impl Drop for RemovedFile {
     fn drop(&mut self) {
@@ -58,7 +72,7 @@ impl Drop for RemovedFile {
     }
 }
 
-pub(crate) async fn start<A, F>(mut options: Options, api: A) -> Result<Daemon, StartError>
+pub(super) async fn start<A, F>(mut options: Options, api: A) -> Result<Started, StartError>
 where
     A: FnOnce(Controls, UnixListener) -> F,
     F: Future<Output = ()> + Send + 'static,
@@ -87,23 +101,8 @@ where
             let _ = std::fs::remove_dir(state_dir);
         }
     }
-    started.map(|Started { running, controls, warnings, socket }| Daemon {
-        running,
-        controls,
-        warnings,
-        signals,
-        kernel,
-        _socket: socket,
-        _lock: lock,
-    })
-}
-
-/// A daemon without what outlives its parts.
-struct Started {
-    running: Running,
-    controls: Controls,
-    warnings: Vec<String>,
-    socket: RemovedFile,
+    let (running, controls, warnings, socket) = started?;
+    Ok(Started { running, controls, warnings, signals, kernel, _socket: socket, _lock: lock })
 }
 
 async fn assemble<A, F>(
@@ -112,7 +111,7 @@ async fn assemble<A, F>(
     kernel: &Kernel,
     api: A,
     signals: &mut Signals,
-) -> Result<Started, StartError>
+) -> Result<(Running, Controls, Vec<String>, RemovedFile), StartError>
 where
     A: FnOnce(Controls, UnixListener) -> F,
     F: Future<Output = ()> + Send + 'static,
@@ -167,7 +166,7 @@ where
         dns,
     };
     match finish(&controls, api, &mut running, signals).await {
-        Ok((warnings, socket)) => Ok(Started { running, controls, warnings, socket }),
+        Ok((warnings, socket)) => Ok((running, controls, warnings, socket)),
         Err(why) => {
             running.stop().await;
             controls.sleeve.stop();
