@@ -5,17 +5,18 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Debug, Formatter};
 use std::hash::{Hash, Hasher};
 use std::ops::Deref;
-use std::sync::{Arc, RwLock};
+use std::sync::RwLock;
 
 /// A value out of a [`Pool`]; the same one as another when the values are equal.
-pub(crate) struct Shared<T> {
+pub(crate) struct Shared<T: 'static> {
     id: u32,
-    value: Arc<T>,
+    value: &'static T,
 }
 
-/// All values seen so far.
+/// All values seen so far. They stay until the process ends, so that a state is copied without a
+/// look at any count that the threads of a search would share.
 #[derive(Debug)]
-pub(crate) struct Pool<T>(RwLock<BTreeMap<Arc<T>, u32>>);
+pub(crate) struct Pool<T: 'static>(RwLock<BTreeMap<&'static T, u32>>);
 
 /// All results so far, of one function without side effects. In shards, so that the threads of a
 /// search seldom meet.
@@ -27,14 +28,14 @@ const SHARDS: usize = 256;
 impl<T: Ord> Pool<T> {
     pub(crate) fn share(&self, value: T) -> Shared<T> {
         if let Some((value, id)) = self.0.read().unwrap().get_key_value(&value) {
-            return Shared { id: *id, value: Arc::clone(value) };
+            return Shared { id: *id, value };
         }
         let mut all = self.0.write().unwrap();
         if let Some((value, id)) = all.get_key_value(&value) {
-            return Shared { id: *id, value: Arc::clone(value) };
+            return Shared { id: *id, value };
         }
-        let (id, value) = (u32::try_from(all.len()).unwrap(), Arc::new(value));
-        all.insert(Arc::clone(&value), id);
+        let (id, value) = (u32::try_from(all.len()).unwrap(), &*Box::leak(Box::new(value)));
+        all.insert(value, id);
         Shared { id, value }
     }
 }
@@ -87,14 +88,16 @@ impl<T: Debug> Debug for Shared<T> {
 
 impl<T> Clone for Shared<T> {
     fn clone(&self) -> Self {
-        Self { id: self.id, value: Arc::clone(&self.value) }
+        *self
     }
 }
+
+impl<T> Copy for Shared<T> {}
 
 impl<T> Deref for Shared<T> {
     type Target = T;
     fn deref(&self) -> &T {
-        &self.value
+        self.value
     }
 }
 
