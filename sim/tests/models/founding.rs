@@ -357,3 +357,15 @@ fn the_search_finds_what_counting_by_origin_breaks() {
     let world = World { decide: decided_by_origin, ..World::new(Gossip::Prompt, 3) };
     search_for("founding, by origin", world, AGREEMENT);
 }
+#[test]
+fn xx_a() { search("observer 3", World::new(Gossip::Prompt, 3).with_restarts(1, Restart::Observer)); }
+#[test]
+fn xx_b() { search("late observer 2", World::new(Gossip::Late, 2).with_restarts(1, Restart::Observer)); }
+#[test]
+fn xx_c() { search("late disk 2", World::new(Gossip::Late, 2).with_restarts(1, Restart::Disk)); }
+#[test]
+fn xx_d() { search("disk 3", World::new(Gossip::Prompt, 3).with_restarts(1, Restart::Disk)); }
+#[test]
+fn xx_e() { search("late 3", World::new(Gossip::Late, 3)); }
+#[test]
+fn xx_f() { search("stranger 1", World::new(Gossip::Prompt, 1).with_restarts(1, Restart::Stranger)); }

@@ -63,7 +63,7 @@ enum Disk {
 struct State {
     peers: Vec<Shared<Peer>>,
     /// All records sent that somebody has not heard.
-    sent: BTreeSet<Shared<Letter>>,
+    sent: Letters,
     restarts: u8,
 }
 
@@ -77,8 +77,8 @@ struct Peer {
     saved: Saved,
     /// Not durable yet.
     lagging: Vec<Change>,
-    /// What it heard and wrote, whether of use still or not.
-    heard: BTreeSet<Fingerprint>,
+    /// What it heard and wrote since its start and what its disk held then, of use still or not.
+    heard: Letters,
     /// The addresses that it would hand out, one bit each.
     owns: u32,
     /// The ledger, in words.
@@ -89,8 +89,11 @@ struct Peer {
 /// A record under way; records are equal when their keys are.
 struct Letter(Record);
 
+/// Some letters of a world, a bit for the number of each.
+type Letters = u128;
+
 /// What a peer came to be, and what it sent.
-type Turn = (Shared<Peer>, Vec<Shared<Letter>>);
+type Turn = (Shared<Peer>, Letters);
 
 /// What happens to a peer.
 #[derive(Clone, Copy)]
@@ -168,10 +171,10 @@ impl World {
         let mut sent = Vec::new();
         match event {
             Event::Hear(letter) => {
-                (!before.heard.contains(&print(&letter.0.key))).then_some(())?;
-                peer.hear(&letter.0);
+                (before.heard & bit(letter) == 0).then_some(())?;
+                peer.hear(letter);
                 let mut again = peer.clone();
-                again.hear(&letter.0);
+                again.hear(letter);
                 if peer.describe() != again.describe() {
                     peer.faults.insert("a record heard again changes something");
                 }
@@ -186,8 +189,8 @@ impl World {
             }
             Event::Meet(with) => {
                 (peer.ipam.status().state == IpamState::AwaitingMerge).then_some(())?;
-                with.records().iter().for_each(|record| peer.hear(record));
-                peer.call(self.disk, |ipam, acts| ipam.merged(NOW, with.me, acts));
+                with.records().for_each(|letter| peer.hear(&self.letters.share(letter)));
+                sent = peer.call(self.disk, |ipam, acts| ipam.merged(NOW, with.me, acts));
             }
             Event::Leave => {
                 let (request, leave) = (RequestId(1), Command::Leave);
@@ -199,8 +202,9 @@ impl World {
         }
         let is_within = |record: &Record| record.decode::<Grant>().unwrap().version <= self.versions;
         sent.iter().all(is_within).then_some(())?;
-        let sent = sent.into_iter().map(|record| self.letters.share(Letter(record)));
-        Some((self.peers.share(peer.judged()), sent.collect()))
+        let sent = sent.into_iter().map(|record| bit(&self.letters.share(Letter(record)))).sum();
+        peer.heard |= sent;
+        Some((self.peers.share(peer.judged()), sent))
     }
 
     /// A peer that starts with `saved`, as the node does it, and reaches all others.
@@ -212,14 +216,15 @@ impl World {
             ipam,
             saved,
             lagging: Vec::new(),
-            heard: BTreeSet::new(),
+            heard: 0,
             owns: 0,
             ledger: String::new(),
             faults: BTreeSet::new(),
         };
-        peer.records().iter().for_each(|record| peer.hear(record));
+        let saved: Vec<_> = peer.records().collect();
+        saved.into_iter().for_each(|letter| peer.hear(&self.letters.share(letter)));
         let others = (0..self.count).map(super::peer).filter(|id| *id != me).collect();
-        peer.call(self.disk, |ipam, acts| ipam.reachable(NOW, &others, acts));
+        peer.call(Disk::First, |ipam, acts| ipam.reachable(NOW, &others, acts));
         peer
     }
 }
@@ -240,21 +245,19 @@ fn record(writer: PeerId, key: Key, body: Vec<u8>) -> Record {
     Record { key, version: Version::default(), body, writer, signature }
 }
 
-fn print(key: &Key) -> Fingerprint {
-    match key {
-        Key::Founding(print) | Key::Grant(print) => *print,
-        Key::Voter(_) | Key::Peer(_) | Key::Names(_) | Key::Space(_) => unreachable!("{key:?}"),
-    }
+fn bit(letter: &Shared<Letter>) -> Letters {
+    1_u128.checked_shl(Shared::id(letter)).unwrap()
 }
 
 impl Peer {
     /// What its node has on disk for it.
-    fn records(&self) -> Vec<Record> {
-        self.saved.slots.values().map(|value| codec::decode(value).unwrap()).collect()
+    fn records(&self) -> impl Iterator<Item = Letter> {
+        self.saved.slots.values().map(|value| Letter(codec::decode(value).unwrap()))
     }
 
-    fn hear(&mut self, record: &Record) {
-        self.heard.insert(print(&record.key));
+    fn hear(&mut self, letter: &Shared<Letter>) {
+        let record = &letter.0;
+        self.heard |= bit(letter);
         self.saved.apply(Change::put(Slot::Record(record.key), record));
         let sent = self.call(Disk::First, |ipam, acts| ipam.record(NOW, record, acts));
         if !sent.is_empty() {
@@ -271,7 +274,6 @@ impl Peer {
             match act {
                 Act::Publish { key, body } => {
                     let record = record(self.me, key, body);
-                    self.heard.insert(print(&key));
                     let change = Change::put(Slot::Record(key), &record);
                     match disk {
                         Disk::First => self.saved.apply(change),
@@ -362,7 +364,7 @@ impl Model for World {
     type Action = Action;
 
     fn init_states(&self) -> Vec<State> {
-        let founding = self.founding();
+        let founding = self.letters.share(Letter(self.founding()));
         let start = |n| {
             let mut new = self.start(peer(n), Saved::default());
             if n < self.seeds {
@@ -371,19 +373,20 @@ impl Model for World {
             self.peers.share(new.judged())
         };
         let peers = (0..self.count).map(start).collect();
-        let sent = BTreeSet::from([self.letters.share(Letter(founding.clone()))]);
-        vec![State { peers, sent, restarts: 0 }]
+        vec![State { peers, sent: bit(&founding), restarts: 0 }]
     }
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
         let all = 0..self.count;
+        let sent = (0..Letters::BITS).filter(|id| state.sent >> id & 1 == 1);
+        let sent = self.letters.with(sent);
         for n in all.clone() {
             for with in all.clone().filter(|with| *with != n) {
                 let asks = 0..self.asked.len();
                 actions.extend(asks.map(|what| Action::Ask { giver: n, to: with, what }));
                 actions.push(Action::Meet { me: n, with });
             }
-            actions.extend(state.sent.iter().map(|letter| Action::Hear(n, letter.clone())));
+            actions.extend(sent.iter().map(|letter| Action::Hear(n, *letter)));
             if self.leaves {
                 actions.push(Action::Leave(n));
             }
@@ -405,12 +408,12 @@ impl Model for World {
         let (peer, sent) = self.turn(&last.peers[n], event, Option::clone)?;
         let mut state = State { restarts, ..last.clone() };
         state.peers[n] = peer;
-        state.sent.extend(sent);
+        state.sent |= sent;
         // States that differ only in what all have heard have the same future. While somebody may
         // yet stop, and keep only what its disk holds, what all have heard may be heard again.
         if state.restarts == self.restarts {
-            let State { peers, sent, .. } = &mut state;
-            sent.retain(|letter| peers.iter().any(|peer| !peer.heard.contains(&print(&letter.0.key))));
+            let heard_by_all = state.peers.iter().fold(Letters::MAX, |all, peer| all & peer.heard);
+            state.sent &= !heard_by_all;
         }
         Some(state)
     }
@@ -433,9 +436,9 @@ impl Model for World {
                 state.peers.iter().all(|peer| peer.faults.is_empty())
             }),
             Property::sometimes("all have heard all", |world: &Self, state: &State| {
-                let heard: BTreeSet<_> = state.peers.iter().map(|peer| &peer.heard).collect();
-                let most = heard.iter().map(|heard| heard.len()).max();
-                heard.len() == 1 && most > Some(world.asked.len())
+                let heard: BTreeSet<_> = state.peers.iter().map(|peer| peer.heard).collect();
+                let most = heard.iter().map(|heard| heard.count_ones()).max();
+                heard.len() == 1 && most > Some(u32::try_from(world.asked.len()).unwrap())
             }),
         ]
     }

@@ -16,27 +16,49 @@ pub(crate) struct Shared<T: 'static> {
 /// All values seen so far. They stay until the process ends, so that a state is copied without a
 /// look at any count that the threads of a search would share.
 #[derive(Debug)]
-pub(crate) struct Pool<T: 'static>(RwLock<BTreeMap<&'static T, u32>>);
+pub(crate) struct Pool<T: 'static>(RwLock<All<T>>);
+
+#[derive(Debug)]
+struct All<T: 'static> {
+    ids: BTreeMap<&'static T, u32>,
+    /// By id.
+    values: Vec<&'static T>,
+}
 
 /// All results so far, of one function without side effects. In shards, so that the threads of a
-/// search seldom meet.
+/// search seldom meet and each look is a short one.
 #[derive(Debug)]
-pub(crate) struct Memo<K, V>([RwLock<BTreeMap<K, V>>; SHARDS]);
+pub(crate) struct Memo<K, V>(Box<[RwLock<BTreeMap<K, V>>]>);
 
-const SHARDS: usize = 256;
+/// About one for each peer that the models know.
+const SHARDS: usize = 1 << 16;
 
 impl<T: Ord> Pool<T> {
     pub(crate) fn share(&self, value: T) -> Shared<T> {
-        if let Some((value, id)) = self.0.read().unwrap().get_key_value(&value) {
-            return Shared { id: *id, value };
+        if let Some(shared) = self.0.read().unwrap().find(&value) {
+            return shared;
         }
         let mut all = self.0.write().unwrap();
-        if let Some((value, id)) = all.get_key_value(&value) {
-            return Shared { id: *id, value };
+        if let Some(shared) = all.find(&value) {
+            return shared;
         }
-        let (id, value) = (u32::try_from(all.len()).unwrap(), &*Box::leak(Box::new(value)));
-        all.insert(value, id);
+        let (id, value) = (u32::try_from(all.values.len()).unwrap(), &*Box::leak(Box::new(value)));
+        all.ids.insert(value, id);
+        all.values.push(value);
         Shared { id, value }
+    }
+
+    /// The values with these numbers.
+    pub(crate) fn with(&self, ids: impl Iterator<Item = u32>) -> Vec<Shared<T>> {
+        let all = self.0.read().unwrap();
+        ids.map(|id| Shared { id, value: all.values[usize::try_from(id).unwrap()] }).collect()
+    }
+}
+
+impl<T: Ord> All<T> {
+    fn find(&self, value: &T) -> Option<Shared<T>> {
+        let (value, id) = self.ids.get_key_value(value)?;
+        Some(Shared { id: *id, value })
     }
 }
 
@@ -63,13 +85,13 @@ impl<K: Ord, V> Memo<K, V> {
 
 impl<T> Default for Pool<T> {
     fn default() -> Self {
-        Self(RwLock::default())
+        Self(RwLock::new(All { ids: BTreeMap::new(), values: Vec::new() }))
     }
 }
 
 impl<K, V> Default for Memo<K, V> {
     fn default() -> Self {
-        Self(std::array::from_fn(|_| RwLock::default()))
+        Self((0..SHARDS).map(|_| RwLock::default()).collect())
     }
 }
 
