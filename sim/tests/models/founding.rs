@@ -4,6 +4,16 @@
 //! Nobody has to hear anything, so every loss and every partition is among the histories. That a
 //! founding spreads as a record of its own is left out: whoever takes one over stops voting, which
 //! is one more way to be silent.
+//!
+//! Searched to the end, of ballots up to
+//! - round 3: gossip without delay, with or without a disk lost on the way, whose peer comes back as
+//!   an observer;
+//! - round 2: votes that come late, again and in any order; gossip without delay and a restart;
+//! - round 1: late votes and two restarts, or a lost disk.
+//!
+//! Late votes or kept disks in one more round take over a minute. Who proposes, and which of two
+//! ballots of one round wins, depends on the order of
+//! ids, so peers cannot stand for each other and no symmetry makes it less.
 
 use super::shared::{Memo, Pool, Shared};
 use super::{peer, search, search_for};
@@ -258,7 +268,7 @@ impl Model for World {
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
         for n in 0..PEERS {
             actions.push(Action::Propose(n));
-            actions.extend(state.sent.iter().map(|letter| Action::Hear(n, letter.clone())));
+            actions.extend(state.sent.iter().map(|letter| Action::Hear(n, *letter)));
             if self.gossip == Gossip::Prompt {
                 let others = (0..PEERS).filter(|from| *from != n);
                 actions.extend(others.map(|from| Action::Merge { from, to: n }));
@@ -318,13 +328,16 @@ fn decided_by_origin(quorum: usize, votes: &Votes) -> Option<Proposal> {
 }
 
 #[test]
-fn three_peers_never_decide_differently_in_three_rounds() {
-    search("founding, 3 rounds", World::new(Gossip::Prompt, 3));
+fn three_peers_never_decide_differently_in_three_rounds_though_one_comes_back_as_an_observer() {
+    let world = World::new(Gossip::Prompt, 3).with_restarts(1, Restart::Observer);
+    search("founding, 3 rounds", world);
 }
 
 #[test]
 fn votes_that_come_late_and_again_do_no_harm() {
     search("founding, late votes", World::new(Gossip::Late, 2));
+    let observer = World::new(Gossip::Late, 1).with_restarts(1, Restart::Observer);
+    search("founding, late votes, observer", observer);
 }
 
 #[test]
@@ -334,15 +347,12 @@ fn a_restart_that_keeps_the_disk_does_no_harm() {
     search("founding, late votes, two restarts", late);
 }
 
-#[test]
-fn who_lost_its_disk_does_no_harm_as_an_observer() {
-    search("founding, observer", World::new(Gossip::Prompt, 2).with_restarts(1, Restart::Observer));
-}
-
-/// Why such a peer has to come back as an observer: nobody can tell it from one that is new.
+/// Why who lost its disk has to come back as an observer. In the second majority nobody has heard of
+/// the first, and to them the stranger is the third peer that has yet to come: no rule of voting
+/// could tell, short of one that waits for all.
 #[test]
 fn who_lost_its_disk_and_votes_as_a_stranger_can_found_a_second_mesh() {
-    let world = World::new(Gossip::Prompt, 2).with_restarts(1, Restart::Stranger);
+    let world = World::new(Gossip::Prompt, 1).with_restarts(1, Restart::Stranger);
     search_for("founding, stranger", world, AGREEMENT);
 }
 
@@ -357,15 +367,3 @@ fn the_search_finds_what_counting_by_origin_breaks() {
     let world = World { decide: decided_by_origin, ..World::new(Gossip::Prompt, 3) };
     search_for("founding, by origin", world, AGREEMENT);
 }
-#[test]
-fn xx_a() { search("observer 3", World::new(Gossip::Prompt, 3).with_restarts(1, Restart::Observer)); }
-#[test]
-fn xx_b() { search("late observer 2", World::new(Gossip::Late, 2).with_restarts(1, Restart::Observer)); }
-#[test]
-fn xx_c() { search("late disk 2", World::new(Gossip::Late, 2).with_restarts(1, Restart::Disk)); }
-#[test]
-fn xx_d() { search("disk 3", World::new(Gossip::Prompt, 3).with_restarts(1, Restart::Disk)); }
-#[test]
-fn xx_e() { search("late 3", World::new(Gossip::Late, 3)); }
-#[test]
-fn xx_f() { search("stranger 1", World::new(Gossip::Prompt, 1).with_restarts(1, Restart::Stranger)); }
