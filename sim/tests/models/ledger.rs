@@ -18,6 +18,7 @@ use rand_core::SeedableRng;
 use stateright::{Model, Property};
 use std::collections::BTreeSet;
 use std::fmt::{self, Debug, Formatter};
+use std::sync::OnceLock;
 use weft_core::addr::{Offset, Range, Universe};
 use weft_core::codec;
 use weft_core::config::{Config, FoundingMode};
@@ -89,6 +90,10 @@ struct Peer {
     owns: u32,
     /// The ledger, in words.
     ledger: String,
+    /// Whether its boot gate is closed.
+    awaits: bool,
+    /// Who would be given what, once somebody wants to know.
+    gives: OnceLock<Vec<(usize, usize)>>,
     faults: BTreeSet<&'static str>,
 }
 
@@ -176,6 +181,17 @@ impl World {
         self.turns.look(me, (me, mark), || self.happen(peer, event), look)
     }
 
+    /// Whom this peer would give something that it is asked for, and what was asked for.
+    fn gives<'a>(&self, peer: &'a Shared<Peer>) -> &'a [(usize, usize)] {
+        peer.gives.get_or_init(|| {
+            let all = (0..self.count).flat_map(|to| (0..self.asked.len()).map(move |n| (to, n)));
+            let others = all.filter(|(to, _)| super::peer(*to) != peer.me);
+            others
+                .filter(|(to, n)| self.turn(peer, Event::Asked(*to, *n), Option::is_some))
+                .collect()
+        })
+    }
+
     fn happen(&self, before: &Peer, event: Event<'_>) -> Option<Turn> {
         let mut peer = before.clone();
         for change in std::mem::take(&mut peer.lagging) {
@@ -201,7 +217,7 @@ impl World {
                 (!sent.is_empty()).then_some(())?;
             }
             Event::Meet(with) => {
-                (peer.ipam.status().state == IpamState::AwaitingMerge).then_some(())?;
+                peer.awaits.then_some(())?;
                 with.records().for_each(|letter| peer.hear(&self.letters.share(letter)));
                 sent = peer.call(self.disk, |ipam, acts| ipam.merged(NOW, with.me, acts));
             }
@@ -233,6 +249,8 @@ impl World {
             heard: 0,
             owns: 0,
             ledger: String::new(),
+            awaits: false,
+            gives: OnceLock::new(),
             faults: BTreeSet::new(),
         };
         let saved: Vec<_> = peer.records().collect();
@@ -329,6 +347,8 @@ impl Peer {
         let owned = (0..ADDRESSES).filter(|at| self.ipam.acts_as_owner(Offset(*at)));
         self.owns = owned.map(|at| 1 << at).sum();
         self.ledger = format!("{:?}", self.ipam.ledger());
+        self.awaits = self.ipam.status().state == IpamState::AwaitingMerge;
+        self.gives = OnceLock::new();
         self.key = self.describe();
         self
     }
@@ -394,16 +414,17 @@ impl Model for World {
     }
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
-        let all = 0..self.count;
         let sent = (0..Letters::BITS).filter(|id| state.sent >> id & 1 == 1);
         let sent = self.letters.with(sent);
-        for n in all.clone() {
-            for with in all.clone().filter(|with| *with != n) {
-                let asks = 0..self.asked.len();
-                actions.extend(asks.map(|what| Action::Ask { giver: n, to: with, what }));
-                actions.push(Action::Meet { me: n, with });
+        for (n, peer) in state.peers.iter().enumerate() {
+            let given = self.gives(peer).iter();
+            actions.extend(given.map(|&(to, what)| Action::Ask { giver: n, to, what }));
+            let news = sent.iter().filter(|letter| peer.heard & bit(letter) == 0);
+            actions.extend(news.map(|letter| Action::Hear(n, *letter)));
+            if peer.awaits {
+                let others = (0..self.count).filter(|with| *with != n);
+                actions.extend(others.map(|with| Action::Meet { me: n, with }));
             }
-            actions.extend(sent.iter().map(|letter| Action::Hear(n, *letter)));
             if self.leaves {
                 actions.push(Action::Leave(n));
             }
