@@ -7,10 +7,11 @@
 pub mod check;
 pub mod choices;
 pub mod duration;
-pub mod history;
 pub mod host;
 pub mod net;
+pub mod peer;
 pub mod queue;
 pub mod scenario;
+pub mod trace;
 pub mod turmoil;
 pub mod world;

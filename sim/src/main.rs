@@ -7,7 +7,8 @@
 
 use clap::{Parser, Subcommand};
 use sim::scenario::{Scenario, Verdict};
-use std::io::Write as _;
+use sim::trace::{self, Paint};
+use std::io::{IsTerminal as _, Write as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -50,6 +51,35 @@ enum Command {
         #[command(flatten)]
         size: Size,
     },
+    /// Prints one line per state change of a run.
+    Show {
+        #[arg(long)]
+        seed: u64,
+        #[command(flatten)]
+        size: Size,
+        /// Messages too.
+        #[arg(long)]
+        messages: bool,
+        /// Only lines with this text.
+        #[arg(long)]
+        text: Option<String>,
+    },
+    /// Draws a run: time downwards, a line per host, messages as arrows.
+    Html {
+        #[arg(long)]
+        seed: u64,
+        #[command(flatten)]
+        size: Size,
+        /// Where to.
+        #[arg(short, long)]
+        output: std::path::PathBuf,
+    },
+    /// Says where the runs of two seeds part.
+    Diff {
+        seeds: Vec<u64>,
+        #[command(flatten)]
+        size: Size,
+    },
 }
 
 #[derive(Clone, Copy, Debug, clap::Args)]
@@ -79,8 +109,35 @@ fn main() -> ExitCode {
             })
         }
         Command::Explore { seconds, seed, size } => explore(seconds, seed, size),
+        Command::Show { seed, size, messages, text } => {
+            let paint = if std::io::stdout().is_terminal() { Paint::Colour } else { Paint::Plain };
+            let filter = trace::Filter { messages, text, ..Default::default() };
+            say(trace::show(&recorded(seed, size), &filter, paint).trim_end());
+            true
+        }
+        Command::Html { seed, size, output } => {
+            let page = trace::html(&recorded(seed, size)).map_err(std::io::Error::from);
+            match page.and_then(|page| std::fs::write(&output, page)) {
+                Ok(()) => true,
+                Err(error) => {
+                    say(&format!("{}: {error}", output.display()));
+                    return ExitCode::from(2);
+                }
+            }
+        }
+        Command::Diff { seeds, size } => {
+            let [a, b] = seeds.as_slice() else { return ExitCode::from(2) };
+            say(trace::diff(&recorded(*a, size), &recorded(*b, size), 5).trim_end());
+            true
+        }
     };
     ExitCode::from(u8::from(!held))
+}
+
+fn recorded(seed: u64, size: Size) -> trace::Recording {
+    let scenario = size.scenario(seed);
+    let (hosts, steps) = (scenario.setup.hosts, scenario.steps.len());
+    scenario.run_recorded(format!("seed {seed}, {hosts} hosts, {steps} steps")).1
 }
 
 fn explore(seconds: u64, seed: Option<u64>, size: Size) -> bool {

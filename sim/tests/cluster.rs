@@ -20,7 +20,7 @@ trait OrShow<T> {
 impl<T, E: std::fmt::Display> OrShow<T> for Result<T, E> {
     fn or_show(self, world: &World) -> T {
         self.unwrap_or_else(|error| {
-            let lines: Vec<&str> = world.history.last(40).collect();
+            let lines = world.trace.last(40);
             panic!("{error}\n{}", lines.join("\n"))
         })
     }

@@ -3,9 +3,10 @@
 mod random;
 
 use crate::check::Violation;
-use crate::history::Digest;
 use crate::net::Share;
+use crate::trace::{Digest, Head, Recording};
 use crate::world::{Act, Peer, Setup, World, container};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 use weft_core::io::{Command, CommandError};
 use weft_core::time::Instant;
@@ -33,7 +34,7 @@ pub struct Verdict {
     pub simulated: Duration,
     /// How often nodes were called.
     pub inputs: u64,
-    /// The last lines of its history.
+    /// The last state changes, below a line that names the columns.
     pub lines: Vec<String>,
 }
 
@@ -42,13 +43,25 @@ impl Scenario {
     pub fn run(&self) -> Verdict {
         let mut world = World::new(&self.setup);
         let outcome = self.play(&mut world);
-        Verdict {
-            violation: outcome.err(),
-            digest: world.digest(),
-            simulated: world.now.since(Instant::ZERO),
-            inputs: world.history.inputs(),
-            lines: world.history.last(12).map(str::to_owned).collect(),
-        }
+        conclude(&mut world, outcome)
+    }
+
+    /// Runs it as [`Scenario::run`] does, and keeps everything that happens. A panic of the core is
+    /// a broken rule here.
+    pub fn run_recorded(&self, title: String) -> (Verdict, Recording) {
+        let mut world = World::new(&self.setup);
+        world.record();
+        let played = catch_unwind(AssertUnwindSafe(|| self.play(&mut world)));
+        let outcome = played.unwrap_or_else(|panic| {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+            let detail = text.unwrap_or("the core panicked").to_owned();
+            Err(Violation { rule: "sim.panic", at: world.now, detail })
+        });
+        let verdict = conclude(&mut world, outcome);
+        let Setup { seed, hosts, .. } = self.setup;
+        let head = Head::new(title, seed, hosts, verdict.digest, verdict.simulated);
+        (verdict, Recording { head, entries: world.trace.into_entries() })
     }
 
     fn play(&self, world: &mut World) -> Result<(), Violation> {
@@ -81,5 +94,18 @@ impl Scenario {
             }
         }
         world.settle(self.setup.settle_max()).map(|_| ())
+    }
+}
+
+fn conclude(world: &mut World, outcome: Result<(), Violation>) -> Verdict {
+    if let Err(violation) = &outcome {
+        world.tell_broken(violation);
+    }
+    Verdict {
+        violation: outcome.err(),
+        digest: world.digest(),
+        simulated: world.now.since(Instant::ZERO),
+        inputs: world.trace.inputs(),
+        lines: world.trace.last(12),
     }
 }

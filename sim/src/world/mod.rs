@@ -7,16 +7,17 @@ mod operator;
 mod setup;
 mod traffic;
 
-pub use act::{Act, Peer};
+pub use crate::peer::{BadPeer, Peer};
+pub use act::Act;
 pub use operator::container;
 pub use setup::Setup;
 
 use crate::check::{self, Invariant, PeerView, View, Violation};
 use crate::choices::rng_for;
-use crate::history::{Digest, History};
 use crate::host::Host;
 use crate::net::{Delivery, Net, PORT};
 use crate::queue::Queue;
+use crate::trace::{Digest, Trace, What};
 use rand_chacha::ChaCha20Rng;
 use rand_core::RngCore;
 use std::collections::{BTreeMap, BTreeSet};
@@ -44,7 +45,7 @@ pub struct World {
     /// Between them.
     pub net: Net,
     /// What happened so far.
-    pub history: History,
+    pub trace: Trace,
     /// What each event did that was reported, by host.
     pub events: Vec<(Instant, usize, Event)>,
     plan: Queue<Act>,
@@ -104,7 +105,7 @@ impl World {
             now: Instant::ZERO,
             hosts,
             net,
-            history: History::new(setup.echo),
+            trace: Trace::new(setup.hosts, setup.universe, setup.echo),
             events: Vec::new(),
             plan: Queue::new(),
             wakes: BTreeSet::new(),
@@ -128,7 +129,7 @@ impl World {
 
     /// The identity of the run so far.
     pub const fn digest(&self) -> Digest {
-        self.history.digest()
+        self.trace.digest()
     }
 
     /// Lets the next thing happen, wherever it does. Returns whether anything did.
@@ -155,6 +156,7 @@ impl World {
             },
             Next::Wake(host) => self.call(host, Input::Timeout),
         }
+        self.watch();
         self.judge()?;
         Ok(true)
     }
@@ -209,12 +211,41 @@ impl World {
         }
     }
 
-    fn note(&mut self, host: Option<usize>, part: &str, what: fmt::Arguments<'_>) {
-        let summary = |host: usize| {
-            let running = self.hosts[host].running.as_ref();
-            (host, running.map_or_else(Default::default, |running| running.summary))
-        };
-        self.history.line(self.now, host.map(summary), part, what);
+    fn note(&mut self, host: Option<usize>, part: &'static str, what: fmt::Arguments<'_>) {
+        self.tell(host, What::note(part, what.to_string()));
+    }
+
+    fn tell(&mut self, host: Option<usize>, what: What) {
+        self.watch();
+        let running = host.and_then(|host| self.hosts.get(host)?.running.as_ref());
+        let summary = running.map(|running| running.summary);
+        self.trace.tell(self.now, host.map(Peer), what, summary);
+    }
+
+    /// Keeps everything that happens from here on, every message too. The run stays the same.
+    pub fn record(&mut self) {
+        self.trace.keep_all();
+        self.net.sightings.watch();
+    }
+
+    /// Hands what was seen in the network to the record, if one is kept.
+    fn watch(&mut self) {
+        if !self.trace.keeps_all() {
+            return;
+        }
+        for sighting in self.net.sightings.take() {
+            self.trace.sighting(sighting);
+        }
+        let hosts = 0..self.hosts.len();
+        let pairs = hosts.clone().flat_map(|a| hosts.clone().map(move |b| (a, b)));
+        let blocked = pairs.filter(|(a, b)| a != b && self.net.paths.blocked(*a, *b));
+        self.trace.ways(self.now, blocked.map(|(a, b)| (Peer(a), Peer(b))).collect());
+    }
+
+    /// Says in the record that a rule was broken.
+    pub fn tell_broken(&mut self, violation: &Violation) {
+        let (rule, detail) = (violation.rule.to_owned(), violation.detail.clone());
+        self.tell(None, What::Broken { rule, detail });
     }
 
     /// A number below `below` from the world's own chances.
