@@ -65,8 +65,9 @@ struct Life {
 struct Ways {
     from: u64,
     to: u64,
-    /// Which group each host is in; within one, every host has a way to every other.
-    islands: Vec<usize>,
+    /// Which group each host is in, by the first host in it; none while it does not run at all.
+    /// Within a group, every host has a way to every other.
+    islands: Vec<Option<usize>>,
     /// Ways blocked inside a group, from and to.
     cuts: Vec<(usize, usize)>,
 }
@@ -110,6 +111,7 @@ fn picture(recording: &Recording) -> Picture<'_> {
     let last = recording.entries.iter().map(|entry| entry.at).max().unwrap_or(Instant::ZERO);
     let end = micros(last.max(Instant::ZERO + head.simulated));
     let (words, messages) = messages(recording, end);
+    let lives = lives(recording, end);
     Picture {
         title: &head.title,
         seed: head.seed,
@@ -122,8 +124,8 @@ fn picture(recording: &Recording) -> Picture<'_> {
             detail,
         }),
         changes: recording.entries.iter().filter_map(change).collect(),
-        lives: lives(recording, end),
-        ways: ways(recording, end),
+        ways: ways(recording, &lives, end),
+        lives,
         words,
         messages,
     }
@@ -136,7 +138,21 @@ fn change(entry: &Entry) -> Option<Change<'_>> {
     let refused = matches!(&entry.what, What::Reply { refused: true, .. });
     let counts = entry.summary.map(|s| [s.conns, s.links, s.peers, s.held, s.names]);
     let host = entry.host.map(|host| host.0);
-    let text = entry.what.text().into_owned();
+    let text = match &entry.what {
+        What::Ask { .. } => format!("command {}", entry.what.text()),
+        What::Reply { .. } => format!("answer {}", entry.what.text()),
+        What::Heal { text } => format!("healed: {text}"),
+        What::Fault { .. }
+        | What::Note { .. }
+        | What::Start { .. }
+        | What::Crash { .. }
+        | What::Event { .. }
+        | What::Broken { .. }
+        | What::Ways { .. }
+        | What::Sent { .. }
+        | What::Arrived { .. }
+        | What::Lost { .. } => entry.what.text().into_owned(),
+    };
     Some(Change { at: micros(entry.at), host, part: entry.what.part(), text, counts, refused })
 }
 
@@ -157,44 +173,53 @@ fn lives(recording: &Recording, end: u64) -> Vec<Vec<Life>> {
     lives
 }
 
-fn ways(recording: &Recording, end: u64) -> Vec<Ways> {
+fn ways(recording: &Recording, lives: &[Vec<Life>], end: u64) -> Vec<Ways> {
+    let changes = recording.entries.iter().filter_map(|entry| {
+        let What::Ways { blocked } = &entry.what else { return None };
+        let blocked: BTreeSet<_> = blocked.iter().map(|(from, to)| (from.0, to.0)).collect();
+        Some((micros(entry.at), blocked))
+    });
+    let changes: Vec<_> = changes.collect();
+    let ends = changes.iter().skip(1).map(|(at, _)| *at).chain([end]);
     let mut all: Vec<Ways> = Vec::new();
-    for entry in &recording.entries {
-        let What::Ways { blocked } = &entry.what else { continue };
-        let at = micros(entry.at);
-        if let Some(before) = all.last_mut() {
-            before.to = at;
+    for ((from, blocked), to) in changes.iter().zip(ends).filter(|((from, _), to)| from < to) {
+        let runs = |life: &Life| life.from < to && life.to > *from;
+        let hosts: Vec<bool> = lives.iter().map(|lives| lives.iter().any(runs)).collect();
+        let (islands, cuts) = islands(&hosts, blocked);
+        match all.last_mut() {
+            // Only hosts that do not run came to it or went.
+            Some(last) if last.to == *from && last.islands == islands && last.cuts == cuts => {
+                last.to = to;
+            }
+            Some(_) | None => all.push(Ways { from: *from, to, islands, cuts }),
         }
-        let blocked = blocked.iter().map(|(from, to)| (from.0, to.0)).collect();
-        let (islands, cuts) = islands(recording.head.hosts, &blocked);
-        all.push(Ways { from: at, to: end, islands, cuts });
     }
-    all.retain(|ways| ways.to > ways.from && !(ways.cuts.is_empty() && whole(&ways.islands)));
+    all.retain(|ways| {
+        let groups: BTreeSet<&usize> = ways.islands.iter().flatten().collect();
+        groups.len() > 1 || !ways.cuts.is_empty()
+    });
     all
 }
 
-fn whole(islands: &[usize]) -> bool {
-    islands.iter().all(|island| *island == 0)
-}
-
-/// Which group each host is in, and what is blocked inside one.
-fn islands(hosts: usize, blocked: &BTreeSet<(usize, usize)>) -> (Vec<usize>, Vec<(usize, usize)>) {
+/// Which group each host that runs is in, and what is blocked inside one.
+fn islands(
+    runs: &[bool],
+    blocked: &BTreeSet<(usize, usize)>,
+) -> (Vec<Option<usize>>, Vec<(usize, usize)>) {
     let works = |a, b| !blocked.contains(&(a, b)) && !blocked.contains(&(b, a));
-    let mut islands: Vec<Option<usize>> = vec![None; hosts];
-    let mut count = 0;
-    for first in 0..hosts {
+    let mut islands: Vec<Option<usize>> = vec![None; runs.len()];
+    for first in 0..runs.len() {
         let mut edge = vec![first];
-        let mut grew = false;
         while let Some(host) = edge.pop() {
             let Some(island @ None) = islands.get_mut(host) else { continue };
-            *island = Some(count);
-            grew = true;
-            edge.extend((0..hosts).filter(|other| works(host, *other)));
+            if runs.get(host) == Some(&true) {
+                *island = Some(first);
+                edge.extend((0..runs.len()).filter(|other| works(host, *other)));
+            }
         }
-        count += usize::from(grew);
     }
-    let islands: Vec<usize> = islands.into_iter().map(Option::unwrap_or_default).collect();
-    let inside = |(a, b): &&(usize, usize)| islands.get(*a) == islands.get(*b);
+    let group = |host: &usize| islands.get(*host).copied().flatten();
+    let inside = |(a, b): &&(usize, usize)| group(a).is_some() && group(a) == group(b);
     let cuts = blocked.iter().filter(inside).copied().collect();
     (islands, cuts)
 }

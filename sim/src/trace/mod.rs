@@ -15,6 +15,8 @@ mod gist;
 mod html;
 mod recording;
 mod show;
+#[cfg(test)]
+mod tests;
 mod words;
 
 pub use diff::diff;
@@ -160,37 +162,5 @@ impl Trace {
     /// What was kept, oldest first.
     pub fn into_entries(self) -> Vec<Entry> {
         self.kept.into()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use weft_core::io::ConnId;
-
-    #[test]
-    fn one_different_input_makes_another_digest() {
-        let written = Input::Written { conn: ConnId::dialed(0) };
-        let digest = |input: &Input| {
-            let mut trace = Trace::new(1, Universe::DEFAULT, false);
-            trace.input(Instant::ZERO, 0, input);
-            trace.digest()
-        };
-        assert_eq!(digest(&Input::Timeout), digest(&Input::Timeout));
-        assert_ne!(digest(&Input::Timeout), digest(&written));
-    }
-
-    #[test]
-    fn the_last_lines_know_who_ran_before_the_first_of_them() {
-        let mut trace = Trace::new(2, Universe::DEFAULT, false);
-        trace.tell(Instant::ZERO, Some(Peer(1)), What::Start { boot: 1 }, None);
-        for at in 0..1000 {
-            let what = What::note("net", format!("note {at}"));
-            trace.tell(Instant::from_nanos(at), None, what, None);
-        }
-        let lines = trace.last(2);
-        assert_eq!(trace.into_entries().len(), KEPT);
-        let columns: Vec<&str> = lines.iter().map(|line| line.get(12..17).unwrap_or("")).collect();
-        assert_eq!(columns, ["n1 n2", "   | ", "   | "]);
     }
 }

@@ -8,7 +8,7 @@ const canvas = $("canvas"), map = $("map"), list = $("list"), tip = $("tip");
 const SENT = 0, ENDED = 1, FROM = 2, TO = 3, CARRIER = 4, LEN = 5, GIST = 6, FATE = 7, IDLE = 8;
 const CARRIERS = ["dial", "stream", "end", "datagram"];
 const CARRIER_WORDS = ["dial", "stream data", "end of a stream", "datagram"];
-const DASHES = [[7, 4], [], [2, 3], [1.5, 3.5]];
+const DASHES = [[7, 4], [], [9, 3, 2, 3], [1.5, 3.5]];
 const PARTS = { FAULT: "red", HEAL: "green", BROKEN: "red", sim: "sim", ask: "ask", reply: "ask", conn: "conn",
   link: "link", mesh: "mesh", gossip: "gossip", ipam: "ipam", dns: "dns" };
 const PART_WORDS = { conn: "control conns", link: "data links", mesh: "reach", ipam: "addresses", dns: "names",
@@ -16,9 +16,10 @@ const PART_WORDS = { conn: "control conns", link: "data links", mesh: "reach", i
 // Individual messages drawn at once; more than that are drawn as bundles.
 const SINGLES_MAX = 1400;
 // Rooms: above for the hosts' names, at the left for times and for the network's own lane.
-const HEAD = 34, AXIS = 70, LANE = 108;
+const HEAD = 34, AXIS = 70, LANE = 126;
 
 const hidden = new Set();
+const focus = new Set(); // Hosts that are looked at alone; all when empty.
 let theme = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
 let scale = "even";
 let color = {};
@@ -28,6 +29,7 @@ let litMessage = null; // The message or bundle under the pointer.
 let pointer = null;
 let drawn = [];       // What can be pointed at: dots, messages, bundles.
 let due = false;
+let faint = 1;        // The more messages in view, the fainter each one.
 
 // --- Time and place -------------------------------------------------------------------------
 
@@ -140,7 +142,9 @@ if (run.broken) {
   const tests = [...new Set(marks)].map((mark) =>
     new RegExp("(^|[^A-Za-z0-9.-])" + mark.replace(/[.*+?^${}()|[\]\\\/]/g, "\\$&") + "(?![A-Za-z0-9-]|\\.\\d)"));
   run.changes.forEach((change, index) => {
-    if (change.part === "BROKEN" || tests.some((test) => test.test(change.text))) about.add(index);
+    // When nothing is named but hosts, it is about all that happened there.
+    const there = !tests.length && blamed.has(change.host) && change.part !== "conn";
+    if (change.part === "BROKEN" || there || tests.some((test) => test.test(change.text))) about.add(index);
   });
 }
 
@@ -197,32 +201,42 @@ function draw() {
 
 function drawWays(c, w, h) {
   for (const ways of run.ways) {
-    const y1 = Math.max(HEAD, yOf(place(ways.from, false))), y2 = Math.min(h, yOf(place(ways.to, true)));
+    const y1 = Math.max(HEAD, yOf(place(ways.from, false))), y2 = Math.min(h, yOf(place(ways.to, false)));
     if (y2 <= HEAD || y1 >= h) continue;
-    const parted = ways.islands.some((island) => island > 0);
-    if (parted) {
+    if (parted(ways)) {
       ways.islands.forEach((island, host) => {
         c.globalAlpha = theme === "dark" ? 0.2 : 0.13;
-        c.fillStyle = color["side" + island % 4];
-        c.fillRect(xOf(host) - room() * 0.2, y1, room(), y2 - y1);
+        c.fillStyle = color["side" + island % 6];
+        for (const life of run.lives[host]) {
+          const from = Math.max(y1, yOf(place(life.from, false))), to = Math.min(y2, yOf(place(life.to, true)));
+          if (to > from) c.fillRect(xOf(host) - room() * 0.2, from, room(), to - from);
+        }
       });
       c.globalAlpha = 0.1;
       c.fillStyle = color.soft;
-      c.fillRect(AXIS, y1, LANE, y2 - y1);
+      c.fillRect(AXIS, y1, LANE - 8, y2 - y1);
       c.globalAlpha = 1;
     }
-    if (y2 - y1 < 15) continue;
-    // What is cut, in the network's lane: it stays in view while the shade does.
+  }
+}
+
+const parted = (ways) => new Set(ways.islands.filter((island) => island !== null)).size > 1;
+
+// What is cut, in the network's lane: it stays in view while the shade does.
+function drawCuts(c, h, taken) {
+  for (const ways of run.ways) {
+    const y1 = Math.max(HEAD, yOf(place(ways.from, false))), y2 = Math.min(h, yOf(place(ways.to, false)));
+    if (y2 - y1 < 15 || y2 <= HEAD) continue;
     c.fillStyle = color.soft;
     c.font = "600 11px system-ui, sans-serif";
-    wrapped(c, cutWords(ways), AXIS + 6, y1 + 12, LANE - 12, y2 - 2);
+    wrapped(c, cutWords(ways), AXIS + 6, y1 + 13, LANE - 20, y2 - 2, taken);
   }
 }
 
 function cutWords(ways) {
   const sides = [];
-  ways.islands.forEach((island, host) => (sides[island] ??= []).push(run.hosts[host]));
-  const words = sides.length > 1 ? [sides.map((side) => side.join(" ")).join(" | ")] : [];
+  ways.islands.forEach((island, host) => { if (island !== null) (sides[island] ??= []).push(run.hosts[host]); });
+  const words = parted(ways) ? [sides.filter(Boolean).map((side) => side.join(" ")).join(" | ")] : [];
   const cuts = ways.cuts.map(([from, to]) => from + "," + to);
   ways.cuts.forEach(([from, to]) => {
     const both = cuts.includes(to + "," + from);
@@ -231,17 +245,23 @@ function cutWords(ways) {
   return words;
 }
 
-function wrapped(c, lines, x, y, width, limit) {
+function wrapped(c, lines, x, y, width, limit, taken) {
+  const put = (row) => {
+    const from = Math.max(0, Math.round(y) - 11), to = Math.round(y) + 4;
+    if (y <= limit && !taken.subarray(from, to).some((used) => used)) {
+      c.lineWidth = 4; c.strokeStyle = color.panel; c.lineJoin = "round";
+      c.strokeText(row, x, y);
+      c.fillText(row, x, y);
+      taken.fill(1, from, to);
+    }
+    y += 14;
+  };
   for (const text of lines) {
     let row = "";
     for (const word of text.split(" ")) {
-      if (row && c.measureText(row + " " + word).width > width) {
-        if (y <= limit) c.fillText(row, x, y);
-        y += 13; row = word;
-      } else row = row ? row + " " + word : word;
+      if (row && c.measureText(row + " " + word).width > width) { put(row); row = word; } else row = row ? row + " " + word : word;
     }
-    if (y <= limit) c.fillText(row, x, y);
-    y += 14;
+    put(row);
   }
 }
 
@@ -294,11 +314,13 @@ function drawLives(c, h) {
 const slow = [];
 run.messages.forEach((message, index) => { if (message[ENDED] - message[SENT] > 1e6) slow.push(index); });
 
+const looked = (message) => !focus.size || focus.has(message[FROM]) || focus.has(message[TO]);
+
 function inView(bottom) {
   const from = timeOf(top_) - 1e6;
   const wanted = (index) => {
     const message = run.messages[index];
-    return endedU[index] >= top_ && sentU[index] <= bottom && !hidden.has(message[IDLE] ? "idle" : CARRIERS[message[CARRIER]])
+    return looked(message) && endedU[index] >= top_ && sentU[index] <= bottom && !hidden.has(message[IDLE] ? "idle" : CARRIERS[message[CARRIER]])
       && (message[FATE] < 0 || !hidden.has("lost"));
   };
   const found = slow.filter((index) => run.messages[index][SENT] < from && wanted(index));
@@ -313,6 +335,7 @@ function drawMessages(c, bottom) {
   const all = inView(bottom), busy = all.filter((index) => !run.messages[index][IDLE]);
   const single = all.length <= SINGLES_MAX ? all : busy.length <= SINGLES_MAX ? busy : [];
   const bundled = all.length <= SINGLES_MAX ? [] : busy.length <= SINGLES_MAX ? all.filter((i) => run.messages[i][IDLE]) : all;
+  faint = Math.min(1, Math.max(0.3, 400 / (single.length + bundled.length || 1)));
   bundles(bundled).forEach((bundle) => drawBundle(c, bundle));
   single.forEach((index) => drawMessage(c, index, false));
 }
@@ -323,7 +346,8 @@ function ends(index) {
   const x1 = xOf(message[FROM]), x2 = xOf(message[TO]);
   const y1 = yOf(sentU[index]), y2 = yOf(endedU[index]);
   if (message[FATE] === -1) return [x1, y1, x2, y2];
-  const arrived = message[FATE] >= 0 && /^(refused|nobody)/.test(run.words[message[FATE]]);
+  // What waited for long before it was given up ends near its sender, or the picture would fill up.
+  const arrived = message[FATE] >= 0 && y2 - y1 < 60 && /^(refused|nobody)/.test(run.words[message[FATE]]);
   const share = arrived ? 1 - 9 / Math.abs(x2 - x1 || 1) : 0.55;
   const fall = arrived ? y2 - y1 : Math.min(y2 - y1, 22);
   return [x1, y1, x1 + (x2 - x1) * share, y1 + fall];
@@ -333,7 +357,8 @@ function drawMessage(c, index, strong) {
   const message = run.messages[index], [x1, y1, x2, y2] = ends(index);
   const paint = color[CARRIERS[message[CARRIER]]], lost = message[FATE] >= 0;
   c.strokeStyle = c.fillStyle = paint;
-  c.globalAlpha = strong ? 1 : message[IDLE] ? 0.38 : 0.85;
+  const late = message[FATE] === -1 && message[ENDED] - message[SENT] > 1e6;
+  c.globalAlpha = strong ? 1 : message[IDLE] ? 0.38 : late ? 0.3 : 0.45 + 0.4 * faint;
   c.lineWidth = strong ? 2.6 : message[IDLE] ? 0.9 : 1.3;
   c.setLineDash(DASHES[message[CARRIER]]);
   line(c, x1, y1, x2, y2);
@@ -359,7 +384,7 @@ function bundles(indices) {
   const found = new Map();
   for (const index of indices) {
     const message = run.messages[index], lost = message[FATE] >= 0;
-    const row = Math.floor((sentU[index] * zoom) / (message[IDLE] ? 60 : 22));
+    const row = Math.floor((sentU[index] * zoom) / (message[IDLE] || faint < 0.5 ? 60 : 22));
     const key = [message[FROM], message[TO], message[CARRIER], message[IDLE], lost, row].join();
     let bundle = found.get(key);
     if (!bundle) {
@@ -380,14 +405,14 @@ function bundles(indices) {
 function drawBundle(c, bundle, strong) {
   const { message, x1, y1, x2, y2 } = bundle;
   c.strokeStyle = color[CARRIERS[message[CARRIER]]];
-  c.globalAlpha = strong ? 1 : message[IDLE] ? 0.22 : 0.5;
+  c.globalAlpha = strong ? 1 : message[IDLE] ? 0.18 : 0.6 * faint;
   c.lineWidth = (message[IDLE] ? 0.8 : 1 + Math.log2(bundle.count) * 0.45) + (strong ? 1.5 : 0);
   c.setLineDash(DASHES[message[CARRIER]]);
   line(c, x1, y1, x2, y2);
   c.setLineDash([]);
   if (bundle.lost) {
-    c.strokeStyle = color.red; c.lineWidth = 1.6; c.globalAlpha = message[IDLE] && !strong ? 0.5 : 0.9;
-    cross(c, x2, y2, 3.5);
+    c.strokeStyle = color.red; c.lineWidth = 1.4; c.globalAlpha = strong ? 1 : message[IDLE] ? 0.4 : 0.75;
+    cross(c, x2, y2, faint < 0.5 ? 2.5 : 3.5);
   }
   c.globalAlpha = 1;
   if (!strong) drawn.push(bundle);
@@ -422,9 +447,9 @@ function drawChanges(c, w, h, bottom) {
   const last = above(changeU, bottom + 8 / zoom);
   for (let index = above(changeU, top_ - 8 / zoom); index < last; index++) {
     const change = run.changes[index];
-    if (hidden.has(partKey(change.part))) continue;
+    if (hidden.has(partKey(change.part)) || change.part === "BROKEN") continue;
     const x = change.host === null ? laneX : xOf(change.host), y = yOf(changeU[index]);
-    const fault = change.part === "FAULT" || change.part === "BROKEN";
+    const fault = change.part === "FAULT";
     const item = { kind: "change", index, x, y };
     c.fillStyle = c.strokeStyle = partColor(change.part);
     c.lineWidth = 2;
@@ -445,19 +470,24 @@ function drawChanges(c, w, h, bottom) {
       c.beginPath(); c.arc(x, y, r, 0, 7); c.fill();
     }
     drawn.push(item);
+    if (focus.size && change.host !== null && !focus.has(change.host)) continue;
     const rank = index === lit ? 0 : fault || about.has(index) ? 1 : change.part === "HEAL" ? 2
       : { ipam: 3, ask: 3, reply: 3, dns: 4, sim: 3, mesh: 4, link: 5 }[change.part] ?? 6;
     shown.push([rank, item]);
   }
+  drawCuts(c, h, taken[run.hosts.length]);
+  const dense = shown.length * 16 / (h * run.hosts.length);
+  const least = dense < 0.6 ? 9 : dense < 1.3 ? 4 : 2;
   // Labels, the most telling first, where there is room.
   shown.sort((a, b) => a[0] - b[0]);
   for (const [rank, { index, x, y }] of shown) {
+    if (rank > least) break;
     const change = run.changes[index], column = taken[change.host ?? run.hosts.length];
     const from = Math.max(0, Math.round(y) - 7), to = Math.round(y) + 8;
     if (rank > 0 && column.subarray(from, to).some((used) => used)) continue;
     column.fill(1, from, to);
-    const width = change.host === null ? LANE - 22 : change.host === run.hosts.length - 1 ? w - x - 16 : room() - 18;
-    label(c, change.text, x + 11, y + 4, rank === 0 ? w - x - 16 : width, rank <= 1, partColor(change.part), rank);
+    const width = change.host === null ? xOf(0) - x - 20 : change.host === run.hosts.length - 1 ? w - x - 16 : room() - 18;
+    label(c, change.text, x + 12, y + 4, rank === 0 ? w - x - 16 : width, rank <= 1, partColor(change.part), rank);
   }
 }
 
@@ -490,9 +520,9 @@ function drawBroken(c, w) {
   c.font = "650 12px system-ui, sans-serif";
   const text = "✕ " + run.broken.rule + " broken", width = c.measureText(text).width;
   c.fillStyle = color.red;
-  c.fillRect(AXIS, y - 19, width + 16, 19);
+  c.fillRect(AXIS, y, width + 16, 20);
   c.fillStyle = color.panel;
-  c.fillText(text, AXIS + 8, y - 5);
+  c.fillText(text, AXIS + 8, y + 14);
   c.lineWidth = 3;
   for (const host of blamed) { c.beginPath(); c.arc(xOf(host), y, 8, 0, 7); c.stroke(); }
 }
@@ -511,7 +541,10 @@ function drawHead(c, w) {
   run.hosts.forEach((host, index) => {
     const runs = run.lives[index].some((life) => life.from <= now && now <= life.to);
     c.fillStyle = blamed.has(index) ? color.red : runs || top_ <= 0 ? color.ink : color.faint;
+    if (focus.size && !focus.has(index)) c.globalAlpha = 0.35;
     c.fillText(host, xOf(index), 22);
+    c.globalAlpha = 1;
+    if (focus.has(index)) c.fillRect(xOf(index) - 14, HEAD - 4, 28, 3);
   });
   c.textAlign = "left";
 }
@@ -519,9 +552,9 @@ function drawHead(c, w) {
 function drawMap() {
   const [c, w, h] = sized(map), y = (u) => u / total * h;
   for (const ways of run.ways) {
-    if (!ways.islands.some((island) => island > 0)) continue;
+    if (!parted(ways)) continue;
     c.fillStyle = color.side1; c.globalAlpha = 0.3;
-    c.fillRect(0, y(place(ways.from, false)), w, Math.max(1, y(place(ways.to, true)) - y(place(ways.from, false))));
+    c.fillRect(0, y(place(ways.from, false)), w, Math.max(1, y(place(ways.to, false)) - y(place(ways.from, false))));
   }
   c.globalAlpha = 0.75;
   run.changes.forEach((change, index) => {
@@ -570,7 +603,7 @@ function sift() {
     const change = run.changes[index];
     const text = `${change.host === null ? "" : run.hosts[change.host]} ${change.part} ${change.text}`.toLowerCase();
     row.hidden = !text.includes(wanted) || only && !about.has(index) && !["FAULT", "HEAL"].includes(change.part)
-      || hidden.has(partKey(change.part));
+      || hidden.has(partKey(change.part)) || focus.size > 0 && change.host !== null && !focus.has(change.host);
   });
 }
 
@@ -664,11 +697,17 @@ const words = (message) => {
 };
 
 canvas.addEventListener("pointerdown", (event) => {
+  if (event.offsetY < HEAD) {
+    const host = run.hosts.findIndex((_, host) => Math.abs(xOf(host) - event.offsetX) < 24);
+    if (host >= 0) lookAt(host);
+    return;
+  }
   pointer = { y: event.offsetY, top: top_, moved: false };
   canvas.setPointerCapture(event.pointerId);
   canvas.classList.add("drags");
 });
 canvas.addEventListener("pointermove", (event) => {
+  canvas.classList.toggle("names", event.offsetY < HEAD);
   if (!pointer) return point(event.offsetX, event.offsetY);
   pointer.moved ||= Math.abs(event.offsetY - pointer.y) > 3;
   if (pointer.moved) { explain(null); look(pointer.top - (event.offsetY - pointer.y) / zoom, zoom); }
@@ -677,6 +716,7 @@ const release = () => { pointer = null; canvas.classList.remove("drags"); };
 canvas.addEventListener("pointerup", release);
 canvas.addEventListener("pointercancel", release);
 canvas.addEventListener("pointerleave", () => { if (!pointer) { light(-1, null); explain(null); } });
+canvas.addEventListener("dblclick", (event) => { if (event.offsetY > HEAD) zoomBy(2, event.offsetY); });
 canvas.addEventListener("wheel", (event) => {
   event.preventDefault();
   const by = event.deltaY * (event.deltaMode === 1 ? 16 : 1);
@@ -713,6 +753,11 @@ function step(by) {
   if (rows[index]) show(index);
 }
 
+function lookAt(host) {
+  if (!focus.delete(host)) focus.add(host);
+  sift(); redraw();
+}
+
 const keys = {
   ArrowDown: () => look(top_ + 80 / zoom, zoom), ArrowUp: () => look(top_ - 80 / zoom, zoom),
   PageDown: () => look(top_ + height() * 0.9 / zoom, zoom), PageUp: () => look(top_ - height() * 0.9 / zoom, zoom),
@@ -723,6 +768,7 @@ const keys = {
   t: () => { theme = theme === "dark" ? "light" : "dark"; paints(); legend(); redraw(); },
   "/": () => $("filter").focus(), Escape: () => { light(-1, null); explain(null); document.activeElement?.blur(); },
 };
+run.hosts.slice(0, 9).forEach((_, host) => { keys[host + 1] = () => lookAt(host); });
 addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.target.matches("input") && event.key !== "Escape") return;
