@@ -16,7 +16,7 @@ const PART_WORDS = { conn: "control conns", link: "data links", mesh: "reach", i
 // Individual messages drawn at once; more than that are drawn as bundles.
 const SINGLES_MAX = 1400;
 // Rooms: above for the hosts' names, at the left for times and for the network's own lane.
-const HEAD = 34, AXIS = 70, LANE = 126;
+const HEAD = 34, AXIS = 80, LANE = 126;
 
 const hidden = new Set();
 const focus = new Set(); // Hosts that are looked at alone; all when empty.
@@ -229,7 +229,8 @@ function drawCuts(c, h, taken) {
     if (y2 - y1 < 15 || y2 <= HEAD) continue;
     c.fillStyle = color.soft;
     c.font = "600 11px system-ui, sans-serif";
-    wrapped(c, cutWords(ways), AXIS + 6, y1 + 13, LANE - 20, y2 - 2, taken);
+    // Below the fault that began it, while that is in view.
+    wrapped(c, cutWords(ways), AXIS + 6, y1 + (y1 > HEAD ? 7 * Math.min(zoom, 1) + 20 : 14), LANE - 20, y2 - 2, taken);
   }
 }
 

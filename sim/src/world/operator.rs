@@ -221,5 +221,5 @@ pub(super) fn short(command: &Command) -> String {
 
 fn hosts(targets: &[Target]) -> String {
     let hosts: Vec<&str> = targets.iter().map(|target| target.host.as_str()).collect();
-    hosts.join(" ")
+    if hosts.is_empty() { "nobody".to_owned() } else { hosts.join(" ") }
 }
