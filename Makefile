@@ -17,8 +17,9 @@ lint: ## Formatting, lints, the core without an operating system, licences
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	rustup target list --installed | grep -qx x86_64-unknown-none || rustup target add x86_64-unknown-none
 	cargo check -p weft-core --target x86_64-unknown-none --locked
-	@if cargo deny --version >/dev/null 2>&1; then cargo deny --offline check bans licenses sources; \
-	else echo "cargo-deny is not installed, so licences were NOT checked: cargo install --locked cargo-deny"; fi
+	@cargo deny --version >/dev/null 2>&1 || \
+	  { echo "licences are checked by cargo-deny, which is not installed: cargo install --locked cargo-deny"; exit 1; }
+	cargo deny --offline check bans licenses sources
 	@if [ -f fuzz/Cargo.toml ]; then echo cargo check --manifest-path fuzz/Cargo.toml; \
 	cargo check --manifest-path fuzz/Cargo.toml; fi
 

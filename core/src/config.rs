@@ -62,8 +62,12 @@ pub struct Config {
     pub allocate_max: Duration,
     /// Largest message on a control link, in bytes, before it is decoded.
     pub message_len_max: usize,
-    /// Most records kept, own and others'. Beyond it, new keys are refused and counted.
+    /// Most records kept, own and others'. Beyond it, new keys are refused and counted. A quarter of
+    /// this and of `records_len_max` is kept for records about ownership.
     pub records_max: usize,
+    /// Most bytes of records kept, as they are sent. Bounds memory where single records are long: a
+    /// peer with 4,000 names takes 256 KiB, so that `records_max` alone would allow for 25 GB.
+    pub records_len_max: usize,
     /// Times that a frame may be relayed from peer to peer.
     pub hops_max: u8,
 }
@@ -107,6 +111,7 @@ impl Default for Config {
             allocate_max: Duration::from_secs(2),
             message_len_max: 1 << 20,
             records_max: 100_000,
+            records_len_max: 64 << 20,
             hops_max: 16,
         }
     }

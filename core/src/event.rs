@@ -98,7 +98,8 @@ pub enum Event {
         /// What it stood for.
         address: IpAddr,
     },
-    /// One address, two owners, same version: only a disk put back or a liar can do this.
+    /// One address, two owners of the same version, or given away by a peer that was not its owner:
+    /// only a disk put back or a liar can do this.
     OwnershipConflict {
         /// Which addresses.
         range: Range,

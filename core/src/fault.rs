@@ -20,6 +20,9 @@ pub enum ConnFault {
     /// The handshake took too long.
     #[error("the other side did not finish the handshake in time")]
     HandshakeTimeout,
+    /// Too many others came after it.
+    #[error("gave way to newer connections before its handshake was done")]
+    Crowded,
     /// Sealed bytes did not open.
     #[error(transparent)]
     Channel(#[from] ChannelFault),
@@ -73,6 +76,7 @@ impl ConnFault {
             | Self::Dial(_)
             | Self::Closed(_)
             | Self::HandshakeTimeout
+            | Self::Crowded
             | Self::Channel(_)
             | Self::Protocol(_)
             | Self::Silent

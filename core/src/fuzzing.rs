@@ -1,15 +1,17 @@
 //! Bodies of the fuzz targets: bytes of an attacker in, a broken promise is a panic.
 
 mod driven;
+mod parties;
 
 pub use driven::{node_inputs, saved};
+use parties::{identity, local, rng};
 
 use crate::addr::Universe;
 use crate::codec;
 use crate::config::NetworkSecret;
 use crate::forward::{Forwarder, ForwardingChange, Parcel, Sink};
-use crate::handshake::{Channel, Handshake, HandshakeFault, Hello, Local, Step};
-use crate::id::{ContainerId, Identity, Incarnation, PeerName};
+use crate::handshake::{Channel, Handshake, HandshakeFault, Step};
+use crate::id::{ContainerId, PeerName};
 use crate::io::Target;
 use crate::ipam::{Founding, Grant, Space, Voter};
 use crate::mesh::{Goodbye, Message};
@@ -21,8 +23,6 @@ use crate::topology::PeerRecord;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::net::{Ipv4Addr, SocketAddr};
-use rand_chacha::ChaCha20Rng;
-use rand_core::SeedableRng;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -202,31 +202,6 @@ impl Sink for Counting {
     fn probe(&mut self, _: SocketAddr, datagram: &[u8]) {
         assert!(matches!(Session::peek(datagram), Ok((Kind::Probe, _))), "that is no probe");
     }
-}
-
-fn identity(seed: u8) -> Identity {
-    Identity::from_seed([seed; 32])
-}
-
-fn rng(seed: u8) -> ChaCha20Rng {
-    ChaCha20Rng::from_seed([seed; 32])
-}
-
-fn local<'a>(identity: &'a Identity, secret: Option<&'a NetworkSecret>) -> Local<'a> {
-    let id = identity.id();
-    let hello = Hello {
-        id,
-        name: id.default_name(),
-        nickname: "host".to_string(),
-        incarnation: Incarnation(1),
-        universe: Universe::DEFAULT,
-        lineage: None,
-        sleeve_port: 6783,
-        session: SessionIndex(1),
-        session_key: [9; 32],
-        seals: secret.is_some(),
-    };
-    Local { identity, secret, hello }
 }
 
 #[cfg(test)]

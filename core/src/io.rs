@@ -194,12 +194,12 @@ pub enum CommandError {
         /// The universe.
         universe: Universe,
     },
-    /// Started, but no other owner has confirmed what we own.
+    /// Started, but no other peer has confirmed what we own.
     #[error(
-        "no address yet: after a restart a peer allocates only once it has reached another one, so that no address is given twice; {unreachable} peers are unreachable"
+        "no address yet: after a restart a peer allocates only once it has reached another one, so that no address is given twice; {unreachable} peers are unreachable (`weft forget` those that are gone for good)"
     )]
     NotMerged {
-        /// Owners that cannot be reached.
+        /// Owners that cannot be reached; when we are the only one, peers that we are to dial.
         unreachable: usize,
     },
     /// Nothing left here or at any peer in reach.

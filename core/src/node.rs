@@ -4,6 +4,7 @@ mod commands;
 mod conns;
 mod records;
 mod snapshot;
+mod strangers;
 #[cfg(test)]
 mod tests;
 
@@ -163,7 +164,7 @@ impl Node {
             identity,
             incarnation,
             sequence: 0,
-            records: Records::new(config.records_max),
+            records: Records::new(config.records_max, config.records_len_max),
             topology: Topology::new(me),
             names: Names::new(saved.get(&Slot::Names)?.unwrap_or_default()),
             ipam: Ipam::new(&config, me, &saved, seed.child("ipam"))?,
@@ -192,7 +193,8 @@ impl Node {
         // Only what differs is written.
         node.turn.changes.retain(|change| saved.slots.get(&change.slot) != change.value.as_ref());
         let at = now.mono;
-        node.ipam.targets(targets.len());
+        node.dialer.connect(at, &targets, false);
+        node.count_targets(at, out);
         for record in records {
             let mut acts = Vec::new();
             node.ipam.record(at, &record, &mut acts);
@@ -200,7 +202,6 @@ impl Node {
             node.act(acts, out);
         }
         node.publish_names();
-        node.dialer.connect(at, &targets, false);
         node.finish(at, first, out);
         Ok(node)
     }
@@ -271,10 +272,11 @@ impl Node {
         let hops = self.topology.graph().next_hops();
         let name = |peer: &PeerId| {
             if *peer == self.me {
-                Some(self.name)
-            } else {
-                self.topology.get(*peer).map(|record| record.name)
+                return Some(self.name);
             }
+            // A peer that took our name by gossip alone gets none of what is ours: frames for us
+            // would leave again, and our broadcasts go its way.
+            self.topology.get(*peer).map(|record| record.name).filter(|name| *name != self.name)
         };
         let session = |peer: &PeerId| {
             let conn = self.neighbours.get(peer).and_then(|conn| self.conns.get(conn));

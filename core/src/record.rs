@@ -26,6 +26,11 @@ impl Fingerprint {
         }
         Self(print)
     }
+
+    /// The fingerprint of `content` as written by `writer`: nobody else can put its name to it.
+    pub fn by(writer: &PeerId, content: &[u8]) -> Self {
+        Self::of(&[&writer.0[..], content].concat())
+    }
 }
 
 /// The first four bytes in hex.
@@ -40,7 +45,8 @@ impl core::fmt::Display for Fingerprint {
 pub enum Key {
     /// How the universe was first divided ([`crate::ipam::Founding`]); the key is the content's.
     Founding(Fingerprint),
-    /// Addresses that changed owner ([`crate::ipam::Grant`]); the key is the content's.
+    /// Addresses that changed owner ([`crate::ipam::Grant`]); the key is the writer's and the
+    /// content's ([`Fingerprint::by`]), for the writer is the giver.
     Grant(Fingerprint),
     /// A peer's vote in the founding ([`crate::ipam::Voter`]).
     Voter(PeerId),
@@ -103,6 +109,9 @@ pub enum RecordFault {
     /// The body does not decode, or says what it may not.
     #[error("the body of {0:?} is malformed")]
     Malformed(Key),
+    /// It counts too far ahead of all that is known.
+    #[error("{0:?} counts further ahead than one step may")]
+    Leap(Key),
     /// The table is full.
     #[error("no room for {0:?}: the limit of records is reached")]
     Full(Key),
@@ -131,8 +140,12 @@ impl Record {
             return Err(RecordFault::BodyTooLong(self.body.len()));
         }
         let own_key = match self.key {
-            Key::Founding(print) | Key::Grant(print) => {
+            Key::Founding(print) => {
                 print == Fingerprint::of(&self.body) && self.version == Version::default()
+            }
+            Key::Grant(print) => {
+                print == Fingerprint::by(&self.writer, &self.body)
+                    && self.version == Version::default()
             }
             Key::Voter(peer) | Key::Peer(peer) | Key::Names(peer) | Key::Space(peer) => {
                 peer == self.writer
@@ -197,6 +210,15 @@ mod tests {
         let mut bad = good;
         bad.key = Key::Names(bad.writer);
         assert!(bad.check().is_err());
+    }
+
+    #[test]
+    fn nobody_puts_another_name_to_a_grant() {
+        let (giver, thief) = (Identity::from_seed([1; 32]), Identity::from_seed([2; 32]));
+        let key = Key::Grant(Fingerprint::by(&giver.id(), b"x"));
+        let sign = |by| Record::sign(by, key, Version::default(), b"x".to_vec());
+        assert_eq!(sign(&giver).check(), Ok(()));
+        assert_eq!(sign(&thief).check(), Err(RecordFault::ForeignKey(key, thief.id())));
     }
 
     #[test]

@@ -66,6 +66,15 @@ pub async fn attach_port(
     handle.link().set_port(straight).execute().await.doing(doing)
 }
 
+/// Whether any interface is on the bridge `name`.
+///
+/// # Errors
+/// [`LinkError::Missing`], [`LinkError::Kernel`].
+pub async fn has_ports(handle: &Handle, name: &str) -> Result<bool, LinkError> {
+    let bridge = LinkAttribute::Controller(link::index(handle, name).await?);
+    Ok(link::all(handle).await?.iter().any(|port| port.attributes.contains(&bridge)))
+}
+
 /// Removes the bridge `name`; says whether there was one.
 ///
 /// # Errors

@@ -1,56 +1,29 @@
 //! Containers on the bridge: addresses, veth pairs and names, put on and taken off together.
 
-use crate::dns::DnsService;
+use crate::dns::{DnsService, ServeError};
 use crate::handle::NodeHandle;
 use crate::host::{Host, HostError, Wish};
+use crate::namespace::Namespace;
 use ipnet::IpNet;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::sync::OwnedMutexGuard;
+use tokio::time::{MissedTickBehavior, interval};
 use weft_core::id::ContainerId;
 use weft_core::io::{Command, CommandError, Reply};
 use weft_core::names::Name;
 
 mod ledger;
 
-pub(crate) use ledger::Ledger;
+/// Time between two looks for containers that have died.
+const RECONCILE_WAIT: Duration = Duration::from_secs(5);
+
+pub use ledger::Ledger;
 use ledger::Place;
-
-/// A network namespace to attach.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub enum Namespace {
-    /// That of a process.
-    Pid(u32),
-    /// A file: `/run/netns/NAME`, `/proc/PID/ns/net`, …
-    Path(PathBuf),
-}
-
-impl Namespace {
-    /// The id that it is attached under when none is given: `pid:1234`, `netns:NAME`.
-    pub fn default_id(&self) -> Option<ContainerId> {
-        match self {
-            Self::Pid(pid) => format!("pid:{pid}").parse().ok(),
-            Self::Path(path) => {
-                format!("netns:{}", path.file_name()?.to_string_lossy()).parse().ok()
-            }
-        }
-    }
-}
-
-/// `PID`, `NAME` (of `ip netns`) or `/path`.
-impl FromStr for Namespace {
-    type Err = std::convert::Infallible;
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(match text.parse() {
-            Ok(pid) => Self::Pid(pid),
-            Err(_) if text.contains('/') => Self::Path(PathBuf::from(text)),
-            Err(_) => Self::Path(PathBuf::from("/run/netns").join(text)),
-        })
-    }
-}
 
 /// An address as people ask for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -151,6 +124,15 @@ pub enum AttachError {
     },
 }
 
+impl From<ServeError> for AttachError {
+    fn from(error: ServeError) -> Self {
+        match error {
+            ServeError::Command(error) => error.into(),
+            ServeError::Host(error) => error.into(),
+        }
+    }
+}
+
 /// What puts containers on the bridge and takes them off; clones share one.
 #[derive(Clone, Debug)]
 pub struct Attachments {
@@ -162,7 +144,8 @@ pub struct Attachments {
 }
 
 impl Attachments {
-    pub(crate) fn new(
+    /// Containers of `node`, on the bridge of `host`; `ledger` says which were there before.
+    pub fn new(
         node: NodeHandle,
         host: Arc<dyn Host>,
         dns: Option<Arc<DnsService>>,
@@ -337,7 +320,7 @@ impl Attachments {
     ///
     /// # Errors
     /// When the node is stopping or the kernel refuses.
-    pub(crate) async fn restore(&self) -> Result<(), AttachError> {
+    pub async fn restore(&self) -> Result<(), AttachError> {
         for address in self.held(&ContainerId::expose()).await? {
             self.host.add(address).await?;
         }
@@ -347,6 +330,18 @@ impl Attachments {
             dns.ensure(&self.node, &*self.host).await?;
         }
         Ok(())
+    }
+
+    /// Looks for containers that have died, again and again.
+    pub async fn look_after(self) {
+        let mut ticks = interval(RECONCILE_WAIT);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            if let Err(why) = self.reconcile().await {
+                tracing::warn!(%why, "cannot look after the containers");
+            }
+        }
     }
 
     /// Releases what is held for containers that were attached and whose interface is gone: their

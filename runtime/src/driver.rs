@@ -5,8 +5,10 @@
 
 use crate::clock::Clock;
 use crate::conn_io::{ConnEvent, ConnIo};
+use crate::event_log::EventLog;
 use crate::handle::{NamesView, NodeHandle, Request};
 use crate::net::Net;
+use crate::probe::Probe;
 use crate::store::{Store, StoreError};
 use std::collections::BTreeMap;
 use std::io;
@@ -22,7 +24,6 @@ use weft_core::io::{
     Command, CommandError, ConnId, DialFailure, Input, Outbox, Output, Reply, RequestId, Target,
 };
 use weft_core::node::{Node, Seed, StartError};
-use weft_core::time::Now;
 
 /// Inputs that wait at most, of each kind; whoever brings more waits too.
 const INPUTS_MAX: usize = 256;
@@ -76,7 +77,7 @@ pub struct Parts<N: Net, S, F, P> {
     pub frames: F,
     /// Probes that came to the sleeve's socket.
     pub datagrams: mpsc::Receiver<(SocketAddr, Vec<u8>)>,
-    /// Sees the node after each input.
+    /// Sees every call of the node.
     pub probe: P,
 }
 
@@ -107,6 +108,7 @@ pub struct Driver<N: Net, S, F, P> {
     waiting: BTreeMap<RequestId, oneshot::Sender<Result<Reply, CommandError>>>,
     names: watch::Sender<Arc<NamesView>>,
     names_at: Option<Instant>,
+    events: EventLog,
     requests: mpsc::Receiver<Request>,
     datagrams: mpsc::Receiver<(SocketAddr, Vec<u8>)>,
     conn_events: mpsc::Receiver<(ConnId, ConnEvent)>,
@@ -136,19 +138,22 @@ enum Turn<S> {
     Stream(NewStream<S>),
     Datagram(SocketAddr, Vec<u8>),
     Names,
+    Log,
     Timeout,
 }
 
-impl<N: Net, S: Store, F: Frames, P: FnMut(&Node, Now) + Send> Driver<N, S, F, P> {
+impl<N: Net, S: Store, F: Frames, P: Probe> Driver<N, S, F, P> {
     /// Loads what was saved, makes the node, and carries out its first wishes.
     ///
     /// # Errors
     /// When the state cannot be read or written, or the node refuses it or its settings.
     pub async fn start(parts: Parts<N, S, F, P>) -> Result<(Self, NodeHandle), DriverError> {
-        let Parts { config, seed, clock, net, listener, mut store, frames, datagrams, probe } =
+        let Parts { config, seed, clock, net, listener, mut store, frames, datagrams, mut probe } =
             parts;
         let mut outbox = Outbox::default();
-        let node = Node::new(config, store.load()?, seed, clock.now(), &mut outbox)?;
+        let now = clock.now();
+        let node = Node::new(config, store.load()?, seed, now, &mut outbox)?;
+        probe.after(now, &node, outbox.outputs());
         let (requests_to, requests) = mpsc::channel(INPUTS_MAX);
         let (conn_tell, conn_events) = mpsc::channel(INPUTS_MAX);
         let (stream_tell, streams) = mpsc::channel(INPUTS_MAX);
@@ -168,6 +173,7 @@ impl<N: Net, S: Store, F: Frames, P: FnMut(&Node, Now) + Send> Driver<N, S, F, P
             waiting: BTreeMap::new(),
             names,
             names_at: None,
+            events: EventLog::default(),
             requests,
             datagrams,
             conn_events,
@@ -204,6 +210,7 @@ impl<N: Net, S: Store, F: Frames, P: FnMut(&Node, Now) + Send> Driver<N, S, F, P
                 | Turn::Stream(_)
                 | Turn::Datagram(..)
                 | Turn::Names
+                | Turn::Log
                 | Turn::Timeout => false,
             };
             self.take(turn).await?;
@@ -223,11 +230,13 @@ impl<N: Net, S: Store, F: Frames, P: FnMut(&Node, Now) + Send> Driver<N, S, F, P
             biased;
             () = shutdown => Turn::Shutdown,
             () = timer(self.names_at) => Turn::Names,
+            () = timer(self.events.due()) => Turn::Log,
+            () = timeout => Turn::Timeout,
             Some(request) = self.requests.recv() => Turn::Request(request),
-            Some(stream) = self.streams.recv() => Turn::Stream(stream),
             Some((conn, event)) = self.conn_events.recv() => Turn::Conn(conn, event),
             Some((from, bytes)) = self.datagrams.recv() => Turn::Datagram(from, bytes),
-            () = timeout => Turn::Timeout,
+            // Last: however many come, the links that stand are served.
+            Some(stream) = self.streams.recv() => Turn::Stream(stream),
         }
     }
 
@@ -262,6 +271,10 @@ impl<N: Net, S: Store, F: Frames, P: FnMut(&Node, Now) + Send> Driver<N, S, F, P
                 self.renew_names();
                 return Ok(());
             }
+            Turn::Log => {
+                self.events.tell(Instant::now());
+                return Ok(());
+            }
             Turn::Timeout => Input::Timeout,
         };
         self.handle(input).await
@@ -282,8 +295,9 @@ impl<N: Net, S: Store, F: Frames, P: FnMut(&Node, Now) + Send> Driver<N, S, F, P
             self.names_at = Some(Instant::now() + NAMES_WAIT);
         }
         let now = self.clock.now();
+        self.probe.before(now, &input);
         self.node.handle(now, input, &mut self.outbox);
-        (self.probe)(&self.node, now);
+        self.probe.after(now, &self.node, self.outbox.outputs());
         self.carry_out().await
     }
 
@@ -298,7 +312,7 @@ impl<N: Net, S: Store, F: Frames, P: FnMut(&Node, Now) + Send> Driver<N, S, F, P
                 Output::Persist(changes) => self.store.commit(changes).await?,
                 Output::Forwarding(change) => self.frames.apply(change),
                 Output::Reply { request, result } => self.reply(request, result),
-                Output::Event(event) => crate::logging::event(&event),
+                Output::Event(event) => self.events.write(Instant::now(), &event),
             }
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! What the daemon does to the kernel of its host: links, addresses and routes.
 
-use crate::attachments::Namespace;
+use crate::namespace::Namespace;
 use ipnet::IpNet;
 use rtnetlink::Handle;
 use std::net::IpAddr;
@@ -124,12 +124,29 @@ impl Kernel {
         Ok(bridge::attach_port(&self.handle, &self.bridge, tap, self.mtu).await?)
     }
 
-    /// Removes the bridge; no error when there is none.
+    /// Removes the bridge and the route of the DNS server; no error when there is none.
     ///
     /// # Errors
     /// When the kernel refuses.
     pub async fn remove_bridge(&self) -> Result<(), HostError> {
+        if self.has_bridge().await? {
+            for address in address::list(&self.handle, &self.bridge).await? {
+                route::remove_dns(&self.handle, address.addr(), self.range.block(), &self.bridge)
+                    .await?;
+            }
+        }
         bridge::remove(&self.handle, &self.bridge).await?;
+        Ok(())
+    }
+
+    /// Removes the bridge as [`Kernel::remove_bridge`] does, unless something is on it.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub async fn remove_idle_bridge(&self) -> Result<(), HostError> {
+        if self.has_bridge().await? && !bridge::has_ports(&self.handle, &self.bridge).await? {
+            self.remove_bridge().await?;
+        }
         Ok(())
     }
 
@@ -138,17 +155,10 @@ impl Kernel {
     /// # Errors
     /// What could not be removed.
     pub async fn clear(&self) -> Result<(), HostError> {
-        if self.has_bridge().await? {
-            for address in address::list(&self.handle, &self.bridge).await? {
-                route::remove_dns(&self.handle, address.addr(), self.range.block(), &self.bridge)
-                    .await?;
-            }
-        }
         for name in link::names_with_prefix(&self.handle, container::HOST_PREFIX).await? {
             link::remove(&self.handle, &name).await?;
         }
-        bridge::remove(&self.handle, &self.bridge).await?;
-        Ok(())
+        self.remove_bridge().await
     }
 
     async fn has(&self, name: &str) -> Result<bool, LinkError> {

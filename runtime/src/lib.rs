@@ -9,10 +9,13 @@ mod conn_io;
 pub mod daemon;
 pub mod dns;
 pub mod driver;
+mod event_log;
 pub mod handle;
 pub mod host;
 pub mod logging;
+pub mod namespace;
 pub mod net;
+pub mod probe;
 pub mod run;
 pub mod store;
 #[cfg(test)]

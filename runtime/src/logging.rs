@@ -1,12 +1,10 @@
-//! Where log lines go, and how the node's events become log lines.
+//! Where log lines go.
 
 use std::fs::OpenOptions;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Mutex;
-use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
-use weft_core::event::Event;
 
 /// The DNS library tells of every question at `info`.
 const QUIET_DNS: &str = "hickory_server=warn";
@@ -38,36 +36,4 @@ pub fn init(target: &Target, level: &str) -> anyhow::Result<()> {
         }
     };
     started.map_err(|why| anyhow::anyhow!("cannot set up logging: {why}"))
-}
-
-/// One line for what happened.
-pub(crate) fn event(event: &Event) {
-    match event {
-        Event::ConnUp { conn, peer } => info!(%conn, %peer, "control link up"),
-        Event::ConnDown { conn, peer, remote, why } => {
-            let peer = peer.as_ref().map(tracing::field::display);
-            if why.needs_operator() {
-                warn!(%conn, peer, remote, %why, "control link refused");
-            } else {
-                info!(%conn, peer, remote, %why, "control link down");
-            }
-        }
-        Event::LinkUp { peer } => info!(%peer, "data path up"),
-        Event::LinkDown { peer } => info!(%peer, "data path down"),
-        Event::PeerUp { peer } => info!(%peer, "peer reachable"),
-        Event::PeerDown { peer } => info!(%peer, "peer unreachable"),
-        Event::RecordRefused { from, why } => warn!(%from, %why, "record refused"),
-        Event::Founded { lineage } => info!(%lineage, "addresses divided"),
-        Event::Granted { range, to } => {
-            info!(start = range.start.0, end = range.end.0, %to, "addresses given away");
-        }
-        Event::Allocated { address, id } => info!(%address, %id, "address allocated"),
-        Event::Released { address, id } => info!(%address, %id, "address released"),
-        Event::NameAdded { name, address } => info!(%name, %address, "name added"),
-        Event::NameRemoved { name, address } => info!(%name, %address, "name removed"),
-        Event::OwnershipConflict { range, kept, lost } => {
-            let (start, end) = (range.start.0, range.end.0);
-            warn!(start, end, %kept, %lost, "two owners of the same addresses");
-        }
-    }
 }

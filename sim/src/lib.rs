@@ -8,6 +8,7 @@ pub mod check;
 pub mod choices;
 pub mod duration;
 pub mod host;
+pub mod logs;
 pub mod net;
 pub mod peer;
 pub mod queue;

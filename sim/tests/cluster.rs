@@ -109,6 +109,33 @@ fn a_peer_that_crashed_comes_back_with_its_addresses_and_names() {
 }
 
 #[test]
+fn a_sole_owner_that_came_back_and_shared_allocates_at_once() {
+    let mut setup = Setup::new(11, 2);
+    setup.founding = weft_core::config::FoundingMode::Consensus { peers: Some(1) };
+    let mut world = World::new(&setup);
+    world.boot(0);
+    attach(&mut world, 0, "first");
+    world.boot(1);
+    world.settle(setup.settle_max()).or_show(&world);
+    world.crash(0, false);
+    world.run_for(Duration::from_secs(1)).or_show(&world);
+    world.boot(0);
+    // Well before the next comparison of records that could open a closed gate.
+    let up = |event: &Event| matches!(event, Event::LinkUp { .. });
+    let before = world.events.len();
+    for _ in 0..500 {
+        if world.events.iter().skip(before).any(|(_, host, event)| *host == 1 && up(event)) {
+            break;
+        }
+        world.run_for(Duration::from_millis(20)).or_show(&world);
+    }
+    attach(&mut world, 1, "asks");
+    let granted = |event: &Event| matches!(event, Event::Granted { .. });
+    assert!(world.events.iter().any(|(_, host, event)| *host == 0 && granted(event)));
+    attach(&mut world, 0, "second");
+}
+
+#[test]
 fn a_container_moves_to_another_host_with_its_address() {
     let mut world = settled(&Setup::new(5, 3));
     let address = attach(&mut world, 0, "db");

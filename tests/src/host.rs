@@ -1,7 +1,8 @@
 //! One host and its `weft`.
 
 use crate::command::{Done, run};
-use crate::lab::{Container, binary, inside};
+use crate::container::Container;
+use crate::tools::{binary, inside};
 use crate::{trace, wait_until};
 use anyhow::{Context as _, Result, ensure};
 use std::fs;
@@ -199,7 +200,7 @@ impl Host {
     /// # Errors
     /// When `ip` fails.
     pub fn links(&self) -> Result<Vec<String>> {
-        let list = crate::lab::ip(&format!("-n {} -brief link show", self.namespace))?;
+        let list = crate::tools::ip(&format!("-n {} -brief link show", self.namespace))?;
         let name = |line: &str| line.split(['@', ' ']).next().unwrap_or_default().to_owned();
         let mut links: Vec<_> = list.lines().map(name).collect();
         links.sort();

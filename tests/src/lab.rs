@@ -1,13 +1,15 @@
 //! Hosts with wires between them, and containers: all are network namespaces with unique names.
 
-use crate::command::{self, Background, Done, run};
+use crate::command::{self, Background, run};
+pub use crate::container::Container;
 use crate::host::Host;
+pub use crate::tools::{binary, ip};
 use crate::{holds_within, trace};
 use anyhow::{Context as _, Result, bail, ensure};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -252,75 +254,6 @@ pub fn assert_no_trace(mark: &str, links_before: &BTreeSet<String>) -> Result<()
     });
     ensure!(gone, "left behind: {left:?}");
     Ok(())
-}
-
-/// A network namespace that is on no network until it is attached.
-#[derive(Clone, Debug)]
-pub struct Container {
-    /// As `ip netns` knows it.
-    pub namespace: String,
-}
-
-impl Container {
-    /// `program` inside, as a command to be completed and run.
-    pub fn command(&self, program: impl AsRef<Path>) -> Command {
-        inside(&self.namespace, program.as_ref())
-    }
-
-    /// Runs `program` inside.
-    ///
-    /// # Errors
-    /// When it cannot be started or does not end in 20 s.
-    pub fn run(&self, program: &str, args: &[&str]) -> Result<Done> {
-        run(self.command(program).args(args), PATIENCE)
-    }
-
-    /// Whether one ping to `to` is answered within a second.
-    ///
-    /// # Errors
-    /// When ping cannot be run.
-    pub fn pings(&self, to: impl Into<IpAddr>) -> Result<bool> {
-        let to = to.into().to_string();
-        Ok(self.run("ping", &["-n", "-c", "1", "-W", "1", &to])?.code == 0)
-    }
-
-    /// Waits until a ping to `to` is answered.
-    ///
-    /// # Errors
-    /// When none is within 10 s.
-    pub fn wait_pings(&self, to: impl Into<IpAddr>) -> Result<()> {
-        let to = to.into();
-        let what = format!("{} gets an answer from {to}", self.namespace);
-        crate::wait_until(&what, Duration::from_secs(10), || self.pings(to).unwrap_or_default())
-    }
-}
-
-/// `program` in the namespace `name`, with that namespace's /sys, as `ip netns exec` does it.
-pub(crate) fn inside(name: &str, program: &Path) -> Command {
-    let mut command = Command::new("ip");
-    command.args(["netns", "exec", name]).arg(program);
-    command
-}
-
-/// Runs `ip` with `words`, separated by spaces.
-///
-/// # Errors
-/// When it does not end with 0.
-pub fn ip(words: &str) -> Result<String> {
-    run(Command::new("ip").args(words.split_whitespace()), PATIENCE)?.ok()
-}
-
-/// The binary `name` that was built together with this test.
-///
-/// # Errors
-/// When it is not there; says how to build it.
-pub fn binary(name: &str) -> Result<PathBuf> {
-    let own = std::env::current_exe()?;
-    // target/debug/deps/TEST or target/debug/BINARY.
-    let found = own.ancestors().skip(1).take(2).map(|folder| folder.join(name));
-    let found = found.into_iter().find(|path| path.is_file());
-    let package = if name == "weft" { "weft" } else { "weft-tests" };
-    found.with_context(|| format!("{name} is missing, build it first: cargo build -p {package}"))
 }
 
 fn check_machine() -> Result<()> {

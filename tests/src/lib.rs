@@ -2,16 +2,21 @@
 //!
 //! * [`lab`]: hosts with wires between them, and containers; all of it goes when it is dropped.
 //! * [`host`]: one host's `weft`, started and asked as a person would.
+//! * [`container`]: a namespace that is put on the network.
+//! * [`tools`]: `ip`, and the programs that were built with the tests.
 //! * [`command`]: programs with a deadline, and programs in the background.
 //! * [`trace`]: what is left on the machine, to show that nothing is.
-//! * [`tidy`]: the repository's own rules, as functions over its text.
+//! * [`tidy`] and [`circles`]: the repository's own rules, as functions over its text.
 //!
 //! A test makes a lab, acts, and ends with [`lab::Lab::finish`], which fails on anything left over.
 
+pub mod circles;
 pub mod command;
+pub mod container;
 pub mod host;
 pub mod lab;
 pub mod tidy;
+pub mod tools;
 pub mod trace;
 
 use anyhow::{Result, bail};

@@ -145,6 +145,44 @@ fn without_root_the_missing_right_is_named() -> Result<()> {
 }
 
 #[test]
+fn a_bad_nickname_bridge_or_password_file_is_named() -> Result<()> {
+    let lab = Lab::full(1)?;
+    let host = lab.host(1);
+    let long = "n".repeat(64);
+    refused(host, &["launch", "--nickname", &long], USAGE, "--nickname", &["expected 1 to 63"])?;
+    refused(host, &["launch", "--nickname", ""], USAGE, "--nickname", &["expected 1 to 63"])?;
+    for bridge in ["a-very-long-bridge", "a/b", ""] {
+        refused(host, &["launch", "--bridge", bridge], USAGE, "--bridge", &["expected 1 to 11"])?;
+        refused(host, &["reset", "--bridge", bridge], USAGE, "--bridge", &["expected 1 to 11"])?;
+    }
+    let file = lab.dir().join("password");
+    let path = file.to_string_lossy().into_owned();
+    let launch = ["launch", "--password-file", &path];
+    refused(host, &launch, FAILED, &path, &["expected a text file"])?;
+    fs::write(&file, "p".repeat(4097))?;
+    refused(host, &launch, FAILED, &path, &["expected a text file"])?;
+    let long = "p".repeat(4097);
+    refused(host, &["launch", "--password", &long], USAGE, "4097 bytes", &["at most 4096"])?;
+    lab.finish()
+}
+
+#[test]
+fn a_host_name_that_is_no_nickname_is_made_one() -> Result<()> {
+    let lab = Lab::full(1)?;
+    let host = lab.host(1);
+    for (name, nickname) in [("h".repeat(64), "h".repeat(63)), (String::new(), "weft".to_owned())] {
+        let script = "echo \"$1\" >/proc/sys/kernel/hostname && exec \"$0\" launch";
+        let mut command = host.command("unshare");
+        command.args(["--uts", "sh", "-c", script]).arg(binary("weft")?).arg(name);
+        run(&mut command, PATIENCE)?.ok()?;
+        let shown = host.weft(&["status"])?.ok()?;
+        ensure!(shown.contains(&format!("({nickname})")), "{shown}");
+        host.weft(&["stop"])?.ok()?;
+    }
+    lab.finish()
+}
+
+#[test]
 fn a_kernel_without_tap_devices_is_named() -> Result<()> {
     let lab = Lab::full(1)?;
     let host = lab.host(1);

@@ -201,6 +201,7 @@ fn a_reset_removes_every_link_and_the_saved_state() -> Result<()> {
     ensure!(host.links()? == before, "left: {:?}", host.links()?);
     ensure!(rules()? == rules_before, "left: {}", rules()?);
     ensure!(!host.is_running());
+    ensure!(!host.run_dir.exists() && !host.state_dir.exists(), "its folders are left");
     // Another range than before: it is not held to what it had.
     let second = host.launch(&[])?;
     ensure!(first != second, "the identity survived a reset");

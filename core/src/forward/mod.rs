@@ -254,7 +254,8 @@ impl Forwarder {
     }
 
     fn relay(&mut self, from: SessionIndex, parcel: &Parcel<'_>, sink: &mut impl Sink) {
-        let Some(hops) = parcel.hops.checked_sub(1) else {
+        // However far its source, or a liar on the way, would let it go.
+        let Some(hops) = parcel.hops.min(self.hops_max).checked_sub(1) else {
             // A broadcast that ends here has lost nothing if nobody is behind us.
             let next = |hop: &Vec<_>| hop.iter().any(|index| *index != from);
             let routes = &self.routes.broadcast;

@@ -83,6 +83,18 @@ fn a_frame_is_relayed_no_more_often_than_allowed() {
 }
 
 #[test]
+fn a_relay_lets_no_frame_go_further_than_its_own_limit() {
+    let mut mesh = Mesh::line(4);
+    mesh.frame(3, ALL, 3);
+    mesh.take_delivered();
+    mesh.peers[0].hops_max = 255;
+    mesh.peers[1].hops_max = 1;
+    mesh.frame(0, mac(3), 1);
+    assert_eq!(mesh.take_delivered(), []);
+    assert_eq!(mesh.peers[2].counters().hops_exceeded, 1);
+}
+
+#[test]
 fn a_frame_that_comes_back_to_its_source_ends_there() {
     let mut mesh = Mesh::line(2);
     let mut sent = Sent::default();

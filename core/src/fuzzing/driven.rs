@@ -1,7 +1,7 @@
 //! A real node, driven by bytes: the world around it says and does what they choose, within the
 //! contract; the node is held to its part of it after each call.
 
-use super::{identity, local, rng};
+use super::parties::{identity, local, rng};
 use crate::codec;
 use crate::config::{Config, FoundingMode};
 use crate::contract::Contract;
@@ -249,10 +249,9 @@ fn pick<'a>(mut from: impl ExactSizeIterator<Item = &'a ConnId>, which: u8) -> O
 
 /// A record under a key that `writer` may write.
 pub(super) fn signed(writer: &Identity, kind: u8, version: Version, body: Vec<u8>) -> Record {
-    let print = Fingerprint::of(&body);
     let (key, version) = match kind % 6 {
-        0 => (Key::Founding(print), Version::default()),
-        1 => (Key::Grant(print), Version::default()),
+        0 => (Key::Founding(Fingerprint::of(&body)), Version::default()),
+        1 => (Key::Grant(Fingerprint::by(&writer.id(), &body)), Version::default()),
         2 => (Key::Voter(writer.id()), version),
         3 => (Key::Peer(writer.id()), version),
         4 => (Key::Names(writer.id()), version),

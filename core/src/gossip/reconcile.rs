@@ -122,6 +122,8 @@ fn content(records: &Records, range: Prefix) -> RangeAnswer {
 pub struct Pull {
     open: BTreeSet<Prefix>,
     want: BTreeSet<KeyHash>,
+    /// Something came that there was no room for.
+    is_short: bool,
 }
 
 /// How a pull goes on.
@@ -131,6 +133,8 @@ pub enum Progress {
     Ask(Question),
     /// All that the other side held when it answered is held here.
     Complete,
+    /// All was asked for, but for some of what came there was no room.
+    Short,
     /// The answer does not fit the question: give up this pull.
     Broken,
 }
@@ -139,8 +143,14 @@ impl Pull {
     /// Begins a pull; the first question.
     pub fn start(records: &Records) -> (Self, Question) {
         let root = Prefix::ROOT;
-        let pull = Self { open: BTreeSet::from([root]), want: BTreeSet::new() };
+        let pull = Self { open: BTreeSet::from([root]), ..Self::default() };
         (pull, Question::Compare(records.sum(root).1))
+    }
+
+    /// Something that came about ownership was refused for want of room: what this pull brought is
+    /// not all that the other side knows.
+    pub const fn fell_short(&mut self) {
+        self.is_short = true;
     }
 
     /// Takes in an answer, whose records were taken into `records` before.
@@ -204,6 +214,8 @@ impl Pull {
             // Deepest first: what is open stays little.
             let ranges = self.open.iter().rev().take(Question::RANGES_MAX).copied().collect();
             Progress::Ask(Question::Expand(ranges))
+        } else if self.is_short {
+            Progress::Short
         } else {
             Progress::Complete
         }
@@ -212,7 +224,7 @@ impl Pull {
 
 #[cfg(test)]
 mod tests {
-    use super::super::store::tests::record;
+    use super::super::store::tests::{record, with_room};
     use super::*;
     use crate::codec;
     use proptest::prelude::*;
@@ -234,13 +246,13 @@ mod tests {
             match pull.answered(into, &answer) {
                 Progress::Ask(next) => question = next,
                 Progress::Complete => return (rounds, bytes),
-                Progress::Broken => panic!("an honest answer broke the pull"),
+                Progress::Short | Progress::Broken => panic!("an honest answer broke the pull"),
             }
         }
     }
 
     fn store(made: &[(u8, u8, u64)]) -> Records {
-        let mut records = Records::new(10_000);
+        let mut records = with_room(10_000);
         for (writer, kind, sequence) in made {
             records.accept(record(*writer, *kind, *sequence)).unwrap();
         }
@@ -280,7 +292,7 @@ mod tests {
 
     #[test]
     fn answers_that_do_not_fit_the_question_end_the_pull() {
-        let empty = Records::new(9);
+        let empty = with_room(9);
         let bad = [
             Answer::Ranges(Vec::new()),
             Answer::Found { records: Vec::new(), lacking: std::vec![7] },
@@ -295,8 +307,16 @@ mod tests {
     }
 
     #[test]
+    fn a_pull_that_brought_more_than_there_is_room_for_is_not_complete() {
+        let empty = with_room(9);
+        let (mut pull, _) = Pull::start(&empty);
+        pull.fell_short();
+        assert_eq!(pull.answered(&empty, &Answer::Same), Progress::Short);
+    }
+
+    #[test]
     fn an_answer_with_more_items_than_a_question_may_want_ends_the_pull() {
-        let empty = Records::new(9);
+        let empty = with_room(9);
         let many = |count: usize| {
             let items = (0..count as u64).map(|n| Item::new(n, 1)).collect();
             let content = Content::Items(items);

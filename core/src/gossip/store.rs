@@ -12,17 +12,60 @@ pub struct Records {
     by_hash: BTreeMap<(KeyHash, Key), u128>,
     /// Number and sum of the items under every prefix of up to [`SUMS_DEPTH`] nibbles that has any.
     sums: BTreeMap<Prefix, (usize, u128)>,
-    max: usize,
+    all: Size,
+    /// Of all, those that are not about ownership.
+    ordinary: Size,
+    max: Size,
 }
+
+/// How much some records are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Size {
+    count: usize,
+    /// In bytes, as they are sent.
+    len: usize,
+}
+
+impl Size {
+    const fn of(record: &Record) -> Self {
+        Self { count: 1, len: record.body.len() + RECORD_OVERHEAD }
+    }
+
+    const fn plus(self, other: Self) -> Self {
+        let len = self.len.saturating_add(other.len);
+        Self { count: self.count.saturating_add(other.count), len }
+    }
+
+    const fn less(self, other: Self) -> Self {
+        let len = self.len.saturating_sub(other.len);
+        Self { count: self.count.saturating_sub(other.count), len }
+    }
+
+    const fn fits(self, max: Self) -> bool {
+        self.count <= max.count && self.len <= max.len
+    }
+}
+
+/// Of the room, this part is kept for records about ownership: whoever floods the mesh with others
+/// must not keep out who owns which addresses.
+const RESERVED_PART: usize = 4;
 
 /// Sums are kept for prefixes up to this deep (4,096 leaves, 24 of 100,000 records in each); below
 /// it they are added up when asked for.
 const SUMS_DEPTH: u8 = 3;
 
 impl Records {
-    /// An empty store for at most `max` records of others.
-    pub const fn new(max: usize) -> Self {
-        Self { by_key: BTreeMap::new(), by_hash: BTreeMap::new(), sums: BTreeMap::new(), max }
+    /// An empty store for others' records until there are `count_max`, of `len_max` bytes together.
+    pub const fn new(count_max: usize, len_max: usize) -> Self {
+        let none = Size { count: 0, len: 0 };
+        Self {
+            by_key: BTreeMap::new(),
+            by_hash: BTreeMap::new(),
+            sums: BTreeMap::new(),
+            all: none,
+            ordinary: none,
+            max: Size { count: count_max, len: len_max },
+        }
     }
 
     /// Whether `record` would replace what is held under its key.
@@ -40,10 +83,23 @@ impl Records {
             return Ok(false);
         }
         record.check()?;
-        if self.by_key.len() >= self.max && !self.by_key.contains_key(&record.key) {
+        if !self.has_room(&record) {
             return Err(RecordFault::Full(record.key));
         }
         Ok(self.put(record))
+    }
+
+    /// Whether `record` fits in, in place of what is held under its key. One that makes nothing
+    /// larger always does.
+    fn has_room(&self, record: &Record) -> bool {
+        let before = self.by_key.get(&record.key).map(Size::of).unwrap_or_default();
+        let after = Size::of(record);
+        let max = self.max;
+        let reserved = Size { count: max.count / RESERVED_PART, len: max.len / RESERVED_PART };
+        let fits = |size: Size, max| size.less(before).plus(after).fits(max);
+        after.fits(before)
+            || fits(self.all, max)
+                && (is_ownership(&record.key) || fits(self.ordinary, max.less(reserved)))
     }
 
     /// Takes in a record of our own, for which there is always room. Returns whether it was news.
@@ -54,6 +110,11 @@ impl Records {
             let (hash, item) = (hash_of(&record.key), item_of(&record));
             self.by_hash.insert((hash, record.key), item);
             self.count(hash, |(count, sum)| (count + 1, sum.wrapping_add(item)));
+            let size = Size::of(&record);
+            self.all = self.all.plus(size);
+            if !is_ownership(&record.key) {
+                self.ordinary = self.ordinary.plus(size);
+            }
             self.by_key.insert(record.key, record);
         }
         is_news
@@ -62,10 +123,15 @@ impl Records {
     /// Forgets the record of `key`.
     pub fn remove(&mut self, key: &Key) {
         let hash = hash_of(key);
-        if self.by_key.remove(key).is_some()
+        if let Some(record) = self.by_key.remove(key)
             && let Some(item) = self.by_hash.remove(&(hash, *key))
         {
             self.count(hash, |(count, sum)| (count.saturating_sub(1), sum.wrapping_sub(item)));
+            let size = Size::of(&record);
+            self.all = self.all.less(size);
+            if !is_ownership(key) {
+                self.ordinary = self.ordinary.less(size);
+            }
         }
     }
 
@@ -108,7 +174,7 @@ impl Records {
         let mut len = 0;
         while let Some(key) = dirty.first().copied() {
             if let Some(record) = self.by_key.get(&key) {
-                len += record.body.len() + RECORD_OVERHEAD;
+                len += Size::of(record).len;
                 if len > len_max && !batch.is_empty() {
                     break;
                 }
@@ -146,6 +212,14 @@ impl Records {
     }
 }
 
+/// Whether it says who owns addresses: such records are few and must not be missed.
+const fn is_ownership(key: &Key) -> bool {
+    match key {
+        Key::Founding(_) | Key::Grant(_) => true,
+        Key::Voter(_) | Key::Peer(_) | Key::Names(_) | Key::Space(_) => false,
+    }
+}
+
 /// The key before all others.
 const FIRST_KEY: Key = Key::Founding(crate::record::Fingerprint([0; 16]));
 
@@ -169,10 +243,15 @@ pub(super) mod tests {
             1 => Record::sign(&identity, Key::Peer(identity.id()), version, body),
             _ => {
                 let body = sequence.to_be_bytes().to_vec();
-                let key = Key::Grant(Fingerprint::of(&body));
+                let key = Key::Grant(Fingerprint::by(&identity.id(), &body));
                 Record::sign(&identity, key, Version::default(), body)
             }
         }
+    }
+
+    /// A store for so many records, of whatever length.
+    pub(in crate::gossip) fn with_room(count: usize) -> Records {
+        Records::new(count, usize::MAX)
     }
 
     fn held(records: &Records) -> Vec<Record> {
@@ -187,7 +266,7 @@ pub(super) mod tests {
             again in proptest::collection::vec(any::<prop::sample::Index>(), 0..24),
         ) {
             let made: Vec<Record> = made.into_iter().map(|(w, k, s)| record(w, k, s)).collect();
-            let (mut one, mut two) = (Records::new(100), Records::new(100));
+            let (mut one, mut two) = (with_room(100), with_room(100));
             for record in &made {
                 one.accept(record.clone()).unwrap();
             }
@@ -207,15 +286,54 @@ pub(super) mod tests {
 
     #[test]
     fn beyond_the_limit_only_keys_that_are_held_are_renewed() {
-        let mut records = Records::new(1);
+        let mut records = with_room(1);
         assert_eq!(records.accept(record(1, 0, 1)), Ok(true));
         assert!(matches!(records.accept(record(2, 0, 1)), Err(RecordFault::Full(_))));
         assert_eq!(records.accept(record(1, 0, 2)), Ok(true));
     }
 
     #[test]
+    fn a_flood_of_other_records_leaves_room_for_grants() {
+        let mut records = with_room(8);
+        let flood = |records: &mut Records| {
+            (10..30).filter(|n| records.accept(record(*n, 0, 1)).is_ok()).count()
+        };
+        assert_eq!(flood(&mut records), 6);
+        for n in 0..2 {
+            assert_eq!(records.accept(record(1, 2, n)), Ok(true));
+        }
+        assert!(matches!(records.accept(record(1, 2, 2)), Err(RecordFault::Full(_))));
+        records.remove(&record(10, 0, 1).key);
+        assert_eq!(records.accept(record(1, 2, 2)), Ok(true));
+        assert_eq!(flood(&mut records), 5);
+    }
+
+    #[test]
+    fn long_records_fill_the_store_before_there_are_many() {
+        let long = |writer: u8, sequence, len| {
+            let identity = Identity::from_seed([writer; 32]);
+            let version = Version { incarnation: Incarnation(1), sequence };
+            Record::sign(&identity, Key::Names(identity.id()), version, std::vec![0; len])
+        };
+        let mut records = Records::new(1_000, 8_000);
+        let full = |result| matches!(result, Err(RecordFault::Full(_)));
+        assert_eq!(records.accept(long(1, 1, 2_500)), Ok(true));
+        assert_eq!(records.accept(long(2, 1, 2_500)), Ok(true));
+        assert!(full(records.accept(long(3, 1, 2_500))));
+        assert!(full(records.accept(long(2, 2, 4_000))));
+        assert_eq!(records.accept(record(1, 2, 1)), Ok(true));
+        // What makes room is taken, and the room is there for others.
+        assert_eq!(records.accept(long(2, 3, 100)), Ok(true));
+        assert_eq!(records.accept(long(3, 1, 2_500)), Ok(true));
+        // Our own record always fits; after it, others only become shorter.
+        records.put(long(4, 1, 9_000));
+        assert!(full(records.accept(record(1, 2, 2))));
+        assert_eq!(records.accept(long(3, 2, 2_500)), Ok(true));
+    }
+
+    #[test]
     fn the_signature_of_what_is_not_news_is_not_looked_at() {
-        let mut records = Records::new(9);
+        let mut records = with_room(9);
         assert_eq!(records.accept(record(1, 0, 2)), Ok(true));
         let mut forged = record(1, 0, 1);
         forged.signature = record(1, 0, 3).signature;

@@ -5,6 +5,7 @@
 //! themselves and hides who they are. Without a secret, the same with Noise `XX`.
 
 mod channel;
+mod fault;
 mod frame;
 mod machine;
 mod noise;
@@ -12,7 +13,8 @@ mod noise;
 mod tests;
 
 pub use channel::{Channel, ChannelFault};
-pub use machine::{Handshake, HandshakeFault, Local, Step, stretch};
+pub use fault::HandshakeFault;
+pub use machine::{Handshake, Local, Step, stretch};
 
 use crate::addr::Universe;
 use crate::id::{Incarnation, PeerId, PeerName};

@@ -235,14 +235,12 @@ impl Ipam {
 
     /// Why `want` is not met.
     fn reason(&self, want: &Want) -> CommandError {
-        let Some(ledger) = self.ledger() else {
+        if self.founded.is_none() {
             let (heard, needed) = (self.heard(), self.quorum());
             return CommandError::NoQuorum { heard, needed, universe: self.universe };
-        };
+        }
         if !self.is_open() {
-            let owners = ledger.owners().into_iter().filter(|owner| *owner != self.me);
-            let unreachable = owners.filter(|owner| !self.reachable.contains(owner)).count();
-            return CommandError::NotMerged { unreachable };
+            return CommandError::NotMerged { unreachable: self.missed() };
         }
         match want {
             Want::Any { subnet, usable, .. } => self.exhausted(*subnet, *usable),

@@ -74,6 +74,11 @@ pub struct Founding {
     pub ballot: Ballot,
 }
 
+/// How far the round of one vote may lie above all known ones. Rounds go up by one, a few times in a
+/// second at most, so this is days of rivalry unseen; a liar that jumps so far with each vote needs
+/// 2^44 of them to use up all rounds, after which nobody could propose.
+pub const ROUND_LEAP_MAX: u64 = 1 << 20;
+
 /// The votes that one peer knows, its own included.
 pub type Votes = BTreeMap<PeerId, Voter>;
 

@@ -13,12 +13,12 @@ use alloc::vec::Vec;
 use core::cmp::Reverse;
 use serde::{Deserialize, Serialize};
 
-/// Body of [`crate::record::Key::Grant`]: addresses change owner. Written by the owner before.
+/// Body of [`crate::record::Key::Grant`]: addresses change owner. Written by the owner before, the
+/// giver.
 ///
-/// What is checked: the writer's signature, the lineage, and that the range fits. What is *not*:
-/// that the writer was the owner before. Superseded grants are dropped, so the chain that would
-/// prove it is gone, and a peer that refused a grant which others took would disagree for ever.
-/// Whoever is let into the mesh can therefore take addresses.
+/// It counts only if its giver is known to have owned all of it before, at a lower version.
+/// A giver that owned it and gave it away could still give it a second time: what would show that
+/// are the grants in between, and those are dropped when they are superseded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Grant {
     /// The founding that it builds on.
@@ -133,12 +133,6 @@ impl Ledger {
             }
             before = Some(mark);
         }
-    }
-
-    /// Whether `grant` still decides about at least one address.
-    pub fn rests_on(&self, grant: &Grant) -> bool {
-        let mark = grant.mark();
-        self.marks_in(grant.range).any(|(_, found)| found == mark)
     }
 
     /// The grant by which the owner of `range` gives it to `to`, or `None` when `by` does not own

@@ -12,6 +12,7 @@ mod ownership;
 mod requests;
 #[cfg(test)]
 mod tests;
+mod titles;
 
 pub use founding::{Ballot, Founding, Proposal, Voter};
 pub use ledger::{Conflict, Grant, Ledger};
@@ -33,6 +34,7 @@ use ipnet::IpNet;
 use rand_chacha::ChaCha20Rng;
 use requests::{Asks, Waiting};
 use serde::{Deserialize, Serialize};
+use titles::{Deed, Titles};
 
 /// Body of [`Key::Space`]: a hint whom to ask for addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,18 +104,26 @@ pub struct Ipam {
     rng: ChaCha20Rng,
     reachable: BTreeSet<PeerId>,
     targets: usize,
+    /// Those that are not known to be ourselves.
+    other_targets: usize,
     votes: founding::Votes,
+    /// The rounds by which votes may lead, beyond one leap: one leap for each refused vote.
+    lead: u64,
     /// Whether somebody here has asked for the founding.
     started: bool,
     propose_at: Option<Instant>,
     proposals: u32,
     founded: Option<(Fingerprint, Ledger)>,
-    /// Grants that decide about at least one address; before the founding, all of them.
-    grants: BTreeMap<Fingerprint, Grant>,
+    /// Which grants count in the ledger, and which are still of use.
+    titles: Titles,
+    /// Grants that came before the founding.
+    early: BTreeMap<Fingerprint, Deed>,
     /// Records that matter no more, until the node asks.
     dead: Vec<Key>,
     /// The boot gate: closed after a start with a saved founding, until another owner was met.
     is_merged: bool,
+    /// Whether all that some neighbour knows was taken in since the start.
+    has_met: bool,
     has_left: bool,
     is_stopping: bool,
     hints: BTreeMap<PeerId, u8>,
@@ -151,14 +161,18 @@ impl Ipam {
             rng,
             reachable: BTreeSet::new(),
             targets: 0,
+            other_targets: 0,
             votes: BTreeMap::new(),
+            lead: 0,
             started: false,
             propose_at: None,
             proposals: 0,
             founded: None,
-            grants: BTreeMap::new(),
+            titles: Titles::default(),
+            early: BTreeMap::new(),
             dead: Vec::new(),
             is_merged: !was_founded,
+            has_met: false,
             has_left: false,
             is_stopping: false,
             hints: BTreeMap::new(),
@@ -214,6 +228,19 @@ impl Ipam {
         }
     }
 
+    /// Whether the round of `vote` is one that could have been reached. When it is not, the next one
+    /// may be further off by one leap: so a peer that missed what led there catches up in the end.
+    pub fn admits(&mut self, vote: &Voter) -> bool {
+        let round = |vote: &Voter| vote.promised.map_or(0, |ballot| ballot.round);
+        let top = self.votes.values().map(round).max().unwrap_or(0);
+        let most = top.saturating_add(self.lead).saturating_add(founding::ROUND_LEAP_MAX);
+        let admits = self.founded.is_some() || round(vote) <= most;
+        if !admits {
+            self.lead = self.lead.saturating_add(founding::ROUND_LEAP_MAX);
+        }
+        admits
+    }
+
     /// A record of kind Founding, Grant, Voter or Space was accepted from a peer or from disk.
     /// Bodies that make no sense are ignored.
     pub fn record(&mut self, now: Instant, record: &Record, acts: &mut Vec<Act>) {
@@ -225,10 +252,8 @@ impl Ipam {
             }
             Key::Grant(print) => match record.decode::<Grant>() {
                 Ok(grant) => {
-                    if grant.owner == self.me {
-                        self.asks.given(grant.range);
-                    }
-                    self.take_grant(now, print, grant, acts);
+                    let deed = Deed { grant, giver: record.writer };
+                    self.take_grant(now, print, deed, acts);
                 }
                 Err(_) => self.bury(record.key),
             },
@@ -276,8 +301,9 @@ impl Ipam {
     }
 
     /// All records of the neighbour `with` are now ours too: opens the boot gate when it owns
-    /// addresses.
+    /// addresses, or when all are ours.
     pub fn merged(&mut self, now: Instant, with: PeerId, acts: &mut Vec<Act>) {
+        self.has_met |= with != self.me;
         if let Some((_, ledger)) = &self.founded
             && !self.is_merged
             && with != self.me
@@ -289,9 +315,13 @@ impl Ipam {
         self.settle(now, acts);
     }
 
-    /// How many targets the operator configured: with no explicit count they make the quorum.
-    pub fn targets(&mut self, count: usize) {
-        self.targets = count;
+    /// How many targets the operator configured: with no explicit count they make the quorum. Of
+    /// them `others` may be other peers: with none a sole owner need not wait.
+    pub fn targets(&mut self, now: Instant, count: usize, others: usize, acts: &mut Vec<Act>) {
+        if (self.targets, self.other_targets) != (count, others) {
+            (self.targets, self.other_targets) = (count, others);
+            self.settle(now, acts);
+        }
     }
 
     /// Does what is due.

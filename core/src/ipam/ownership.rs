@@ -1,7 +1,8 @@
 //! Ownership: voting on the founding, taking in grants, and giving addresses to others.
 
 use super::founding::{self, Founding, Voter};
-use super::ledger::{Grant, Ledger};
+use super::ledger::{Conflict, Ledger};
+use super::titles::{Deed, Taken, Titles};
 use super::{Act, Ipam, IpamMessage, Space};
 use crate::addr::{Offset, Range};
 use crate::codec;
@@ -63,8 +64,27 @@ impl Ipam {
     /// Whether addresses may be handed out and given away: after a start only once another owner
     /// was met, or when there is none.
     pub(super) fn is_open(&self) -> bool {
-        let sole = |ledger: &Ledger| ledger.entries().all(|(.., owner)| owner == self.me);
-        self.is_merged || self.ledger().is_some_and(sole)
+        // That there is no other owner is what our disk says, and one that was put back says it of
+        // times before we gave anything away. Any other peer would know better, whether it owns
+        // anything or not. So where the operator named one, it is heard first; `weft forget` is the
+        // way out when it is gone for good. Where nobody was named, nobody need ever come, and a
+        // peer that stays alone must go on.
+        self.is_merged || self.is_sole() && (self.other_targets == 0 || self.has_met)
+    }
+
+    /// Whether nobody else owns anything, as far as we know.
+    fn is_sole(&self) -> bool {
+        self.ledger().is_some_and(|ledger| ledger.entries().all(|(.., owner)| owner == self.me))
+    }
+
+    /// How many peers, of those that could open the gate, cannot be reached.
+    pub(super) fn missed(&self) -> usize {
+        if self.is_sole() {
+            return self.other_targets;
+        }
+        let owners = self.ledger().map(Ledger::owners).unwrap_or_default();
+        let missed = |owner: &PeerId| *owner != self.me && !self.reachable.contains(owner);
+        owners.into_iter().filter(missed).count()
     }
 
     /// Somebody here needs the founding.
@@ -130,6 +150,20 @@ impl Ipam {
         }
     }
 
+    /// Our own vote came from elsewhere: whatever it promises and accepted binds us, also when our
+    /// disk knows nothing of it.
+    pub fn recall(&mut self, now: Instant, vote: Voter, acts: &mut Vec<Act>) {
+        if self.founded.is_some() || !vote.is_sound() {
+            return;
+        }
+        let ours = self.votes.get(&self.me).cloned().unwrap_or_default();
+        let mut joined = ours.clone();
+        joined.join(vote);
+        if joined != ours {
+            self.publish_vote(now, Some(joined), acts);
+        }
+    }
+
     /// Votes as the rules say, when they say that the vote should change.
     fn vote(&mut self, now: Instant, acts: &mut Vec<Act>) {
         if !self.votes() {
@@ -175,48 +209,61 @@ impl Ipam {
             return;
         }
         let Some(ledger) = Ledger::found(founding) else { return };
+        self.titles = Titles::found(&ledger);
         self.founded = Some((lineage, ledger));
         self.propose_at = None;
         for peer in core::mem::take(&mut self.votes).into_keys() {
             self.bury(Key::Voter(peer));
         }
         acts.push(Act::Event(Event::Founded { lineage }));
-        for (print, grant) in core::mem::take(&mut self.grants) {
-            self.take_grant(now, print, grant, acts);
+        for (print, deed) in core::mem::take(&mut self.early) {
+            self.take_grant(now, print, deed, acts);
         }
         self.schedule(now);
     }
 
-    /// Joins a grant into the ledger; before the founding it is set aside.
+    /// Joins a grant into the ledger once its giver is known to have owned what it gives; before
+    /// the founding it is set aside.
     pub(super) fn take_grant(
         &mut self,
         now: Instant,
         print: Fingerprint,
-        grant: Grant,
+        deed: Deed,
         acts: &mut Vec<Act>,
     ) {
         let Some((lineage, ledger)) = &mut self.founded else {
-            if self.grants.len() < self.records_max {
-                self.grants.insert(print, grant);
+            if self.early.len() < self.records_max {
+                self.early.insert(print, deed);
             }
             return;
         };
-        if grant.lineage != *lineage || !grant.fits(self.universe) {
+        // Nothing decides a takeover yet, which alone may raise the epoch.
+        let fits = deed.grant.fits(self.universe) && deed.grant.epoch == 0;
+        if deed.grant.lineage != *lineage || !fits || self.titles.waiting() >= self.records_max {
             self.bury(Key::Grant(print));
             return;
         }
-        for conflict in ledger.apply(&grant) {
-            let (range, kept, lost) = (conflict.range, conflict.kept, conflict.lost);
+        let mut conflicts = Vec::new();
+        let mut is_refused = false;
+        match self.titles.take(print, deed) {
+            Taken::Proven(grants) => {
+                for grant in grants {
+                    conflicts.extend(ledger.apply(&grant));
+                    if grant.owner == self.me {
+                        self.asks.given(grant.range);
+                    }
+                }
+            }
+            Taken::Waits(lie) => conflicts.extend(lie),
+            Taken::Never(lie) => {
+                conflicts.push(lie);
+                is_refused = true;
+            }
+        }
+        for Conflict { range, kept, lost } in conflicts {
             acts.push(Act::Event(Event::OwnershipConflict { range, kept, lost }));
         }
-        let range = grant.range;
-        self.grants.insert(print, grant);
-        let touched = self.grants.iter().filter(|(_, grant)| {
-            grant.range.intersection(range).is_some() && !ledger.rests_on(grant)
-        });
-        let dead: Vec<Fingerprint> = touched.map(|(print, _)| *print).collect();
-        for print in dead {
-            self.grants.remove(&print);
+        for print in self.titles.dead().into_iter().chain(is_refused.then_some(print)) {
             self.bury(Key::Grant(print));
         }
         self.schedule(now);
@@ -234,12 +281,21 @@ impl Ipam {
         let Some((lineage, ledger)) = &self.founded else { return false };
         let Some(grant) = ledger.grant(*lineage, range, self.me, to) else { return false };
         let body = codec::encode(&grant);
-        let print = Fingerprint::of(&body);
+        let print = Fingerprint::by(&self.me, &body);
+        let deed = Deed { grant, giver: self.me };
+        if !self.titles.proves(&deed) {
+            return false;
+        }
         acts.push(Act::Publish { key: Key::Grant(print), body });
         if to != self.me {
             acts.push(Act::Event(Event::Granted { range, to }));
+            // Only an open gate lets anything be given. One that was open because all was ours must
+            // not close behind the gift: what the other owner has, it has from this very process,
+            // so meeting it could teach us nothing. (Were our disk an old one, its mistake was to
+            // open the gate; closing it afterwards takes back no address that was handed out.)
+            self.is_merged = true;
         }
-        self.take_grant(now, print, grant, acts);
+        self.take_grant(now, print, deed, acts);
         true
     }
 

@@ -1,5 +1,6 @@
 use super::founding::{Votes, decided, propose, step};
 use super::*;
+use crate::codec;
 use crate::record::{Signature, Version};
 use alloc::string::ToString;
 use proptest::prelude::*;
@@ -135,7 +136,7 @@ impl Cluster {
             | Slot::Names
             | Slot::Targets => None,
         }) {
-            let record: Record = crate::codec::decode(value).unwrap();
+            let record: Record = codec::decode(value).unwrap();
             let mut acts = Vec::new();
             host.ipam.record(at(self.now), &record, &mut acts);
             assert!(acts.iter().all(|act| matches!(act, Act::Event(_))), "{acts:?}");
@@ -334,6 +335,46 @@ fn after_a_restart_nothing_is_allocated_before_another_owner_was_met() {
 }
 
 #[test]
+fn a_sole_owner_that_started_again_goes_on_after_it_gave_some_away() {
+    let mut cluster = Cluster::new(2, "10.0.0.0/24");
+    cluster.command(0, Command::Prime);
+    cluster.settle(3);
+    cluster.command(1, Command::Leave);
+    cluster.settle(1);
+    cluster.restart(0);
+    assert_eq!(cluster.hosts[0].ipam.status().state, IpamState::Ready);
+    let range = universe("10.0.0.0/24").range();
+    let ask = IpamMessage::Request { range };
+    cluster.call(0, |ipam, now, acts| ipam.message(now, peer(1), &ask, acts));
+    assert!(cluster.hosts[0].ipam.ledger().unwrap().owns_any(peer(1)));
+    let fresh = cluster.command(0, allocate("a"));
+    address(cluster.answer(0, fresh));
+}
+
+#[test]
+fn a_sole_owner_that_started_again_hears_a_peer_it_was_told_of_before_it_goes_on() {
+    let mut cluster = Cluster::new(1, "10.0.0.0/24");
+    cluster.command(0, Command::Prime);
+    for remedy in 0..2 {
+        cluster.restart(0);
+        cluster.call(0, |ipam, now, acts| ipam.targets(now, 1, 1, acts));
+        assert_eq!(cluster.hosts[0].ipam.status().state, IpamState::AwaitingMerge);
+        let early = cluster.command(0, allocate(&std::format!("early{remedy}")));
+        cluster.pass(2_000);
+        let why = Err(CommandError::NotMerged { unreachable: 1 });
+        assert_eq!(cluster.answer(0, early), Some(&why));
+        let late = cluster.command(0, allocate(&std::format!("late{remedy}")));
+        assert_eq!(cluster.answer(0, late), None);
+        // Whoever it is, it knows whether we ever gave anything away; or there is nobody to ask.
+        cluster.call(0, |ipam, now, acts| match remedy {
+            0 => ipam.merged(now, peer(7), acts),
+            _ => ipam.targets(now, 1, 0, acts),
+        });
+        address(cluster.answer(0, late));
+    }
+}
+
+#[test]
 fn who_leaves_hands_all_to_another_owner() {
     let mut cluster = Cluster::new(2, "10.0.0.0/24");
     cluster.command(0, Command::Prime);
@@ -344,6 +385,43 @@ fn who_leaves_hands_all_to_another_owner() {
     assert_eq!(ledger.owners(), BTreeSet::from([peer(0)]));
     let request = cluster.command(1, allocate("a"));
     assert_eq!(cluster.answer(1, request), Some(&Err(CommandError::Left)));
+}
+
+#[test]
+fn a_grant_by_a_peer_that_never_owned_the_addresses_changes_nothing_and_is_told() {
+    let mut cluster = Cluster::new(2, "10.0.0.0/24");
+    cluster.command(0, Command::Prime);
+    cluster.settle(3);
+    let ipam = &mut cluster.hosts[0].ipam;
+    let (lineage, before) = (ipam.lineage().unwrap(), ipam.ledger().unwrap().clone());
+    assert_eq!(before.owner(Offset(0)), Some(peer(0)));
+    // The votes.
+    drop(ipam.superseded());
+    let range = Range { start: Offset(0), end: Offset(8) };
+    let told = |ipam: &mut Ipam, writer: PeerId, version: u64| {
+        let body = codec::encode(&Grant { lineage, range, epoch: 0, version, owner: writer });
+        let key = Key::Grant(Fingerprint::by(&writer, &body));
+        let mut acts = Vec::new();
+        ipam.record(at(5_000), &record(writer, key, &body), &mut acts);
+        let is_told = acts.contains(&Act::Event(Event::OwnershipConflict {
+            range,
+            kept: peer(0),
+            lost: writer,
+        }));
+        (is_told, ipam.superseded() == [key])
+    };
+    // Of the first version it is refused for good; of a later one the owner before may be unknown.
+    assert_eq!(told(ipam, peer(1), 1), (true, true));
+    assert_eq!(told(ipam, peer(1), 9), (false, false));
+    assert_eq!(told(ipam, peer(7), u64::MAX), (false, false));
+    assert_eq!(*ipam.ledger().unwrap(), before);
+    // An epoch is not for a peer to raise.
+    let takeover = Grant { lineage, range, epoch: 1, version: 1, owner: peer(0) };
+    let body = codec::encode(&takeover);
+    let key = Key::Grant(Fingerprint::by(&peer(0), &body));
+    ipam.record(at(5_000), &record(peer(0), key, &body), &mut Vec::new());
+    assert_eq!(ipam.superseded(), [key]);
+    assert_eq!(*ipam.ledger().unwrap(), before);
 }
 
 fn founding_of(seeds: u8, block: &str) -> Founding {
@@ -387,7 +465,7 @@ proptest! {
                 }
             }
         }
-        let mut other = start.clone();
+        let mut other = start;
         for at in order.iter().filter(|_| !grants.is_empty()) {
             other.apply(at.get(&grants));
         }
@@ -395,12 +473,6 @@ proptest! {
             other.apply(grant);
         }
         prop_assert_eq!(&once, &other);
-        // Grants that decide about nothing can go.
-        let mut fewer = start;
-        for grant in grants.iter().filter(|grant| once.rests_on(grant)) {
-            fewer.apply(grant);
-        }
-        prop_assert_eq!(&once, &fewer);
         prop_assert_eq!(once.entries().map(|entry| entry.0.size()).sum::<u128>(), 32);
     }
 

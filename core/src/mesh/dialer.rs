@@ -2,6 +2,7 @@
 
 use super::ConnFault;
 use crate::config::Config;
+use crate::handshake::HandshakeFault;
 use crate::id::PeerId;
 use crate::io::{ConnId, Target};
 use crate::time::Instant;
@@ -19,6 +20,12 @@ const REDIAL_PART: u32 = 2;
 /// A link that stood this long and broke is dialed again at once: the failure is news.
 const STOOD_MIN: Duration = Duration::from_secs(10);
 
+/// Most dials under way to configured targets, and as many again to peers that were heard of: both
+/// together half of the conns that may be unproven, so that those who dial us have room. Without a
+/// limit, one who makes up peers makes us dial them all at once; with one limit for both kinds, it
+/// would keep the targets waiting.
+const DIALS_MAX: usize = 16;
+
 /// On whose account a dial is made.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Whom {
@@ -26,6 +33,15 @@ pub(crate) enum Whom {
     Target(Target),
     /// It was heard of.
     Peer(PeerId),
+}
+
+impl Whom {
+    const fn is_target(&self) -> bool {
+        match self {
+            Self::Target(_) => true,
+            Self::Peer(_) => false,
+        }
+    }
 }
 
 /// How it stands with one of them.
@@ -55,6 +71,8 @@ pub(crate) struct Attempt {
     /// Where to dial it, when it was only heard of.
     addresses: BTreeSet<SocketAddr>,
     failures: usize,
+    /// Whether it was ourselves that answered.
+    pub(crate) is_self: bool,
     /// How the last attempt ended.
     pub(crate) last: Option<LastFault>,
 }
@@ -154,7 +172,7 @@ impl Dialer {
                 let delay = match (me < *peer, lost.contains(peer)) {
                     (true, _) => Duration::ZERO,
                     (false, true) => self.wait_min / REDIAL_PART,
-                    (false, false) => self.wait_min * 4,
+                    (false, false) => self.wait_min.saturating_mul(4),
                 };
                 let mut attempt = Attempt::new(now + delay, self.wait_min);
                 attempt.peer = Some(*peer);
@@ -169,30 +187,46 @@ impl Dialer {
     }
 
     /// Whom to dial next, and where; the caller says which conn that is with [`Dialer::dialing`].
-    /// Those whose peer `is_linked` are passed over until that link ends.
+    /// Those whose peer `is_linked` are passed over until that link ends. Targets go first, then who
+    /// has waited longest. `None` also when there are as many dials under way as there may be.
     pub(crate) fn due(
         &mut self,
         now: Instant,
         is_linked: impl Fn(PeerId) -> bool,
     ) -> Option<(Whom, Target)> {
-        for (whom, attempt) in &mut self.attempts {
-            if !matches!(attempt.state, State::Waiting { dial_at } if dial_at <= now) {
-                continue;
-            }
-            if let Some(peer) = attempt.peer.filter(|peer| is_linked(*peer)) {
+        for attempt in self.attempts.values_mut() {
+            if attempt.dial_at().is_some_and(|at| at <= now)
+                && let Some(peer) = attempt.peer.filter(|peer| is_linked(*peer))
+            {
                 attempt.state = State::Elsewhere(peer);
-                continue;
             }
-            let target = match whom {
-                Whom::Target(target) => target.clone(),
-                Whom::Peer(_) => {
-                    let address = attempt.address();
-                    Target { host: address.ip().to_string(), port: address.port() }
-                }
-            };
-            return Some((whom.clone(), target));
         }
-        None
+        let next = self.allowed().filter(|(.., at)| *at <= now);
+        let (whom, attempt, _) = next.min_by_key(|(whom, _, at)| (!whom.is_target(), *at))?;
+        let target = match whom {
+            Whom::Target(target) => target.clone(),
+            Whom::Peer(_) => {
+                let address = attempt.address();
+                Target { host: address.ip().to_string(), port: address.port() }
+            }
+        };
+        Some((whom.clone(), target))
+    }
+
+    /// Those that wait and may be dialed when their time comes: of a kind with too many dials under
+    /// way none, until one of those ends.
+    fn allowed(&self) -> impl Iterator<Item = (&Whom, &Attempt, Instant)> {
+        let is_free = |targets: bool| {
+            let dials = self.attempts.iter().filter(|(whom, attempt)| {
+                whom.is_target() == targets && matches!(attempt.state, State::Dialing(_))
+            });
+            dials.count() < DIALS_MAX
+        };
+        let (targets, peers) = (is_free(true), is_free(false));
+        self.attempts.iter().filter_map(move |(whom, attempt)| {
+            let is_free = if whom.is_target() { targets } else { peers };
+            attempt.dial_at().filter(|_| is_free).map(|at| (whom, attempt, at))
+        })
     }
 
     /// No more links are allowed: what is due waits.
@@ -225,6 +259,7 @@ impl Dialer {
             (attempt.state, attempt.peer, attempt.last) =
                 (State::Linked(conn, peer), Some(peer), None);
             attempt.failures = 0;
+            attempt.is_self = false;
         }
         is_expected
     }
@@ -253,6 +288,7 @@ impl Dialer {
                 (State::Elsewhere(peer), Some(peer), None);
             return;
         }
+        attempt.is_self = *fault == ConnFault::Handshake(HandshakeFault::Myself);
         let needs_operator = fault.needs_operator();
         attempt.last = Some(LastFault { why: fault.to_string(), needs_operator });
         attempt.failures = attempt.failures.wrapping_add(1);
@@ -283,7 +319,7 @@ impl Dialer {
 
     /// When the next dial is due.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.attempts.values().filter_map(Attempt::dial_at).min()
+        self.allowed().map(|(.., at)| at).min()
     }
 }
 
@@ -295,6 +331,7 @@ impl Attempt {
             peer: None,
             addresses: BTreeSet::new(),
             failures: 0,
+            is_self: false,
             last: None,
         }
     }
@@ -324,8 +361,8 @@ fn jittered(base: Duration, rng: &mut ChaCha20Rng) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::handshake::HandshakeFault;
     use crate::io::CloseReason;
+    use alloc::vec::Vec;
     use rand_core::SeedableRng;
 
     const LOST: ConnFault = ConnFault::Closed(CloseReason::Ended);
@@ -411,6 +448,41 @@ mod tests {
         assert!(second.deadline().is_some());
         second.discover(secs(1), high, &BTreeMap::new());
         assert_eq!(second.deadline(), None);
+    }
+
+    #[test]
+    fn made_up_peers_are_dialed_a_few_at_a_time_and_keep_no_target_waiting() {
+        let made_up: Vec<PeerId> = (1..=100).map(|n| PeerId([n; 32])).collect();
+        let addresses = BTreeSet::from([SocketAddr::from(([192, 0, 2, 1], 6783))]);
+        let mut dialer = dialer();
+        let heard_of = made_up.iter().map(|peer| (*peer, &addresses)).collect();
+        dialer.discover(secs(1), PeerId([0; 32]), &heard_of);
+        let all = |dialer: &mut Dialer, from: u64| {
+            (from..).map_while(|n| dial(dialer, secs(1), n)).collect::<Vec<_>>()
+        };
+        let first = all(&mut dialer, 0);
+        assert_eq!(first.len(), DIALS_MAX);
+        // Nothing is due until one of them ends.
+        assert_eq!(dialer.deadline(), None);
+        dialer.connect(secs(1), &[target()], false);
+        assert_eq!(all(&mut dialer, 100), [Whom::Target(target())]);
+        dialer.ended(secs(1), &first[0], ConnId::dialed(0), &LOST, None, None);
+        // The next one is one that was not dialed yet, though the first has a lower id.
+        assert_eq!(all(&mut dialer, 200), [Whom::Peer(made_up[DIALS_MAX])]);
+    }
+
+    #[test]
+    fn the_longest_wait_of_all_can_be_configured() {
+        let config = Config {
+            dial_wait_min: Duration::MAX,
+            dial_wait_max: Duration::MAX,
+            ..Config::default()
+        };
+        let mut dialer = Dialer::new(&config, ChaCha20Rng::from_seed([1; 32]));
+        let addresses = BTreeSet::from([SocketAddr::from(([192, 0, 2, 1], 6783))]);
+        let low = PeerId([1; 32]);
+        dialer.discover(secs(1), PeerId([2; 32]), &BTreeMap::from([(low, &addresses)]));
+        assert!(dialer.deadline() > Some(secs(1)));
     }
 
     #[test]

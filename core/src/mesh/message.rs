@@ -76,6 +76,7 @@ impl Goodbye {
             | ConnFault::Closed(_)
             | ConnFault::Handshake(_)
             | ConnFault::HandshakeTimeout
+            | ConnFault::Crowded
             | ConnFault::Channel(_)
             | ConnFault::Protocol(_)
             | ConnFault::Silent

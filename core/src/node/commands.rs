@@ -25,12 +25,12 @@ impl Node {
         let result = match command {
             Command::Connect { targets, replace } => {
                 self.dialer.connect(at, &targets, replace);
-                self.targets_changed();
+                self.targets_changed(at, out);
                 Ok(Reply::Done)
             }
             Command::Forget { targets } => {
                 self.dialer.forget(&targets);
-                self.targets_changed();
+                self.targets_changed(at, out);
                 Ok(Reply::Done)
             }
             Command::Register { id, name, address } => {
@@ -76,11 +76,20 @@ impl Node {
         self.act(acts, out);
     }
 
-    fn targets_changed(&mut self) {
+    fn targets_changed(&mut self, at: Instant, out: &mut Outbox) {
         let targets: Vec<Target> =
             self.dialer.targets().map(|(target, _)| target.clone()).collect();
-        self.ipam.targets(targets.len());
         self.turn.changes.push(Change::put(Slot::Targets, &targets));
+        self.count_targets(at, out);
+    }
+
+    /// Tells IPAM how many targets there are, and how many of them are not known to be ourselves:
+    /// often all peers are given the same list.
+    pub(super) fn count_targets(&mut self, at: Instant, out: &mut Outbox) {
+        let others = self.dialer.targets().filter(|(_, attempt)| !attempt.is_self).count();
+        let mut acts = Vec::new();
+        self.ipam.targets(at, self.dialer.targets().count(), others, &mut acts);
+        self.act(acts, out);
     }
 
     fn register(&mut self, entry: NameEntry, out: &mut Outbox) -> Result<Reply, CommandError> {

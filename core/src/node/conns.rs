@@ -20,8 +20,8 @@ use rand_core::RngCore;
 use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::Zeroizing;
 
-/// Conns beyond the limit of links that may be dialing, shaking hands or ending.
-const UNPROVEN_MAX: usize = 64;
+/// Conns beyond the limit of links that may be shaking hands or ending.
+const UNPROVEN_MAX: usize = 128;
 
 impl Node {
     /// Dials all that is due.
@@ -57,8 +57,18 @@ impl Node {
             tracing::debug!(conn = %id, "a stream opened that was not dialed, or a second time");
             return;
         }
-        if self.is_stopped || self.conns.len() >= self.config.conns_max + UNPROVEN_MAX {
+        if self.is_stopped {
             self.conns.remove(&id);
+            out.push(Output::Close { conn: id });
+            return;
+        }
+        if !id.is_dialed() {
+            self.make_room(at, remote.ip(), out);
+        }
+        let open = self.conns.values().filter(|conn| !matches!(conn.phase, Phase::Dialing));
+        if open.count() >= self.config.conns_max + UNPROVEN_MAX {
+            let fault = ConnFault::Limit(self.config.conns_max);
+            self.end(at, id, fault, Way::Gone, out);
             out.push(Output::Close { conn: id });
             return;
         }
@@ -308,6 +318,7 @@ impl Node {
             let other = peer.filter(|peer| self.neighbours.contains_key(peer));
             let by = other.filter(|_| fault == ConnFault::Duplicate);
             self.dialer.ended(at, whom, id, &fault, stood, by);
+            self.count_targets(at, out);
         }
         self.conns_ended += 1;
         let remote = conn.remote.clone();
@@ -338,7 +349,9 @@ impl Node {
             };
             match message {
                 Message::Heartbeat => {}
-                Message::Records(records) => self.accept_all(at, (id, peer), records, out),
+                Message::Records(records) => {
+                    self.accept_all(at, (id, peer), records, out);
+                }
                 Message::Ask(question) => {
                     if !question.is_sound() {
                         let (fault, way) = broken("a question without bounds");
@@ -365,11 +378,15 @@ impl Node {
         answer: Answer,
         out: &mut Outbox,
     ) {
-        if let Answer::Found { records, .. } = &answer {
-            self.accept_all(at, (id, peer), records.clone(), out);
-        }
+        let had_room = match &answer {
+            Answer::Found { records, .. } => self.accept_all(at, (id, peer), records.clone(), out),
+            Answer::Same | Answer::Ranges(_) => true,
+        };
         let Some(link) = self.conns.get_mut(&id).and_then(Conn::link_mut) else { return };
         let Some(pull) = &mut link.pull else { return };
+        if !had_room {
+            pull.fell_short();
+        }
         match pull.answered(&self.records, &answer) {
             Progress::Ask(question) => link.ask(question),
             Progress::Complete => {
@@ -378,6 +395,8 @@ impl Node {
                 self.ipam.merged(at, peer, &mut acts);
                 self.act(acts, out);
             }
+            // The boot gate opens on no less than all that the neighbour knows about ownership.
+            Progress::Short => link.pull = None,
             Progress::Broken => {
                 link.pull = None;
                 tracing::debug!(%peer, "an answer does not fit the question: pull given up");

@@ -21,30 +21,55 @@ use core::net::SocketAddr;
 enum Body {
     Peer(PeerRecord),
     Names(NamesRecord),
-    /// IPAM reads it itself.
+    /// IPAM reads it itself; so it does the others of ownership.
+    Vote(Voter),
     Ownership,
 }
 
 impl Node {
-    /// Takes in records from a neighbour, until that ends the link.
+    /// Takes in records from a neighbour, until that ends the link. Returns whether there was room
+    /// for all of those about ownership.
     pub(super) fn accept_all(
         &mut self,
         at: Instant,
         (conn, peer): (ConnId, PeerId),
         records: Vec<Record>,
         out: &mut Outbox,
-    ) {
+    ) -> bool {
+        let mut had_room = true;
         for record in records {
+            if record.key == Key::Voter(self.me) {
+                self.recall(at, &record, out);
+            }
             if !self.records.is_news(&record) {
                 continue;
             }
             if self.is_founded_apart(&record) {
-                return self.end_link(at, conn, ConnFault::Lineage, out);
+                self.end_link(at, conn, ConnFault::Lineage, out);
+                return had_room;
             }
             if let Err(why) = self.accept(at, conn, record, out) {
                 self.records_refused += 1;
+                if let RecordFault::Full(key) = &why {
+                    had_room &= !is_kept(key);
+                }
                 out.push(Output::Event(Event::RecordRefused { from: peer, why }));
             }
+        }
+        had_room
+    }
+
+    /// A vote of ours came. After a disk was put back it may be one that we forgot, of a version
+    /// above or below those we have written since: what it promised stays promised, or a quorum
+    /// that counted it would be none.
+    fn recall(&mut self, at: Instant, record: &Record, out: &mut Outbox) {
+        if self.records.get(&record.key) != Some(record)
+            && let Ok(vote) = record.decode::<Voter>()
+            && record.check().is_ok()
+        {
+            let mut acts = Vec::new();
+            self.ipam.recall(at, vote, &mut acts);
+            self.act(acts, out);
         }
     }
 
@@ -79,6 +104,12 @@ impl Node {
             }
             return Ok(());
         }
+        if let Body::Vote(vote) = &body {
+            record.check()?;
+            if !self.ipam.admits(vote) {
+                return Err(RecordFault::Leap(key));
+            }
+        }
         self.records.accept(record.clone())?;
         self.mark_dirty(key, Some(from));
         match body {
@@ -88,7 +119,7 @@ impl Node {
             }
             Body::Names(names) if record.writer == self.me => drop(names),
             Body::Names(names) => self.names.put(record.writer, version.incarnation, names),
-            Body::Ownership => {
+            Body::Vote(_) | Body::Ownership => {
                 if is_kept(&key) {
                     self.turn.changes.push(Change::put(Slot::Record(key), &record));
                     self.turn.ownership_changed = true;
@@ -252,7 +283,7 @@ fn read(record: &Record, universe: Universe) -> Result<Body, RecordFault> {
             Ok(Body::Ownership)
         }
         Key::Grant(_) => record.decode::<Grant>().map(|_| Body::Ownership),
-        Key::Voter(_) => record.decode::<Voter>().map(|_| Body::Ownership),
+        Key::Voter(_) => record.decode::<Voter>().map(Body::Vote),
         Key::Space(_) => record.decode::<Space>().map(|_| Body::Ownership),
     }
 }
@@ -279,6 +310,7 @@ mod tests {
     use crate::config::Config;
     use crate::id::Identity;
     use crate::ipam::Ballot;
+    use crate::ipam::founding::ROUND_LEAP_MAX;
     use crate::node::Seed;
     use crate::saved::Saved;
     use crate::time::Now;
@@ -286,10 +318,7 @@ mod tests {
 
     #[test]
     fn a_dropped_vote_that_comes_back_begins_no_other_life_and_a_later_one_does() {
-        let config = Config { nickname: "a".to_string(), ..Config::default() };
-        let mut out = Outbox::default();
-        let start = (Saved::default(), Seed([1; 32]), Now::default());
-        let mut node = Node::new(config, start.0, start.1, start.2, &mut out).unwrap();
+        let (mut node, mut out) = (started(1), Outbox::default());
         let (key, conn, life) = (Key::Voter(node.me), ConnId::dialed(0), node.incarnation);
         node.publish(key, codec::encode(&Voter::default()));
         let vote = node.records.get(&key).unwrap().clone();
@@ -300,6 +329,84 @@ mod tests {
         let ghost = Record::sign(&node.identity, key, version, vote.body);
         assert_eq!(node.accept(Instant::ZERO, conn, ghost, &mut out), Ok(()));
         assert!(node.incarnation > life);
+    }
+
+    fn started(seed: u8) -> Node {
+        let config = Config { nickname: "a".to_string(), ..Config::default() };
+        let (saved, now, mut out) = (Saved::default(), Now::default(), Outbox::default());
+        Node::new(config, saved, Seed([seed; 32]), now, &mut out).unwrap()
+    }
+
+    #[test]
+    fn a_forgotten_vote_of_ours_binds_us_whatever_its_version() {
+        let round = |node: &Node| {
+            let vote = node.records.get(&Key::Voter(node.me)).unwrap();
+            vote.decode::<Voter>().unwrap().promised.unwrap().round
+        };
+        for sequence in [0, 1_000] {
+            let mut node = started(1);
+            node.sequence = 9;
+            let other = Identity::from_seed([2; 32]).id();
+            let promise = |round| {
+                let promised = Some(Ballot { round, proposer: other });
+                codec::encode(&Voter { promised, accepted: None })
+            };
+            node.publish(Key::Voter(node.me), promise(3));
+            let version = Version { incarnation: node.incarnation, sequence };
+            let key = Key::Voter(node.me);
+            let ghost = Record::sign(&node.identity, key, version, promise(7));
+            let from = (ConnId::dialed(0), other);
+            node.accept_all(Instant::ZERO, from, std::vec![ghost], &mut Outbox::default());
+            assert_eq!(round(&node), 7);
+            let ours = node.records.get(&key).unwrap();
+            assert!(ours.version > version);
+            let kept = node.turn.changes.contains(&Change::put(Slot::Record(key), ours));
+            assert!(kept, "a promise must be durable");
+        }
+    }
+
+    #[test]
+    fn a_vote_with_the_last_round_of_all_does_not_freeze_the_founding() {
+        let mut node = started(1);
+        let liar = Identity::from_seed([2; 32]);
+        let mut vote = |sequence, round| {
+            let promised = Some(Ballot { round, proposer: liar.id() });
+            let body = codec::encode(&Voter { promised, accepted: None });
+            let version = Version { incarnation: Incarnation(1), sequence };
+            let record = Record::sign(&liar, Key::Voter(liar.id()), version, body);
+            node.accept(Instant::ZERO, ConnId::dialed(0), record, &mut Outbox::default())
+        };
+        let leap = Err(RecordFault::Leap(Key::Voter(liar.id())));
+        assert_eq!(vote(1, u64::MAX), leap);
+        assert_eq!(vote(2, u64::MAX), leap);
+        // A peer that missed a lot catches up.
+        assert_eq!(vote(3, ROUND_LEAP_MAX * 3), Ok(()));
+        assert_eq!(vote(4, ROUND_LEAP_MAX * 9), leap);
+        assert!(node.records.get(&Key::Voter(liar.id())).is_some());
+    }
+
+    #[test]
+    fn it_is_said_when_there_was_no_room_for_a_grant() {
+        let config = Config { nickname: "a".to_string(), records_max: 8, ..Config::default() };
+        let mut out = Outbox::default();
+        let start = (Saved::default(), Seed([1; 32]), Now::default());
+        let mut node = Node::new(config, start.0, start.1, start.2, &mut out).unwrap();
+        let peer = Identity::from_seed([2; 32]);
+        let grant = |version| {
+            let range = Universe::DEFAULT.range();
+            let lineage = Fingerprint::default();
+            let grant = Grant { lineage, range, epoch: 0, version, owner: peer.id() };
+            let body = codec::encode(&grant);
+            let key = Key::Grant(Fingerprint::by(&peer.id(), &body));
+            Record::sign(&peer, key, Version::default(), body)
+        };
+        let mut accept = |versions: core::ops::Range<u64>| {
+            let records = versions.map(grant).collect();
+            let from = (ConnId::dialed(0), peer.id());
+            node.accept_all(Instant::ZERO, from, records, &mut Outbox::default())
+        };
+        assert!(accept(1..5));
+        assert!(!accept(5..20));
     }
 
     #[test]

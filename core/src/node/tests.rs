@@ -393,6 +393,42 @@ fn a_partition_is_noticed_and_heals() {
 }
 
 #[test]
+fn a_peer_that_takes_our_name_by_gossip_changes_none_of_our_routes() {
+    for (victim, liar) in [(0, 1), (1, 0)] {
+        let mut world = World::new(2, config);
+        world.run(SECOND * 3);
+        let name = world.node(victim).name;
+        let before = world.hosts[victim].as_ref().unwrap().routes.broadcast[&name].clone();
+        assert_eq!(before.len(), 1);
+        let there = &mut world.hosts[liar].as_mut().unwrap().node;
+        there.name = name;
+        there.turn.links_changed = true;
+        world.input(liar, Input::Timeout);
+        world.run(SECOND);
+        assert!(world.node(victim).peers().all(|(_, record)| record.name == name));
+        let after = &world.hosts[victim].as_ref().unwrap().routes;
+        assert!(after.unicast.is_empty(), "{after:?}");
+        assert_eq!(after.broadcast, BTreeMap::from([(name, before)]));
+        assert_eq!(world.faults(victim), []);
+    }
+}
+
+#[test]
+fn a_lone_peer_that_is_its_own_target_allocates_after_a_restart() {
+    let itself = |host| Config {
+        founding: FoundingMode::Consensus { peers: Some(1) },
+        targets: Vec::from([target(0)]),
+        ..config(host)
+    };
+    let mut world = World::new(1, itself);
+    let allocate = |id: &str| Command::Allocate { id: id.parse().unwrap(), subnet: None };
+    world.command(0, allocate("a")).unwrap();
+    let saved = world.kill(0);
+    world.start(0, saved);
+    world.command(0, allocate("b")).unwrap();
+}
+
+#[test]
 fn both_sides_are_told_why_a_link_is_refused() {
     let same_name = |host| Config { name: Some(PeerName([2; 6])), ..config(host) };
     let mut world = World::new(2, same_name);
@@ -451,6 +487,37 @@ fn dialing_oneself_and_a_copy_of_oneself_are_told_apart() {
     world.start(1, saved);
     world.run(SECOND);
     assert!(world.faults(1).contains(&ConnFault::Clone), "{:?}", world.faults(1));
+}
+
+#[test]
+fn however_many_strangers_come_a_peer_gets_in_and_a_link_stays() {
+    let sources: [fn(u16) -> SocketAddr; 3] = [
+        |n| SocketAddr::from(([203, 0, 113, 7], n)),
+        |n| SocketAddr::from(([203, 0, n.to_be_bytes()[0], n.to_be_bytes()[1]], 7)),
+        // All of one /64.
+        |n| SocketAddr::from(([0x2001, 0xdb8, 0, 0, 0, 0, 0, n], 7)),
+    ];
+    for source in sources {
+        let mut world = World::new(3, |host| Config { conns_max: 2, ..config(host) });
+        world.cut.extend([(0, 2), (1, 2)]);
+        world.run(Duration::from_secs(30));
+        assert_eq!(world.reached(0), [1]);
+        let (local, now) = (address(0), world.now);
+        for n in 1..=1000 {
+            let there = world.hosts[0].as_mut().unwrap();
+            there.accepted += 1;
+            let conn = ConnId::accepted(there.accepted);
+            world.input(0, Input::Opened { conn, local, remote: source(n) });
+            let open = world.node(0).conns.len();
+            assert!(open <= 2 + 64 + 1, "{open} streams after {n}");
+        }
+        world.cut.clear();
+        world
+            .command(2, Command::Connect { targets: std::vec![target(0)], replace: false })
+            .unwrap();
+        assert!(world.now - now < world.node(0).config.handshake_max);
+        assert_eq!(world.reached(0), [1, 2]);
+    }
 }
 
 #[test]

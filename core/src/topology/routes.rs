@@ -66,17 +66,61 @@ impl Graph {
         unicast
     }
 
-    /// All next hops from `me`. A broadcast goes down the tree that a breadth-first search from its
-    /// source makes: each peer passes it to its children in that tree, so each gets it once.
+    /// All next hops from `me`. A broadcast goes down a tree of shortest ways from its source, in
+    /// which the parent of a peer is, of its neighbours that are nearer to the source, the one with
+    /// the lowest id: each peer passes it to its children in that tree, so each gets it once.
     pub fn next_hops(&self) -> NextHops {
+        let neighbours = self.links.get(self.me).map_or(&[][..], Vec::as_slice);
+        // By peer; empty for those that do not matter.
+        let mut near: Vec<Vec<usize>> = alloc::vec![Vec::new(); self.ids.len()];
+        for peer in self.near() {
+            if let Some(distances) = near.get_mut(peer) {
+                *distances = self.distances(peer);
+            }
+        }
+        let distance = |peer: usize, source: usize| near.get(peer)?.get(source).copied();
+        let is_child = |child: usize, source: usize| {
+            let (Some(ours), Some(its)) = (distance(self.me, source), distance(child, source))
+            else {
+                return false;
+            };
+            let mut rivals = self.rivals(child);
+            its == ours + 1 && !rivals.any(|peer| distance(peer, source) == Some(ours))
+        };
         let children = |source| {
-            let tree = self.tree(source);
-            let ours = tree.iter().filter(|(_, parent)| *parent == self.me);
-            ours.filter_map(|(peer, _)| self.id(*peer)).collect()
+            let ours = neighbours.iter().filter(|child| is_child(**child, source));
+            ours.filter_map(|child| self.id(*child)).collect()
         };
         let sources = self.ids.iter().enumerate();
         let broadcast = sources.map(|(number, id)| (*id, children(number))).collect();
         NextHops { unicast: self.unicast(), broadcast }
+    }
+
+    /// The peers whose distances from all sources decide about our children: ourselves, our
+    /// neighbours, and those that could be their parents instead. So there is one search for each
+    /// peer in reach of two links, and not one for each source.
+    fn near(&self) -> BTreeSet<usize> {
+        let neighbours = self.links.get(self.me).into_iter().flatten().copied();
+        let with_rivals = neighbours.flat_map(|peer| self.rivals(peer).chain([peer]));
+        with_rivals.chain([self.me]).collect()
+    }
+
+    /// Neighbours of `child` that come before us as its parents.
+    fn rivals(&self, child: usize) -> impl Iterator<Item = usize> {
+        let all = self.links.get(child).into_iter().flatten().copied();
+        all.filter(|peer| *peer < self.me)
+    }
+
+    /// How many links each peer is away from `peer`.
+    fn distances(&self, peer: usize) -> Vec<usize> {
+        let mut distances = alloc::vec![0; self.ids.len()];
+        for (peer, parent) in self.tree(peer) {
+            let far = distances.get(parent).map_or(0, |near| near + 1);
+            if let Some(distance) = distances.get_mut(peer) {
+                *distance = far;
+            }
+        }
+        distances
     }
 
     /// Every peer but `source` with its parent, as breadth-first search finds them.
@@ -113,7 +157,7 @@ mod tests {
 
     fn peer(n: usize) -> PeerId {
         let mut id = [0; 32];
-        id[0] = u8::try_from(n).unwrap();
+        id[..2].copy_from_slice(&u16::try_from(n).unwrap().to_be_bytes());
         PeerId(id)
     }
 
@@ -163,6 +207,18 @@ mod tests {
                 prop_assert!(reached.into_iter().eq(reachable), "not each peer once");
             }
         }
+    }
+
+    #[test]
+    fn the_work_for_broadcasts_follows_the_neighbourhood_and_not_the_size_of_the_mesh() {
+        let near = |count: usize| {
+            let links: Vec<(usize, usize)> =
+                (0..count).flat_map(|n| [(n, n + 1), (n, n + 2), (n, n + 7)]).collect();
+            let mesh = mesh(count, &links);
+            let me = peer(count / 2);
+            Graph::new(me, mesh.iter().map(|(peer, links)| (*peer, links))).near().len()
+        };
+        assert_eq!(near(2_000), near(200));
     }
 
     #[test]

@@ -1,17 +1,20 @@
-//! The client of the API: one request per connection over the unix socket.
+//! The client of the API: one request per connection, over the unix socket in production.
 
 use super::types::ErrorBody;
 use http_body_util::{BodyExt, Full, Limited};
+use hyper::Request;
 use hyper::body::Bytes;
 use hyper::header::CONTENT_TYPE;
-use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
+
+pub use hyper::Method;
 
 /// Longest wait for an answer. A little more than the server's own limit, so that its words arrive.
 const ANSWER_MAX: Duration = Duration::from_secs(12);
@@ -53,10 +56,67 @@ pub struct Client {
 }
 
 /// What goes with a request.
-enum Content {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// No body.
     Nothing,
+    /// Fields of a form, encoded.
     Form(String),
+    /// A JSON text.
     Json(String),
+}
+
+/// What came back for a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// The body.
+    pub text: String,
+}
+
+/// Why an exchange broke off.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ExchangeError(String);
+
+/// Asks one thing over `stream`, which is of no use afterwards.
+///
+/// # Errors
+/// When the stream ends early, what comes is no HTTP, or is longer than 64 MiB.
+pub async fn exchange<S>(
+    stream: S,
+    method: Method,
+    path: &str,
+    content: Content,
+) -> Result<Answer, ExchangeError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let broken = |why: &dyn std::fmt::Display| ExchangeError(why.to_string());
+    let (mut sender, conn) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(|why| broken(&why))?;
+    let request = Request::builder().method(method).uri(path).header("host", "weft");
+    let request = match content {
+        Content::Nothing => request.body(Full::default()),
+        Content::Form(body) => request
+            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(Full::new(Bytes::from(body))),
+        Content::Json(body) => {
+            request.header(CONTENT_TYPE, "application/json").body(Full::new(Bytes::from(body)))
+        }
+    };
+    let request = request.map_err(|why| broken(&why))?;
+    // Owns the sender: when it is done, so is the connection.
+    let answer = async move {
+        let response = sender.send_request(request).await.map_err(|why| broken(&why))?;
+        let status = response.status().as_u16();
+        let body = Limited::new(response.into_body(), ANSWER_LEN_MAX).collect().await;
+        let body = body.map_err(|why| broken(&why))?.to_bytes();
+        Ok(Answer { status, text: String::from_utf8_lossy(&body).into_owned() })
+    };
+    futures_util::future::join(answer, conn).await.0
 }
 
 impl Client {
@@ -146,30 +206,9 @@ impl Client {
         content: Content,
     ) -> Result<String, ClientError> {
         let stream = UnixStream::connect(&self.socket).await.map_err(|e| self.unreachable(&e))?;
-        let (mut sender, conn) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(|e| self.broken(e))?;
-        let request = Request::builder().method(method).uri(path).header("host", "weft");
-        let request = match content {
-            Content::Nothing => request.body(Full::default()),
-            Content::Form(body) => request
-                .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-                .body(Full::new(Bytes::from(body))),
-            Content::Json(body) => {
-                request.header(CONTENT_TYPE, "application/json").body(Full::new(Bytes::from(body)))
-            }
-        };
-        let request = request.map_err(|e| self.broken(e))?;
-        // Owns the sender: when it is done, so is the connection.
-        let answer = async move {
-            let response = sender.send_request(request).await.map_err(|e| self.broken(e))?;
-            let status = response.status();
-            let body = Limited::new(response.into_body(), ANSWER_LEN_MAX).collect().await;
-            let body = body.map_err(|e| self.broken(e))?.to_bytes();
-            let text = String::from_utf8_lossy(&body).into_owned();
-            if status.is_success() { Ok(text) } else { Err(refused(status.as_u16(), &text)) }
-        };
-        futures_util::future::join(answer, conn).await.0
+        let answer = exchange(stream, method, path, content).await.map_err(|e| self.broken(e))?;
+        let is_success = (200..300).contains(&answer.status);
+        if is_success { Ok(answer.text) } else { Err(refused(&answer)) }
     }
 
     fn unreachable(&self, error: &std::io::Error) -> ClientError {
@@ -188,11 +227,11 @@ impl Client {
     }
 }
 
-fn refused(status: u16, text: &str) -> ClientError {
+fn refused(Answer { status, text }: &Answer) -> ClientError {
     let message = match serde_json::from_str::<ErrorBody>(text) {
         Ok(body) => body.error,
         Err(_) if text.trim().is_empty() => format!("weft answered with HTTP status {status}"),
         Err(_) => text.trim().to_owned(),
     };
-    ClientError::Refused { status, message }
+    ClientError::Refused { status: *status, message }
 }

@@ -2,10 +2,11 @@
 //!
 //! Paths, parameters and texts are Weave Net's wherever it had them; what it did by reading
 //! namespaces itself (attach, detach, ps, …) is JSON here. There is no authentication: whoever may
-//! open the socket (mode 0660) may do everything.
+//! open the socket (mode 0600: root) may do everything. Every error is an [`types::ErrorBody`].
 
 pub mod client;
 pub mod report;
+mod request;
 pub mod server;
 pub mod text;
 pub mod types;

@@ -1,15 +1,14 @@
 //! The server of the API: each path is a few lines that hand on to the daemon's [`Controls`].
 
 use super::report;
+use super::request::{BODY_LEN_MAX, Body, Fields, Parts, Refusal};
 use super::text::{self, Part};
-use super::types::{
-    AttachRequest, Container, DetachRequest, Dns, ErrorBody, ExposeRequest, Surroundings,
-};
+use super::types::{AttachRequest, Container, DetachRequest, Dns, ExposeRequest, Surroundings};
 use crate::attachments::{AddressRequest, Attach, AttachError, Attached};
 use crate::daemon::Controls;
-use axum::extract::{DefaultBodyLimit, FromRequest, Path, Query, Request, State};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post, put};
@@ -19,14 +18,10 @@ use serde_json::{Value, json};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::UnixListener;
 use weft_core::id::{ContainerId, ParseContainerIdError};
 use weft_core::io::{Command, CommandError, Reply, Target};
 use weft_core::names::Name;
 use weft_core::status::Status;
-
-/// Most bytes of a request's body: a thousand targets.
-const BODY_LEN_MAX: usize = 64 << 10;
 
 /// Longest time a request may take, reading its body included; only `GET /ring` waits longer.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
@@ -34,8 +29,13 @@ const ANSWER_MAX: Duration = Duration::from_secs(10);
 /// Interface in a container when the request names none. Source: Weave Net.
 pub const INTERFACE: &str = "ethwe";
 
-/// Serves the API on `listener` until it is dropped.
-pub async fn serve(controls: Controls, listener: UnixListener) {
+/// Serves the API on `listener` until it is dropped. That is a unix socket in production; the
+/// simulator brings one of its own.
+pub async fn serve<L>(controls: Controls, listener: L)
+where
+    L: axum::serve::Listener,
+    L::Addr: std::fmt::Debug,
+{
     if let Err(why) = axum::serve(listener, router(controls)).await {
         tracing::error!(%why, "the control socket is gone");
     }
@@ -73,36 +73,20 @@ fn router(controls: Controls) -> Router {
     Router::new()
         .route("/ring", get(ring))
         .merge(timed)
-        .fallback(async || Refusal::new(StatusCode::NOT_FOUND, "the API has no such path"))
+        .fallback(async |uri: Uri| {
+            let why = format!("the API has no path {}", uri.path());
+            Refusal::new(StatusCode::NOT_FOUND, why)
+        })
+        .method_not_allowed_fallback(async |method: Method, uri: Uri| {
+            let why = format!("{} does not take {method}: use another method", uri.path());
+            Refusal::new(StatusCode::METHOD_NOT_ALLOWED, why)
+        })
         .layer(DefaultBodyLimit::max(BODY_LEN_MAX))
         .with_state(controls)
 }
 
 type Controlled = State<Controls>;
 type Answer<T> = Result<T, Refusal>;
-
-/// An error on its way to the client.
-#[derive(Debug)]
-struct Refusal {
-    status: StatusCode,
-    error: String,
-}
-
-impl Refusal {
-    fn new(status: StatusCode, error: impl ToString) -> Self {
-        Self { status, error: error.to_string() }
-    }
-
-    fn bad(error: impl ToString) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, error)
-    }
-}
-
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        (self.status, Json(ErrorBody { error: self.error })).into_response()
-    }
-}
 
 impl From<CommandError> for Refusal {
     fn from(error: CommandError) -> Self {
@@ -170,32 +154,6 @@ where
     }
 }
 
-/// Fields of the query and of a form in the body, in order; scripts use either.
-struct Fields(Vec<(String, String)>);
-
-impl Fields {
-    fn all<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a str> {
-        self.0.iter().filter(move |(name, _)| name == key).map(|(_, value)| value.as_str())
-    }
-
-    fn name(&self) -> Answer<Option<Name>> {
-        self.all("fqdn").next().map(|name| name.parse().map_err(Refusal::bad)).transpose()
-    }
-}
-
-impl<S: Send + Sync> FromRequest<S> for Fields {
-    type Rejection = Response;
-
-    async fn from_request(request: Request, state: &S) -> Result<Self, Self::Rejection> {
-        let query = request.uri().query().unwrap_or_default().to_owned();
-        let body = axum::body::Bytes::from_request(request, state).await;
-        let body = body.map_err(IntoResponse::into_response)?;
-        let both = [query.as_bytes(), &body];
-        let fields = both.into_iter().flat_map(form_urlencoded::parse);
-        Ok(Self(fields.map(|(key, value)| (key.into_owned(), value.into_owned())).collect()))
-    }
-}
-
 fn surroundings(controls: &Controls) -> Surroundings {
     let options = &controls.options;
     Surroundings {
@@ -230,17 +188,16 @@ async fn get_status(State(c): Controlled, headers: HeaderMap) -> Answer<Response
 
 async fn get_part(
     State(c): Controlled,
-    Path(part): Path<String>,
-    Query(query): Query<Vec<(String, String)>>,
+    Parts(part): Parts<String>,
     headers: HeaderMap,
+    fields: Fields,
 ) -> Answer<Response> {
     let part = <Part as clap::ValueEnum>::from_str(&part, false).map_err(|_| {
         let known = "targets, connections, peers, dns or ipam";
         Refusal::new(StatusCode::NOT_FOUND, format!("no status of '{part}': choose {known}"))
     })?;
     let (status, around) = (picture(&c).await?, surroundings(&c));
-    let json =
-        wants_json(&headers) || query.iter().any(|(key, value)| key == "format" && value == "json");
+    let json = wants_json(&headers) || fields.all("format").any(|format| format == "json");
     Ok(if json {
         pretty(&report::part(part, &status, &around))
     } else {
@@ -294,7 +251,7 @@ fn named(name: Option<Name>, c: &Controls) -> Answer<Option<Name>> {
 
 async fn attach(
     State(c): Controlled,
-    Json(request): Json<AttachRequest>,
+    Body(request): Body<AttachRequest>,
 ) -> Answer<Json<Container>> {
     let Ok(namespace) = request.namespace.parse();
     let attach = Attach {
@@ -310,7 +267,7 @@ async fn attach(
 
 async fn detach(
     State(c): Controlled,
-    Json(request): Json<DetachRequest>,
+    Body(request): Body<DetachRequest>,
 ) -> Answer<Json<Vec<IpNet>>> {
     let addresses = addresses(&request.addresses)?;
     whole(async move { c.attachments.detach(request.id, addresses).await }).await.map(Json)
@@ -318,7 +275,7 @@ async fn detach(
 
 async fn expose(
     State(c): Controlled,
-    Json(request): Json<ExposeRequest>,
+    Body(request): Body<ExposeRequest>,
 ) -> Answer<Json<Vec<IpNet>>> {
     let (wanted, name) = (addresses(&request.addresses)?, named(request.name, &c)?);
     whole(async move {
@@ -335,7 +292,7 @@ async fn expose(
 
 async fn hide(
     State(c): Controlled,
-    Json(request): Json<ExposeRequest>,
+    Body(request): Body<ExposeRequest>,
 ) -> Answer<Json<Vec<IpNet>>> {
     let wanted = addresses(&request.addresses)?;
     whole(async move {
@@ -370,14 +327,14 @@ async fn owned(State(c): Controlled) -> Answer<Json<Value>> {
     Ok(Json(json!({ "owned": owned })))
 }
 
-async fn allocate(State(c): Controlled, Path(id): Path<String>) -> Answer<String> {
+async fn allocate(State(c): Controlled, Parts(id): Parts<String>) -> Answer<String> {
     let command = Command::Allocate { id: id.parse()?, subnet: None };
     words(c.node.command(command).await)
 }
 
 async fn allocate_in(
     State(c): Controlled,
-    Path((id, ip, len)): Path<(String, IpAddr, u8)>,
+    Parts((id, ip, len)): Parts<(String, IpAddr, u8)>,
 ) -> Answer<String> {
     let subnet = Some(net(ip, len)?.trunc());
     words(c.node.command(Command::Allocate { id: id.parse()?, subnet }).await)
@@ -385,19 +342,19 @@ async fn allocate_in(
 
 async fn claim(
     State(c): Controlled,
-    Path((id, ip, len)): Path<(String, IpAddr, u8)>,
+    Parts((id, ip, len)): Parts<(String, IpAddr, u8)>,
 ) -> Answer<StatusCode> {
     let command = Command::Claim { id: id.parse()?, address: net(ip, len)? };
     empty(c.node.command(command).await)
 }
 
-async fn held(State(c): Controlled, Path(id): Path<String>) -> Answer<String> {
+async fn held(State(c): Controlled, Parts(id): Parts<String>) -> Answer<String> {
     held_by(&c, &id.parse()?, |_| true).await
 }
 
 async fn held_one(
     State(c): Controlled,
-    Path((id, ip, len)): Path<(String, IpAddr, u8)>,
+    Parts((id, ip, len)): Parts<(String, IpAddr, u8)>,
 ) -> Answer<String> {
     let subnet = net(ip, len)?.trunc();
     held_by(&c, &id.parse()?, |address| subnet.contains(&address.addr())).await
@@ -409,13 +366,13 @@ async fn held_by(c: &Controls, id: &ContainerId, keep: impl Fn(&IpNet) -> bool) 
     Ok(joined(of_id.filter(|address| keep(address))))
 }
 
-async fn release(State(c): Controlled, Path(id): Path<String>) -> Answer<StatusCode> {
+async fn release(State(c): Controlled, Parts(id): Parts<String>) -> Answer<StatusCode> {
     empty(c.node.command(Command::Release { id: id.parse()?, address: None }).await)
 }
 
 async fn release_one(
     State(c): Controlled,
-    Path((id, ip)): Path<(String, IpAddr)>,
+    Parts((id, ip)): Parts<(String, IpAddr)>,
 ) -> Answer<StatusCode> {
     empty(c.node.command(Command::Release { id: id.parse()?, address: Some(ip) }).await)
 }
@@ -430,7 +387,7 @@ async fn get_names(State(c): Controlled) -> Answer<Response> {
 
 async fn register(
     State(c): Controlled,
-    Path((id, address)): Path<(String, IpAddr)>,
+    Parts((id, address)): Parts<(String, IpAddr)>,
     fields: Fields,
 ) -> Answer<StatusCode> {
     let Some(name) = named(fields.name()?, &c)? else {
@@ -446,7 +403,7 @@ async fn unregister(State(c): Controlled, fields: Fields) -> Answer<StatusCode> 
 
 async fn unregister_id(
     State(c): Controlled,
-    Path(id): Path<String>,
+    Parts(id): Parts<String>,
     fields: Fields,
 ) -> Answer<StatusCode> {
     let (id, name) = (Some(id.parse()?), fields.name()?);
@@ -455,7 +412,7 @@ async fn unregister_id(
 
 async fn unregister_address(
     State(c): Controlled,
-    Path((id, address)): Path<(String, IpAddr)>,
+    Parts((id, address)): Parts<(String, IpAddr)>,
     fields: Fields,
 ) -> Answer<StatusCode> {
     let (id, name, address) = (Some(id.parse()?), fields.name()?, Some(address));
@@ -483,7 +440,7 @@ fn dns_socket(c: &Controls) -> Answer<SocketAddr> {
 
 /// Addresses of a name, or names of an address, as the DNS server would answer. Asked of the node
 /// and not of that server, which has no address before something is attached here.
-async fn lookup(State(c): Controlled, Path(wanted): Path<String>) -> Answer<Json<Vec<String>>> {
+async fn lookup(State(c): Controlled, Parts(wanted): Parts<String>) -> Answer<Json<Vec<String>>> {
     if !c.options.dns {
         return Err(no_dns());
     }

@@ -1,7 +1,7 @@
 //! Which containers have an interface on the bridge, and where: a small file beside the database,
 //! so that after a crash or a boot it is known whose interfaces should be there.
 
-use super::Namespace;
+use crate::namespace::Namespace;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -21,7 +21,7 @@ pub(crate) struct Place {
 
 /// All places, in memory and in a file.
 #[derive(Debug)]
-pub(crate) struct Ledger {
+pub struct Ledger {
     path: PathBuf,
     places: Mutex<BTreeMap<ContainerId, Place>>,
 }
@@ -31,7 +31,7 @@ impl Ledger {
     ///
     /// # Errors
     /// When it cannot be read, or is not what we write.
-    pub(crate) fn open(path: PathBuf) -> io::Result<Self> {
+    pub fn open(path: PathBuf) -> io::Result<Self> {
         let places = match std::fs::read(&path) {
             Ok(bytes) => serde_json::from_slice(&bytes)?,
             Err(why) if why.kind() == io::ErrorKind::NotFound => BTreeMap::new(),

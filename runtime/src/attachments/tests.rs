@@ -4,6 +4,7 @@ use super::*;
 use crate::clock::Clock;
 use crate::driver::{Driver, NoFrames, Parts};
 use crate::net::TokioNet;
+use crate::probe::NoProbe;
 use crate::store::MemoryStore;
 use crate::testing::TempDir;
 use std::collections::BTreeSet;
@@ -13,8 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::mpsc;
 use weft_core::config::{Config, FoundingMode};
 use weft_core::forward::Mac;
-use weft_core::node::{Node, Seed};
-use weft_core::time::Now;
+use weft_core::node::Seed;
 
 #[derive(Debug, Default)]
 struct FakeHost {
@@ -87,7 +87,7 @@ async fn bed() -> Bed {
         store: MemoryStore::default(),
         frames: NoFrames,
         datagrams,
-        probe: |_: &Node, _: Now| {},
+        probe: NoProbe,
     };
     let (driver, node) = Driver::start(parts).await.unwrap();
     tokio::spawn(driver.run(pending()));

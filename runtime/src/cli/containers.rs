@@ -1,13 +1,11 @@
 //! `weft attach`, `detach`, `expose`, `hide` and `ps`: who is on the bridge.
 
-use super::names::qualified;
-use super::{Common, Failure, Outcome, address_arg, say, say_json};
+use super::common::{Common, Failure, Outcome, say, say_json};
+use super::words::{address_arg, container_id, qualified};
 use crate::api::types::{AttachRequest, Container, DetachRequest, ExposeRequest};
-use crate::attachments::Namespace;
 use clap::{ArgAction, Args};
 use ipnet::IpNet;
 use serde_json::json;
-use weft_core::id::ContainerId;
 
 /// Give a network namespace an interface with addresses on the network
 ///
@@ -41,7 +39,13 @@ pub(super) struct AttachArgs {
 ///
 /// Prints the addresses taken.
 #[derive(Debug, Args)]
-#[command(override_usage = "weft detach [OPTIONS] [ADDR]... <NAMESPACE>")]
+#[command(
+    override_usage = "weft detach [OPTIONS] [ADDR]... <NAMESPACE>",
+    after_long_help = "Examples:\n  \
+    weft detach web\n  \
+    weft detach 10.32.0.9 /proc/4711/ns/net\n  \
+    weft detach pid:4711"
+)]
 pub(super) struct DetachArgs {
     #[command(flatten)]
     place: Place,
@@ -76,7 +80,13 @@ impl Place {
 ///
 /// Prints the addresses.
 #[derive(Debug, Args)]
-#[command(disable_help_flag = true)]
+#[command(
+    disable_help_flag = true,
+    after_long_help = "Examples:\n  \
+    weft expose\n  \
+    weft expose -h host1\n  \
+    weft expose net:10.32.1.0/24 10.32.2.1/24"
+)]
 pub(super) struct ExposeArgs {
     /// ADDR, ADDR/LEN, net:CIDR or net:default; one of the default subnet if none is given
     #[arg(value_name = "ADDR", value_parser = address_arg)]
@@ -93,6 +103,7 @@ pub(super) struct ExposeArgs {
 ///
 /// Prints the addresses taken.
 #[derive(Debug, Args)]
+#[command(after_long_help = "Examples:\n  weft hide\n  weft hide 10.32.2.1")]
 pub(super) struct HideArgs {
     /// Which addresses; all if none is given
     #[arg(value_name = "ADDR", value_parser = address_arg)]
@@ -101,6 +112,7 @@ pub(super) struct HideArgs {
 
 /// List what holds addresses here: id, MAC and addresses
 #[derive(Debug, Args)]
+#[command(after_long_help = "Examples:\n  weft ps\n  weft ps web pid:4711")]
 pub(super) struct PsArgs {
     /// Only these
     #[arg(value_name = "ID")]
@@ -162,22 +174,6 @@ pub(super) async fn ps(common: &Common, args: &PsArgs) -> Outcome {
     Ok(())
 }
 
-/// The id that a namespace is attached under: `pid:4711`, `netns:NAME`, or the text itself when it
-/// is an id already.
-pub(super) fn container_id(text: &str) -> Result<ContainerId, Failure> {
-    if text.contains(':') && !text.contains('/') {
-        return text.parse().map_err(Failure::usage);
-    }
-    // Every /proc/PID/ns/net has the same last part; what tells them apart is the process.
-    let pid = text.strip_prefix("/proc/").and_then(|rest| rest.strip_suffix("/ns/net"));
-    let namespace = pid.unwrap_or(text).parse::<Namespace>().ok();
-    namespace.and_then(|namespace| namespace.default_id()).ok_or_else(|| {
-        Failure::usage(format!(
-            "'{text}' is no network namespace: give a process id, a name of `ip netns`, or a path"
-        ))
-    })
-}
-
 /// The daemon has another working directory.
 fn absolute(namespace: String) -> String {
     if !namespace.contains('/') {
@@ -196,20 +192,4 @@ fn print_addresses(common: &Common, addresses: &[IpNet]) -> Outcome {
 /// Addresses without prefix lengths, on one line, as scripts for Weave Net expect them.
 fn bare(addresses: &[IpNet]) -> String {
     addresses.iter().map(|net| net.addr().to_string()).collect::<Vec<_>>().join(" ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_way_to_name_a_namespace_gives_an_id_of_its_own() {
-        let id = |text: &str| container_id(text).unwrap().to_string();
-        assert_eq!(id("4711"), "pid:4711");
-        assert_eq!(id("/proc/4711/ns/net"), "pid:4711");
-        assert_eq!(id("web"), "netns:web");
-        assert_eq!(id("/run/netns/web"), "netns:web");
-        assert_eq!(id("run:12-345"), "run:12-345");
-        assert!(container_id("").is_err() || container_id("a b").is_err());
-    }
 }

@@ -4,13 +4,16 @@
 //! `warning TEXT`, then `ready NAME` or `failed TEXT`. The password goes the other way, on the
 //! child's stdin, so that it is in no list of processes and in no environment.
 
-use super::lifecycle::{BRIDGE, DOMAIN, MTU};
-use super::{Common, Failure, Outcome, complain, say, say_json};
+use super::common::{Common, Failure, Outcome, complain, say, say_json};
+use super::lifecycle::{BRIDGE, DOMAIN, MTU, bridge_name};
 use crate::api::server;
 use crate::daemon::{self, Controls, Daemon, Options};
 use crate::logging;
 use clap::Args;
 use ipnet::IpNet;
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::unistd::{Pid, getppid};
 use serde_json::json;
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
@@ -19,7 +22,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use weft_core::addr::Universe;
 use weft_core::config::FoundingMode;
 use weft_core::id::PeerName;
@@ -30,8 +33,20 @@ use zeroize::{Zeroize, Zeroizing};
 /// Longest wait for the daemon's word.
 const START_MAX: Duration = Duration::from_secs(60);
 
+/// What people and service managers send to whom they want to end.
+const INTERRUPTS: [Signal; 2] = [Signal::SIGINT, Signal::SIGTERM];
+
+/// Longest wait for the end of a daemon that was told to end while it started.
+const END_MAX: Duration = Duration::from_secs(5);
+
+/// Time between two looks whether it has ended.
+const LOOK_WAIT: Duration = Duration::from_millis(5);
+
 /// Longest password, in bytes: more is a file given by mistake.
-const PASSWORD_LEN_MAX: u64 = 4096;
+const PASSWORD_LEN_MAX: usize = 4096;
+
+/// Longest nickname, in bytes. Source: the check of `weft_core::config`.
+const NICKNAME_LEN_MAX: usize = 63;
 
 /// Capabilities that the daemon cannot do without, by number: CAP_NET_ADMIN, CAP_SYS_ADMIN.
 /// Source: linux/capability.h.
@@ -76,7 +91,7 @@ pub(super) struct LaunchArgs {
     #[arg(long)]
     name: Option<PeerName>,
     /// Label of this peer for people [default: the host's name]
-    #[arg(long)]
+    #[arg(long, value_parser = nickname)]
     nickname: Option<String>,
     /// Dial only the peers named, not those heard of
     #[arg(long)]
@@ -100,7 +115,7 @@ pub(super) struct LaunchArgs {
     #[arg(long, value_name = "BYTES", default_value_t = MTU, env = "WEFT_MTU", value_parser = clap::value_parser!(u32).range(576..=65535))]
     mtu: u32,
     /// Name of the bridge
-    #[arg(long, default_value = BRIDGE)]
+    #[arg(long, value_name = "NAME", default_value = BRIDGE, value_parser = bridge_name)]
     bridge: String,
     /// What to log: error, warn, info, debug, trace, or a filter such as weft=debug
     #[arg(long, value_name = "LEVEL", default_value = "info", env = "WEFT_LOG")]
@@ -110,16 +125,24 @@ pub(super) struct LaunchArgs {
 pub(super) fn launch(common: &Common, mut args: LaunchArgs) -> Outcome {
     // The child is told on the pipe; all others hold the password as short as they can.
     let given = args.password.take().map(Zeroizing::new);
-    if common.daemon_child {
-        return stay(common, &args);
+    if let Some(parent) = common.daemon_of {
+        return stay(common, &args, Pid::from_raw(parent));
     }
     may_launch()?;
     let password = match (&args.password_file, given) {
         (Some(file), _) => Some(password_of(file)?),
         (None, given) => given,
     };
-    if password.as_ref().is_some_and(|password| password.is_empty()) {
-        return Err(Failure::usage("the password is empty: give one, or leave the option out"));
+    match password.as_ref().map_or(1, |password| password.len()) {
+        0 => {
+            return Err(Failure::usage("the password is empty: give one, or leave the option out"));
+        }
+        1..=PASSWORD_LEN_MAX => {}
+        length => {
+            return Err(Failure::usage(format!(
+                "the password has {length} bytes: give one of at most {PASSWORD_LEN_MAX}"
+            )));
+        }
     }
     // Before anything is started: a mistake in an option is reported by whoever was typed.
     let options = options(common, &args, password)?;
@@ -134,7 +157,7 @@ pub(super) fn launch(common: &Common, mut args: LaunchArgs) -> Outcome {
         .recursive(true)
         .mode(0o755)
         .create(&common.run_dir)
-        .map_err(|e| Failure::new(format!("cannot make {}: {e}", common.run_dir.display())))?;
+        .map_err(|e| unwritable("make", &common.run_dir, &e))?;
     if args.foreground {
         let json = common.json;
         work(options, &logging::Target::Stderr, &args.log_level, |word| match word {
@@ -164,11 +187,13 @@ fn ready(json: bool, name: &str) -> Outcome {
 fn leave_behind(common: &Common, options: &Options) -> Outcome {
     let log = options.log_file();
     let log_writer = OpenOptions::new().create(true).append(true).mode(0o640).open(&log);
-    let log_writer =
-        log_writer.map_err(|e| Failure::new(format!("cannot write {}: {e}", log.display())))?;
+    let log_writer = log_writer.map_err(|e| unwritable("write", &log, &e))?;
+    // Ours from here on: the daemon must not be left half started by whoever interrupts us.
+    let interrupts: SigSet = INTERRUPTS.into_iter().collect();
+    interrupts.thread_block().map_err(Failure::new)?;
     let program = std::env::current_exe().map_err(Failure::new)?;
     let mut child = Command::new(program)
-        .arg("--daemon-child")
+        .args(["--daemon-of", &std::process::id().to_string()])
         .args(without_password(std::env::args_os().skip(1)))
         .env_remove("WEFT_PASSWORD")
         .stdin(Stdio::piped())
@@ -180,19 +205,23 @@ fn leave_behind(common: &Common, options: &Options) -> Outcome {
         // If it is gone already, the pipe back to us says why.
         let _ = stdin.write_all(password.as_bytes());
     }
-    let lines = child.stdout.take().map(lines_of);
+    let heard = hear(child.stdout.take(), interrupts);
     let verdict = loop {
-        let line = lines.as_ref().map(|lines| lines.recv_timeout(START_MAX));
-        match line.as_ref().map(|line| line.as_deref().map(|line| line.split_once(' '))) {
-            Some(Ok(Some(("warning", text)))) => complain(&format!("warning: {text}")),
-            Some(Ok(Some(("ready", name)))) => return ready(common.json, name),
-            Some(Ok(Some(("failed", text)))) => break text.to_owned(),
-            Some(Ok(Some(_) | None)) => {}
-            Some(Err(mpsc::RecvTimeoutError::Timeout)) => {
-                break format!("weft was not ready within {START_MAX:?}: see {}", log.display());
+        match heard.recv_timeout(START_MAX) {
+            Ok(Heard::Line(line)) => match line.split_once(' ') {
+                Some(("warning", text)) => complain(&format!("warning: {text}")),
+                Some(("ready", name)) => return ready(common.json, name),
+                Some(("failed", text)) => break text.to_owned(),
+                Some(_) | None => {}
+            },
+            Ok(Heard::Interrupt) => {
+                break "interrupted before weft was ready: what was done is undone".to_owned();
             }
-            Some(Err(mpsc::RecvTimeoutError::Disconnected)) | None => {
+            Ok(Heard::End) | Err(mpsc::RecvTimeoutError::Disconnected) => {
                 break format!("weft ended while it started: see {}", log.display());
+            }
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                break format!("weft was not ready within {START_MAX:?}: see {}", log.display());
             }
         }
     };
@@ -200,26 +229,48 @@ fn leave_behind(common: &Common, options: &Options) -> Outcome {
     Err(Failure::new(verdict))
 }
 
-/// The lines of the child's stdout, until it closes that.
-fn lines_of(stdout: ChildStdout) -> mpsc::Receiver<String> {
+/// What the waiting parent hears of.
+enum Heard {
+    /// The child said something.
+    Line(String),
+    /// The child has closed its stdout.
+    End,
+    /// Somebody wants us to end.
+    Interrupt,
+}
+
+/// The lines of the child's stdout until it closes that, and the first of `signals`, which this
+/// thread has blocked.
+fn hear(stdout: Option<ChildStdout>, signals: SigSet) -> mpsc::Receiver<Heard> {
     let (send, receive) = mpsc::channel();
+    let tell = send.clone();
     std::thread::spawn(move || {
-        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-            if send.send(line).is_err() {
-                break;
+        for line in stdout.map(BufReader::new).into_iter().flat_map(BufRead::lines).flatten() {
+            if tell.send(Heard::Line(line)).is_err() {
+                return;
             }
+        }
+        let _ = tell.send(Heard::End);
+    });
+    std::thread::spawn(move || {
+        if signals.wait().is_ok() {
+            // Whoever listened has ended too.
+            let _ = send.send(Heard::Interrupt);
         }
     });
     receive
 }
 
-/// Makes sure that a daemon which did not start is gone.
+/// Makes sure that a daemon which did not start is gone, and gives it time to undo what it did.
 fn end(mut child: Child) {
-    for _ in 0..50 {
+    let told = Instant::now();
+    let pid = i32::try_from(child.id()).map(Pid::from_raw);
+    let _ = pid.map(|pid| kill(pid, Signal::SIGTERM));
+    while told.elapsed() < END_MAX {
         if matches!(child.try_wait(), Ok(Some(_)) | Err(_)) {
             return;
         }
-        std::thread::sleep(Duration::from_millis(20));
+        std::thread::sleep(LOOK_WAIT);
     }
     // It is ours and has said that it failed, or said nothing: neither call can matter to others.
     let _ = child.kill();
@@ -240,22 +291,27 @@ fn without_password(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
     kept
 }
 
-/// The process that stays: leaves its parent's session, then works and reports on stdout.
-fn stay(common: &Common, args: &LaunchArgs) -> Outcome {
+/// The process that stays: leaves the session of `parent`, then works and reports on stdout.
+fn stay(common: &Common, args: &LaunchArgs, parent: Pid) -> Outcome {
     let work = || {
         nix::unistd::setsid().map_err(Failure::new)?;
+        // Until we are ready, its end is ours: there would be nobody to tell how the start went.
+        set_pdeathsig(Signal::SIGTERM).map_err(Failure::new)?;
+        if getppid() != parent {
+            return Err(Failure::new("interrupted before weft was ready: nothing was done"));
+        }
+        // Blocked for the sake of the parent, and handed down.
+        SigSet::from_iter(INTERRUPTS).thread_unblock().map_err(Failure::new)?;
         std::env::set_current_dir("/").map_err(Failure::new)?;
         let mut password = Zeroizing::new(String::new());
-        std::io::stdin()
-            .take(PASSWORD_LEN_MAX)
-            .read_to_string(&mut password)
-            .map_err(Failure::new)?;
+        std::io::stdin().read_to_string(&mut password).map_err(Failure::new)?;
         let password = (!password.is_empty()).then_some(password);
         let options = options(common, args, password)?;
         let log = logging::Target::File(options.log_file());
         work(options, &log, &args.log_level, |word| match word {
             Word::Warning(text) => report("warning", text),
             Word::Ready(name) => {
+                set_pdeathsig(None).map_err(Failure::new)?;
                 report("ready", name)?;
                 // The parent has heard all that it waits for.
                 let null =
@@ -310,10 +366,9 @@ fn options(
     password: Option<Zeroizing<String>>,
 ) -> Result<Options, Failure> {
     let targets = args.peers.iter().map(|peer| Target::parse(peer, args.port));
-    let host = || nix::unistd::gethostname().ok().map(|name| name.to_string_lossy().into_owned());
     Ok(Options {
         name: args.name,
-        nickname: args.nickname.clone().or_else(host).unwrap_or_else(|| "weft".to_owned()),
+        nickname: args.nickname.clone().unwrap_or_else(host_name),
         port: args.port,
         password,
         range: args.ipalloc_range,
@@ -331,6 +386,26 @@ fn options(
         dns_domain: args.dns_domain.clone(),
         resolv_conf: args.resolv_conf.clone(),
     })
+}
+
+fn unwritable(doing: &str, path: &Path, why: &std::io::Error) -> Failure {
+    Failure::new(format!("cannot {doing} {}: {why}; choose another --run-dir", path.display()))
+}
+
+/// The host's name as a nickname: Linux allows 64 bytes and none at all, a nickname 1 to 63.
+fn host_name() -> String {
+    let name = nix::unistd::gethostname().unwrap_or_default();
+    let mut name: String = name.to_string_lossy().replace(char::is_control, "");
+    name.truncate(name.floor_char_boundary(NICKNAME_LEN_MAX));
+    if name.is_empty() { "weft".to_owned() } else { name }
+}
+
+fn nickname(text: &str) -> Result<String, String> {
+    if (1..=NICKNAME_LEN_MAX).contains(&text.len()) && !text.contains(char::is_control) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("expected 1 to {NICKNAME_LEN_MAX} bytes without control characters"))
+    }
 }
 
 fn universe(text: &str) -> Result<Universe, String> {
@@ -355,11 +430,19 @@ fn founding(text: &str) -> Result<FoundingMode, String> {
 
 fn password_of(file: &Path) -> Result<Zeroizing<String>, Failure> {
     let bad = |why: &dyn std::fmt::Display| {
-        Failure::new(format!("cannot read the password from {}: {why}", file.display()))
+        Failure::new(format!(
+            "cannot read the password from {}: {why}; expected a text file with the secret on its first line",
+            file.display()
+        ))
     };
     let mut text = Zeroizing::new(String::new());
     let opened = File::open(file).map_err(|e| bad(&e))?;
-    opened.take(PASSWORD_LEN_MAX).read_to_string(&mut text).map_err(|e| bad(&e))?;
+    // One byte more than it may have, to see that it has more.
+    let limit = u64::try_from(PASSWORD_LEN_MAX).unwrap_or(u64::MAX).saturating_add(1);
+    opened.take(limit).read_to_string(&mut text).map_err(|e| bad(&e))?;
+    if text.len() > PASSWORD_LEN_MAX {
+        return Err(bad(&format_args!("it has more than {PASSWORD_LEN_MAX} bytes")));
+    }
     let end = text.find(['\r', '\n']).unwrap_or(text.len());
     let mut rest = text.split_off(end);
     rest.zeroize();
@@ -388,6 +471,30 @@ mod tests {
         let args = ["launch", "--password", "a", "--password=b", "--password-file", "f", "host1"];
         let kept = without_password(args.into_iter().map(OsString::from));
         assert_eq!(kept, ["launch", "--password-file", "f", "host1"]);
+    }
+
+    #[test]
+    fn nicknames_and_host_names_are_short_and_harmless() {
+        assert!(nickname(&"a".repeat(63)).is_ok() && nickname("höst-名前").is_ok());
+        for bad in ["", "a\nb", "a\u{1b}[31mb", &"a".repeat(64)] {
+            assert!(nickname(bad).is_err(), "{bad:?} was accepted");
+        }
+        assert!(nickname(&host_name()).is_ok());
+    }
+
+    #[test]
+    fn a_password_file_is_read_up_to_its_first_line_and_refused_when_it_is_too_long() {
+        let dir = crate::testing::TempDir::new();
+        let read = |content: &[u8]| {
+            fs::write(dir.join("password"), content).unwrap();
+            password_of(&dir.join("password")).map(|password| password.to_string())
+        };
+        assert_eq!(read(b"secret\r\nnote\n").unwrap(), "secret");
+        assert_eq!(read(&[b'a'; 4096]).unwrap().len(), 4096);
+        for bad in [&[b'a'; 4097][..], &[b"secret\n", &[b'a'; 4097][..]].concat(), &[0xff, 0xfe]] {
+            let why = read(bad).unwrap_err().message;
+            assert!(why.contains("/password: ") && why.contains("; expected a text file"), "{why}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `weft stop` and `weft reset`: how it ends.
 
-use super::{Common, Failure, Outcome, complain};
+use super::common::{Common, Failure, Outcome, complain};
 use crate::api::client::{Client, ClientError};
 use crate::api::types::Surroundings;
 use crate::daemon::{self, Holder, Options};
@@ -24,19 +24,34 @@ pub(super) const BRIDGE: &str = "weft";
 /// Domain of names unless another one is asked for.
 pub(super) const DOMAIN: &str = "weft.local";
 
+/// Longest name of a bridge, in bytes: it and `-tap` are a link's name, which has at most 15.
+const BRIDGE_LEN_MAX: usize = 11;
+
 /// Largest packet that containers may send unless told otherwise. Source: Weave Net's fast
 /// datapath, 1376: what is left of 1460 (the smallest common cloud network) once it is sealed.
 pub(super) const MTU: u32 = 1376;
 
 /// Hand our addresses to another peer, stop, and remove all traces from this host
 #[derive(Debug, Args)]
+#[command(after_long_help = "Examples:\n  weft reset\n  weft reset --force --bridge weft2")]
 pub(super) struct ResetArgs {
     /// Go on although the daemon is not running or no peer takes the addresses
     #[arg(long)]
     force: bool,
     /// Bridge to remove, when the daemon is not running to name it
-    #[arg(long, value_name = "NAME", default_value = BRIDGE)]
+    #[arg(long, value_name = "NAME", default_value = BRIDGE, value_parser = bridge_name)]
     bridge: String,
+}
+
+/// Checks the name of a bridge, which is that of the TAP device beside it too.
+pub(super) fn bridge_name(text: &str) -> Result<String, String> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    let fits = (1..=BRIDGE_LEN_MAX).contains(&text.len()) && text.bytes().all(is_plain);
+    if fits && text.bytes().any(|byte| byte != b'.') {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("expected 1 to {BRIDGE_LEN_MAX} letters, digits, '-', '_' or '.'"))
+    }
 }
 
 pub(super) async fn stop(common: &Common) -> Outcome {
@@ -119,4 +134,21 @@ fn bare_options(common: &Common, bridge: String) -> Result<Options, Failure> {
         dns_domain: DOMAIN.parse::<Name>().map_err(Failure::new)?,
         resolv_conf: "/etc/resolv.conf".into(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::tap_name;
+
+    #[test]
+    fn the_name_of_a_bridge_leaves_room_for_the_one_beside_it() {
+        for good in ["weft", "br-0.1_x", "abcdefghijk"] {
+            assert_eq!(bridge_name(good).as_deref(), Ok(good));
+            assert_eq!(tap_name(good), format!("{good}-tap"));
+        }
+        for bad in ["", ".", "..", "a/b", "a b", "br%d", "höst", "abcdefghijkl"] {
+            assert!(bridge_name(bad).is_err(), "{bad:?} was accepted");
+        }
+    }
 }

@@ -3,6 +3,7 @@
 //! Exit status: 0 done, 1 it could not be done, 2 wrong usage, 3 no daemon. An error is one line on
 //! stderr: `weft: <what was wrong>: <what to do>`.
 
+pub(crate) mod common;
 mod containers;
 mod launch;
 mod lifecycle;
@@ -10,16 +11,11 @@ mod names;
 mod peers;
 mod picture;
 mod usage;
+pub(crate) mod words;
 
-pub(crate) use names::qualified;
-
-use crate::api::SOCKET;
-use crate::api::client::{Client, ClientError};
-use crate::attachments::{AddressRequest, ParseAddressRequestError};
 use crate::run::RunArgs;
-use clap::{Args, Parser, Subcommand};
-use std::io::Write;
-use std::path::PathBuf;
+use clap::{CommandFactory, Parser, Subcommand};
+use common::{Common, Failure, Outcome, complain};
 use std::process::ExitCode;
 
 #[derive(Debug, Parser)]
@@ -42,45 +38,6 @@ struct Cli {
     command: Command,
 }
 
-/// What every command understands.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct Common {
-    /// Folder for what is kept across starts and boots
-    #[arg(
-        long,
-        global = true,
-        value_name = "DIR",
-        env = "WEFT_STATE_DIR",
-        default_value = "/var/lib/weft"
-    )]
-    pub(crate) state_dir: PathBuf,
-    /// Folder for the control socket and the log
-    #[arg(
-        long,
-        global = true,
-        value_name = "DIR",
-        env = "WEFT_RUN_DIR",
-        default_value = "/run/weft"
-    )]
-    pub(crate) run_dir: PathBuf,
-    /// Print JSON
-    #[arg(long, global = true)]
-    pub(crate) json: bool,
-    /// Set by `launch` for the process that stays
-    #[arg(long, global = true, hide = true)]
-    daemon_child: bool,
-    /// Set by `run`, with its own process id, for the process that becomes the command
-    #[arg(long, global = true, hide = true)]
-    pub(crate) command_of: Option<i32>,
-}
-
-impl Common {
-    /// A way to the daemon of our run folder.
-    pub(crate) fn client(&self) -> Client {
-        Client::new(self.run_dir.join(SOCKET))
-    }
-}
-
 #[derive(Debug, Subcommand)]
 enum Command {
     Launch(Box<launch::LaunchArgs>),
@@ -101,43 +58,12 @@ enum Command {
     /// Wait until the addresses are divided among the peers
     Prime,
     Run(RunArgs),
-    /// Stop the daemon; the bridge and the containers on it stay
+    /// Stop the daemon; containers stay on the bridge and go on talking
     Stop,
     Reset(lifecycle::ResetArgs),
     /// Print the version
     Version,
 }
-
-/// Why a command failed: one line for the operator, and the exit status.
-#[derive(Debug)]
-pub(crate) struct Failure {
-    pub(crate) message: String,
-    pub(crate) code: u8,
-}
-
-impl Failure {
-    pub(crate) fn new(message: impl ToString) -> Self {
-        Self { message: message.to_string(), code: 1 }
-    }
-
-    pub(crate) fn usage(message: impl ToString) -> Self {
-        Self { message: message.to_string(), code: 2 }
-    }
-}
-
-impl From<ClientError> for Failure {
-    fn from(error: ClientError) -> Self {
-        let code = match error {
-            ClientError::NotRunning(_) => 3,
-            ClientError::Forbidden(_)
-            | ClientError::Refused { .. }
-            | ClientError::Broken { .. } => 1,
-        };
-        Self { message: error.to_string(), code }
-    }
-}
-
-pub(crate) type Outcome = Result<(), Failure>;
 
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
@@ -145,7 +71,7 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             let args = std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned());
-            return usage::explain(&error, &args.collect::<Vec<_>>());
+            return usage::explain(&error, &args.collect::<Vec<_>>(), &Cli::command());
         }
     };
     for dir in [&mut cli.common.state_dir, &mut cli.common.run_dir] {
@@ -200,41 +126,9 @@ async fn converse(common: &Common, command: Command) -> Outcome {
     }
 }
 
-/// Prints `text` as it is.
-pub(crate) fn print(text: &str) -> Outcome {
-    let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        // Whoever read us has seen enough.
-        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        result => result.map_err(|e| Failure::new(format!("cannot write to stdout: {e}"))),
-    }
-}
-
-/// Prints one line.
-pub(crate) fn say(line: impl std::fmt::Display) -> Outcome {
-    print(&format!("{line}\n"))
-}
-
-/// Prints a value as JSON.
-pub(crate) fn say_json(value: &impl serde::Serialize) -> Outcome {
-    say(serde_json::to_string_pretty(value).map_err(Failure::new)?)
-}
-
-/// Prints one line on stderr, with our name in front.
-pub(crate) fn complain(message: &str) {
-    // Nobody is left to be told when stderr is closed.
-    let _ = writeln!(std::io::stderr(), "weft: {}", message.trim_end().replace('\n', "; "));
-}
-
-/// Checks an address in Weave Net's grammar and keeps it as it was written.
-pub(crate) fn address_arg(text: &str) -> Result<String, ParseAddressRequestError> {
-    text.parse::<AddressRequest>().map(|_| text.to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     fn parse(line: &str) -> Result<Cli, clap::Error> {
         Cli::try_parse_from(line.split_whitespace())
@@ -243,6 +137,19 @@ mod tests {
     #[test]
     fn the_definition_of_the_commands_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_with_arguments_has_examples() {
+        for command in Cli::command().get_subcommands() {
+            let own = |arg: &&clap::Arg| !["help", "version"].contains(&arg.get_id().as_str());
+            let has_arguments = command.get_arguments().filter(own).count() > 0;
+            assert!(
+                !has_arguments || command.get_after_long_help().is_some(),
+                "`weft help {}` has no examples",
+                command.get_name()
+            );
+        }
     }
 
     #[test]
@@ -282,11 +189,5 @@ mod tests {
             panic!("not run")
         };
         assert_eq!(args.command, ["ls", "--json"]);
-    }
-
-    #[test]
-    fn no_daemon_is_told_apart_from_other_failures() {
-        let error = ClientError::NotRunning(PathBuf::from("/run/weft/weft.sock"));
-        assert_eq!(Failure::from(error).code, 3);
     }
 }

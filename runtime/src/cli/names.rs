@@ -1,20 +1,23 @@
 //! `weft dns-add`, `dns-remove`, `dns-lookup` and `dns-args`: names.
 
-use super::containers::container_id;
-use super::{Common, Failure, Outcome, print, say, say_json};
-use crate::api::client::{Client, ClientError};
+use super::common::{Common, Failure, Outcome, print, say, say_json};
+use super::words::{container_id, qualified};
+use crate::api::client::ClientError;
 use crate::api::types::Container;
 use clap::{ArgAction, Args};
 use hyper::Method;
 use std::net::IpAddr;
 use weft_core::id::ContainerId;
-use weft_core::names::Name;
 
 /// Add a name for addresses of a container, or for any addresses
 #[derive(Debug, Args)]
 #[command(
     disable_help_flag = true,
-    override_usage = "weft dns-add [IP]... NAMESPACE -h FQDN\n       weft dns-add IP... -h FQDN"
+    override_usage = "weft dns-add [IP]... NAMESPACE -h FQDN\n       weft dns-add IP... -h FQDN",
+    after_long_help = "Examples:\n  \
+    weft dns-add web -h www\n  \
+    weft dns-add 10.32.0.9 web -h www.weft.local\n  \
+    weft dns-add 192.0.2.7 -h printer"
 )]
 pub(super) struct DnsAddArgs {
     #[command(flatten)]
@@ -25,7 +28,11 @@ pub(super) struct DnsAddArgs {
 #[derive(Debug, Args)]
 #[command(
     disable_help_flag = true,
-    override_usage = "weft dns-remove [IP]... NAMESPACE [-h FQDN]\n       weft dns-remove IP... -h FQDN"
+    override_usage = "weft dns-remove [IP]... NAMESPACE [-h FQDN]\n       weft dns-remove IP... -h FQDN",
+    after_long_help = "Examples:\n  \
+    weft dns-remove web\n  \
+    weft dns-remove web -h www\n  \
+    weft dns-remove 192.0.2.7 -h printer"
 )]
 pub(super) struct DnsRemoveArgs {
     #[command(flatten)]
@@ -49,6 +56,7 @@ struct NameArgs {
 ///
 /// Prints nothing when there are none.
 #[derive(Debug, Args)]
+#[command(after_long_help = "Examples:\n  weft dns-lookup web\n  weft dns-lookup 10.32.0.9")]
 pub(super) struct DnsLookupArgs {
     /// A name (without a dot, the domain is added) or an address
     name: String,
@@ -56,7 +64,10 @@ pub(super) struct DnsLookupArgs {
 
 /// Print the options with which `docker run` uses our names
 #[derive(Debug, Args)]
-#[command(disable_help_flag = true)]
+#[command(
+    disable_help_flag = true,
+    after_long_help = "Examples:\n  docker run $(weft dns-args) --rm alpine ping db"
+)]
 pub(super) struct DnsArgsArgs {
     /// The options that `docker run` is given: with a host name among them, no domain is searched
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "DOCKER RUN ARGS")]
@@ -137,16 +148,6 @@ pub(super) async fn args(common: &Common, args: &DnsArgsArgs) -> Outcome {
         return say(format_args!("--dns={server}"));
     }
     say(format_args!("--dns={server} --dns-search={}", client.get("/domain").await?.trim()))
-}
-
-/// `text` as a full name: one without a dot is meant to lie in the domain.
-pub(crate) async fn qualified(client: &Client, text: &str) -> Result<Name, Failure> {
-    let full = if text.trim_end_matches('.').contains('.') {
-        text.to_owned()
-    } else {
-        format!("{}.{}", text.trim_end_matches('.'), client.get("/domain").await?.trim())
-    };
-    full.parse().map_err(Failure::usage)
 }
 
 /// Addresses come first; what follows them is the container, or nothing.

@@ -1,6 +1,6 @@
 //! `weft connect` and `weft forget`: whom to dial.
 
-use super::{Common, Outcome};
+use super::common::{Common, Outcome};
 use clap::Args;
 use hyper::Method;
 
@@ -20,6 +20,7 @@ pub(super) struct ConnectArgs {
 
 /// Stop dialing peers; links that stand are left alone
 #[derive(Debug, Args)]
+#[command(after_long_help = "Examples:\n  weft forget host2 host3:6790")]
 pub(super) struct ForgetArgs {
     /// As given to `launch` or `connect`
     #[arg(required = true, value_name = "PEER")]

@@ -1,6 +1,6 @@
 //! `weft status`, `report`, `prime` and `version`: how things stand.
 
-use super::{Common, Failure, Outcome, print, say, say_json};
+use super::common::{Common, Failure, Outcome, print, say, say_json};
 use crate::api::client::ClientError;
 use crate::api::text::Part;
 use crate::api::types::Surroundings;
@@ -9,6 +9,7 @@ use serde_json::json;
 
 /// Say how things stand, in one line and then in detail
 #[derive(Debug, Args)]
+#[command(after_long_help = "Examples:\n  weft status\n  weft status connections --json")]
 pub(super) struct StatusArgs {
     /// Only this part
     part: Option<Part>,

@@ -1,7 +1,7 @@
 //! What clap has to say, in the one line that all our errors are.
 
-use super::Cli;
-use clap::CommandFactory;
+use super::common::complain;
+use clap::Command;
 use clap::error::{Error, ErrorKind};
 use std::process::ExitCode;
 
@@ -9,7 +9,7 @@ use std::process::ExitCode;
 const USAGE: u8 = 2;
 
 /// Prints help and versions as they are, on stdout, and everything else as one line on stderr.
-pub(super) fn explain(error: &Error, args: &[String]) -> ExitCode {
+pub(super) fn explain(error: &Error, args: &[String], cli: &Command) -> ExitCode {
     let is_asked_for = matches!(
         error.kind(),
         ErrorKind::DisplayHelp
@@ -21,12 +21,12 @@ pub(super) fn explain(error: &Error, args: &[String]) -> ExitCode {
         let _ = error.print();
         return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(USAGE));
     }
-    super::complain(&one_line(error, args));
+    complain(&one_line(error, args, cli));
     ExitCode::from(USAGE)
 }
 
 /// What was wrong, then clap's own advice, then where help is.
-fn one_line(error: &Error, args: &[String]) -> String {
+fn one_line(error: &Error, args: &[String], cli: &Command) -> String {
     let text = error.render().to_string();
     let body = text.lines().map(str::trim).take_while(|line| {
         !line.starts_with("Usage:") && !line.starts_with("For more information")
@@ -40,7 +40,6 @@ fn one_line(error: &Error, args: &[String]) -> String {
         }
         said.push_str(part);
     }
-    let cli = Cli::command();
     let typed = args.iter().find(|arg| cli.find_subcommand(arg).is_some());
     let help = typed.map_or_else(|| "weft help".to_owned(), |name| format!("weft help {name}"));
     format!("{said}; see `{help}`")
@@ -49,11 +48,12 @@ fn one_line(error: &Error, args: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::Parser;
+    use crate::cli::Cli;
+    use clap::{CommandFactory, Parser};
 
     fn said(line: &str) -> String {
         let args: Vec<String> = line.split(' ').map(str::to_owned).collect();
-        one_line(&Cli::try_parse_from(&args).unwrap_err(), &args[1..])
+        one_line(&Cli::try_parse_from(&args).unwrap_err(), &args[1..], &Cli::command())
     }
 
     #[test]

@@ -1,98 +1,29 @@
 //! The daemon: everything that one host runs, started in order and undone in reverse.
 
+mod controls;
+mod failure;
 mod lock;
 mod options;
 mod reset;
+mod running;
+mod signals;
 mod sleeve;
 mod start;
 
+pub use controls::Controls;
+pub use failure::StartError;
 pub use lock::Holder;
 pub use options::Options;
 pub use reset::reset;
+pub use running::Running;
 
-use crate::attachments::Attachments;
-use crate::dns::DnsService;
-use crate::handle::NodeHandle;
-use lock::PidLock;
-use sleeve::Sleeve;
-use start::Running;
-use std::net::IpAddr;
+use start::Started;
 use std::path::Path;
-use std::sync::Arc;
 use tokio::net::UnixListener;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
-use weft_core::forward::Counters;
-use weft_core::io::{Command, CommandError};
-use weft_datapath::engine::Losses;
-
-/// What the API may do with the daemon; clones share it.
-#[derive(Clone, Debug)]
-pub struct Controls {
-    /// The node.
-    pub node: NodeHandle,
-    /// Containers.
-    pub attachments: Attachments,
-    /// As started; the password is gone from it.
-    pub options: Arc<Options>,
-    /// What carries frames, and why: `sleeve (this kernel has no Open vSwitch)`.
-    pub carrier: Arc<str>,
-    stop: Arc<watch::Sender<bool>>,
-    sleeve: Sleeve,
-    dns: Option<Arc<DnsService>>,
-}
-
-impl Controls {
-    /// Lets [`Daemon::run`] return; it answers this call's own request first.
-    pub fn stop(&self) {
-        let _ = self.stop.send(true);
-    }
-
-    /// Hands our addresses to another peer, then stops: the running half of `weft reset`.
-    ///
-    /// # Errors
-    /// When the node is stopping already.
-    pub async fn leave(&self) -> Result<(), CommandError> {
-        self.node.command(Command::Leave).await?;
-        self.stop();
-        Ok(())
-    }
-
-    /// What the sleeve has counted.
-    pub fn counters(&self) -> Counters {
-        self.sleeve.counters()
-    }
-
-    /// What the sleeve could not hand to the kernel.
-    pub fn losses(&self) -> Losses {
-        self.sleeve.losses()
-    }
-
-    /// Where the DNS server answers; `None` when it is off or nothing is attached yet.
-    pub fn dns_address(&self) -> Option<IpAddr> {
-        self.dns.as_ref()?.address()
-    }
-
-    /// Host name servers that other names are forwarded to.
-    pub fn dns_upstreams(&self) -> Vec<IpAddr> {
-        self.dns.as_ref().map_or_else(Vec::new, |dns| dns.upstreams())
-    }
-}
-
-/// Why the daemon did not start: one line that says what to do. Nothing was left behind.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct StartError(pub String);
 
 /// A running daemon.
 #[derive(Debug)]
-pub struct Daemon {
-    running: Running,
-    stopped: watch::Receiver<bool>,
-    warnings: Vec<String>,
-    // Last: nobody may start another one before all else is undone.
-    _lock: PidLock,
-}
+pub struct Daemon(Started);
 
 impl Daemon {
     /// Starts all parts in order. `api` serves the control socket: pass the API's `serve`.
@@ -104,37 +35,34 @@ impl Daemon {
         A: FnOnce(Controls, UnixListener) -> F,
         F: Future<Output = ()> + Send + 'static,
     {
-        start::start(options, api).await
+        start::start(options, api).await.map(Self)
     }
 
     /// What to tell the operator although it started: targets that did not answer yet, …
     pub fn warnings(&self) -> &[String] {
-        &self.warnings
+        &self.0.warnings
     }
 
-    /// Works until SIGTERM, SIGINT or [`Controls::stop`]; the bridge and the containers on it stay.
+    /// Works until SIGTERM, SIGINT or [`Controls::stop`]. A bridge with containers on it stays, so
+    /// that they can go on talking; the next daemon makes a bridge that went anew.
     ///
     /// # Errors
     /// When the state could not be written any more, or a part broke.
-    pub async fn run(mut self) -> Result<(), StartError> {
-        let signals = signal(SignalKind::terminate())
-            .and_then(|terminate| Ok((terminate, signal(SignalKind::interrupt())?)));
-        let (mut terminate, mut interrupt) =
-            signals.map_err(|why| StartError(format!("cannot wait for signals: {why}")))?;
-        let ended = tokio::select! {
-            biased;
-            ended = &mut self.running.driver => Some(ended),
-            _ = terminate.recv() => None,
-            _ = interrupt.recv() => None,
-            _ = self.stopped.wait_for(|stop| *stop) => None,
+    pub async fn run(self) -> Result<(), StartError> {
+        let Started { running, controls, mut signals, kernel, .. } = self.0;
+        let told = async {
+            tokio::select! {
+                biased;
+                () = signals.came() => {}
+                () = controls.stopped() => {}
+            }
         };
-        tracing::info!("weft is stopping");
-        self.running.stop().await;
-        match ended {
-            None | Some(Ok(Ok(()))) => Ok(()),
-            Some(Ok(Err(why))) => Err(StartError(why.to_string())),
-            Some(Err(why)) => Err(StartError(format!("the node broke: {why}"))),
+        let ended = running.run(told).await;
+        controls.sleeve.stop();
+        if let Err(why) = kernel.remove_idle_bridge().await {
+            tracing::warn!(%why, "left behind");
         }
+        ended
     }
 }
 

@@ -1,7 +1,7 @@
 //! Removing all traces of weft from a host.
 
-use super::lock::PidLock;
-use super::{Options, StartError, running};
+use super::lock::{self, PidLock};
+use super::{Options, StartError};
 use crate::host::Kernel;
 use std::io;
 use std::path::Path;
@@ -15,12 +15,16 @@ pub async fn reset(options: &Options) -> Result<(), StartError> {
     super::start::require_root()?;
     if options.run_dir.exists() {
         // Held until the end: nobody may launch into the middle of this.
-        let _lock = PidLock::take(&options.pid_file())?;
+        let lock = PidLock::take(&options.pid_file())?;
         clear(options).await?;
+        drop(lock);
+        // Files of a `weft run` that still runs, or of others, stay.
+        let _ = std::fs::remove_dir(options.run_dir.join("run"));
+        let _ = std::fs::remove_dir(&options.run_dir);
     } else {
         clear(options).await?;
     }
-    debug_assert!(running(&options.run_dir).is_none(), "the lock was ours");
+    debug_assert!(lock::holder(&options.pid_file()).is_none(), "the lock was ours");
     Ok(())
 }
 

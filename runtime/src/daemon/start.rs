@@ -2,15 +2,18 @@
 //! fails.
 
 use super::lock::PidLock;
+use super::running::Running;
+use super::signals::Signals;
 use super::sleeve::Sleeve;
-use super::{Controls, Daemon, Options, StartError};
+use super::{Controls, Options, StartError};
 use crate::attachments::{Attachments, Ledger};
 use crate::clock::Clock;
 use crate::dns::{DnsService, Upstreams, Zone};
-use crate::driver::{Driver, DriverError, Parts};
+use crate::driver::{Driver, Parts};
 use crate::handle::NodeHandle;
 use crate::host::{Kernel, tap_name};
 use crate::net::TokioNet;
+use crate::probe::NoProbe;
 use crate::store::RedbStore;
 use nix::sys::stat::{Mode, umask};
 use std::fmt::Display;
@@ -21,16 +24,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep};
 use weft_core::config::{Config, NetworkSecret};
 use weft_core::forward::Forwarder;
 use weft_core::handshake;
 use weft_core::io::{Command, DialFailure};
-use weft_core::node::{Node, Seed};
+use weft_core::node::Seed;
 use weft_core::status::{TargetState, TargetStatus};
-use weft_core::time::Now;
 use weft_datapath::engine::Engine;
 use weft_datapath::tap::Tap;
 use weft_datapath::{odp, udp};
@@ -47,36 +48,18 @@ const VERDICT_MAX: Duration = Duration::from_secs(1);
 /// Time between two looks at the verdicts.
 const VERDICT_WAIT: Duration = Duration::from_millis(10);
 
-/// Time between two looks for containers that have died.
-const RECONCILE_WAIT: Duration = Duration::from_secs(5);
-
-/// All that runs, and what must be undone at its end. Fields are dropped in order.
+/// A daemon that has started. Fields are dropped in order.
 #[derive(Debug)]
-pub(crate) struct Running {
-    pub(crate) driver: JoinHandle<Result<(), DriverError>>,
-    stop_driver: watch::Sender<bool>,
-    tasks: Vec<JoinHandle<()>>,
-    sleeve: Sleeve,
-    _socket: Option<RemovedFile>,
-}
-
-/// Requests that are being answered when the daemon stops have this long to get their answer.
-const LAST_WORD_MAX: Duration = Duration::from_millis(50);
-
-impl Running {
-    /// Stops everything. The bridge and what containers have on it stay.
-    pub(crate) async fn stop(mut self) {
-        let _ = self.stop_driver.send(true);
-        if !self.driver.is_finished() {
-            let _ = (&mut self.driver).await;
-        }
-        sleep(LAST_WORD_MAX).await;
-        for task in self.tasks {
-            task.abort();
-            let _ = task.await;
-        }
-        self.sleeve.stop();
-    }
+pub(super) struct Started {
+    pub(super) running: Running,
+    pub(super) controls: Controls,
+    /// What the operator should know.
+    pub(super) warnings: Vec<String>,
+    pub(super) signals: Signals,
+    pub(super) kernel: Kernel,
+    _socket: RemovedFile,
+    // Last: nobody may start another one before all else is undone.
+    _lock: PidLock,
 }
 
 /// A file that is removed with this.
@@ -89,11 +72,12 @@ impl Drop for RemovedFile {
     }
 }
 
-pub(crate) async fn start<A, F>(mut options: Options, api: A) -> Result<Daemon, StartError>
+pub(super) async fn start<A, F>(mut options: Options, api: A) -> Result<Started, StartError>
 where
     A: FnOnce(Controls, UnixListener) -> F,
     F: Future<Output = ()> + Send + 'static,
 {
+    let mut signals = Signals::catch()?;
     require_root()?;
     folder(&options.run_dir, "--run-dir")?;
     let lock = PidLock::take(&options.pid_file())?;
@@ -105,17 +89,20 @@ where
     };
     let kernel = Kernel::open(options.bridge.clone(), options.mtu, options.range).map_err(line)?;
     let made_bridge = !kernel.has_bridge().await.map_err(line)?;
-    let database = options.database();
-    let started = assemble(options, secret, &kernel, api, lock).await;
+    let (database, state_dir) = (options.database(), options.state_dir.clone());
+    let started = assemble(options, secret, &kernel, api, &mut signals).await;
     if started.is_err() {
         if made_bridge && let Err(why) = kernel.remove_bridge().await {
             tracing::warn!(%why, "left behind by a failed start");
         }
         if is_first {
             let _ = std::fs::remove_file(database);
+            // Others may keep files of their own there; then it stays.
+            let _ = std::fs::remove_dir(state_dir);
         }
     }
-    started
+    let (running, controls, warnings, socket) = started?;
+    Ok(Started { running, controls, warnings, signals, kernel, _socket: socket, _lock: lock })
 }
 
 async fn assemble<A, F>(
@@ -123,8 +110,8 @@ async fn assemble<A, F>(
     secret: Option<NetworkSecret>,
     kernel: &Kernel,
     api: A,
-    lock: PidLock,
-) -> Result<Daemon, StartError>
+    signals: &mut Signals,
+) -> Result<(Running, Controls, Vec<String>, RemovedFile), StartError>
 where
     A: FnOnce(Controls, UnixListener) -> F,
     F: Future<Output = ()> + Send + 'static,
@@ -151,7 +138,7 @@ where
         store,
         frames: sleeve.clone(),
         datagrams,
-        probe: |_: &Node, _: Now| {},
+        probe: NoProbe,
     };
     let (driver, node) = Driver::start(parts).await.map_err(line)?;
     let name = driver.node().name();
@@ -163,32 +150,26 @@ where
     let engine = Engine::start(frames, socket, Forwarder::new(name, hops_max), on_probe);
     sleeve.run(engine.map_err(line)?);
 
-    let (stop_driver, mut stopping) = watch::channel(false);
-    let driver = tokio::spawn(driver.run(async move {
-        // An error is the end of the other side, which means the same.
-        let _ = stopping.wait_for(|stop| *stop).await;
-    }));
-    let mut running =
-        Running { driver, stop_driver, tasks: Vec::new(), sleeve: sleeve.clone(), _socket: None };
+    let mut running = Running::start(driver);
     let dns = options.dns.then(|| {
         let zone = Zone::new(options.dns_domain.clone(), options.range, node.names.clone());
         Arc::new(DnsService::new(zone, Upstreams::new(options.resolv_conf.clone(), DNS_PORT)))
     });
     let attachments = Attachments::new(node.clone(), Arc::new(kernel.clone()), dns.clone(), ledger);
-    let (stop, stopped) = watch::channel(false);
     let controls = Controls {
         node,
         attachments,
         options: Arc::new(options),
         carrier: carrier().await.into(),
-        stop: Arc::new(stop),
+        stop: Arc::default(),
         sleeve,
         dns,
     };
-    match finish(&controls, api, &mut running).await {
-        Ok(warnings) => Ok(Daemon { running, stopped, warnings, _lock: lock }),
+    match finish(&controls, api, &mut running, signals).await {
+        Ok((warnings, socket)) => Ok((running, controls, warnings, socket)),
         Err(why) => {
             running.stop().await;
+            controls.sleeve.stop();
             Err(why)
         }
     }
@@ -205,12 +186,13 @@ async fn carrier() -> String {
     format!("sleeve ({why})")
 }
 
-/// The steps that need a node that runs. Returns what the operator should know.
+/// The steps that need a node that runs. Returns what the operator should know, and the socket.
 async fn finish<A, F>(
     controls: &Controls,
     api: A,
     running: &mut Running,
-) -> Result<Vec<String>, StartError>
+    signals: &mut Signals,
+) -> Result<(Vec<String>, RemovedFile), StartError>
 where
     A: FnOnce(Controls, UnixListener) -> F,
     F: Future<Output = ()> + Send + 'static,
@@ -220,23 +202,18 @@ where
     let connect = Command::Connect { targets, replace: !options.resume };
     node.command(connect).await.map_err(line)?;
     attachments.restore().await.map_err(line)?;
-    let warnings = verdict(node, options).await?;
+    let warnings = tokio::select! {
+        warnings = verdict(node, options) => warnings?,
+        () = signals.came() => return Err(interrupted()),
+    };
     let (listener, file) = control_socket(&options.socket())?;
-    running._socket = Some(file);
-    running.tasks.push(tokio::spawn(api(controls.clone(), listener)));
-    let attachments = attachments.clone();
-    running.tasks.push(tokio::spawn(async move {
-        let mut ticks = interval(RECONCILE_WAIT);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
-            if let Err(why) = attachments.reconcile().await {
-                tracing::warn!(%why, "cannot look after the containers");
-            }
-        }
-    }));
+    running.add(api(controls.clone(), listener));
+    running.add(attachments.clone().look_after());
+    if signals.has_come().await {
+        return Err(interrupted());
+    }
     tracing::info!(port = options.port, nickname = options.nickname, "weft is up");
-    Ok(warnings)
+    Ok((warnings, file))
 }
 
 /// Waits until each target named at the launch has linked or failed once. An error only an
@@ -368,6 +345,10 @@ fn control_socket(path: &Path) -> Result<(UnixListener, RemovedFile), StartError
     let file = RemovedFile(path.into());
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(cannot)?;
     Ok((listener, file))
+}
+
+fn interrupted() -> StartError {
+    StartError("interrupted while starting: what was done is undone".to_string())
 }
 
 fn line(why: impl Display) -> StartError {

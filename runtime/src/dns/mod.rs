@@ -5,7 +5,7 @@ mod service;
 mod upstream;
 mod zone;
 
-pub use service::DnsService;
+pub use service::{DnsService, ServeError};
 pub use upstream::Upstreams;
 pub use zone::{Answer, Zone};
 

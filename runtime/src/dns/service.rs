@@ -1,17 +1,27 @@
 //! The DNS server on the bridge: started when the first container needs it.
 
 use super::{DnsServer, Upstreams, Zone};
-use crate::attachments::AttachError;
 use crate::handle::NodeHandle;
-use crate::host::Host;
+use crate::host::{Host, HostError};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::net::{TcpListener, UdpSocket};
 use weft_core::id::ContainerId;
-use weft_core::io::{Command, Reply};
+use weft_core::io::{Command, CommandError, Reply};
 
 /// The port that resolvers ask.
 const PORT: u16 = 53;
+
+/// Why names cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// There is no address for the server.
+    #[error(transparent)]
+    Command(#[from] CommandError),
+    /// The kernel does not take the address.
+    #[error(transparent)]
+    Host(#[from] HostError),
+}
 
 /// The DNS server of this host, and its address once it has one.
 #[derive(Debug)]
@@ -53,7 +63,7 @@ impl DnsService {
         &self,
         node: &NodeHandle,
         host: &dyn Host,
-    ) -> Result<Option<IpAddr>, AttachError> {
+    ) -> Result<Option<IpAddr>, ServeError> {
         let _one_at_a_time = self.starting.lock().await;
         if let Some(address) = self.address() {
             return Ok(Some(address));

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::net::TokioNet;
+use crate::probe::NoProbe;
 use crate::store::MemoryStore;
 use std::future::pending;
 use tokio::net::TcpListener;
@@ -35,7 +36,7 @@ async fn node(nickname: &str, seed: u8, store: MemoryStore) -> Bed {
         store,
         frames: NoFrames,
         datagrams,
-        probe: |_: &Node, _: Now| {},
+        probe: NoProbe,
     };
     let (driver, handle) = Driver::start(parts).await.unwrap();
     let task = tokio::spawn(driver.run(pending()));

@@ -1,6 +1,6 @@
 //! The thread that lives in namespaces of its own and starts the command there.
 
-use crate::cli::Failure;
+use crate::cli::common::Failure;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl::set_pdeathsig;

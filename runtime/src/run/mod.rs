@@ -8,7 +8,8 @@ mod cell;
 
 use crate::api::client::{Client, ClientError};
 use crate::api::types::{AttachRequest, Container, DetachRequest, Surroundings};
-use crate::cli::{Common, Failure, address_arg, complain, qualified};
+use crate::cli::common::{Common, Failure, complain};
+use crate::cli::words::{address_arg, qualified};
 use cell::{Cell, Mount};
 use clap::Args;
 use nix::sys::signal::{Signal, kill};

@@ -42,7 +42,7 @@ impl fmt::Display for Violation {
 impl std::error::Error for Violation {}
 
 /// One rule.
-pub trait Invariant: fmt::Debug {
+pub trait Invariant: fmt::Debug + Send {
     /// What people call it.
     fn name(&self) -> &'static str;
     /// When it must hold.

@@ -3,11 +3,14 @@
 //! * `probe hear ADDR:PORT [GROUP]`: prints `ready`, then each datagram as `TEXT from ADDR`.
 //! * `probe say LOCAL ADDR:PORT TEXT`: sends one datagram, to a broadcast or multicast address too.
 //! * `probe hold ADDR:PORT`: occupies the TCP and the UDP port and prints `ready`.
+//! * `probe flood ADDR:PORT COUNT`: opens COUNT streams and says nothing on them, prints `ready`, and
+//!   opens those that are closed again and again.
 //! * `probe dns ADDR:PORT ANSWER`: answers every DNS question over UDP with that IPv4 address.
 
 use anyhow::{Context as _, Result, bail};
-use std::io::{Write as _, stdout};
-use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::io::{Read as _, Write as _, stdout};
+use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
+use std::time::Duration;
 
 fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -33,6 +36,7 @@ fn main() -> Result<()> {
                 std::thread::park();
             }
         }
+        ["flood", at, count] => flood(at, count.parse()?),
         ["dns", at, answer] => answer_all(&UdpSocket::bind(at)?, answer.parse()?),
         words => bail!("unknown: {words:?}; see the head of probe.rs"),
     }
@@ -55,6 +59,27 @@ fn hear(socket: &UdpSocket) -> Result<()> {
         let (len, from) = socket.recv_from(&mut buffer)?;
         let text = String::from_utf8_lossy(buffer.get(..len).unwrap_or_default());
         say(&format!("{text} from {}", from.ip()))?;
+    }
+}
+
+fn flood(at: &str, count: usize) -> Result<()> {
+    let open = || -> Result<TcpStream> {
+        let stream = TcpStream::connect(at)?;
+        stream.set_nonblocking(true)?;
+        Ok(stream)
+    };
+    let mut streams = (0..count).map(|_| open()).collect::<Result<Vec<_>>>()?;
+    say("ready")?;
+    loop {
+        for stream in &mut streams {
+            // Zero bytes or an error other than "nothing yet" is its end.
+            let read = stream.read(&mut [0; 64]);
+            let is_open = matches!(&read, Err(e) if e.kind() == std::io::ErrorKind::WouldBlock);
+            if !is_open && let Ok(again) = open() {
+                *stream = again;
+            }
+        }
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
 

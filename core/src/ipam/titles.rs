@@ -1,0 +1,458 @@
+//! Who may give which addresses: who was once made their owner, by somebody who might.
+//!
+//! A grant is *proven* when its giver held a title to each of its addresses: by the founding, or by
+//! another proven grant of a lower version. More grants only ever prove more, so what is proven
+//! depends on the set of grants and not on the order in which they came. Only what is proven counts
+//! in the ledger; the rest waits.
+//!
+//! Kept are, of each address, the grant that decides about it and, of each peer that ever owned it,
+//! the first grant that made it an owner. Those prove each other down to the founding, and prove
+//! all that the dropped ones could: a chain of owners can only be cut short, never broken.
+
+use super::ledger::{Conflict, Grant, Ledger};
+use crate::addr::{Offset, Range};
+use crate::id::PeerId;
+use crate::record::Fingerprint;
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::cmp::Reverse;
+
+/// A grant and who wrote it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Deed {
+    pub(super) grant: Grant,
+    pub(super) giver: PeerId,
+}
+
+/// A grant's giver needs a title of about this many versions before: one of the same or the last
+/// block of so many. Without such a bound one grant with the highest version of all would freeze
+/// its addresses for ever; with it, that takes 2^32 grants. Owners who keep the rules count up by
+/// one, so that once a second for a century stays within the first block.
+const LEAP: u64 = 1 << 32;
+
+/// Which grants are proven, and which of those are still of use.
+#[derive(Debug, Default)]
+pub(super) struct Titles {
+    /// By first address; each runs up to the next. Neighbours differ.
+    plots: BTreeMap<u128, Plot>,
+    /// The end of the last plot.
+    end: u128,
+    /// In how many plots, and for how many things there, a grant is needed.
+    uses: BTreeMap<Fingerprint, usize>,
+    /// Not proven: by giver, the first address to which it lacks a title, and fingerprint.
+    waiting: BTreeMap<(PeerId, u128, Fingerprint), Deed>,
+    /// Proven grants that came out of use.
+    dead: Vec<Fingerprint>,
+}
+
+/// What is known of an address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Plot {
+    /// What decides about it, in the order of the ledger's marks; of equal ones the lowest print.
+    last: (u64, Reverse<PeerId>, Reverse<Option<Fingerprint>>),
+    /// By peer and number of [`LEAP`]s: the first title there.
+    titles: BTreeMap<(PeerId, u64), Title>,
+}
+
+/// A version, and the grant that has it; `None` for the founding.
+type Title = (u64, Option<Fingerprint>);
+
+/// What became of a grant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// It is proven, and so are perhaps some that waited: all of them, in the order of proof.
+    Proven(Vec<Grant>),
+    /// Its giver has no title that we know of. When by all we know the owner before was another
+    /// one, that is said.
+    Waits(Option<Conflict>),
+    /// It can never be proven: the founding gave its addresses to another one.
+    Never(Conflict),
+}
+
+impl Titles {
+    /// Those of a founding, which `ledger` is fresh from.
+    pub(super) fn found(ledger: &Ledger) -> Self {
+        let plots = ledger.entries().map(|(range, _, version, owner)| {
+            let last = (version, Reverse(owner), Reverse(None));
+            let titles = BTreeMap::from([((owner, 0), (version, None))]);
+            (range.start.0, Plot { last, titles })
+        });
+        let (plots, end) = (plots.collect(), ledger.universe().size());
+        Self { plots, end, ..Self::default() }
+    }
+
+    /// Takes in a grant that fits the universe.
+    pub(super) fn take(&mut self, print: Fingerprint, deed: Deed) -> Taken {
+        let Some(at) = self.first_unproven(&deed) else {
+            return Taken::Proven(self.prove(print, deed));
+        };
+        let lie = self.lie(at, &deed);
+        if deed.grant.version == 1
+            && let Some(lie) = lie
+        {
+            return Taken::Never(lie);
+        }
+        self.waiting.insert((deed.giver, at, print), deed);
+        Taken::Waits(lie)
+    }
+
+    /// Whether a grant of `giver` would count.
+    pub(super) fn proves(&self, deed: &Deed) -> bool {
+        self.first_unproven(deed).is_none()
+    }
+
+    /// How many wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Takes those that are of no use any more.
+    pub(super) fn dead(&mut self) -> Vec<Fingerprint> {
+        core::mem::take(&mut self.dead)
+    }
+
+    /// How the owner at `at` shows that the giver was another one: it is the one of the version
+    /// before, or the grant is of the first version and the founding says so.
+    fn lie(&self, at: u128, deed: &Deed) -> Option<Conflict> {
+        let (range, plot) =
+            self.plots_in(deed.grant.range).find(|(range, _)| range.contains(Offset(at)))?;
+        let (version, Reverse(kept), _) = plot.last;
+        let is_next = version.checked_add(1) == Some(deed.grant.version) && kept != deed.giver;
+        let conflict = Conflict { range, kept, lost: deed.grant.owner };
+        (is_next || deed.grant.version == 1).then_some(conflict)
+    }
+
+    /// Adds a proven grant, and those that this proves.
+    fn prove(&mut self, print: Fingerprint, deed: Deed) -> Vec<Grant> {
+        let mut proven = Vec::new();
+        let mut open = alloc::vec![(print, deed)];
+        while let Some((print, deed)) = open.pop() {
+            let owner = deed.grant.owner;
+            for gained in self.add(print, &deed.grant) {
+                let (low, high) = (gained.start.0, gained.end.0);
+                let first = Fingerprint([0; 16]);
+                let keys = self.waiting.range((owner, low, first)..(owner, high, first));
+                for key in keys.map(|(key, _)| *key).collect::<Vec<_>>() {
+                    let Some(deed) = self.waiting.remove(&key) else { continue };
+                    match self.first_unproven(&deed) {
+                        Some(at) => drop(self.waiting.insert((deed.giver, at, key.2), deed)),
+                        None => open.push((key.2, deed)),
+                    }
+                }
+            }
+            proven.push(deed.grant);
+        }
+        proven
+    }
+
+    /// The first address to which the giver has no title below the grant.
+    fn first_unproven(&self, deed: &Deed) -> Option<u128> {
+        let version = deed.grant.version;
+        let mut plots = self.plots_in(deed.grant.range);
+        let bare = plots.find(|(_, plot)| !plot.has_title(deed.giver, version));
+        bare.map(|(range, _)| range.start.0)
+    }
+
+    /// Notes a proven grant. Returns where it gives its owner a better title.
+    fn add(&mut self, print: Fingerprint, grant: &Grant) -> Vec<Range> {
+        let (start, end) = (grant.range.start.0, grant.range.end.0);
+        self.split(start);
+        self.split(end);
+        let mut gained = Vec::new();
+        let plots: Vec<(Range, Plot)> =
+            self.plots_in(grant.range).map(|(range, plot)| (range, plot.clone())).collect();
+        for (range, mut plot) in plots {
+            if plot.take(print, grant) {
+                gained.push(range);
+            }
+            self.put(range.start.0, plot);
+        }
+        self.join(start, end);
+        if !self.uses.contains_key(&print) {
+            self.dead.push(print);
+        }
+        gained
+    }
+
+    /// The plots that meet `within`, cut to it.
+    fn plots_in(&self, within: Range) -> impl Iterator<Item = (Range, &Plot)> {
+        let first = self.plots.range(..=within.start.0).next_back().map_or(0, |(&at, _)| at);
+        let starts = self.plots.range(first..within.end.0.max(first));
+        let ends = self.plots.range(first..).skip(1).map(|(&at, _)| at);
+        starts.zip(ends.chain(core::iter::once(self.end))).filter_map(
+            move |((&start, plot), end)| {
+                let piece = Range { start: Offset(start), end: Offset(end) };
+                Some((piece.intersection(within)?, plot))
+            },
+        )
+    }
+
+    /// Cuts the plot that `at` lies in, so that one starts there.
+    fn split(&mut self, at: u128) {
+        if at < self.end
+            && let Some((&start, plot)) = self.plots.range(..=at).next_back()
+            && start != at
+        {
+            let plot = plot.clone();
+            self.put(at, plot);
+        }
+    }
+
+    /// Removes cuts from `start` to `end` that separate equals.
+    fn join(&mut self, start: u128, end: u128) {
+        let before = self.plots.range(..start).next_back().map_or(start, |(&at, _)| at);
+        let pairs = self.plots.range(before..=end).zip(self.plots.range(before..=end).skip(1));
+        let needless = pairs.filter(|((_, one), (_, two))| one == two);
+        let cuts: Vec<u128> = needless.map(|(_, (&at, _))| at).collect();
+        for at in cuts {
+            if let Some(plot) = self.plots.remove(&at) {
+                self.release(&plot);
+            }
+        }
+    }
+
+    fn put(&mut self, at: u128, plot: Plot) {
+        for print in plot.prints() {
+            *self.uses.entry(print).or_default() += 1;
+        }
+        if let Some(before) = self.plots.insert(at, plot) {
+            self.release(&before);
+        }
+    }
+
+    /// `plot` is no more: what only it needed is dead.
+    fn release(&mut self, plot: &Plot) {
+        for print in plot.prints() {
+            if let Some(count) = self.uses.get_mut(&print) {
+                *count = count.saturating_sub(1);
+                if *count == 0 {
+                    self.uses.remove(&print);
+                    self.dead.push(print);
+                }
+            }
+        }
+    }
+}
+
+impl Plot {
+    /// Whether `peer` has a title below `version` and not too far below.
+    fn has_title(&self, peer: PeerId, version: u64) -> bool {
+        let leaps = version / LEAP;
+        let near = self.titles.get(&(peer, leaps)).is_some_and(|(first, _)| *first < version);
+        let before = || leaps.checked_sub(1).and_then(|leaps| self.titles.get(&(peer, leaps)));
+        near || before().is_some()
+    }
+
+    /// Joins a grant in. Returns whether it gives its owner a better title.
+    fn take(&mut self, print: Fingerprint, grant: &Grant) -> bool {
+        let (version, owner) = (grant.version, grant.owner);
+        self.last = self.last.max((version, Reverse(owner), Reverse(Some(print))));
+        let title = (version, Some(print));
+        let key = (owner, version / LEAP);
+        let is_better = self.titles.get(&key).is_none_or(|held| title < *held);
+        if is_better {
+            self.titles.insert(key, title);
+        }
+        is_better
+    }
+
+    /// The grants it needs, each once for each thing.
+    fn prints(&self) -> impl Iterator<Item = Fingerprint> {
+        let titles = self.titles.values().map(|(_, print)| *print);
+        titles.chain(core::iter::once(self.last.2.0)).flatten()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::founding::{Ballot, Founding};
+    use super::*;
+    use crate::addr::Universe;
+    use proptest::prelude::*;
+    use proptest::sample::Index;
+    use std::collections::BTreeSet;
+
+    fn peer(n: u8) -> PeerId {
+        PeerId([n; 32])
+    }
+
+    /// Two peers, of 16 addresses each.
+    fn founded() -> Ledger {
+        let universe = Universe::new("10.0.0.0/27".parse().unwrap()).unwrap();
+        let ballot = Ballot { round: 1, proposer: peer(0) };
+        Ledger::found(&Founding { universe, seeds: [peer(0), peer(1)].into(), ballot }).unwrap()
+    }
+
+    fn deed(giver: u8, owner: u8, range: (u128, u128), version: u64) -> (Fingerprint, Deed) {
+        let range = Range { start: Offset(range.0), end: Offset(range.1) };
+        let lineage = Fingerprint::default();
+        let grant = Grant { lineage, range, epoch: 0, version, owner: peer(owner) };
+        let print = Fingerprint::by(&peer(giver), &crate::codec::encode(&grant));
+        (print, Deed { grant, giver: peer(giver) })
+    }
+
+    /// A ledger with its titles and what a node would keep.
+    struct Book {
+        ledger: Ledger,
+        titles: Titles,
+        kept: BTreeMap<Fingerprint, Deed>,
+    }
+
+    impl Book {
+        fn of<'a>(deeds: impl IntoIterator<Item = &'a (Fingerprint, Deed)>) -> Self {
+            let ledger = founded();
+            let titles = Titles::found(&ledger);
+            let mut book = Self { ledger, titles, kept: BTreeMap::new() };
+            for (print, deed) in deeds {
+                book.take(*print, deed);
+            }
+            book
+        }
+
+        fn take(&mut self, print: Fingerprint, deed: &Deed) {
+            self.kept.insert(print, deed.clone());
+            match self.titles.take(print, deed.clone()) {
+                Taken::Proven(grants) => {
+                    for grant in grants {
+                        self.ledger.apply(&grant);
+                    }
+                }
+                Taken::Waits(_) => {}
+                Taken::Never(_) => drop(self.kept.remove(&print)),
+            }
+            for print in self.titles.dead() {
+                self.kept.remove(&print);
+            }
+        }
+
+        fn kept(&self) -> Vec<(Fingerprint, Deed)> {
+            self.kept.iter().map(|(print, deed)| (*print, deed.clone())).collect()
+        }
+    }
+
+    /// The definition, address by address: what is proven by what is proven.
+    fn by_definition(deeds: &[(Fingerprint, Deed)]) -> Ledger {
+        let start = founded();
+        let mut proven: BTreeSet<Fingerprint> = BTreeSet::new();
+        let is_proven = |deed: &Deed, proven: &BTreeSet<Fingerprint>| {
+            let (range, giver, version) = (deed.grant.range, deed.giver, deed.grant.version);
+            (range.start.0..range.end.0).map(Offset).all(|at| {
+                let by_grant = deeds.iter().any(|(print, other)| {
+                    proven.contains(print)
+                        && other.grant.owner == giver
+                        && other.grant.range.contains(at)
+                        && other.grant.version < version
+                });
+                by_grant || start.owner(at) == Some(giver)
+            })
+        };
+        loop {
+            let before = proven.len();
+            for (print, deed) in deeds {
+                if is_proven(deed, &proven) {
+                    proven.insert(*print);
+                }
+            }
+            if proven.len() == before {
+                break;
+            }
+        }
+        let mut ledger = start;
+        for (_, deed) in deeds.iter().filter(|(print, _)| proven.contains(print)) {
+            ledger.apply(&deed.grant);
+        }
+        ledger
+    }
+
+    fn deeds() -> impl Strategy<Value = Vec<(Fingerprint, Deed)>> {
+        let bounds =
+            (0u128..8, 1u128..8).prop_map(|(start, size)| (start * 4, start * 4 + size * 4));
+        let one = (0u8..4, 0u8..4, bounds, 1u64..6).prop_map(|(giver, owner, (start, end), v)| {
+            deed(giver, owner, (start, end.min(32)), v)
+        });
+        proptest::collection::vec(one, 0..24)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(512))]
+        #[test]
+        fn what_is_proven_depends_on_the_set_of_grants_alone(
+            deeds in deeds(), again in proptest::collection::vec(any::<Index>(), 0..12),
+        ) {
+            let once = Book::of(&deeds);
+            let twice = again.iter().filter(|_| !deeds.is_empty()).map(|at| at.get(&deeds));
+            let other = Book::of(twice.chain(deeds.iter().rev()));
+            prop_assert_eq!(&once.ledger, &by_definition(&deeds));
+            prop_assert_eq!(&once.ledger, &other.ledger);
+            prop_assert_eq!(once.kept(), other.kept());
+            prop_assert_eq!(&once.titles.plots, &other.titles.plots);
+        }
+
+        #[test]
+        fn what_was_dropped_is_missed_by_no_grant_that_comes_later(
+            early in deeds(), late in deeds(),
+        ) {
+            let all = Book::of(early.iter().chain(&late));
+            let kept = Book::of(&early).kept();
+            let fewer = Book::of(kept.iter().chain(&late));
+            prop_assert_eq!(&all.ledger, &fewer.ledger);
+            prop_assert_eq!(all.kept(), fewer.kept());
+        }
+    }
+
+    #[test]
+    fn a_peer_that_never_owned_an_address_cannot_give_it() {
+        let (print, forged) = deed(2, 2, (0, 4), 1);
+        let mut book = Book::of([]);
+        assert!(matches!(book.titles.take(print, forged), Taken::Never(_)));
+        let (print, forged) = deed(2, 2, (0, 4), 7);
+        assert_eq!(book.titles.take(print, forged), Taken::Waits(None));
+        // Half of it is the giver's.
+        let (print, forged) = deed(0, 2, (12, 20), 1);
+        assert!(matches!(book.titles.take(print, forged), Taken::Never(_)));
+        assert_eq!(book.ledger, founded());
+    }
+
+    #[test]
+    fn a_giver_that_is_not_the_known_owner_before_is_called_out() {
+        let mut book = Book::of(&[deed(0, 2, (0, 8), 1)]);
+        let (print, forged) = deed(3, 3, (4, 8), 2);
+        let range = Range { start: Offset(4), end: Offset(8) };
+        let lie = Conflict { range, kept: peer(2), lost: peer(3) };
+        assert_eq!(book.titles.take(print, forged), Taken::Waits(Some(lie)));
+    }
+
+    #[test]
+    fn a_grant_waits_for_the_one_it_builds_on() {
+        let late = [deed(3, 0, (2, 4), 3), deed(2, 3, (0, 8), 2)];
+        let mut book = Book::of(&late);
+        assert_eq!(book.ledger, founded());
+        let (print, first) = deed(0, 2, (0, 16), 1);
+        book.take(print, &first);
+        assert_eq!(book.titles.waiting(), 0);
+        let owner = |at| book.ledger.owner(Offset(at));
+        assert_eq!([owner(1), owner(3), owner(9)], [Some(peer(3)), Some(peer(0)), Some(peer(2))]);
+    }
+
+    #[test]
+    fn addresses_that_go_to_and_fro_keep_a_bounded_number_of_grants() {
+        let trips = (1..1_000).map(|n| deed(u8::from(n % 2 == 0), u8::from(n % 2 == 1), (0, 1), n));
+        let book = Book::of(&trips.collect::<Vec<_>>());
+        assert_eq!(book.ledger.owner(Offset(0)), Some(peer(1)));
+        assert_eq!(book.kept.len(), 2);
+    }
+
+    #[test]
+    fn one_grant_does_not_use_up_the_versions_of_its_addresses() {
+        let mut book = Book::of(&[deed(0, 2, (0, 8), u64::MAX), deed(0, 2, (0, 8), 2 * LEAP)]);
+        assert_eq!(book.ledger, founded());
+        // Who was given addresses after a leap can still give them.
+        let leap = [deed(0, 1, (0, 8), 2 * LEAP - 1), deed(1, 3, (0, 8), 2 * LEAP)];
+        for (print, deed) in &leap {
+            book.take(*print, deed);
+        }
+        assert_eq!(book.ledger.owner(Offset(0)), Some(peer(3)));
+        let kept = Book::of(&book.kept());
+        assert_eq!(kept.ledger, book.ledger);
+    }
+}

@@ -1,0 +1,103 @@
+//! What a request brings, and the one shape of every error: whatever is wrong with a request, the
+//! client gets an [`ErrorBody`] with a sentence.
+
+use super::types::ErrorBody;
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{FromRequest, FromRequestParts, Path, Request};
+use axum::http::StatusCode;
+use axum::http::request::Parts as Head;
+use axum::response::{IntoResponse, Response};
+use serde::de::DeserializeOwned;
+use weft_core::names::Name;
+
+/// Most bytes of a request's body: a thousand targets.
+pub(super) const BODY_LEN_MAX: usize = 64 << 10;
+
+/// An error on its way to the client.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    status: StatusCode,
+    error: String,
+}
+
+impl Refusal {
+    pub(super) fn new(status: StatusCode, error: impl ToString) -> Self {
+        Self { status, error: error.to_string() }
+    }
+
+    pub(super) fn bad(error: impl ToString) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, error)
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        (self.status, Json(ErrorBody { error: self.error })).into_response()
+    }
+}
+
+/// The whole body, if it is not too long.
+async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Refusal> {
+    Bytes::from_request(request, state).await.map_err(|why| {
+        if why.status() == StatusCode::PAYLOAD_TOO_LARGE {
+            let limit = format!("the body is too large: at most {BODY_LEN_MAX} bytes are taken");
+            Refusal::new(why.status(), limit)
+        } else {
+            Refusal::new(why.status(), format!("the body cannot be read: {}", why.body_text()))
+        }
+    })
+}
+
+/// A body of JSON.
+pub(super) struct Body<T>(pub(super) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Self::Rejection> {
+        let path = request.uri().path().to_owned();
+        let body = bytes(request, state).await?;
+        let refused = |why| Refusal::bad(format!("this is no body for {path}: {why}"));
+        serde_json::from_slice(&body).map(Self).map_err(refused)
+    }
+}
+
+/// What stands in a path in the places of names.
+pub(super) struct Parts<T>(pub(super) T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Parts<T> {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(head: &mut Head, state: &S) -> Result<Self, Self::Rejection> {
+        let path = head.uri.path().to_owned();
+        let parts = Path::<T>::from_request_parts(head, state).await;
+        let refused = |why: String| Refusal::bad(format!("{path} is no path of the API: {why}"));
+        parts.map(|Path(parts)| Self(parts)).map_err(|why| refused(why.body_text()))
+    }
+}
+
+/// Fields of the query and of a form in the body, in order; scripts use either.
+pub(super) struct Fields(Vec<(String, String)>);
+
+impl Fields {
+    pub(super) fn all<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter(move |(name, _)| name == key).map(|(_, value)| value.as_str())
+    }
+
+    pub(super) fn name(&self) -> Result<Option<Name>, Refusal> {
+        self.all("fqdn").next().map(|name| name.parse().map_err(Refusal::bad)).transpose()
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for Fields {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Self::Rejection> {
+        let query = request.uri().query().unwrap_or_default().to_owned();
+        let body = bytes(request, state).await?;
+        let both = [query.as_bytes(), &body];
+        let fields = both.into_iter().flat_map(form_urlencoded::parse);
+        Ok(Self(fields.map(|(key, value)| (key.into_owned(), value.into_owned())).collect()))
+    }
+}

@@ -1,0 +1,22 @@
+//! What watches a node from the driver's own place.
+
+use weft_core::io::{Input, Output};
+use weft_core::node::Node;
+use weft_core::time::Now;
+
+/// Sees every call of one node. The simulator judges by it; [`NoProbe`] compiles to nothing.
+pub trait Probe: Send + 'static {
+    /// The node is about to take `input`.
+    fn before(&mut self, now: Now, input: &Input);
+    /// The node has been made, or has taken an input; nothing of `outputs` is carried out yet.
+    fn after(&mut self, now: Now, node: &Node, outputs: &[Output]);
+}
+
+/// Watches nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoProbe;
+
+impl Probe for NoProbe {
+    fn before(&mut self, _now: Now, _input: &Input) {}
+    fn after(&mut self, _now: Now, _node: &Node, _outputs: &[Output]) {}
+}

@@ -1,0 +1,105 @@
+//! The data path of one host: the forwarder that runs in production, over turmoil's UDP.
+
+use std::io;
+use std::net::SocketAddr;
+use tokio::sync::mpsc;
+use turmoil::net::UdpSocket;
+use weft::clock::Clock;
+use weft::driver::Frames;
+use weft_core::forward::{Forwarder, ForwardingChange, Sink};
+
+/// Probes that wait for the driver, at most.
+const QUEUE_MAX: usize = 256;
+
+/// Longest datagram.
+const DATAGRAM_LEN_MAX: usize = 65_536;
+
+/// What the driver wants of the data path.
+#[derive(Debug)]
+pub(super) enum Wish {
+    Apply(ForwardingChange),
+    Send(SocketAddr, Vec<u8>),
+}
+
+/// Hands wishes to the task that has forwarder and socket.
+#[derive(Debug)]
+pub(super) struct TaskFrames(mpsc::UnboundedSender<Wish>);
+
+impl Frames for TaskFrames {
+    fn apply(&mut self, change: ForwardingChange) {
+        // The task ends only with the host.
+        let _ = self.0.send(Wish::Apply(change));
+    }
+    fn send(&mut self, to: SocketAddr, datagram: &[u8]) {
+        let _ = self.0.send(Wish::Send(to, datagram.to_vec()));
+    }
+}
+
+/// The other end of [`TaskFrames`].
+#[derive(Debug)]
+pub(super) struct DataPath {
+    wishes: mpsc::UnboundedReceiver<Wish>,
+    probes: mpsc::Sender<(SocketAddr, Vec<u8>)>,
+}
+
+/// Datagrams for the driver.
+pub(super) type Datagrams = mpsc::Receiver<(SocketAddr, Vec<u8>)>;
+
+/// Both ends of a data path that does not run yet.
+pub(super) fn data_path() -> (TaskFrames, Datagrams, DataPath) {
+    let (wish, wishes) = mpsc::unbounded_channel();
+    let (probes, datagrams) = mpsc::channel(QUEUE_MAX);
+    (TaskFrames(wish), datagrams, DataPath { wishes, probes })
+}
+
+impl DataPath {
+    /// Forwards until the driver is gone.
+    pub(super) async fn run(
+        mut self,
+        mut forwarder: Forwarder,
+        socket: UdpSocket,
+        clock: Clock,
+    ) -> io::Result<()> {
+        let mut buffer = vec![0; DATAGRAM_LEN_MAX];
+        loop {
+            let mut collected = Collected::default();
+            tokio::select! {
+                biased;
+                wish = self.wishes.recv() => match wish {
+                    Some(Wish::Apply(change)) => forwarder.apply(change),
+                    Some(Wish::Send(to, bytes)) => collected.sent.push((to, bytes)),
+                    None => return Ok(()),
+                },
+                received = socket.recv_from(&mut buffer) => {
+                    let (len, from) = received?;
+                    let bytes = buffer.get(..len).unwrap_or_default();
+                    forwarder.datagram(clock.now().mono, from, bytes, &mut collected);
+                }
+            }
+            for (to, bytes) in collected.sent {
+                socket.send_to(&bytes, to).await?;
+            }
+            for probe in collected.probes {
+                // A full queue loses datagrams, as a socket's does.
+                let _ = self.probes.try_send(probe);
+            }
+        }
+    }
+}
+
+/// Collects what a forwarder wants, for a task that can wait for the socket.
+#[derive(Debug, Default)]
+struct Collected {
+    sent: Vec<(SocketAddr, Vec<u8>)>,
+    probes: Vec<(SocketAddr, Vec<u8>)>,
+}
+
+impl Sink for Collected {
+    fn send(&mut self, to: SocketAddr, datagram: &[u8]) {
+        self.sent.push((to, datagram.to_vec()));
+    }
+    fn deliver(&mut self, _frame: &[u8]) {}
+    fn probe(&mut self, from: SocketAddr, datagram: &[u8]) {
+        self.probes.push((from, datagram.to_vec()));
+    }
+}

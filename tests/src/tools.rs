@@ -1,0 +1,37 @@
+//! Programs that tests run: `ip`, and what was built with them.
+
+use crate::command::run;
+use anyhow::{Context as _, Result};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// `program` in the namespace `name`, with that namespace's /sys, as `ip netns exec` does it.
+pub(crate) fn inside(name: &str, program: &Path) -> Command {
+    let mut command = Command::new("ip");
+    command.args(["netns", "exec", name]).arg(program);
+    command
+}
+
+/// Runs `ip` with `words`, separated by spaces.
+///
+/// # Errors
+/// When it does not end with 0.
+pub fn ip(words: &str) -> Result<String> {
+    run(Command::new("ip").args(words.split_whitespace()), PATIENCE)?.ok()
+}
+
+/// The binary `name` that was built together with this test.
+///
+/// # Errors
+/// When it is not there; says how to build it.
+pub fn binary(name: &str) -> Result<PathBuf> {
+    let own = std::env::current_exe()?;
+    // target/debug/deps/TEST or target/debug/BINARY.
+    let found = own.ancestors().skip(1).take(2).map(|folder| folder.join(name));
+    let found = found.into_iter().find(|path| path.is_file());
+    let package = if name == "weft" { "weft" } else { "weft-tests" };
+    found.with_context(|| format!("{name} is missing, build it first: cargo build -p {package}"))
+}

@@ -1,0 +1,72 @@
+//! The HTTP API: whatever is wrong with a request, the answer is JSON with a sentence.
+
+use anyhow::{Context as _, Result, ensure};
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+use weft_tests::host::Host;
+use weft_tests::lab::Lab;
+
+/// Sends `request` as it is, and gives the status and the body of the answer.
+fn ask(host: &Host, request: &[u8]) -> Result<(u16, String)> {
+    let mut stream = UnixStream::connect(host.run_dir.join("weft.sock"))?;
+    stream.set_read_timeout(Some(Duration::from_secs(15)))?;
+    // The daemon may answer, and close, before it has read all.
+    let _ = stream.write_all(request);
+    let mut answer = Vec::new();
+    let read = stream.read_to_end(&mut answer);
+    let answer = String::from_utf8(answer)?;
+    let (head, body) = answer.split_once("\r\n\r\n").with_context(|| format!("{read:?}"))?;
+    let status = head.split(' ').nth(1).context("no status")?.parse()?;
+    Ok((status, body.to_owned()))
+}
+
+fn request(method: &str, path: &str, kind: &str, body: &str) -> Vec<u8> {
+    let length = body.len();
+    format!(
+        "{method} {path} HTTP/1.1\r\nhost: weft\r\nconnection: close\r\ncontent-type: {kind}\r\n\
+         content-length: {length}\r\n\r\n{body}"
+    )
+    .into_bytes()
+}
+
+#[test]
+fn every_error_of_the_api_is_json_with_a_sentence() -> Result<()> {
+    let lab = Lab::full(1)?;
+    let host = lab.host(1);
+    host.launch(&[])?;
+    let (json, form) = ("application/json", "application/x-www-form-urlencoded");
+    let large = "x".repeat(100_000);
+    let long_path = format!("/lookup/{}", "a".repeat(300));
+    for (method, path, kind, body, status, part) in [
+        ("POST", "/attach", json, "{}", 400, "namespace"),
+        ("POST", "/attach", json, "{\"namespace\": 7}", 400, "expected a string"),
+        ("POST", "/attach", json, "{", 400, "EOF"),
+        ("POST", "/attach", json, "", 400, "EOF"),
+        ("POST", "/attach", form, "namespace=web", 400, "/attach"),
+        ("POST", "/detach", json, "{\"id\": \"a b\"}", 400, "a b"),
+        ("POST", "/expose", json, "{\"loom\": 1}", 400, "loom"),
+        ("POST", "/attach", json, &large, 413, "65536"),
+        ("POST", "/connect", form, &large, 413, "65536"),
+        ("POST", "/connect", form, "peer=bad_host!", 400, "bad_host!"),
+        ("GET", "/loom", json, "", 404, "/loom"),
+        ("GET", "/status/loom", json, "", 404, "loom"),
+        ("GET", "/attach", json, "", 405, "GET"),
+        ("PATCH", "/status", json, "", 405, "PATCH"),
+        ("DELETE", "/ip/c1/loom", json, "", 400, "loom"),
+        ("PUT", "/ip/c1/10.32.0.9/99", json, "", 400, "99"),
+        ("PUT", "/ip/c1/10.32.0.9/999", json, "", 400, "999"),
+        ("GET", "/ip/%ff", json, "", 400, "%ff"),
+        ("GET", &long_path, json, "", 400, "aaa"),
+    ] {
+        let (got, answer) = ask(host, &request(method, path, kind, body))?;
+        let what = format!("{method} {path:.40} {body:.40}: {got} {answer:.400}");
+        ensure!(got == status, "expected {status}: {what}");
+        let answer: serde_json::Value = serde_json::from_str(&answer).context(what.clone())?;
+        let fields = answer.as_object().context("no object")?;
+        let error = fields.get("error").and_then(serde_json::Value::as_str);
+        ensure!(fields.len() == 1 && error.is_some_and(|e| e.contains(part)), "{part}? {what}");
+    }
+    host.weft(&["status"])?.ok()?;
+    lab.finish()
+}
