@@ -25,7 +25,7 @@ pub use net::{API_PORT, PORT, TurmoilNet};
 pub use plan::Plan;
 
 use crate::check::{View, Violation};
-use crate::history::Digest;
+use crate::trace::Digest;
 use crate::logs::Errors;
 use faults::Way;
 use host::Host;
@@ -196,7 +196,7 @@ impl Bed {
 
     /// The identity of the run so far.
     pub fn digest(&self) -> Digest {
-        lock(&self.judge).history().digest()
+        lock(&self.judge).trace().digest()
     }
 
     /// The disk of `host`.
@@ -220,7 +220,7 @@ impl Bed {
 
     fn failure(&self, violation: Violation) -> Failure {
         let judge = lock(&self.judge);
-        let lines: Vec<&str> = judge.history().last(LINES_SHOWN).collect();
+        let lines = judge.trace().last(LINES_SHOWN);
         Failure { violation, seed: self.plan.seed, history: lines.join("\n") }
     }
 
