@@ -14,5 +14,4 @@ pub mod peer;
 pub mod queue;
 pub mod scenario;
 pub mod trace;
-pub mod turmoil;
 pub mod world;

@@ -32,9 +32,8 @@ const CORE_DEPENDENCIES: [&str; 15] = [
     "zeroize",       // secrets are wiped
 ];
 
-/// Where the crates have their modules. The simulator is left out until its circle of network,
-/// queue, scenario and world is gone.
-const CRATES: [&str; 4] = ["core/src", "datapath/src", "runtime/src", "tests/src"];
+/// Where the crates have their modules.
+const CRATES: [&str; 5] = ["core/src", "datapath/src", "runtime/src", "sim/src", "tests/src"];
 
 /// Where the forbidden words are spelled out.
 const RULES: [&str; 2] = ["tests/src/tidy.rs", "tests/tests/tidy.rs"];

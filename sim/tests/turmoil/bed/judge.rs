@@ -1,10 +1,10 @@
 //! Judges all hosts after each call of each node.
 
 use super::disk::Disk;
-use crate::check::{self, Invariant, PeerView, View, Violation, Waiting, When};
-use crate::peer::Peer;
-use crate::trace::{Trace, What};
 use ipnet::IpNet;
+use sim::check::{self, Invariant, PeerView, View, Violation, Waiting, When};
+use sim::peer::Peer;
+use sim::trace::{Trace, What};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
