@@ -33,7 +33,7 @@ impl Scenario {
             setup.conditions = conditions(choices);
         }
         if hosts > 2 && choices.below(4) == 3 {
-            setup.walls.push((0, hosts - 1));
+            setup.walls.push((Peer(0), Peer(hosts - 1)));
         }
         let mut steps = Vec::new();
         let mut at = Instant::ZERO;

@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use weft_core::forward::Forwarder;
 use weft_core::id::ContainerId;
-use weft_core::io::{Command, Outbox, Target};
+use weft_core::io::{Command, Outbox, RequestId, Target};
 use weft_core::node::{Node, Seed};
 use weft_core::time::{Instant, Now, UnixTime};
 
@@ -134,8 +134,8 @@ pub enum Act {
 }
 
 impl World {
-    /// Carries out one step of a plan.
-    pub fn act(&mut self, act: &Act) {
+    /// Carries out one step of a plan. Returns the request when it is a command that was given.
+    pub fn act(&mut self, act: &Act) -> Option<RequestId> {
         match act {
             Act::Partition { side } => self.partition(&side.iter().map(|peer| peer.0).collect()),
             Act::Cut { from, to } => {
@@ -160,11 +160,11 @@ impl World {
             | Act::Prime { peer }
             | Act::Leave { peer }
             | Act::Stop { peer } => {
-                if let Some(command) = self.command(act) {
-                    self.ask(peer.0, command);
-                }
+                let command = self.command(act)?;
+                return Some(self.ask(peer.0, command));
             }
         }
+        None
     }
 
     /// The command that `act` stands for; `None` when it is none, or when nobody would give it at

@@ -10,7 +10,7 @@ mod traffic;
 pub use crate::peer::{BadPeer, Peer};
 pub use act::Act;
 pub use operator::container;
-pub use setup::Setup;
+pub use setup::{Own, Setup};
 
 use crate::check::{self, Invariant, PeerView, View, Violation};
 use crate::choices::rng_for;
@@ -23,7 +23,6 @@ use rand_core::RngCore;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
-use weft_core::config::Config;
 use weft_core::event::Event;
 use weft_core::io::{CommandError, Input, Reply, RequestId, Target};
 use weft_core::time::Instant;
@@ -78,15 +77,7 @@ impl World {
         let mut rng = rng_for(setup.seed, 0);
         let hosts: Vec<Host> = (0..setup.hosts)
             .map(|host| {
-                let config = Config {
-                    nickname: format!("n{}", host + 1),
-                    port: PORT,
-                    secret: setup.secret.get(host).cloned().flatten(),
-                    universe: setup.universe,
-                    founding: setup.founding.clone(),
-                    discovery: setup.discovery,
-                    ..Config::default()
-                };
+                let config = setup.config(host, PORT);
                 let targets = setup
                     .targets(host)
                     .into_iter()
@@ -98,7 +89,7 @@ impl World {
             .collect();
         let mut net = Net::new(setup.conditions, rng_for(setup.seed, 1));
         for (a, b) in &setup.walls {
-            net.paths.wall(*a, *b);
+            net.paths.wall(a.0, b.0);
         }
         let peers = vec![PeerView::default(); hosts.len()];
         Self {
