@@ -13,5 +13,6 @@ pub mod net;
 pub mod peer;
 pub mod queue;
 pub mod scenario;
+pub mod shrink;
 pub mod trace;
 pub mod world;

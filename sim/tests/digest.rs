@@ -4,7 +4,7 @@ use sim::scenario::Scenario;
 
 #[test]
 fn a_recorded_run_is_the_same_run() {
-    let (verdict, recording) = small().run_recorded("small".to_owned());
+    let (verdict, recording) = small().run_recorded();
     assert_eq!(verdict.digest, small().run().digest);
     assert_eq!(recording.head.digest, verdict.digest);
     assert!(recording.entries.iter().any(|entry| !entry.what.is_change()), "no message was kept");

@@ -9,7 +9,7 @@ mod traffic;
 
 pub use crate::peer::{BadPeer, Peer};
 pub use act::Act;
-pub use operator::container;
+pub use operator::{container, name_of};
 pub use setup::{Own, Setup};
 
 use crate::check::{self, Invariant, PeerView, View, Violation};

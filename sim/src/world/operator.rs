@@ -174,7 +174,7 @@ impl World {
 }
 
 /// The name that containers are registered under.
-pub(super) fn name_of(id: &ContainerId) -> String {
+pub fn name_of(id: &ContainerId) -> String {
     format!("{id}.weft.local")
 }
 

@@ -12,7 +12,7 @@ use weft_core::config::{Config, FoundingMode, NetworkSecret};
 use weft_core::record::Fingerprint;
 
 /// How a world is set up.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Setup {
     /// Where all chances come from.
     pub seed: u64,
