@@ -5,6 +5,7 @@ use crate::peer::Peer;
 use crate::world::{container, name_of};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use std::fmt;
 use std::net::IpAddr;
 
 /// Something that is seen, or not. Where `peers` are none, all that run are meant.
@@ -82,6 +83,13 @@ pub enum Sight {
         /// Whom, anywhere.
         to: String,
     },
+}
+
+impl fmt::Display for Sight {
+    /// As in a scenario file.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        toml::Value::try_from(self).map_err(|_| fmt::Error)?.fmt(f)
+    }
 }
 
 impl Sight {

@@ -158,7 +158,7 @@ impl Open {
                 let right = match (seen, *not) {
                     (Ok(()), false) | (Err(_), true) => Ok(()),
                     (Err(why), false) => Err(why),
-                    (Ok(()), true) => Err(format!("{sight:?} is seen")),
+                    (Ok(()), true) => Err(format!("{sight} is seen")),
                 };
                 match (right, *since) {
                     (Ok(()), _) => {
