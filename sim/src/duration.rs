@@ -23,3 +23,33 @@ pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duratio
         ))
     })
 }
+
+/// The same where there may be none.
+pub mod optional {
+    use serde::{Deserializer, Serializer};
+    use std::time::Duration;
+
+    /// Writes `duration` as a person would.
+    ///
+    /// # Errors
+    /// Those of `serializer`.
+    pub fn serialize<S: Serializer>(
+        duration: &Option<Duration>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match duration {
+            None => serializer.serialize_none(),
+            Some(duration) => super::serialize(duration, serializer),
+        }
+    }
+
+    /// Reads what a person writes.
+    ///
+    /// # Errors
+    /// Those of `deserializer`, and a text that is no duration.
+    pub fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Duration>, D::Error> {
+        super::deserialize(deserializer).map(Some)
+    }
+}

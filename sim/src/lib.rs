@@ -7,11 +7,12 @@
 pub mod check;
 pub mod choices;
 pub mod duration;
-pub mod history;
 pub mod host;
 pub mod logs;
 pub mod net;
+pub mod peer;
 pub mod queue;
 pub mod scenario;
-pub mod turmoil;
+pub mod shrink;
+pub mod trace;
 pub mod world;

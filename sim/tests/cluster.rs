@@ -1,10 +1,9 @@
 //! Hand-made worlds: what users rely on, one sentence each.
 
 use sim::net::{Conditions, Share};
-use sim::world::{Setup, World, container};
+use sim::world::{Peer, Setup, World, container};
 use std::time::Duration;
 use weft_core::addr::Universe;
-use weft_core::config::NetworkSecret;
 use weft_core::event::Event;
 use weft_core::handshake::HandshakeFault;
 use weft_core::io::{Command, CommandError, Reply};
@@ -20,7 +19,7 @@ trait OrShow<T> {
 impl<T, E: std::fmt::Display> OrShow<T> for Result<T, E> {
     fn or_show(self, world: &World) -> T {
         self.unwrap_or_else(|error| {
-            let lines: Vec<&str> = world.history.last(40).collect();
+            let lines = world.trace.last(40);
             panic!("{error}\n{}", lines.join("\n"))
         })
     }
@@ -78,7 +77,7 @@ fn both_sides_of_a_partition_allocate_without_a_clash_and_join_again() {
 #[test]
 fn peers_that_cannot_reach_each_other_talk_through_one_that_can() {
     let mut setup = Setup::new(3, 3);
-    setup.walls = vec![(0, 2)];
+    setup.walls = vec![(Peer(0), Peer(2))];
     let mut world = settled(&setup);
     attach(&mut world, 0, "left");
     attach(&mut world, 2, "right");
@@ -111,7 +110,7 @@ fn a_peer_that_crashed_comes_back_with_its_addresses_and_names() {
 #[test]
 fn a_sole_owner_that_came_back_and_shared_allocates_at_once() {
     let mut setup = Setup::new(11, 2);
-    setup.founding = weft_core::config::FoundingMode::Consensus { peers: Some(1) };
+    setup.voters = 1;
     let mut world = World::new(&setup);
     world.boot(0);
     attach(&mut world, 0, "first");
@@ -206,7 +205,7 @@ const REFUSALS_MAX: usize = 60;
 #[test]
 fn a_wrong_password_is_named_on_both_sides_without_a_storm_of_retries() {
     let mut setup = Setup::new(8, 2);
-    setup.secret[1] = Some(NetworkSecret([8; 32]));
+    setup.own.entry(Peer(1)).or_default().password = Some("another".to_owned());
     let mut world = setup.start();
     world.run_for(Duration::from_secs(600)).or_show(&world);
     for host in 0..2 {
@@ -222,7 +221,7 @@ fn a_wrong_password_is_named_on_both_sides_without_a_storm_of_retries() {
 #[test]
 fn meshes_founded_apart_refuse_each_other_and_say_why() {
     let mut setup = Setup::new(9, 2);
-    setup.founding = weft_core::config::FoundingMode::Consensus { peers: Some(1) };
+    setup.voters = 1;
     let mut world = World::new(&setup);
     world.judge_by(Vec::new());
     world.partition(&[0].into());

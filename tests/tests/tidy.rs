@@ -32,8 +32,8 @@ const CORE_DEPENDENCIES: [&str; 15] = [
     "zeroize",       // secrets are wiped
 ];
 
-/// Where the crates have their modules. The simulator is left out until its circle of network,
-/// queue, scenario and world is gone.
+/// Where the crates have their modules. The simulator is left out until the rules no longer import
+/// their list, nor streams their network.
 const CRATES: [&str; 4] = ["core/src", "datapath/src", "runtime/src", "tests/src"];
 
 /// Where the forbidden words are spelled out.

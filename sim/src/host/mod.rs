@@ -3,7 +3,7 @@
 pub mod disk;
 pub mod frame;
 
-use crate::history::Summary;
+use crate::trace::Summary;
 use disk::Disk;
 use frame::{EtherPayload, Frame, MacBytes};
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,7 +33,7 @@ pub struct Running {
     pub wake_at: Option<Instant>,
     /// Commands that wait for a reply.
     pub asked: BTreeMap<RequestId, (Instant, Command)>,
-    /// What the ends of history lines show.
+    /// What the ends of the lines of a trace show.
     pub summary: Summary,
     peers: BTreeSet<PeerId>,
 }

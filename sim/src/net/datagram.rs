@@ -1,6 +1,6 @@
 //! Datagrams: lost, delivered, or delivered twice, and in any order.
 
-use super::{Arrival, Net, PORT, address_of, host_of};
+use super::{Arrival, Carrier, Net, PORT, Way, address_of, host_of};
 use std::net::SocketAddr;
 use weft_core::time::Instant;
 
@@ -21,12 +21,16 @@ impl Net {
         let Some(host) = host_of(to.ip()).filter(|_| to.port() == PORT) else { return };
         let there = self.paths.conditions(from, host);
         let copies = 1 + usize::from(self.paths.chance(there.duplication));
+        let way = Way { from, to: host, carrier: Carrier::Datagram };
         for _ in 0..copies {
+            let id = self.sightings.sent(now, way, bytes);
             if !self.paths.chance(there.loss) {
                 let wait = self.paths.trip(from, host);
                 let source = SocketAddr::new(address_of(from), PORT);
                 let datagram = Datagram { host, source, bytes: bytes.to_vec() };
-                self.arrivals.push(now + wait, Arrival::Datagram { from, datagram });
+                self.arrivals.push(now + wait, Arrival::Datagram { from, id, datagram });
+            } else {
+                self.sightings.lost(now + there.latency / 2, id, way, "lost on the way");
             }
         }
     }

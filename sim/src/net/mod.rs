@@ -6,11 +6,13 @@
 mod conditions;
 mod datagram;
 mod paths;
+mod sighting;
 mod stream;
 
 pub use conditions::{BadShare, Conditions, Share};
 pub use datagram::Datagram;
 pub use paths::Paths;
+pub use sighting::{Carrier, MessageId, Seen, Sighting, Sightings, Way};
 
 use crate::queue::Queue;
 use rand_chacha::ChaCha20Rng;
@@ -29,8 +31,8 @@ pub fn address_of(host: usize) -> IpAddr {
     IpAddr::V4(Ipv4Addr::from(u32::from(Ipv4Addr::new(172, 16, 0, 0)) + low))
 }
 
-/// The host that has the underlay address `address`.
-fn host_of(address: IpAddr) -> Option<usize> {
+/// The host that has the underlay address `address`; `None` when that is no underlay address.
+pub fn host_of(address: IpAddr) -> Option<usize> {
     let IpAddr::V4(v4) = address else { return None };
     let low = u32::from(v4).checked_sub(u32::from(Ipv4Addr::new(172, 16, 0, 0)))?;
     usize::try_from(low.checked_sub(1)?).ok()
@@ -64,7 +66,7 @@ enum Arrival {
     /// Whoever sends to `end` stops trying, if it is stalled since `since`.
     Abandon { stream: StreamId, end: EndIndex, since: Instant },
     /// A datagram arrives.
-    Datagram { from: usize, datagram: Datagram },
+    Datagram { from: usize, id: MessageId, datagram: Datagram },
 }
 
 /// A node that accepts streams.
@@ -84,6 +86,8 @@ pub struct Net {
     streams: BTreeMap<StreamId, Stream>,
     conns: BTreeMap<(usize, ConnId), (StreamId, EndIndex)>,
     streams_made: u64,
+    /// What an observer saw, while there is one.
+    pub sightings: Sightings,
 }
 
 impl Net {
@@ -96,6 +100,7 @@ impl Net {
             streams: BTreeMap::new(),
             conns: BTreeMap::new(),
             streams_made: 0,
+            sightings: Sightings::new(),
         }
     }
 
@@ -111,9 +116,15 @@ impl Net {
             Arrival::Input { host, boot, input } => Some(Delivery::Input { host, boot, input }),
             Arrival::Syn { stream } => self.syn(at, stream),
             Arrival::Pump { stream, end } => self.pump(at, stream, end),
-            Arrival::Abandon { stream, end, since } => self.abandon(stream, end, since),
-            Arrival::Datagram { from, datagram } => {
+            Arrival::Abandon { stream, end, since } => self.abandon(at, stream, end, since),
+            Arrival::Datagram { from, id, datagram } => {
                 let passes = !self.paths.blocked(from, datagram.host);
+                let way = Way { from, to: datagram.host, carrier: Carrier::Datagram };
+                match self.listeners.contains_key(&way.to) {
+                    true if passes => self.sightings.arrived(at, id, way),
+                    true => self.sightings.lost(at, id, way, "the way is cut"),
+                    false => self.sightings.lost(at, id, way, "nobody runs there"),
+                }
                 passes.then_some(Delivery::Datagram(datagram))
             }
         };

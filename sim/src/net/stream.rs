@@ -4,7 +4,10 @@
 //! partition heals in time; after a while the sender gives up and its end is reset, while the
 //! other end notices only when it sends something itself, or not at all.
 
-use super::{Arrival, Delivery, Listener, Net, PORT, Share, address_of, host_of};
+use super::{
+    Arrival, Carrier, Delivery, Listener, MessageId, Net, PORT, Share, Sightings, Way, address_of,
+    host_of,
+};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -39,6 +42,22 @@ enum Item {
     Reset,
 }
 
+impl Item {
+    const fn carrier(&self) -> Carrier {
+        match self {
+            Self::Bytes(_) => Carrier::Stream,
+            Self::Fin | Self::Reset => Carrier::End,
+        }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Bytes(bytes) => bytes,
+            Self::Fin | Self::Reset => &[],
+        }
+    }
+}
+
 /// One end, and what is under way *towards* it.
 #[derive(Debug)]
 struct End {
@@ -48,7 +67,7 @@ struct End {
     address: SocketAddr,
     /// Whether somebody is there who knows of the stream.
     live: bool,
-    inbound: VecDeque<(Instant, Item)>,
+    inbound: VecDeque<(Instant, MessageId, Item)>,
     inbound_len: usize,
     last_arrival: Instant,
     /// Whether a `Pump` for this end is in the queue.
@@ -57,11 +76,22 @@ struct End {
     writer_waits: bool,
 }
 
+impl End {
+    /// What is under way from host `from` will not arrive.
+    fn lose(&mut self, now: Instant, from: usize, why: &'static str, sightings: &mut Sightings) {
+        for (_, id, item) in self.inbound.drain(..) {
+            sightings.lost(now, id, Way { from, to: self.host, carrier: item.carrier() }, why);
+        }
+    }
+}
+
 /// A stream, from its dial until both ends have left it.
 #[derive(Debug)]
 pub(super) struct Stream {
     ends: [End; 2],
     dialed_at: Instant,
+    /// The dial that is under way; none while it waits to be tried again.
+    dial: Option<MessageId>,
 }
 
 impl Net {
@@ -86,6 +116,10 @@ impl Net {
         let to = host_of(remote).unwrap_or(usize::MAX);
         let stream = self.insert(now, host, boot, conn, to, SocketAddr::new(remote, target.port));
         let wait = self.paths.trip(host, to);
+        let id = self.sightings.sent(now, Way { from: host, to, carrier: Carrier::Dial }, &[]);
+        if let Some(stream) = self.streams.get_mut(&stream) {
+            stream.dial = Some(id);
+        }
         self.arrivals.push(now + wait, Arrival::Syn { stream });
     }
 
@@ -116,18 +150,21 @@ impl Net {
         };
         let local = SocketAddr::new(address_of(host), port);
         let ends = [end(host, boot, Some(conn), local), end(to, 0, None, remote)];
-        self.streams.insert(id, Stream { ends, dialed_at: now });
+        self.streams.insert(id, Stream { ends, dialed_at: now, dial: None });
         self.conns.insert((host, conn), (id, 0));
         id
     }
 
     /// A dial reached the other host, or did not.
     pub(super) fn syn(&mut self, now: Instant, id: StreamId) -> Option<Delivery> {
-        let stream = self.streams.get(&id)?;
+        let stream = self.streams.get_mut(&id)?;
         let [from, to] = [0, 1].map(|end| stream.ends[end].host);
         let (boot, conn) = (stream.ends[0].boot, stream.ends[0].conn?);
         let wait = self.paths.trip(to, from);
+        let way = Way { from, to, carrier: Carrier::Dial };
+        let dial = stream.dial.take().unwrap_or_else(|| self.sightings.sent(now, way, &[]));
         if !stream.ends[0].live {
+            self.sightings.lost(now, dial, way, "given up by the dialing host");
             self.streams.remove(&id);
             return None;
         }
@@ -137,6 +174,7 @@ impl Net {
             input: Input::DialFailed { conn, why: DialFailure::Connect(why.to_owned()) },
         };
         if to == usize::MAX || self.paths.blocked(from, to) || self.paths.blocked(to, from) {
+            self.sightings.lost(now, dial, way, "the way is cut");
             if now.since(stream.dialed_at) < SYN_MAX {
                 self.arrivals.push(now + SYN_WAIT, Arrival::Syn { stream: id });
             } else {
@@ -147,9 +185,11 @@ impl Net {
         let remote = stream.ends[1].address;
         let listener = self.listeners.get_mut(&to).filter(|_| remote.port() == PORT);
         let Some(Listener { boot: their_boot, accepted }) = listener else {
+            self.sightings.lost(now, dial, way, "refused: nobody runs there");
             self.arrivals.push(now + wait, fail("connection refused"));
             return None;
         };
+        self.sightings.arrived(now, dial, way);
         *accepted += 1;
         let (their_boot, theirs) = (*their_boot, ConnId::accepted(*accepted));
         let stream = self.streams.get_mut(&id)?;
@@ -204,7 +244,8 @@ impl Net {
     fn leave(&mut self, now: Instant, id: StreamId, end: EndIndex, last: Item) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
         stream.ends[end].live = false;
-        stream.ends[end].inbound.clear();
+        let from = stream.ends[1 - end].host;
+        stream.ends[end].lose(now, from, "nobody reads this stream any more", &mut self.sightings);
         if stream.ends[1 - end].live {
             self.send(now, id, 1 - end, last);
         } else {
@@ -214,11 +255,14 @@ impl Net {
 
     fn send(&mut self, now: Instant, id: StreamId, end: EndIndex, item: Item) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
-        let trip = self.paths.trip(stream.ends[1 - end].host, stream.ends[end].host);
+        let from = stream.ends[1 - end].host;
+        let trip = self.paths.trip(from, stream.ends[end].host);
         let to = &mut stream.ends[end];
+        let way = Way { from, to: to.host, carrier: item.carrier() };
+        let message = self.sightings.sent(now, way, item.bytes());
         let arrival = to.last_arrival.max(now + trip);
         to.last_arrival = arrival;
-        to.inbound.push_back((arrival, item));
+        to.inbound.push_back((arrival, message, item));
         if !to.pumping && to.stalled.is_none() {
             to.pumping = true;
             self.arrivals.push(arrival, Arrival::Pump { stream: id, end });
@@ -245,7 +289,7 @@ impl Net {
         }
         if !near.live {
             // Nobody there: the answer is a reset, if the sender still cares.
-            near.inbound.clear();
+            near.lose(now, from, "nobody reads this stream any more", &mut self.sightings);
             if far.live {
                 self.send(now, id, 1 - end, Item::Reset);
             } else {
@@ -254,13 +298,16 @@ impl Net {
             return None;
         }
         let (host, boot, conn) = (near.host, near.boot, near.conn?);
-        let (_, item) = near.inbound.pop_front()?;
+        let (_, message, item) = near.inbound.pop_front()?;
+        let way = Way { from, to, carrier: item.carrier() };
+        let mut whole = true;
         let input = match item {
             Item::Bytes(mut bytes) => {
                 if cut_in_two && bytes.len() > 1 {
                     let len = u64::try_from(bytes.len() - 1).unwrap_or(1);
                     let rest = bytes.split_off(1 + usize::try_from(cut_at % len).unwrap_or(0));
-                    near.inbound.push_front((now + trip / 4, Item::Bytes(rest)));
+                    near.inbound.push_front((now + trip / 4, message, Item::Bytes(rest)));
+                    whole = false;
                 }
                 near.inbound_len -= bytes.len();
                 if near.writer_waits && near.inbound_len <= BUFFER_LEN {
@@ -280,7 +327,10 @@ impl Net {
                 Input::Closed { conn, why: CloseReason::Lost("connection reset".to_owned()) }
             }
         };
-        if let Some((arrival, _)) = near.inbound.front() {
+        if whole {
+            self.sightings.arrived(now, message, way);
+        }
+        if let Some((arrival, ..)) = near.inbound.front() {
             near.pumping = true;
             self.arrivals.push((*arrival).max(now), Arrival::Pump { stream: id, end });
         }
@@ -290,6 +340,7 @@ impl Net {
     /// The sender of what is stalled towards `end` since `since` gives up.
     pub(super) fn abandon(
         &mut self,
+        now: Instant,
         id: StreamId,
         end: EndIndex,
         since: Instant,
@@ -299,7 +350,8 @@ impl Net {
             return None;
         }
         stream.ends[end].stalled = None;
-        stream.ends[end].inbound.clear();
+        let from = stream.ends[1 - end].host;
+        stream.ends[end].lose(now, from, "the sender gave up", &mut self.sightings);
         let far = &stream.ends[1 - end];
         if !far.live {
             return None;
@@ -317,7 +369,8 @@ impl Net {
         }
         let Some(stream) = self.streams.get_mut(&id) else { return };
         stream.ends[end].live = false;
-        stream.ends[end].inbound.clear();
+        let from = stream.ends[1 - end].host;
+        stream.ends[end].lose(now, from, "nobody reads this stream any more", &mut self.sightings);
         if !stream.ends[1 - end].live {
             self.streams.remove(&id);
         }

@@ -1,85 +1,117 @@
 //! Scenarios: how a world is set up and what befalls it, made before the run.
 
+mod file;
+mod play;
 mod random;
+mod sight;
+mod step;
+mod watch;
 
-use crate::check::Violation;
-use crate::history::Digest;
-use crate::net::Share;
-use crate::world::{Act, Peer, Setup, World, container};
+pub use file::BadScenario;
+pub use play::Verdict;
+pub use random::{Block, Class};
+pub use sight::Sight;
+pub use step::{BadOutcome, Deed, Expected, Outcome, Step};
+pub use watch::EXPECTED;
+
+use crate::choices::Choices;
+use crate::peer::Peer;
+use crate::world::Setup;
+use serde::{Deserialize, Serialize};
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
 use std::time::Duration;
-use weft_core::io::{Command, CommandError};
-use weft_core::time::Instant;
-
-/// Datagrams that a healed network may still lose.
-const CALM_LOSS: Share = Share::per_thousand(50);
 
 /// A world and its fate.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scenario {
+    /// What people call it.
+    pub title: String,
+    /// What must be built before it can pass, if anything.
+    pub waits: Option<String>,
     /// How it begins.
     pub setup: Setup,
     /// What happens when, in order of time.
-    pub steps: Vec<(Instant, Act)>,
+    pub steps: Vec<Step>,
+    /// Times for which steps are drawn.
+    pub blocks: Vec<Block>,
+    /// How it ends.
+    pub end: End,
 }
 
-/// What came of a scenario.
-#[derive(Clone, Debug)]
-pub struct Verdict {
-    /// The rule that was broken, if any.
-    pub violation: Option<Violation>,
-    /// Which run it was.
-    pub digest: Digest,
-    /// How much time passed in the world.
-    pub simulated: Duration,
-    /// How often nodes were called.
-    pub inputs: u64,
-    /// The last lines of its history.
-    pub lines: Vec<String>,
+/// How a scenario ends: faults are over, all hosts run, and the mesh must settle and serve.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct End {
+    /// Whether it has to settle at all.
+    pub settle: bool,
+    /// Whether every host must then hand out an address, or say that none is left.
+    pub serve: bool,
+    /// Hosts that are not started again.
+    pub gone: BTreeSet<Peer>,
+    /// Rules that are not judged in this scenario.
+    pub except: BTreeSet<String>,
+    /// Time to settle in; else the longest that a healthy mesh may take.
+    #[serde(with = "crate::duration::optional", skip_serializing_if = "Option::is_none")]
+    pub within: Option<Duration>,
+}
+
+impl Default for End {
+    fn default() -> Self {
+        Self {
+            settle: true,
+            serve: true,
+            gone: BTreeSet::new(),
+            except: BTreeSet::new(),
+            within: None,
+        }
+    }
 }
 
 impl Scenario {
-    /// Runs it: faults and commands, then healing, then the mesh must settle and serve.
-    pub fn run(&self) -> Verdict {
-        let mut world = World::new(&self.setup);
-        let outcome = self.play(&mut world);
-        Verdict {
-            violation: outcome.err(),
-            digest: world.digest(),
-            simulated: world.now.since(Instant::ZERO),
-            inputs: world.history.inputs(),
-            lines: world.history.last(12).map(str::to_owned).collect(),
-        }
+    /// The same with another seed.
+    #[must_use]
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        self.setup.seed = seed;
+        self
     }
 
-    fn play(&self, world: &mut World) -> Result<(), Violation> {
-        for host in 0..self.setup.hosts {
-            let wait = Duration::from_millis(world.draw(1_500));
-            world.plan(Instant::ZERO + wait, Act::Start { peer: Peer(host) });
+    /// The same without `gone`: its steps are dropped, and later peers move up by one. `None` when
+    /// it would have no peer at all.
+    pub fn without(&self, gone: Peer) -> Option<Self> {
+        let mut all = self.clone();
+        let hosts = self.setup.hosts.checked_sub(1).filter(|left| *left > 0)?;
+        let moved = |peer: Peer| match peer.0.cmp(&gone.0) {
+            Ordering::Less => Some(peer),
+            Ordering::Equal => None,
+            Ordering::Greater => Some(Peer(peer.0 - 1)),
+        };
+        if all.setup.voters == all.setup.hosts {
+            all.setup.voters = hosts;
         }
-        for (at, act) in &self.steps {
-            world.plan(*at, act.clone());
-        }
-        let last = self.steps.last().map_or(Instant::ZERO, |(at, _)| *at);
-        world.run_for(last.since(Instant::ZERO) + Duration::from_secs(2))?;
-
-        world.heal();
-        world.net.paths.adjust(|conditions| conditions.loss = conditions.loss.min(CALM_LOSS));
-        for host in 0..self.setup.hosts {
-            world.hosts[host].crash_after = None;
-            world.boot(host);
-        }
-        world.settle(self.setup.settle_max())?;
-        for host in 0..self.setup.hosts {
-            let id = container("last");
-            let id = if host == 0 { id } else { container(&format!("last{host}")) };
-            match world.answer(host, Command::Allocate { id, subnet: None })? {
-                Ok(_) | Err(CommandError::Exhausted { .. }) => {}
-                Err(error) => {
-                    let detail = format!("n{} does not serve a settled mesh: {error}", host + 1);
-                    return Err(Violation { rule: "ipam.serves", at: world.now, detail });
-                }
+        all.setup.hosts = hosts;
+        let walls = all.setup.walls.iter();
+        all.setup.walls = walls.filter_map(|(a, b)| Some((moved(*a)?, moved(*b)?))).collect();
+        let own = std::mem::take(&mut all.setup.own).into_iter();
+        all.setup.own = own.filter_map(|(peer, own)| Some((moved(peer)?, own))).collect();
+        for own in all.setup.own.values_mut() {
+            if let Some(dials) = &mut own.dials {
+                *dials = dials.iter().filter_map(|peer| moved(*peer)).collect();
             }
         }
-        world.settle(self.setup.settle_max()).map(|_| ())
+        all.end.gone = all.end.gone.iter().filter_map(|peer| moved(*peer)).collect();
+        all.steps = self.steps.iter().filter_map(|step| file::moved(step, moved)).collect();
+        Some(all)
+    }
+
+    /// The same with the steps of its blocks drawn, as its seed has it.
+    #[must_use]
+    pub fn unfolded(mut self) -> Self {
+        let mut choices = Choices::seeded(self.setup.seed);
+        for block in std::mem::take(&mut self.blocks) {
+            self.steps.extend(block.draw(&mut choices, &self.setup));
+        }
+        self.steps.sort_by_key(|step| step.at);
+        self
     }
 }

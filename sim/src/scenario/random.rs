@@ -4,13 +4,95 @@
 //! find more than runs that have them all. Then come the faults and commands, then healing, and
 //! then the mesh must settle within a bound.
 
-use super::Scenario;
+use super::step::{Deed, Step};
+use super::{End, Scenario};
 use crate::choices::Choices;
 use crate::net::{Conditions, Share};
-use crate::world::{Act, Peer, Setup};
+use crate::peer::Peer;
+use crate::world::{Act, Setup};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::time::Duration;
 use weft_core::addr::{Offset, Universe};
 use weft_core::time::Instant;
+
+/// Most time between two steps that are drawn, when nothing else is said.
+const WAIT_MAX: Duration = Duration::from_secs(6);
+
+/// A kind of faults. Commands that succeed on a good day are always drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Class {
+    /// Some hosts are cut off from the rest.
+    Partitions,
+    /// One direction between two hosts is cut.
+    OneWay,
+    /// Nodes are killed in the middle of what they do, and machines lose their power.
+    Crashes,
+    /// Loss, delay, duplication and disorder.
+    Network,
+    /// Containers ask for just one address, taken or not.
+    Claims,
+}
+
+impl Class {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::Partitions, Self::OneWay, Self::Crashes, Self::Network, Self::Claims];
+}
+
+/// A time in which steps are drawn.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Block {
+    /// Its begin, on the world's clock.
+    #[serde(with = "crate::duration")]
+    pub at: Duration,
+    /// Its length.
+    #[serde(rename = "for", with = "crate::duration")]
+    pub length: Duration,
+    /// Which faults there are.
+    #[serde(default)]
+    pub faults: BTreeSet<Class>,
+    /// Most time between two steps; half of it is usual.
+    #[serde(default = "wait_max", with = "crate::duration")]
+    pub wait: Duration,
+}
+
+const fn wait_max() -> Duration {
+    WAIT_MAX
+}
+
+impl Block {
+    /// Most steps of a block.
+    const STEPS_MAX: u128 = 1_000_000;
+
+    /// Whether steps can be drawn for it.
+    ///
+    /// # Errors
+    /// Says what to write instead.
+    pub fn check(&self) -> Result<(), String> {
+        if self.wait.is_zero() || self.length.as_nanos() / self.wait.as_nanos() > Self::STEPS_MAX {
+            return Err(format!("too many steps: give a longer `wait` than {:?}", self.wait));
+        }
+        Ok(())
+    }
+
+    /// Draws its steps.
+    pub(super) fn draw(&self, choices: &mut Choices, setup: &Setup) -> Vec<Step> {
+        let mut steps = Vec::new();
+        let mut at = Instant::ZERO + self.at;
+        let end = at + self.length;
+        let wait_max = u64::try_from(self.wait.as_millis()).unwrap_or(u64::MAX).max(1);
+        loop {
+            at += Duration::from_millis(choices.below(wait_max));
+            if at >= end {
+                return steps;
+            }
+            steps.push(step(at, act(choices, setup, &self.faults)));
+        }
+    }
+}
 
 impl Scenario {
     /// Draws a scenario of about `len` steps.
@@ -28,47 +110,58 @@ impl Scenario {
         {
             setup.universe = universe;
         }
-        let [partitions, one_way, crashes, bad_network, claims] = [0; 5].map(|_| choices.coin());
-        if bad_network {
+        let faults: BTreeSet<Class> = Class::ALL.into_iter().filter(|_| choices.coin()).collect();
+        if faults.contains(&Class::Network) {
             setup.conditions = conditions(choices);
         }
         if hosts > 2 && choices.below(4) == 3 {
-            setup.walls.push((0, hosts - 1));
+            setup.walls.push((Peer(0), Peer(hosts - 1)));
         }
         let mut steps = Vec::new();
         let mut at = Instant::ZERO;
+        let wait_max = u64::try_from(WAIT_MAX.as_millis()).unwrap_or(u64::MAX);
         for _ in 0..len {
-            at += Duration::from_millis(choices.below(6_000));
-            let peer = Peer(choices.index(hosts));
-            // Each host has containers of its own, as if ids were drawn at random.
-            let container = format!("c{}-{peer}", choices.below(12));
-            let act = match choices.below(20) {
-                0..2 if partitions => {
-                    let side = (0..hosts).filter(|_| choices.coin()).map(Peer).collect();
-                    Act::Partition { side }
-                }
-                2 if one_way => Act::Cut { from: peer, to: Peer(choices.index(hosts)) },
-                0..4 => Act::Heal,
-                4..6 if crashes => {
-                    Act::Crash { peer, after: choices.index(6), power: choices.coin() }
-                }
-                4..8 => Act::Start { peer },
-                8 if bad_network => Act::Network { conditions: conditions(choices) },
-                9 if claims => {
-                    let size = u64::try_from(setup.universe.size()).unwrap_or(u64::MAX);
-                    let address = setup.universe.address(Offset(choices.below(size).into()));
-                    Act::Claim { peer, container, address }
-                }
-                8..13 => Act::Allocate { peer, container },
-                13..15 => Act::Release { peer, container },
-                15..17 => Act::Register { peer, container },
-                17 => Act::Unregister { peer, container },
-                18 => Act::Connect { peer, to: Peer(choices.index(hosts)) },
-                _ => Act::Allocate { peer, container },
-            };
-            steps.push((at, act));
+            at += Duration::from_millis(choices.below(wait_max));
+            steps.push(step(at, act(choices, &setup, &faults)));
         }
-        Self { setup, steps }
+        let title = format!("seed {seed}, {hosts} hosts, {len} steps");
+        Self { title, waits: None, setup, steps, blocks: Vec::new(), end: End::default() }
+    }
+}
+
+const fn step(at: Instant, act: Act) -> Step {
+    Step { at, deed: Deed::Act { act, expect: None } }
+}
+
+/// Draws what happens next.
+fn act(choices: &mut Choices, setup: &Setup, faults: &BTreeSet<Class>) -> Act {
+    let hosts = setup.hosts;
+    let peer = Peer(choices.index(hosts));
+    // Each host has containers of its own, as if ids were drawn at random.
+    let container = format!("c{}-{peer}", choices.below(12));
+    let on = |class| faults.contains(&class);
+    match choices.below(20) {
+        0..2 if on(Class::Partitions) => {
+            Act::Partition { side: (0..hosts).filter(|_| choices.coin()).map(Peer).collect() }
+        }
+        2 if on(Class::OneWay) => Act::Cut { from: peer, to: Peer(choices.index(hosts)) },
+        0..4 => Act::Heal,
+        4..6 if on(Class::Crashes) => {
+            Act::Crash { peer, after: choices.index(6), power: choices.coin() }
+        }
+        4..8 => Act::Start { peer },
+        8 if on(Class::Network) => Act::Network { conditions: conditions(choices) },
+        9 if on(Class::Claims) => {
+            let size = u64::try_from(setup.universe.size()).unwrap_or(u64::MAX);
+            let address = setup.universe.address(Offset(choices.below(size).into()));
+            Act::Claim { peer, container, address }
+        }
+        8..13 => Act::Allocate { peer, container },
+        13..15 => Act::Release { peer, container },
+        15..17 => Act::Register { peer, container },
+        17 => Act::Unregister { peer, container },
+        18 => Act::Connect { peer, to: Peer(choices.index(hosts)) },
+        _ => Act::Allocate { peer, container },
     }
 }
 

@@ -5,57 +5,17 @@ use super::operator::container;
 use crate::choices::rng_for;
 use crate::host::Running;
 use crate::net::{Conditions, PORT};
+use crate::peer::Peer;
+use crate::trace::What;
 use rand_core::RngCore;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
-use std::fmt;
 use std::net::IpAddr;
-use std::str::FromStr;
 use weft_core::forward::Forwarder;
 use weft_core::id::ContainerId;
-use weft_core::io::{Command, Outbox, Target};
+use weft_core::io::{Command, Outbox, RequestId, Target};
 use weft_core::node::{Node, Seed};
 use weft_core::time::{Instant, Now, UnixTime};
-
-/// A host of the world, by its index; written as `n1`, `n2`, …
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
-pub struct Peer(pub usize);
-
-impl fmt::Display for Peer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "n{}", self.0 + 1)
-    }
-}
-
-/// A peer that is not called `n1`, `n2`, …
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a peer: they are called n1, n2, n3 and so on")]
-pub struct BadPeer(String);
-
-impl FromStr for Peer {
-    type Err = BadPeer;
-
-    fn from_str(text: &str) -> Result<Self, BadPeer> {
-        let number = text.strip_prefix('n').and_then(|digits| digits.parse::<usize>().ok());
-        let index = number.and_then(|number| number.checked_sub(1));
-        index.map(Self).ok_or_else(|| BadPeer(text.to_owned()))
-    }
-}
-
-impl From<Peer> for String {
-    fn from(peer: Peer) -> Self {
-        peer.to_string()
-    }
-}
-
-impl TryFrom<String> for Peer {
-    type Error = BadPeer;
-
-    fn try_from(text: String) -> Result<Self, BadPeer> {
-        text.parse()
-    }
-}
 
 /// One thing that befalls a world.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -174,8 +134,8 @@ pub enum Act {
 }
 
 impl World {
-    /// Carries out one step of a plan.
-    pub fn act(&mut self, act: &Act) {
+    /// Carries out one step of a plan. Returns the request when it is a command that was given.
+    pub fn act(&mut self, act: &Act) -> Option<RequestId> {
         match act {
             Act::Partition { side } => self.partition(&side.iter().map(|peer| peer.0).collect()),
             Act::Cut { from, to } => {
@@ -200,11 +160,11 @@ impl World {
             | Act::Prime { peer }
             | Act::Leave { peer }
             | Act::Stop { peer } => {
-                if let Some(command) = self.command(act) {
-                    self.ask(peer.0, command);
-                }
+                let command = self.command(act)?;
+                return Some(self.ask(peer.0, command));
             }
         }
+        None
     }
 
     /// The command that `act` stands for; `None` when it is none, or when nobody would give it at
@@ -292,9 +252,10 @@ impl World {
             Ok(node) => node,
             Err(error) => return self.breach("sim.starts", format!("n{}: {error}", host + 1)),
         };
+        self.trace.names.know(node.id(), Peer(host));
         let forwarder = Forwarder::new(node.name(), hops_max);
         self.hosts[host].running = Some(Running::new(node, forwarder, self.now));
-        self.note(Some(host), "sim", format_args!("start {boots}"));
+        self.tell(Some(host), What::Start { boot: boots });
         self.finish_call(host, &mut out);
         if self.hosts[host].running.is_some() {
             let targets = self.hosts[host].targets.clone();
@@ -310,11 +271,7 @@ impl World {
         }
         self.hosts[host].crash_after = None;
         self.net.crash(self.now, host, power);
-        self.note(
-            None,
-            "FAULT",
-            format_args!("crash n{}{}", host + 1, if power { ", power" } else { "" }),
-        );
+        self.tell(Some(host), What::Crash { power });
         self.touched.insert(host);
     }
 

@@ -1,7 +1,7 @@
 //! The only caller of the nodes: every input goes in here, and every output comes out here.
 
 use super::World;
-use weft_core::event::Event;
+use crate::trace::What;
 use weft_core::io::{Input, Outbox, Output};
 use weft_core::time::Instant;
 
@@ -28,7 +28,7 @@ impl World {
     /// The one place where a node is called.
     pub(super) fn call(&mut self, host: usize, input: Input) {
         let Some(now) = self.hosts[host].now(self.now) else { return };
-        self.history.input(self.now, host, &input);
+        self.trace.input(self.now, host, &input);
         let Some(running) = &mut self.hosts[host].running else { return };
         let fits = running.contract.input(&input);
         let mut out = Outbox::default();
@@ -98,25 +98,11 @@ impl World {
                 if let Some(running) = &mut self.hosts[host].running {
                     running.count(&event);
                 }
-                self.note(Some(host), part(&event), format_args!("{event:?}"));
+                let what = What::event(&event, &self.trace.names);
+                self.tell(Some(host), what);
                 self.touched.insert(host);
                 self.events.push((now, host, event));
             }
         }
-    }
-}
-
-const fn part(event: &Event) -> &'static str {
-    match event {
-        Event::ConnUp { .. } | Event::ConnDown { .. } => "conn",
-        Event::LinkUp { .. } | Event::LinkDown { .. } => "link",
-        Event::PeerUp { .. } | Event::PeerDown { .. } => "mesh",
-        Event::RecordRefused { .. } => "gossip",
-        Event::Founded { .. }
-        | Event::Granted { .. }
-        | Event::Allocated { .. }
-        | Event::Released { .. }
-        | Event::OwnershipConflict { .. } => "ipam",
-        Event::NameAdded { .. } | Event::NameRemoved { .. } => "dns",
     }
 }

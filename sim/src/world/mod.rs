@@ -7,22 +7,22 @@ mod operator;
 mod setup;
 mod traffic;
 
-pub use act::{Act, Peer};
-pub use operator::container;
-pub use setup::Setup;
+pub use crate::peer::{BadPeer, Peer};
+pub use act::Act;
+pub use operator::{container, name_of};
+pub use setup::{Own, Setup};
 
 use crate::check::{self, Invariant, PeerView, View, Violation};
 use crate::choices::rng_for;
-use crate::history::{Digest, History};
 use crate::host::Host;
 use crate::net::{Delivery, Net, PORT};
 use crate::queue::Queue;
+use crate::trace::{Digest, Trace, What};
 use rand_chacha::ChaCha20Rng;
 use rand_core::RngCore;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
-use weft_core::config::Config;
 use weft_core::event::Event;
 use weft_core::io::{CommandError, Input, Reply, RequestId, Target};
 use weft_core::time::Instant;
@@ -44,7 +44,7 @@ pub struct World {
     /// Between them.
     pub net: Net,
     /// What happened so far.
-    pub history: History,
+    pub trace: Trace,
     /// What each event did that was reported, by host.
     pub events: Vec<(Instant, usize, Event)>,
     plan: Queue<Act>,
@@ -77,15 +77,7 @@ impl World {
         let mut rng = rng_for(setup.seed, 0);
         let hosts: Vec<Host> = (0..setup.hosts)
             .map(|host| {
-                let config = Config {
-                    nickname: format!("n{}", host + 1),
-                    port: PORT,
-                    secret: setup.secret.get(host).cloned().flatten(),
-                    universe: setup.universe,
-                    founding: setup.founding.clone(),
-                    discovery: setup.discovery,
-                    ..Config::default()
-                };
+                let config = setup.config(host, PORT);
                 let targets = setup
                     .targets(host)
                     .into_iter()
@@ -97,14 +89,14 @@ impl World {
             .collect();
         let mut net = Net::new(setup.conditions, rng_for(setup.seed, 1));
         for (a, b) in &setup.walls {
-            net.paths.wall(*a, *b);
+            net.paths.wall(a.0, b.0);
         }
         let peers = vec![PeerView::default(); hosts.len()];
         Self {
             now: Instant::ZERO,
             hosts,
             net,
-            history: History::new(setup.echo),
+            trace: Trace::new(setup.hosts, setup.universe, setup.echo),
             events: Vec::new(),
             plan: Queue::new(),
             wakes: BTreeSet::new(),
@@ -128,7 +120,7 @@ impl World {
 
     /// The identity of the run so far.
     pub const fn digest(&self) -> Digest {
-        self.history.digest()
+        self.trace.digest()
     }
 
     /// Lets the next thing happen, wherever it does. Returns whether anything did.
@@ -155,6 +147,7 @@ impl World {
             },
             Next::Wake(host) => self.call(host, Input::Timeout),
         }
+        self.watch();
         self.judge()?;
         Ok(true)
     }
@@ -209,12 +202,41 @@ impl World {
         }
     }
 
-    fn note(&mut self, host: Option<usize>, part: &str, what: fmt::Arguments<'_>) {
-        let summary = |host: usize| {
-            let running = self.hosts[host].running.as_ref();
-            (host, running.map_or_else(Default::default, |running| running.summary))
-        };
-        self.history.line(self.now, host.map(summary), part, what);
+    fn note(&mut self, host: Option<usize>, part: &'static str, what: fmt::Arguments<'_>) {
+        self.tell(host, What::note(part, what.to_string()));
+    }
+
+    fn tell(&mut self, host: Option<usize>, what: What) {
+        self.watch();
+        let running = host.and_then(|host| self.hosts.get(host)?.running.as_ref());
+        let summary = running.map(|running| running.summary);
+        self.trace.tell(self.now, host.map(Peer), what, summary);
+    }
+
+    /// Keeps everything that happens from here on, every message too. The run stays the same.
+    pub fn record(&mut self) {
+        self.trace.keep_all();
+        self.net.sightings.watch();
+    }
+
+    /// Hands what was seen in the network to the record, if one is kept.
+    fn watch(&mut self) {
+        if !self.trace.keeps_all() {
+            return;
+        }
+        for sighting in self.net.sightings.take() {
+            self.trace.sighting(sighting);
+        }
+        let hosts = 0..self.hosts.len();
+        let pairs = hosts.clone().flat_map(|a| hosts.clone().map(move |b| (a, b)));
+        let blocked = pairs.filter(|(a, b)| a != b && self.net.paths.blocked(*a, *b));
+        self.trace.ways(self.now, blocked.map(|(a, b)| (Peer(a), Peer(b))).collect());
+    }
+
+    /// Says in the record that a rule was broken.
+    pub fn tell_broken(&mut self, violation: &Violation) {
+        let (rule, detail) = (violation.rule.to_owned(), violation.detail.clone());
+        self.tell(None, What::Broken { rule, detail });
     }
 
     /// A number below `below` from the world's own chances.

@@ -4,11 +4,12 @@ use super::World;
 use crate::check::Violation;
 use crate::host::Container;
 use crate::host::frame::MacBytes;
+use crate::trace::What;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 use weft_core::id::ContainerId;
-use weft_core::io::{Command, CommandError, Input, Reply, RequestId};
+use weft_core::io::{Command, CommandError, Input, Reply, RequestId, Target};
 use weft_core::names::{Name, NameEntry};
 use weft_core::record::Fingerprint;
 
@@ -20,7 +21,8 @@ impl World {
         self.expect(host, &command);
         if let Some(running) = &mut self.hosts[host].running {
             running.asked.insert(request, (self.now, command.clone()));
-            self.note(Some(host), "ask", format_args!("{} {}", request.0, short(&command)));
+            let what = What::Ask { request: request.0, text: short(&command) };
+            self.tell(Some(host), what);
             self.call(host, Input::Command { request, command });
         }
         request
@@ -128,11 +130,7 @@ impl World {
         self.touched.insert(host);
         let asked = self.hosts[host].running.as_mut().and_then(|run| run.asked.remove(&request));
         let Some((_, command)) = asked else { return };
-        let text = match &result {
-            Ok(reply) => format!("{reply:?}"),
-            Err(error) => error.to_string(),
-        };
-        self.note(Some(host), "reply", format_args!("{} {text}", request.0));
+        self.tell(Some(host), What::reply(request, &result));
         let universe = self.view.universe;
         let there = &mut self.hosts[host];
         match (&command, &result) {
@@ -176,7 +174,7 @@ impl World {
 }
 
 /// The name that containers are registered under.
-pub(super) fn name_of(id: &ContainerId) -> String {
+pub fn name_of(id: &ContainerId) -> String {
     format!("{id}.weft.local")
 }
 
@@ -204,15 +202,24 @@ fn mac_of(id: &ContainerId) -> MacBytes {
 
 pub(super) fn short(command: &Command) -> String {
     match command {
-        Command::Connect { targets, replace } => format!("connect {} {replace}", targets.len()),
-        Command::Forget { targets } => format!("forget {}", targets.len()),
+        Command::Connect { targets, replace: false } => format!("connect to {}", hosts(targets)),
+        Command::Connect { targets, replace: true } => {
+            format!("connect to {} only", hosts(targets))
+        }
+        Command::Forget { targets } => format!("forget {}", hosts(targets)),
         Command::Allocate { id, .. } => format!("allocate {id}"),
         Command::Claim { id, address } => format!("claim {address} for {id}"),
         Command::Release { id, .. } => format!("release {id}"),
         Command::Register { name, address, .. } => format!("register {name} = {address}"),
-        Command::Unregister { id, .. } => format!("unregister {id:?}"),
+        Command::Unregister { id: Some(id), .. } => format!("unregister names of {id}"),
+        Command::Unregister { id: None, .. } => "unregister names".to_owned(),
         Command::Prime => "prime".to_owned(),
         Command::Leave => "leave".to_owned(),
         Command::Stop => "stop".to_owned(),
     }
+}
+
+fn hosts(targets: &[Target]) -> String {
+    let hosts: Vec<&str> = targets.iter().map(|target| target.host.as_str()).collect();
+    if hosts.is_empty() { "nobody".to_owned() } else { hosts.join(" ") }
 }

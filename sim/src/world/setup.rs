@@ -2,12 +2,17 @@
 
 use super::World;
 use crate::net::Conditions;
+use crate::peer::Peer;
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use weft_core::addr::Universe;
 use weft_core::config::{Config, FoundingMode, NetworkSecret};
+use weft_core::record::Fingerprint;
 
 /// How a world is set up.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Setup {
     /// Where all chances come from.
     pub seed: u64,
@@ -15,18 +20,44 @@ pub struct Setup {
     pub hosts: usize,
     /// What the mesh divides.
     pub universe: Universe,
-    /// How it is divided.
-    pub founding: FoundingMode,
+    /// How many peers are told to found the mesh together: a majority of them must agree.
+    pub voters: usize,
     /// Whether peers dial those they only heard of.
     pub discovery: bool,
     /// Pairs that never reach each other.
-    pub walls: Vec<(usize, usize)>,
-    /// By host; those missing have none.
-    pub secret: Vec<Option<NetworkSecret>>,
+    pub walls: Vec<(Peer, Peer)>,
+    /// Of the network; empty for none.
+    pub password: String,
     /// How well the network works at first.
     pub conditions: Conditions,
+    /// What single hosts do otherwise.
+    pub own: BTreeMap<Peer, Own>,
     /// Whether history is printed as it happens.
     pub echo: bool,
+}
+
+/// What one host does otherwise than the rest; what is not given is as in [`Setup`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Own {
+    /// What it believes that the mesh divides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub universe: Option<IpNet>,
+    /// What it was told, empty for none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password: Option<String>,
+    /// How many peers it was told to found the mesh with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub voters: Option<usize>,
+    /// It neither proposes nor votes.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub observer: bool,
+    /// Whom it is told to dial; else all that no wall keeps it from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dials: Option<BTreeSet<Peer>>,
+    /// It does not start with the others.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub late: bool,
 }
 
 impl Setup {
@@ -40,25 +71,57 @@ impl Setup {
                 .ok()
                 .and_then(|block| Universe::new(block).ok())
                 .unwrap_or(Universe::DEFAULT),
-            founding: FoundingMode::Consensus { peers: Some(hosts) },
+            voters: hosts,
             discovery: true,
             walls: Vec::new(),
-            secret: vec![Some(NetworkSecret([7; 32])); hosts],
+            password: "weft".to_owned(),
             conditions: Conditions::default(),
+            own: BTreeMap::new(),
             echo: false,
         }
     }
 
-    /// Whom `host` is told to dial: all others that it can reach.
+    /// Whom `host` is told to dial: all others that it can reach, if nothing else was said.
     pub fn targets(&self, host: usize) -> Vec<usize> {
-        let walled = |a, b| self.walls.contains(&(a, b)) || self.walls.contains(&(b, a));
+        if let Some(dials) = self.own.get(&Peer(host)).and_then(|own| own.dials.as_ref()) {
+            return dials.iter().map(|peer| peer.0).collect();
+        }
+        let walled = |a, b| {
+            self.walls.contains(&(Peer(a), Peer(b))) || self.walls.contains(&(Peer(b), Peer(a)))
+        };
         (0..self.hosts).filter(|other| *other != host && !walled(host, *other)).collect()
+    }
+
+    /// Settings of the node of `host`.
+    pub fn config(&self, host: usize, port: u16) -> Config {
+        let own = self.own.get(&Peer(host)).cloned().unwrap_or_default();
+        let password = own.password.as_ref().unwrap_or(&self.password);
+        let universe = own.universe.and_then(|block| Universe::new(block).ok());
+        let voters = own.voters.unwrap_or(self.voters);
+        Config {
+            nickname: Peer(host).to_string(),
+            port,
+            secret: secret(password),
+            universe: universe.unwrap_or(self.universe),
+            founding: if own.observer {
+                FoundingMode::Observer
+            } else {
+                FoundingMode::Consensus { peers: Some(voters) }
+            },
+            discovery: self.discovery,
+            ..Config::default()
+        }
+    }
+
+    /// Whether `host` starts with the others.
+    pub fn starts(&self, host: usize) -> bool {
+        self.own.get(&Peer(host)).is_none_or(|own| !own.late)
     }
 
     /// A world in which all hosts have been started, one after the other.
     pub fn start(&self) -> World {
         let mut world = World::new(self);
-        for host in 0..self.hosts {
+        for host in (0..self.hosts).filter(|host| self.starts(*host)) {
             world.boot(host);
         }
         world
@@ -74,4 +137,18 @@ impl Setup {
             + config.reconcile_wait * hops
             + Duration::from_secs(20)
     }
+}
+
+/// What `password` comes to here. Stretching it as production does would cost more than all of a
+/// run, and tests nothing that is simulated.
+fn secret(password: &str) -> Option<NetworkSecret> {
+    if password.is_empty() {
+        return None;
+    }
+    let half = Fingerprint::of(password.as_bytes()).0;
+    let mut secret = [0; 32];
+    for (to, from) in secret.iter_mut().zip(half.iter().cycle()) {
+        *to = *from;
+    }
+    Some(NetworkSecret(secret))
 }

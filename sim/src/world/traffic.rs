@@ -13,7 +13,7 @@ use weft_core::time::Instant;
 
 impl World {
     /// Pings from a container to a name, as a program in it would: resolves the name at its own
-    /// host, then the address, then sends echoes once a second. Returns the time until an answer.
+    /// host, then the address, then sends echoes. Returns the time until an answer.
     ///
     /// # Errors
     /// A broken rule, or no answer within `patience`.
@@ -24,28 +24,46 @@ impl World {
         to: &str,
         patience: Duration,
     ) -> Result<Duration, Violation> {
-        let (begun, id, name) = (self.now, container(from), name_of(&container(to)));
-        self.pings += 1;
-        let number = self.pings;
+        let (begun, number) = (self.now, self.new_ping());
         while self.now.since(begun) < patience {
-            if let Some(frame) = self.next_frame(host, &id, &name, number) {
-                self.send_frame(host, &frame);
-            }
-            let answered = |world: &Self| {
-                let container = world.hosts[host].containers.get(&id);
-                container.is_some_and(|container| container.answers.contains_key(&number))
-            };
-            if self.run_until(Duration::from_millis(200), answered)? {
+            self.try_ping(host, from, to, number);
+            let id = container(from);
+            if self
+                .run_until(Duration::from_millis(200), |world| world.answered(host, &id, number))?
+            {
                 return Ok(self.now.since(begun));
             }
         }
-        let detail = format!("{from} on n{} got no answer from {name}", host + 1);
+        let detail = format!("{from} on n{} got no answer from {to}", host + 1);
         Err(Violation { rule: "sim.ping", at: self.now, detail })
+    }
+
+    /// The number of a ping that is going to be tried.
+    pub const fn new_ping(&mut self) -> u64 {
+        self.pings += 1;
+        self.pings
+    }
+
+    /// Sends what ping `number` needs next. Returns whether its answer has come already.
+    pub fn try_ping(&mut self, host: usize, from: &str, to: &str, number: u64) -> bool {
+        let (id, name) = (container(from), name_of(&container(to)));
+        if self.answered(host, &id, number) {
+            return true;
+        }
+        if let Some(frame) = self.next_frame(host, &id, &name, number) {
+            self.send_frame(host, &frame);
+        }
+        false
+    }
+
+    fn answered(&self, host: usize, id: &ContainerId, number: u64) -> bool {
+        let container = self.hosts.get(host).and_then(|host| host.containers.get(id));
+        container.is_some_and(|container| container.answers.contains_key(&number))
     }
 
     /// What the container sends next in order to ping `name`.
     fn next_frame(&self, host: usize, id: &ContainerId, name: &str, number: u64) -> Option<Frame> {
-        let node = &self.hosts[host].running.as_ref()?.node;
+        let node = &self.hosts.get(host)?.running.as_ref()?.node;
         let to = node.names().iter().find(|known| known.entry.name.as_str() == name)?.entry.address;
         let container = self.hosts[host].containers.get(id)?;
         let from = container.address;

@@ -1,7 +1,7 @@
 //! The API, while the mesh is well and while it is not.
 
 use super::*;
-use sim::turmoil::{PORT, container, linked, names_at};
+use crate::bed::{PORT, container, linked, names_at};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use weft::api::client::{Content, Method};
 

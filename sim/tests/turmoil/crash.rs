@@ -1,7 +1,7 @@
 //! Daemons and machines that die, and return.
 
 use super::*;
-use sim::turmoil::{container, domain_name, linked, names_at};
+use crate::bed::{container, domain_name, linked, names_at};
 use weft_core::io::CommandError;
 
 #[test]

@@ -1,7 +1,7 @@
 //! Messages that are kept back, and delivered late.
 
 use super::*;
-use sim::turmoil::{container, linked, names_at};
+use crate::bed::{container, linked, names_at};
 use weft_core::io::CommandError;
 
 #[test]

@@ -9,6 +9,7 @@
 )]
 
 mod api;
+mod bed;
 mod crash;
 mod hold;
 mod one_way;
@@ -17,7 +18,7 @@ mod repeat;
 mod shutdown;
 mod slow;
 
-use sim::turmoil::{Bed, Failure, Plan};
+use bed::{Bed, Failure, Plan};
 use std::time::Duration;
 
 type Outcome = Result<(), Failure>;

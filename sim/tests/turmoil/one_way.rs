@@ -1,7 +1,7 @@
 //! Messages that pass in one direction only.
 
 use super::*;
-use sim::turmoil::{linked, names_at};
+use crate::bed::{linked, names_at};
 
 /// Whether neither of two hosts believes in a link with the other.
 fn apart(view: &sim::check::View, a: usize, b: usize) -> bool {

@@ -1,7 +1,7 @@
 //! Hosts that cannot reach each other, and can again.
 
 use super::*;
-use sim::turmoil::{container, linked, names_at};
+use crate::bed::{container, linked, names_at};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use weft_core::config::Config;
@@ -138,7 +138,7 @@ fn an_address_that_belongs_beyond_the_cut_is_refused_in_time_with_its_owner() ->
     bed.ask(2, async |inside| inside.release(container("theirs")).await)?.unwrap();
     bed.partition(&[0]);
     let net = ipnet::IpNet::new(theirs, 24).unwrap();
-    let claim = async move |inside: sim::turmoil::Inside| inside.claim(container("x"), net).await;
+    let claim = async move |inside: bed::Inside| inside.claim(container("x"), net).await;
     // At first its link still seems to stand; later it is known to be out of reach.
     for reason in ["did not answer within 2s", "is not reachable"] {
         let job = bed.start(0, claim);

@@ -4,7 +4,7 @@ use super::*;
 use weft::api::client::{Content, Method};
 
 /// A story with a bit of everything. Returns what identifies it.
-fn story(seed: u64) -> Result<sim::history::Digest, Failure> {
+fn story(seed: u64) -> Result<sim::trace::Digest, Failure> {
     let mut bed = settled(plan(seed, 4))?;
     bed.partition(&[0, 1]);
     bed.attach(0, "x")?;

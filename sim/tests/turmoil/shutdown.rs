@@ -1,7 +1,7 @@
 //! Daemons that are told to stop, at good times and at bad ones.
 
 use super::*;
-use sim::turmoil::{container, names_at};
+use crate::bed::{container, names_at};
 use weft::api::client::{Content, Method};
 use weft_core::io::{Command, CommandError, Reply};
 

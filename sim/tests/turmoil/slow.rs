@@ -1,7 +1,7 @@
 //! Messages that take long.
 
 use super::*;
-use sim::turmoil::{linked, names_at};
+use crate::bed::{linked, names_at};
 
 #[test]
 fn a_peer_that_is_half_a_second_away_is_never_given_up() -> Outcome {
@@ -48,7 +48,7 @@ fn a_slow_peer_delays_no_allocation_of_the_others() -> Outcome {
     let mut bed = settled(plan(504, 5))?;
     bed.slow(4, millis(900));
     for number in 0..20 {
-        let id = sim::turmoil::container(&format!("x{number}"));
+        let id = bed::container(&format!("x{number}"));
         let job = bed.start(number % 4, async move |inside| inside.allocate(id).await);
         let (answer, took) = bed.finish(&job, secs(3))?;
         assert!(answer.is_ok() && took <= millis(500), "{answer:?} after {took:?}");
@@ -65,7 +65,7 @@ fn messages_that_overtake_each_other_leave_one_history() -> Outcome {
             bed.register(host, &format!("r{round}h{host}"))?;
         }
         for host in 0..5 {
-            let id = sim::turmoil::container(&format!("r{round}h{host}"));
+            let id = bed::container(&format!("r{round}h{host}"));
             if round % 2 == 1 {
                 bed.ask(host, async move |inside| inside.release(id).await)?.unwrap_err();
             }

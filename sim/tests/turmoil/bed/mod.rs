@@ -18,19 +18,19 @@ mod kernel;
 mod net;
 mod plan;
 
-pub use disk::Disk;
-pub use inside::{Inside, Job};
-pub use kernel::Kernel;
-pub use net::{API_PORT, PORT, TurmoilNet};
-pub use plan::Plan;
+pub(crate) use disk::Disk;
+pub(crate) use inside::{Inside, Job};
+pub(crate) use kernel::Kernel;
+pub(crate) use net::PORT;
+pub(crate) use plan::Plan;
 
-use crate::check::{View, Violation};
-use crate::history::Digest;
-use crate::logs::Errors;
 use faults::Way;
 use host::Host;
 use inside::Work;
 use judge::Judge;
+use sim::check::{View, Violation};
+use sim::logs::Errors;
+use sim::trace::Digest;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -63,7 +63,7 @@ const SETTLE_STEP: Duration = Duration::from_millis(500);
 const LINES_SHOWN: usize = 40;
 
 /// Hosts `n1`, `n2`, … with daemons on one simulated network, and the judge.
-pub struct Bed {
+pub(crate) struct Bed {
     sim: turmoil::Sim<'static>,
     plan: Plan,
     configs: Vec<Config>,
@@ -78,9 +78,9 @@ pub struct Bed {
 }
 
 /// A rule that was broken, and what happened before.
-pub struct Failure {
+pub(crate) struct Failure {
     /// Which rule, and how.
-    pub violation: Violation,
+    pub(crate) violation: Violation,
     seed: u64,
     history: String,
 }
@@ -107,12 +107,12 @@ fn name_of(host: usize) -> String {
 }
 
 /// The id of a container, from what it is called.
-pub fn container(text: &str) -> ContainerId {
+pub(crate) fn container(text: &str) -> ContainerId {
     text.parse().unwrap_or_else(|_| ContainerId::external())
 }
 
 /// The name of a container in the mesh.
-pub fn domain_name(text: &str) -> Name {
+pub(crate) fn domain_name(text: &str) -> Name {
     let name = format!("{text}.weft.local").parse();
     name.unwrap_or_else(|why| panic!("'{text}' cannot be a name: {why}"))
 }
@@ -122,7 +122,7 @@ impl Bed {
     ///
     /// # Errors
     /// When there is no folder for the files of its hosts.
-    pub fn new(plan: Plan) -> anyhow::Result<Self> {
+    pub(crate) fn new(plan: Plan) -> anyhow::Result<Self> {
         let errors = Errors::listen();
         let mut sim = turmoil::Builder::new()
             .rng_seed(plan.seed)
@@ -180,37 +180,32 @@ impl Bed {
         }
     }
 
-    /// Time since the start.
-    pub fn elapsed(&self) -> Duration {
-        self.sim.elapsed()
-    }
-
     fn now(&self) -> Instant {
         Instant::ZERO + self.sim.elapsed()
     }
 
     /// What is seen of all hosts.
-    pub fn view(&self) -> View {
+    pub(crate) fn view(&self) -> View {
         lock(&self.judge).view().clone()
     }
 
     /// The identity of the run so far.
-    pub fn digest(&self) -> Digest {
-        lock(&self.judge).history().digest()
+    pub(crate) fn digest(&self) -> Digest {
+        lock(&self.judge).trace().digest()
     }
 
     /// The disk of `host`.
-    pub fn disk(&self, host: usize) -> &Disk {
+    pub(crate) fn disk(&self, host: usize) -> &Disk {
         &self.hosts[host].disk
     }
 
     /// The kernel of `host`.
-    pub fn kernel(&self, host: usize) -> &Kernel {
+    pub(crate) fn kernel(&self, host: usize) -> &Kernel {
         &self.hosts[host].kernel
     }
 
     /// What the daemon of `host` ended with since it was last booted.
-    pub fn exit(&self, host: usize) -> Option<&Result<(), String>> {
+    pub(crate) fn exit(&self, host: usize) -> Option<&Result<(), String>> {
         self.exits[host].as_ref()
     }
 
@@ -220,7 +215,7 @@ impl Bed {
 
     fn failure(&self, violation: Violation) -> Failure {
         let judge = lock(&self.judge);
-        let lines: Vec<&str> = judge.history().last(LINES_SHOWN).collect();
+        let lines = judge.trace().last(LINES_SHOWN);
         Failure { violation, seed: self.plan.seed, history: lines.join("\n") }
     }
 
@@ -254,7 +249,7 @@ impl Bed {
     ///
     /// # Errors
     /// A broken rule.
-    pub fn run_for(&mut self, wait: Duration) -> Result<(), Failure> {
+    pub(crate) fn run_for(&mut self, wait: Duration) -> Result<(), Failure> {
         let end = self.sim.elapsed() + wait;
         while self.sim.elapsed() < end {
             self.step()?;
@@ -266,7 +261,7 @@ impl Bed {
     ///
     /// # Errors
     /// A broken rule, or that `what` did not come about within `bound`.
-    pub fn until(
+    pub(crate) fn until(
         &mut self,
         bound: Duration,
         what: &str,
@@ -288,7 +283,7 @@ impl Bed {
     ///
     /// # Errors
     /// A broken rule, or the one that does not come to hold within `bound`.
-    pub fn settle(&mut self, bound: Duration) -> Result<Duration, Failure> {
+    pub(crate) fn settle(&mut self, bound: Duration) -> Result<Duration, Failure> {
         let (begun, mut calm) = (self.sim.elapsed(), 0);
         loop {
             self.run_for(SETTLE_STEP)?;
@@ -306,7 +301,7 @@ impl Bed {
     }
 
     /// Starts `work` inside `host`.
-    pub fn start<T, W, F>(&mut self, host: usize, work: W) -> Job<T>
+    pub(crate) fn start<T, W, F>(&mut self, host: usize, work: W) -> Job<T>
     where
         T: 'static,
         W: FnOnce(Inside) -> F + 'static,
@@ -332,7 +327,11 @@ impl Bed {
     ///
     /// # Errors
     /// A broken rule, or that it took longer than `bound` or was lost.
-    pub fn finish<T>(&mut self, job: &Job<T>, bound: Duration) -> Result<(T, Duration), Failure> {
+    pub(crate) fn finish<T>(
+        &mut self,
+        job: &Job<T>,
+        bound: Duration,
+    ) -> Result<(T, Duration), Failure> {
         let begun = self.sim.elapsed();
         loop {
             if let Some(done) = job.take() {
@@ -353,7 +352,7 @@ impl Bed {
     ///
     /// # Errors
     /// A broken rule, or no answer within 15 s.
-    pub fn ask<T, W, F>(&mut self, host: usize, work: W) -> Result<T, Failure>
+    pub(crate) fn ask<T, W, F>(&mut self, host: usize, work: W) -> Result<T, Failure>
     where
         T: 'static,
         W: FnOnce(Inside) -> F + 'static,
@@ -367,7 +366,7 @@ impl Bed {
     ///
     /// # Errors
     /// A broken rule; what the node says is in the answer.
-    pub fn allocate(
+    pub(crate) fn allocate(
         &mut self,
         host: usize,
         id: &str,
@@ -381,7 +380,7 @@ impl Bed {
     ///
     /// # Errors
     /// A broken rule, or that the node refuses.
-    pub fn register(&mut self, host: usize, name: &str) -> Result<(), Failure> {
+    pub(crate) fn register(&mut self, host: usize, name: &str) -> Result<(), Failure> {
         let name = name.to_owned();
         let address = IpAddr::from([192, 0, 2, u8::try_from(host + 1).unwrap_or(u8::MAX)]);
         let answer =
@@ -393,7 +392,7 @@ impl Bed {
     ///
     /// # Errors
     /// A broken rule, or that the API refuses.
-    pub fn attach(&mut self, host: usize, id: &str) -> Result<IpAddr, Failure> {
+    pub(crate) fn attach(&mut self, host: usize, id: &str) -> Result<IpAddr, Failure> {
         let id = container(id);
         let answer = self.ask(host, async move |inside: Inside| inside.attach(id).await)?;
         let address = answer.map(|attached| attached.addresses.first().map(ipnet::IpNet::addr));
@@ -408,7 +407,7 @@ impl Bed {
     ///
     /// # Errors
     /// A broken rule, or no answer.
-    pub fn api(
+    pub(crate) fn api(
         &mut self,
         host: usize,
         method: Method,
@@ -426,19 +425,19 @@ impl Bed {
     ///
     /// # Errors
     /// A broken rule, or that it has stopped.
-    pub fn status(&mut self, host: usize) -> Result<Arc<Status>, Failure> {
+    pub(crate) fn status(&mut self, host: usize) -> Result<Arc<Status>, Failure> {
         let answer = self.ask(host, async move |inside: Inside| inside.node.status().await)?;
         answer.map_err(|why| self.fail("turmoil.status", why))
     }
 }
 
 /// Names that `host` answers, without their domain.
-pub fn names_at(view: &View, host: usize) -> Vec<String> {
+pub(crate) fn names_at(view: &View, host: usize) -> Vec<String> {
     let names = view.peers[host].names.iter();
     names.map(|known| known.entry.name.as_str().replace(".weft.local", "")).collect()
 }
 
 /// Whether `host` has a control link with `other`.
-pub fn linked(view: &View, host: usize, other: usize) -> bool {
+pub(crate) fn linked(view: &View, host: usize, other: usize) -> bool {
     view.peers[other].id.is_some_and(|id| view.peers[host].conns.contains_key(&id))
 }

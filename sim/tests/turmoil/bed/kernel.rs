@@ -15,7 +15,7 @@ use weft_core::id::ContainerId;
 
 /// The bridge of one host and the containers on it; it outlives the node.
 #[derive(Debug)]
-pub struct Kernel {
+pub(crate) struct Kernel {
     host: usize,
     disk: Disk,
     judge: Arc<Mutex<Judge>>,
@@ -37,24 +37,24 @@ impl Kernel {
     }
 
     /// Lets every change of the bridge take `delay` from here on.
-    pub fn slow(&self, delay: Duration) {
+    pub(crate) fn slow(&self, delay: Duration) {
         let delay = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
         self.delay_ms.store(delay, Ordering::Relaxed);
     }
 
     /// Refuses all attachments from here on, or not any longer.
-    pub fn refuse(&self, refuses: bool) {
+    pub(crate) fn refuse(&self, refuses: bool) {
         self.refuses.store(refuses, Ordering::Relaxed);
     }
 
     /// The container ends, and its interface with it; nobody tells the node.
-    pub fn kill(&self, id: &ContainerId) {
+    pub(crate) fn kill(&self, id: &ContainerId) {
         super::lock(&self.attached).remove(id);
         super::lock(&self.judge).let_go(self.host, id, None);
     }
 
     /// Containers with an interface.
-    pub fn attached(&self) -> Vec<ContainerId> {
+    pub(crate) fn attached(&self) -> Vec<ContainerId> {
         super::lock(&self.attached).iter().cloned().collect()
     }
 

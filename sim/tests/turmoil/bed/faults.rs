@@ -15,14 +15,14 @@ pub(super) enum Way {
 
 impl Bed {
     /// Cuts all hosts of `side` off from all others. turmoil loses what is under way.
-    pub fn partition(&mut self, side: &[usize]) {
+    pub(crate) fn partition(&mut self, side: &[usize]) {
         for (a, b) in self.across(side) {
             self.cut(a, b);
         }
     }
 
     /// Cuts two hosts off from each other.
-    pub fn cut(&mut self, a: usize, b: usize) {
+    pub(crate) fn cut(&mut self, a: usize, b: usize) {
         self.sim.partition(super::name_of(a), super::name_of(b));
         self.set(a, b, Way::Cut);
         self.set(b, a, Way::Cut);
@@ -30,7 +30,7 @@ impl Bed {
     }
 
     /// Lets two hosts reach each other.
-    pub fn mend(&mut self, a: usize, b: usize) {
+    pub(crate) fn mend(&mut self, a: usize, b: usize) {
         self.sim.repair(super::name_of(a), super::name_of(b));
         self.set(a, b, Way::Open);
         self.set(b, a, Way::Open);
@@ -38,28 +38,28 @@ impl Bed {
     }
 
     /// Loses what `from` sends to `to`; the other way stays open.
-    pub fn cut_one_way(&mut self, from: usize, to: usize) {
+    pub(crate) fn cut_one_way(&mut self, from: usize, to: usize) {
         self.sim.partition_oneway(super::name_of(from), super::name_of(to));
         self.set(from, to, Way::Cut);
         self.note(&format!("cut the way from n{} to n{}", from + 1, to + 1));
     }
 
     /// Lets nothing reach `host`, which goes on being heard.
-    pub fn deafen(&mut self, host: usize) {
+    pub(crate) fn deafen(&mut self, host: usize) {
         for other in self.others(host) {
             self.cut_one_way(other, host);
         }
     }
 
     /// Lets nobody hear `host`, which goes on hearing.
-    pub fn mute(&mut self, host: usize) {
+    pub(crate) fn mute(&mut self, host: usize) {
         for other in self.others(host) {
             self.cut_one_way(host, other);
         }
     }
 
     /// Keeps back all messages between two hosts.
-    pub fn hold(&mut self, a: usize, b: usize) {
+    pub(crate) fn hold(&mut self, a: usize, b: usize) {
         self.sim.hold(super::name_of(a), super::name_of(b));
         self.set(a, b, Way::Held);
         self.set(b, a, Way::Held);
@@ -67,14 +67,14 @@ impl Bed {
     }
 
     /// Keeps back all messages from and to `host`.
-    pub fn hold_all(&mut self, host: usize) {
+    pub(crate) fn hold_all(&mut self, host: usize) {
         for other in self.others(host) {
             self.hold(host, other);
         }
     }
 
     /// Delivers what was kept back between two hosts, at once.
-    pub fn release(&mut self, a: usize, b: usize) {
+    pub(crate) fn release(&mut self, a: usize, b: usize) {
         self.sim.release(super::name_of(a), super::name_of(b));
         self.set(a, b, Way::Open);
         self.set(b, a, Way::Open);
@@ -82,7 +82,7 @@ impl Bed {
     }
 
     /// Delivers what was kept back, and mends all that was cut.
-    pub fn heal(&mut self) {
+    pub(crate) fn heal(&mut self) {
         for a in 0..self.plan.hosts {
             for b in a + 1..self.plan.hosts {
                 match (self.way(a, b), self.way(b, a)) {
@@ -95,7 +95,7 @@ impl Bed {
     }
 
     /// Lets every message between `host` and the others take `latency`.
-    pub fn slow(&mut self, host: usize, latency: Duration) {
+    pub(crate) fn slow(&mut self, host: usize, latency: Duration) {
         for other in self.others(host) {
             self.sim.set_link_latency(super::name_of(host), super::name_of(other), latency);
         }
@@ -103,13 +103,13 @@ impl Bed {
     }
 
     /// Lets links break at random: each message breaks its link with this chance, from 0 to 1.
-    pub fn fail_rate(&mut self, rate: f64) {
+    pub(crate) fn fail_rate(&mut self, rate: f64) {
         self.sim.set_fail_rate(rate);
         self.note(&format!("each message breaks its link with a chance of {rate}"));
     }
 
     /// Mends every pair, those that broke at random included.
-    pub fn mend_all(&mut self) {
+    pub(crate) fn mend_all(&mut self) {
         for a in 0..self.plan.hosts {
             for b in a + 1..self.plan.hosts {
                 self.mend(a, b);
@@ -118,13 +118,13 @@ impl Bed {
     }
 
     /// Kills the daemon of `host`; its kernel ends its streams.
-    pub fn crash(&mut self, host: usize) {
+    pub(crate) fn crash(&mut self, host: usize) {
         self.note(&format!("crash n{}", host + 1));
         self.end(host);
     }
 
     /// Takes the power from `host`: nobody is told.
-    pub fn power_off(&mut self, host: usize) {
+    pub(crate) fn power_off(&mut self, host: usize) {
         self.note(&format!("power off n{}", host + 1));
         let ways: Vec<_> = self.others(host).collect();
         for other in &ways {
@@ -149,7 +149,7 @@ impl Bed {
     }
 
     /// Starts the daemon of `host` again, with what is on its disk.
-    pub fn boot(&mut self, host: usize) {
+    pub(crate) fn boot(&mut self, host: usize) {
         self.note(&format!("boot n{}", host + 1));
         self.open_inbox(host);
         self.sim.bounce(super::name_of(host));
@@ -159,7 +159,7 @@ impl Bed {
     }
 
     /// Loses what is on the disk of `host`, whose daemon must not run, and its containers.
-    pub fn wipe(&mut self, host: usize) {
+    pub(crate) fn wipe(&mut self, host: usize) {
         self.note(&format!("wipe n{}", host + 1));
         self.disk(host).wipe();
         super::lock(&self.judge).wiped(host);

@@ -22,18 +22,18 @@ pub(super) type Work = Box<dyn FnOnce(Inside) -> Pin<Box<dyn Future<Output = ()>
 
 /// A host that runs, from within.
 #[derive(Clone, Debug)]
-pub struct Inside {
+pub(crate) struct Inside {
     /// Which.
-    pub host: usize,
+    pub(crate) host: usize,
     /// Its node.
-    pub node: NodeHandle,
+    pub(crate) node: NodeHandle,
     pub(super) disk: Disk,
     pub(super) judge: Arc<Mutex<Judge>>,
 }
 
 /// Something that runs inside a host, and what comes of it.
 #[derive(Debug)]
-pub struct Job<T> {
+pub(crate) struct Job<T> {
     pub(super) host: usize,
     pub(super) since: Duration,
     pub(super) done: Rc<RefCell<Option<(Duration, T)>>>,
@@ -41,17 +41,17 @@ pub struct Job<T> {
 
 impl<T> Job<T> {
     /// Whether it has ended.
-    pub fn is_done(&self) -> bool {
+    pub(crate) fn is_done(&self) -> bool {
         self.done.borrow().is_some()
     }
 
     /// Whether it will never end: its host is gone.
-    pub fn is_lost(&self) -> bool {
+    pub(crate) fn is_lost(&self) -> bool {
         !self.is_done() && Rc::strong_count(&self.done) == 1
     }
 
     /// What came of it, if it has ended.
-    pub fn result(&self) -> Option<T> {
+    pub(crate) fn result(&self) -> Option<T> {
         self.take().map(|(result, _)| result)
     }
 
@@ -67,7 +67,7 @@ impl Inside {
     ///
     /// # Errors
     /// The node's own.
-    pub async fn allocate(&self, id: ContainerId) -> Result<IpNet, CommandError> {
+    pub(crate) async fn allocate(&self, id: ContainerId) -> Result<IpNet, CommandError> {
         self.address(id.clone(), Command::Allocate { id, subnet: None }).await
     }
 
@@ -75,7 +75,11 @@ impl Inside {
     ///
     /// # Errors
     /// The node's own.
-    pub async fn claim(&self, id: ContainerId, address: IpNet) -> Result<IpNet, CommandError> {
+    pub(crate) async fn claim(
+        &self,
+        id: ContainerId,
+        address: IpNet,
+    ) -> Result<IpNet, CommandError> {
         self.address(id.clone(), Command::Claim { id, address }).await
     }
 
@@ -93,7 +97,7 @@ impl Inside {
     ///
     /// # Errors
     /// The node's own.
-    pub async fn release(&self, id: ContainerId) -> Result<(), CommandError> {
+    pub(crate) async fn release(&self, id: ContainerId) -> Result<(), CommandError> {
         super::lock(&self.judge).let_go(self.host, &id, None);
         let whose = Some(id.clone());
         self.node.command(Command::Unregister { id: whose, name: None, address: None }).await?;
@@ -104,7 +108,7 @@ impl Inside {
     ///
     /// # Errors
     /// The node's own.
-    pub async fn register(&self, name: &str, address: IpAddr) -> Result<(), CommandError> {
+    pub(crate) async fn register(&self, name: &str, address: IpAddr) -> Result<(), CommandError> {
         let (id, name) = (super::container(name), super::domain_name(name));
         self.node.command(Command::Register { id, name, address }).await.map(|_| ())
     }
@@ -113,7 +117,7 @@ impl Inside {
     ///
     /// # Errors
     /// Why there was no answer.
-    pub async fn api(
+    pub(crate) async fn api(
         &self,
         host: usize,
         method: Method,
@@ -128,7 +132,7 @@ impl Inside {
     ///
     /// # Errors
     /// The network's.
-    pub async fn api_stream(&self, host: usize) -> std::io::Result<TcpStream> {
+    pub(crate) async fn api_stream(&self, host: usize) -> std::io::Result<TcpStream> {
         if host == self.host {
             TcpStream::connect((std::net::Ipv4Addr::LOCALHOST, API_PORT)).await
         } else {
@@ -140,7 +144,7 @@ impl Inside {
     ///
     /// # Errors
     /// What the API said, or why it said nothing.
-    pub async fn attach(&self, id: ContainerId) -> Result<Container, String> {
+    pub(crate) async fn attach(&self, id: ContainerId) -> Result<Container, String> {
         let request = AttachRequest {
             namespace: id.to_string(),
             name: Some(super::domain_name(id.as_str())),

@@ -11,7 +11,7 @@ use weft_core::saved::{Change, Saved, Slot};
 
 /// What a host keeps its state on; clones are the same disk.
 #[derive(Clone, Debug, Default)]
-pub struct Disk {
+pub(crate) struct Disk {
     memory: Arc<Mutex<MemoryStore>>,
     delay_ms: Arc<AtomicU64>,
     broken: Arc<AtomicBool>,
@@ -20,28 +20,28 @@ pub struct Disk {
 
 impl Disk {
     /// Lets every write take `delay` from here on.
-    pub fn slow(&self, delay: Duration) {
+    pub(crate) fn slow(&self, delay: Duration) {
         let delay = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
         self.delay_ms.store(delay, Ordering::Relaxed);
     }
 
     /// Lets every write fail from here on, or work again.
-    pub fn break_down(&self, broken: bool) {
+    pub(crate) fn break_down(&self, broken: bool) {
         self.broken.store(broken, Ordering::Relaxed);
     }
 
     /// Whether writes fail.
-    pub fn is_broken(&self) -> bool {
+    pub(crate) fn is_broken(&self) -> bool {
         self.broken.load(Ordering::Relaxed)
     }
 
     /// Says that it wrote what it did not, from here on: to see that this is noticed.
-    pub fn lie(&self, lying: bool) {
+    pub(crate) fn lie(&self, lying: bool) {
         self.lying.store(lying, Ordering::Relaxed);
     }
 
     /// Forgets everything.
-    pub fn wipe(&self) {
+    pub(crate) fn wipe(&self) {
         *super::lock(&self.memory) = MemoryStore::default();
     }
 

@@ -5,26 +5,26 @@ use weft_core::config::{Config, FoundingMode, NetworkSecret};
 
 /// Hosts, the network between them, and how their nodes are set up.
 #[derive(Clone, Copy, Debug)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// Where all randomness comes from.
-    pub seed: u64,
+    pub(crate) seed: u64,
     /// How many hosts, `n1`, `n2`, … (0, 1, … in scripts).
-    pub hosts: usize,
+    pub(crate) hosts: usize,
     /// Step of the clocks.
-    pub tick: Duration,
+    pub(crate) tick: Duration,
     /// Shortest and longest time that a message takes, in whole milliseconds.
-    pub latency: (Duration, Duration),
+    pub(crate) latency: (Duration, Duration),
     /// Whom of so many hosts a host dials.
-    pub targets: fn(host: usize, hosts: usize) -> Vec<usize>,
+    pub(crate) targets: fn(host: usize, hosts: usize) -> Vec<usize>,
     /// Changes the settings of one host.
-    pub configure: fn(host: usize, config: &mut Config),
+    pub(crate) configure: fn(host: usize, config: &mut Config),
     /// Whether history is printed as it happens.
-    pub echo: bool,
+    pub(crate) echo: bool,
 }
 
 impl Plan {
     /// `hosts` hosts that dial each other and share a secret and the range 10.32.0.0/24.
-    pub const fn new(seed: u64, hosts: usize) -> Self {
+    pub(crate) const fn new(seed: u64, hosts: usize) -> Self {
         Self {
             seed,
             hosts,
@@ -37,7 +37,7 @@ impl Plan {
     }
 
     /// Hosts in a line: each dials the one before it, and nobody dials whom it only hears of.
-    pub const fn line(seed: u64, hosts: usize) -> Self {
+    pub(crate) const fn line(seed: u64, hosts: usize) -> Self {
         let targets = |host: usize, _| host.checked_sub(1).into_iter().collect();
         let configure = |_, config: &mut Config| config.discovery = false;
         Self { targets, configure, ..Self::new(seed, hosts) }

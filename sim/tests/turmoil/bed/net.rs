@@ -9,10 +9,10 @@ use turmoil::net::{TcpListener, TcpStream};
 use weft::net::Net;
 
 /// Control port and sleeve port of every host.
-pub const PORT: u16 = 6783;
+pub(crate) const PORT: u16 = 6783;
 
 /// Where every host serves its API. A unix socket in production, which turmoil does not have.
-pub const API_PORT: u16 = 6784;
+pub(crate) const API_PORT: u16 = 6784;
 
 /// Time before a listener that failed is asked again.
 const ACCEPT_WAIT: Duration = Duration::from_millis(100);
@@ -24,7 +24,7 @@ pub(super) const fn everywhere(port: u16) -> SocketAddr {
 
 /// turmoil's TCP as the driver wants it.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct TurmoilNet;
+pub(crate) struct TurmoilNet;
 
 impl Net for TurmoilNet {
     type Stream = TcpStream;

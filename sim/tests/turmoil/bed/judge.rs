@@ -1,9 +1,10 @@
 //! Judges all hosts after each call of each node.
 
 use super::disk::Disk;
-use crate::check::{self, Invariant, PeerView, View, Violation, Waiting, When};
-use crate::history::{History, Summary};
 use ipnet::IpNet;
+use sim::check::{self, Invariant, PeerView, View, Violation, Waiting, When};
+use sim::peer::Peer;
+use sim::trace::{Trace, What};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
@@ -33,7 +34,7 @@ pub(super) struct Judge {
     view: View,
     rules: Vec<Box<dyn Invariant>>,
     called: Vec<Called>,
-    history: History,
+    trace: Trace,
     judged_at: Instant,
     breach: Option<Violation>,
 }
@@ -49,7 +50,7 @@ impl Judge {
             view: View { at: Instant::ZERO, universe, peers: vec![PeerView::default(); hosts] },
             rules: check::all(),
             called: (0..hosts).map(|_| Called::default()).collect(),
-            history: History::new(echo),
+            trace: Trace::new(hosts, universe, echo),
             judged_at: Instant::ZERO,
             breach: None,
         }
@@ -60,14 +61,14 @@ impl Judge {
         &self.view
     }
 
-    pub(super) const fn history(&self) -> &History {
-        &self.history
+    pub(super) const fn trace(&self) -> &Trace {
+        &self.trace
     }
 
     /// Notes what a script did.
     pub(super) fn note(&mut self, at: Instant, what: &str) {
         self.view.at = at;
-        self.history.line(at, None, "script", format_args!("{what}"));
+        self.trace.tell(at, None, What::note("script", what.to_owned()), None);
     }
 
     /// The first rule that was broken.
@@ -155,7 +156,7 @@ impl Judge {
     fn before(&mut self, host: usize, input: &Input) {
         let at = sim_now();
         self.view.at = at;
-        self.history.input(at, host, input);
+        self.trace.input(at, host, input);
         let Some(called) = self.called.get_mut(host) else { return };
         let fits = called.contract.input(input);
         if let Input::Command { request, command } = input {
@@ -182,8 +183,9 @@ impl Judge {
                     answered.extend(asked.map(|(_, command)| (command, result.clone())));
                 }
                 Output::Event(event) => {
-                    let what = format_args!("{event:?}");
-                    self.history.line(at, Some((host, Summary::default())), "event", what);
+                    self.trace.names.know(node.id(), Peer(host));
+                    let what = What::event(event, &self.trace.names);
+                    self.trace.tell(at, Some(Peer(host)), what, None);
                 }
                 Output::Dial { .. }
                 | Output::Write { .. }

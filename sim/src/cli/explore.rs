@@ -1,0 +1,108 @@
+//! `sim explore`.
+
+use super::pick::Size;
+use super::{say, verdict};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Runs drawn worlds, seed after seed, until a rule is broken or time is up.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Explore {
+    /// For so long [default: 60s, or until all --seeds are done]
+    #[arg(long = "for", value_parser = humantime::parse_duration)]
+    time: Option<Duration>,
+    /// So many seeds
+    #[arg(long)]
+    seeds: Option<u64>,
+    /// First seed [default: drawn from the clock, and printed]
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Worlds that run side by side [default: one per core]
+    #[arg(long)]
+    jobs: Option<usize>,
+    /// Prints one JSON object for each run, and nothing else
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    size: Size,
+}
+
+/// What all runs came to so far.
+#[derive(Debug, Default)]
+struct Sum {
+    runs: u64,
+    events: u64,
+    simulated: Duration,
+    /// Of all jobs together.
+    busy: Duration,
+}
+
+impl Explore {
+    /// Whether all rules held.
+    pub(crate) fn run(self) -> bool {
+        let since = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
+        let clock = u64::try_from(since.as_millis()).unwrap_or(0);
+        let first = self.seed.unwrap_or(clock);
+        if !self.json {
+            say(&format!("exploring from seed {first}"));
+        }
+        let time = self.time.or_else(|| self.seeds.is_none().then_some(Duration::from_secs(60)));
+        let end = time.map(|time| Instant::now() + time);
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let (next, failed) = (AtomicU64::new(0), AtomicBool::new(false));
+        let sum = Mutex::new(Sum::default());
+        std::thread::scope(|scope| {
+            for _ in 0..self.jobs.unwrap_or(cores).max(1) {
+                scope.spawn(|| {
+                    while !failed.load(Ordering::Relaxed)
+                        && end.is_none_or(|end| Instant::now() < end)
+                    {
+                        let number = next.fetch_add(1, Ordering::Relaxed);
+                        if self.seeds.is_some_and(|seeds| number >= seeds) {
+                            return;
+                        }
+                        if !self.one(first.wrapping_add(number), &sum) {
+                            failed.store(true, Ordering::Relaxed);
+                        }
+                    }
+                });
+            }
+        });
+        let failed = failed.into_inner();
+        let sum = sum.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if !self.json {
+            let rate = sum.simulated.as_secs_f64() / sum.busy.as_secs_f64().max(f64::EPSILON);
+            say(&format!(
+                "{} runs, {:.1} simulated hours, {} events, {rate:.0} times as fast as real time \
+                 on each core: {}",
+                sum.runs,
+                sum.simulated.as_secs_f64() / 3600.0,
+                sum.events,
+                if failed { "A RULE WAS BROKEN, see above" } else { "no rule was broken" }
+            ));
+        }
+        !failed
+    }
+
+    /// Whether all rules held in the world of `seed`.
+    fn one(&self, seed: u64, sum: &Mutex<Sum>) -> bool {
+        let scenario = self.size.scenario(seed);
+        let begun = Instant::now();
+        let verdict = scenario.run();
+        let took = begun.elapsed();
+        // Only one job speaks at a time.
+        let mut sum = sum.lock().unwrap_or_else(PoisonError::into_inner);
+        sum.runs += 1;
+        sum.events += verdict.inputs;
+        sum.simulated += verdict.simulated;
+        sum.busy += took;
+        if self.json {
+            say(&verdict::as_json(&scenario, &verdict, took).to_string());
+        } else if verdict.violation.is_some() {
+            let again = format!("{seed}{}", self.size.options());
+            say(&verdict::failure(&scenario, &verdict, &again));
+        }
+        verdict.violation.is_none()
+    }
+}

@@ -1,0 +1,66 @@
+//! What people type: `sim COMMAND`.
+
+mod explore;
+mod list;
+mod look;
+mod pick;
+mod run;
+mod shrink;
+mod verdict;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use std::io::Write as _;
+use std::process::ExitCode;
+
+/// Simulated meshes under faults.
+///
+/// Exits with 0 when all rules held, 1 when one was broken, 2 when there is nothing to run.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    after_help = "\
+A world is named by a scenario file (sim/SCENARIOS.md says what can stand in it), by a recording
+(`sim run --record`), or by the number of a seed, from which everything is drawn.
+
+  sim explore --for 60s            search drawn worlds for a broken rule
+  sim run sim/scenarios/base/noisy-quorum.toml --seeds 200
+  sim show 17 --part ipam          what happened in the world of seed 17
+  sim shrink 17 -o small.toml      a small scenario that breaks the same rule
+  sim html small.toml -o small.html"
+)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(run::Run),
+    Explore(explore::Explore),
+    Shrink(shrink::Shrink),
+    Show(look::Show),
+    Html(look::Html),
+    Diff(look::Diff),
+    List(list::List),
+}
+
+/// What all commands come to.
+pub(crate) fn run(args: Args) -> Result<ExitCode> {
+    let held = match args.command {
+        Command::Run(run) => run.run()?,
+        Command::Explore(explore) => explore.run(),
+        Command::Shrink(shrink) => shrink.run()?,
+        Command::Show(show) => show.run()?,
+        Command::Html(html) => html.run()?,
+        Command::Diff(diff) => diff.run()?,
+        Command::List(list) => list.run()?,
+    };
+    Ok(ExitCode::from(u8::from(!held)))
+}
+
+/// A line on standard output.
+fn say(text: &str) {
+    // A closed pipe is no reason to panic, and there is nobody left to tell.
+    let _ = writeln!(std::io::stdout(), "{text}");
+}

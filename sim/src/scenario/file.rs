@@ -1,0 +1,449 @@
+//! Scenarios as text: TOML, read with the line of every mistake, and written so that a person would
+//! go on editing it. `sim/SCENARIOS.md` says what can stand in it.
+
+use super::random::Block;
+use super::step::{Deed, Expected, Step};
+use super::{End, Scenario};
+use crate::check;
+use crate::net::Conditions;
+use crate::peer::Peer;
+use crate::world::{Own, Setup};
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::ops::Range;
+use std::time::Duration;
+use toml::{Spanned, Table, Value};
+use weft_core::addr::Universe;
+use weft_core::time::Instant;
+
+/// Most hosts of a scenario: beyond it a run takes hours.
+const PEERS_MAX: usize = 10_000;
+
+/// Most seeds fit into TOML's integers.
+const SEED_MAX: u64 = i64::MAX.unsigned_abs();
+
+/// A text that is no scenario.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {why}")]
+pub struct BadScenario {
+    /// From 1.
+    pub line: usize,
+    /// What is wrong, and what to write instead.
+    pub why: String,
+}
+
+/// The text as it stands; steps are read further one by one.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct File {
+    title: String,
+    seed: Option<u64>,
+    waits: Option<String>,
+    peers: Spanned<usize>,
+    universe: Option<Spanned<IpNet>>,
+    voters: Option<usize>,
+    discovery: Option<bool>,
+    password: Option<String>,
+    #[serde(default)]
+    network: Conditions,
+    walls: Option<Spanned<Vec<(Peer, Peer)>>>,
+    peer: Option<Spanned<BTreeMap<Peer, Own>>>,
+    #[serde(default)]
+    step: Vec<Spanned<Table>>,
+    #[serde(default)]
+    swarm: Vec<Spanned<Block>>,
+    end: Option<Spanned<End>>,
+}
+
+/// Where in a text something stands, and what is wrong with it.
+type Fault = (Range<usize>, String);
+
+impl Scenario {
+    /// Reads a scenario.
+    ///
+    /// # Errors
+    /// Says in which line what is wrong.
+    pub fn from_text(text: &str) -> Result<Self, BadScenario> {
+        let line = |at: usize| text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1;
+        let file: File = toml::from_str(text).map_err(|error| BadScenario {
+            line: line(error.span().map_or(0, |span| span.start)),
+            why: error.message().to_owned(),
+        })?;
+        scenario(file).map_err(|(span, why)| BadScenario { line: line(span.start), why })
+    }
+
+    /// Writes it so that [`Scenario::from_text`] reads the same again.
+    pub fn to_text(&self) -> String {
+        let (setup, usual) = (&self.setup, Setup::new(0, self.setup.hosts));
+        let mut text = String::new();
+        entry(&mut text, "title", &self.title);
+        if let Some(waits) = &self.waits {
+            entry(&mut text, "waits", waits);
+        }
+        entry(&mut text, "seed", &(setup.seed & SEED_MAX));
+        entry(&mut text, "peers", &setup.hosts);
+        if setup.universe != usual.universe {
+            entry(&mut text, "universe", &setup.universe.block());
+        }
+        if setup.voters != usual.voters {
+            entry(&mut text, "voters", &setup.voters);
+        }
+        if setup.discovery != usual.discovery {
+            entry(&mut text, "discovery", &setup.discovery);
+        }
+        if setup.password != usual.password {
+            entry(&mut text, "password", &setup.password);
+        }
+        if setup.conditions != Conditions::default() {
+            entry(&mut text, "network", &setup.conditions);
+        }
+        if !setup.walls.is_empty() {
+            entry(&mut text, "walls", &setup.walls);
+        }
+        if !setup.own.is_empty() {
+            entry(&mut text, "peer", &setup.own);
+        }
+        if !self.blocks.is_empty() {
+            entry(&mut text, "swarm", &self.blocks);
+        }
+        if self.end != End::default() {
+            entry(&mut text, "end", &self.end);
+        }
+        text.push_str("step = [\n");
+        for step in &self.steps {
+            let _ = writeln!(text, "    {},", inline(&table(step)));
+        }
+        text.push_str("]\n");
+        text
+    }
+}
+
+fn entry(text: &mut String, key: &str, value: &impl Serialize) {
+    // Everything that is written here has a form in TOML, and writing to a string cannot fail.
+    if let Ok(value) = Value::try_from(value) {
+        let _ = writeln!(text, "{key} = {value}");
+    }
+}
+
+/// A table in one line, with the keys that say when, what and who before all others.
+fn inline(table: &Table) -> String {
+    let rank = |key: &str| {
+        let first = ["at", "do", "see", "not", "peer", "from", "to", "container"];
+        first.iter().position(|known| *known == key).unwrap_or(first.len())
+    };
+    let mut entries: Vec<(&String, &Value)> = table.iter().collect();
+    entries.sort_by_key(|(key, _)| rank(key));
+    let entries: Vec<String> =
+        entries.iter().map(|(key, value)| format!("{key} = {value}")).collect();
+    format!("{{ {} }}", entries.join(", "))
+}
+
+/// A step as it is written.
+fn table(step: &Step) -> Table {
+    let length = |length: Duration| Value::String(humantime::format_duration(length).to_string());
+    let (written, mut more) = match &step.deed {
+        Deed::Act { act, expect } => {
+            let mut more = Table::new();
+            if let Some(Expected { outcome, within }) = expect {
+                more.insert("expect".to_owned(), Value::String(outcome.to_string()));
+                if *within != Expected::WITHIN {
+                    more.insert("within".to_owned(), length(*within));
+                }
+            }
+            (Table::try_from(act), more)
+        }
+        Deed::See { sight, not, within, stays } => {
+            let mut more = Table::new();
+            if *not {
+                more.insert("not".to_owned(), Value::Boolean(true));
+            }
+            for (key, time) in [("within", within), ("stays", stays)] {
+                if !time.is_zero() {
+                    more.insert(key.to_owned(), length(*time));
+                }
+            }
+            (Table::try_from(sight), more)
+        }
+    };
+    more.insert("at".to_owned(), length(step.at.since(Instant::ZERO)));
+    more.extend(written.unwrap_or_default());
+    more
+}
+
+fn scenario(file: File) -> Result<Scenario, Fault> {
+    let hosts = *file.peers.get_ref();
+    if !(1..=PEERS_MAX).contains(&hosts) {
+        let why = format!("{hosts} peers: expected 1 to {PEERS_MAX}");
+        return Err((file.peers.span(), why));
+    }
+    let mut setup = Setup::new(file.seed.unwrap_or(0), hosts);
+    if let Some(universe) = file.universe {
+        let block = *universe.get_ref();
+        setup.universe = Universe::new(block).map_err(|why| (universe.span(), why.to_string()))?;
+    }
+    setup.voters = file.voters.unwrap_or(setup.voters);
+    setup.discovery = file.discovery.unwrap_or(setup.discovery);
+    setup.password = file.password.unwrap_or(setup.password);
+    setup.conditions = file.network;
+    let known = |peers: &BTreeSet<Peer>, span: &Range<usize>| match peers
+        .iter()
+        .find(|peer| peer.0 >= hosts)
+    {
+        Some(peer) => Err((span.clone(), format!("there is no {peer}: there are {hosts} peers"))),
+        None => Ok(()),
+    };
+    if let Some(walls) = file.walls {
+        let ends = walls.get_ref().iter().flat_map(|(a, b)| [*a, *b]);
+        known(&ends.collect(), &walls.span())?;
+        setup.walls = walls.into_inner();
+    }
+    if let Some(own) = file.peer {
+        let span = own.span();
+        for (peer, own) in own.get_ref() {
+            known(&own.dials.iter().flatten().chain([peer]).copied().collect(), &span)?;
+            if let Some(block) = own.universe {
+                Universe::new(block).map_err(|why| (span.clone(), why.to_string()))?;
+            }
+        }
+        setup.own = own.into_inner();
+    }
+    let mut steps = Vec::new();
+    for spanned in file.step {
+        let span = spanned.span();
+        let table = spanned.into_inner();
+        known(&named(&Value::Table(table.clone())), &span)?;
+        steps.push(step(table).map_err(|why| (span, why))?);
+    }
+    // Steps may stand in any order; those of one time are taken in the order of the text.
+    steps.sort_by_key(|step| step.at);
+    let mut blocks = Vec::new();
+    for block in file.swarm {
+        let span = block.span();
+        blocks
+            .push(block.get_ref().check().map(|()| block.into_inner()).map_err(|why| (span, why))?);
+    }
+    let end = match file.end {
+        None => End::default(),
+        Some(end) => {
+            known(&end.get_ref().gone, &end.span())?;
+            let rules: BTreeSet<&str> = check::all().iter().map(|rule| rule.name()).collect();
+            if let Some(rule) = end.get_ref().except.iter().find(|it| !rules.contains(it.as_str()))
+            {
+                let rules: Vec<&str> = rules.into_iter().collect();
+                let why = format!("no rule is called `{rule}`: there are {}", rules.join(", "));
+                return Err((end.span(), why));
+            }
+            end.into_inner()
+        }
+    };
+    Ok(Scenario { title: file.title, waits: file.waits, setup, steps, blocks, end })
+}
+
+/// All hosts that stand somewhere in a step, except as names of containers.
+fn named(value: &Value) -> BTreeSet<Peer> {
+    let mut value = value.clone();
+    let mut found = BTreeSet::new();
+    rename(&mut value, &mut |peer| {
+        found.insert(peer);
+        Some(peer)
+    });
+    found
+}
+
+/// The step with its hosts called otherwise; `None` when it names one that is gone, unless that is
+/// only one of several.
+pub(super) fn moved(from: &Step, names: impl Fn(Peer) -> Option<Peer>) -> Option<Step> {
+    let mut value = Value::Table(table(from));
+    let mut names = names;
+    let means_something = rename(&mut value, &mut names);
+    let Value::Table(table) = value else { return None };
+    means_something.then(|| step(table).ok()).flatten()
+}
+
+/// Renames all hosts in `value`. Returns whether it still means something.
+fn rename(value: &mut Value, names: &mut impl FnMut(Peer) -> Option<Peer>) -> bool {
+    match value {
+        Value::String(text) => match text.parse().map(&mut *names) {
+            Err(_) => true,
+            Ok(None) => false,
+            Ok(Some(peer)) => {
+                *text = peer.to_string();
+                true
+            }
+        },
+        Value::Array(values) => {
+            let were_any = !values.is_empty();
+            values.retain_mut(|value| rename(value, names));
+            !(were_any && values.is_empty())
+        }
+        Value::Table(table) => {
+            let mut entries = table.iter_mut().filter(|(key, _)| *key != "container");
+            entries.all(|(_, value)| rename(value, names))
+        }
+        Value::Integer(_) | Value::Float(_) | Value::Boolean(_) | Value::Datetime(_) => true,
+    }
+}
+
+/// Reads a step from its table.
+fn step(mut table: Table) -> Result<Step, String> {
+    let at = take_time(&mut table, "at")?.ok_or("this step lacks `at = \"3s\"`, its time")?;
+    let at = Instant::ZERO + at;
+    let within = take_time(&mut table, "within")?;
+    let stays = take_time(&mut table, "stays")?;
+    let not = match table.remove("not") {
+        None => false,
+        Some(Value::Boolean(not)) => not,
+        Some(other) => return Err(format!("`not = {other}`: expected true or false")),
+    };
+    let expect = table.remove("expect");
+    let deed = match (table.contains_key("do"), table.contains_key("see")) {
+        (true, false) => {
+            if stays.is_some() || not {
+                return Err("`stays` and `not` are for what is seen, not for what is done".into());
+            }
+            let expect = match expect {
+                None if within.is_some() => {
+                    return Err("`within` needs `expect`: what is to come of the command".into());
+                }
+                None => None,
+                Some(Value::String(text)) => {
+                    let outcome = text.parse().map_err(|why| format!("{why}"))?;
+                    Some(Expected { outcome, within: within.unwrap_or(Expected::WITHIN) })
+                }
+                Some(other) => return Err(format!("`expect = {other}`: expected a text")),
+            };
+            Deed::Act { act: whole(table)?, expect }
+        }
+        (false, true) => {
+            if expect.is_some() {
+                return Err("`expect` is for commands; say with `see` what is to be seen".into());
+            }
+            let (within, stays) = (within.unwrap_or_default(), stays.unwrap_or_default());
+            Deed::See { sight: whole(table)?, not, within, stays }
+        }
+        (true, true) => return Err("a step either does something or sees something".into()),
+        (false, false) => {
+            return Err("a step needs `do = …`, what happens, or `see = …`, what is seen".into());
+        }
+    };
+    Ok(Step { at, deed })
+}
+
+fn take_time(table: &mut Table, key: &str) -> Result<Option<Duration>, String> {
+    let Some(value) = table.remove(key) else { return Ok(None) };
+    let Value::String(text) = &value else {
+        return Err(format!("`{key} = {value}` is no time: write for example `\"250ms\"`"));
+    };
+    let time = humantime::parse_duration(text);
+    time.map(Some).map_err(|why| format!("`{key}`: `{text}` is no time ({why})"))
+}
+
+/// Reads all of `table`.
+fn whole<T: for<'de> Deserialize<'de>>(table: Table) -> Result<T, String> {
+    let mut more = table.clone();
+    more.insert("?".to_owned(), Value::Boolean(true));
+    let read = Value::Table(table.clone()).try_into().map_err(|why| one_line(&why))?;
+    // Variants with fields refuse unknown ones themselves; one without lets anything pass.
+    let passes = Value::Table(more).try_into::<T>().is_ok();
+    match table.keys().find(|key| !["do", "see"].contains(&key.as_str())) {
+        Some(stray) if passes => Err(format!("unknown key `{stray}`: this step takes none")),
+        Some(_) | None => Ok(read),
+    }
+}
+
+fn one_line(error: &toml::de::Error) -> String {
+    error.message().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WHOLE: &str = r#"
+title = "Everything at once"
+seed = 17
+peers = 4
+universe = "10.40.0.0/16"
+voters = 3
+discovery = false
+password = "secret"
+network = { latency = "5ms", loss = "2.5%" }
+walls = [["n1", "n3"]]
+step = [
+    { at = "5s", do = "heal" },
+    { at = "3s", do = "partition", side = ["n1", "n2"] },
+    { at = "4s", do = "allocate", peer = "n1", container = "c1", expect = "no-quorum", within = "1s" },
+    { at = "6s", see = "linked", not = true, peers = ["n1"], with = ["n3"], within = "2s", stays = "1m" },
+]
+
+[peer.n4]
+observer = true
+dials = ["n2"]
+
+[[swarm]]
+at = "10s"
+for = "10m"
+faults = ["crashes", "one-way"]
+
+[end]
+gone = ["n3"]
+except = ["dns.no-ghosts"]
+"#;
+
+    #[test]
+    fn a_scenario_reads_back_as_it_is_written() {
+        let scenario = Scenario::from_text(WHOLE).unwrap();
+        let again = Scenario::from_text(&scenario.to_text());
+        assert_eq!(again.as_ref(), Ok(&scenario), "{}", scenario.to_text());
+        assert!(scenario.steps.is_sorted_by_key(|step| step.at));
+        assert_eq!(scenario.steps.len(), 4);
+    }
+
+    #[test]
+    fn drawn_scenarios_read_back_as_they_are_written() {
+        for seed in 0..200 {
+            let scenario = Scenario::swarm(seed, 1 + usize::try_from(seed % 5).unwrap(), 40);
+            assert_eq!(Scenario::from_text(&scenario.to_text()), Ok(scenario));
+        }
+    }
+
+    #[test]
+    fn mistakes_are_told_with_their_lines() {
+        for (from, to, line, why) in [
+            ("peers = 4", "peers = 0", 4, "0 peers: expected 1 to 10000"),
+            ("peers = 4", "peers = 3", 18, "there is no n4: there are 3 peers"),
+            ("title =", "titel =", 2, "unknown field `titel`"),
+            ("do = \"heal\"", "do = \"heel\"", 12, "unknown variant `heel`"),
+            ("do = \"heal\"", "do = \"heal\", peer = \"n1\"", 12, "unknown key `peer`"),
+            ("side = ", "sides = ", 13, "unknown field `sides`"),
+            ("at = \"5s\"", "at = \"5x\"", 12, "`at`: `5x` is no time"),
+            ("at = \"5s\", ", "", 12, "this step lacks `at"),
+            ("no-quorum", "no-luck", 14, "`no-luck` is nothing that a command can come to"),
+            ("[\"n1\"], with", "[\"n9\"], with", 15, "there is no n9: there are 4 peers"),
+            ("2.5%", "2.5", 9, "`2.5` is not a share"),
+            ("dns.no-ghosts", "dns.ghosts", 27, "no rule is called `dns.ghosts`"),
+            ("crashes", "crash", 25, "unknown variant `crash`"),
+        ] {
+            let text = WHOLE.replace(from, to);
+            assert_ne!(text, WHOLE, "{from}");
+            let bad = Scenario::from_text(&text).unwrap_err();
+            assert!(bad.why.contains(why), "{bad}");
+            assert_eq!(bad.line, line, "{bad}");
+        }
+    }
+
+    #[test]
+    fn without_a_peer_the_others_move_up() {
+        let scenario = Scenario::from_text(WHOLE).unwrap();
+        let text = scenario.without(Peer(0)).unwrap().to_text();
+        for part in
+            ["peers = 3", "do = \"partition\", side = [\"n1\"]", "n3 = {", "gone = [\"n2\"]"]
+        {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        assert!(!text.contains("c1") && !text.contains("walls"), "{text}");
+        assert!(Scenario::from_text(&text).is_ok());
+    }
+}

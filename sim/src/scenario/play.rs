@@ -1,0 +1,142 @@
+//! Plays a scenario, and says what came of it.
+
+use super::Scenario;
+use super::step::Step;
+use super::watch::Watch;
+use crate::check::{self, Violation};
+use crate::net::Share;
+use crate::peer::Peer;
+use crate::trace::{Digest, Head, Recording};
+use crate::world::{Act, Setup, World, container};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+use weft_core::io::{Command, CommandError};
+use weft_core::time::Instant;
+
+/// Datagrams that a healed network may still lose.
+const CALM_LOSS: Share = Share::per_thousand(50);
+
+/// Hosts that start together do so within this time.
+const START_SPREAD: Duration = Duration::from_millis(1_500);
+
+/// From the last step to the end of all faults.
+const AFTERMATH: Duration = Duration::from_secs(2);
+
+/// What came of a scenario.
+#[derive(Clone, Debug)]
+pub struct Verdict {
+    /// The rule that was broken, if any.
+    pub violation: Option<Violation>,
+    /// Which run it was.
+    pub digest: Digest,
+    /// How much time passed in the world.
+    pub simulated: Duration,
+    /// How often nodes were called.
+    pub inputs: u64,
+    /// The last state changes, below a line that names the columns.
+    pub lines: Vec<String>,
+}
+
+impl Scenario {
+    /// Runs it: faults and commands, then healing, then the mesh must settle and serve. A panic of
+    /// the core is a broken rule.
+    pub fn run(&self) -> Verdict {
+        self.conclude(&mut World::new(&self.setup))
+    }
+
+    /// Runs it as [`Scenario::run`] does, and keeps everything that happens.
+    pub fn run_recorded(&self) -> (Verdict, Recording) {
+        let mut world = World::new(&self.setup);
+        world.record();
+        let verdict = self.conclude(&mut world);
+        let Setup { seed, hosts, .. } = self.setup;
+        let title = self.title.clone();
+        let head = Head::new(title, seed, hosts, verdict.digest, verdict.simulated);
+        (verdict, Recording { head, entries: world.trace.into_entries() })
+    }
+
+    fn conclude(&self, world: &mut World) -> Verdict {
+        let played = catch_unwind(AssertUnwindSafe(|| self.play(world)));
+        let outcome = played.unwrap_or_else(|panic| {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+            let detail = text.unwrap_or("the core panicked").to_owned();
+            Err(Violation { rule: "sim.panic", at: world.now, detail })
+        });
+        if let Err(violation) = &outcome {
+            world.tell_broken(violation);
+        }
+        Verdict {
+            violation: outcome.err(),
+            digest: world.digest(),
+            simulated: world.now.since(Instant::ZERO),
+            inputs: world.trace.inputs(),
+            lines: world.trace.last(12),
+        }
+    }
+
+    fn play(&self, world: &mut World) -> Result<(), Violation> {
+        if !self.end.except.is_empty() {
+            let mut rules = check::all();
+            rules.retain(|rule| !self.end.except.contains(rule.name()));
+            world.judge_by(rules);
+        }
+        let spread = u64::try_from(START_SPREAD.as_millis()).unwrap_or(u64::MAX);
+        for host in 0..self.setup.hosts {
+            let wait = Duration::from_millis(world.draw(spread));
+            if self.setup.starts(host) {
+                world.plan(Instant::ZERO + wait, Act::Start { peer: Peer(host) });
+            }
+        }
+        let unfolded;
+        let steps = if self.blocks.is_empty() {
+            &self.steps
+        } else {
+            unfolded = self.clone().unfolded();
+            &unfolded.steps
+        };
+        let mut watch = Watch::default();
+        for (number, Step { at, deed }) in (1..).zip(steps) {
+            watch.run_to(world, *at)?;
+            watch.step(world, number, deed)?;
+        }
+        watch.run_out(world)?;
+        world.run_for(AFTERMATH)?;
+        self.finish(world)
+    }
+
+    fn finish(&self, world: &mut World) -> Result<(), Violation> {
+        world.heal();
+        world.net.paths.adjust(|conditions| conditions.loss = conditions.loss.min(CALM_LOSS));
+        let alive = || (0..self.setup.hosts).filter(|host| !self.end.gone.contains(&Peer(*host)));
+        for host in alive() {
+            world.hosts[host].crash_after = None;
+            world.boot(host);
+        }
+        for peer in &self.end.gone {
+            world.crash(peer.0, false);
+        }
+        let bound = self.end.within.unwrap_or_else(|| self.setup.settle_max());
+        if self.end.settle {
+            world.settle(bound)?;
+        }
+        if !self.end.serve {
+            return Ok(());
+        }
+        for host in alive() {
+            let id = container("last");
+            let id = if host == 0 { id } else { container(&format!("last{host}")) };
+            match world.answer(host, Command::Allocate { id, subnet: None })? {
+                Ok(_) | Err(CommandError::Exhausted { .. }) => {}
+                Err(error) => {
+                    let detail = format!("n{} does not serve a settled mesh: {error}", host + 1);
+                    return Err(Violation { rule: "ipam.serves", at: world.now, detail });
+                }
+            }
+        }
+        if self.end.settle {
+            world.settle(bound)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,249 @@
+//! What can be seen of a world from outside, by whoever writes a scenario.
+
+use crate::check::{PeerView, View};
+use crate::peer::Peer;
+use crate::world::{container, name_of};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::IpAddr;
+
+/// Something that is seen, or not. Where `peers` are none, all that run are meant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "see", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Sight {
+    /// Nodes run.
+    Running {
+        /// Whose.
+        peers: BTreeSet<Peer>,
+    },
+    /// Each of `peers` has a control link with each of `with`.
+    Linked {
+        /// These…
+        peers: BTreeSet<Peer>,
+        /// …with those.
+        with: BTreeSet<Peer>,
+    },
+    /// Each of `peers` knows a way to each of `with`, over others if need be.
+    Reaches {
+        /// These…
+        peers: BTreeSet<Peer>,
+        /// …those.
+        with: BTreeSet<Peer>,
+    },
+    /// The universe is founded.
+    Founded {
+        /// As these know.
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        peers: BTreeSet<Peer>,
+    },
+    /// Addresses that a peer owns can be handed out.
+    Ready {
+        /// At these.
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        peers: BTreeSet<Peer>,
+    },
+    /// A peer owns at least so many addresses.
+    Owns {
+        /// Each of these.
+        peers: BTreeSet<Peer>,
+        /// Addresses.
+        least: u64,
+    },
+    /// A container has an address.
+    Holds {
+        /// Where it is.
+        peer: Peer,
+        /// Which.
+        container: String,
+        /// Just this one; else any.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        address: Option<IpAddr>,
+    },
+    /// The name of a container is answered.
+    Answers {
+        /// By these.
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        peers: BTreeSet<Peer>,
+        /// Whose name.
+        container: String,
+    },
+    /// Peers have equal ledgers.
+    SameLedger {
+        /// These.
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        peers: BTreeSet<Peer>,
+    },
+    /// A container gets an answer when it pings another by name; it tries again and again.
+    Pings {
+        /// Where it is.
+        peer: Peer,
+        /// Which.
+        container: String,
+        /// Whom, anywhere.
+        to: String,
+    },
+}
+
+impl fmt::Display for Sight {
+    /// As in a scenario file.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        toml::Value::try_from(self).map_err(|_| fmt::Error)?.fmt(f)
+    }
+}
+
+impl Sight {
+    /// Whether it is seen in `view`.
+    ///
+    /// # Errors
+    /// Says what is missing, and where.
+    pub fn judge(&self, view: &View) -> Result<(), String> {
+        match self {
+            Self::Running { peers } => {
+                each(
+                    view,
+                    peers,
+                    |peer| {
+                        if peer.live { Ok(()) } else { Err("does not run".to_owned()) }
+                    },
+                )
+            }
+            Self::Linked { peers, with } => pairs(view, peers, with, |peer, other| {
+                let linked = other.id.is_some_and(|id| peer.conns.contains_key(&id));
+                if linked { Ok(()) } else { Err("has no link with") }
+            }),
+            Self::Reaches { peers, with } => pairs(view, peers, with, |peer, other| {
+                let reached = other.id.is_some_and(|id| peer.reachable.contains_key(&id));
+                if reached { Ok(()) } else { Err("knows no way to") }
+            }),
+            Self::Founded { peers } => each(view, peers, |peer| match peer.lineage {
+                Some(_) => Ok(()),
+                None => Err("knows of no founding".to_owned()),
+            }),
+            Self::Ready { peers } => each(view, peers, |peer| {
+                if peer.gate_open { Ok(()) } else { Err("hands out no addresses".to_owned()) }
+            }),
+            Self::Owns { peers, least } => each(view, peers, |peer| {
+                let own = peer.ledger.iter().flatten().filter(|it| Some(it.owner) == peer.id);
+                let owned: u128 = own.map(|it| it.range.size()).sum();
+                if owned >= u128::from(*least) { Ok(()) } else { Err(format!("owns {owned}")) }
+            }),
+            Self::Holds { peer, container: id, address } => {
+                let held = one(view, *peer)?.held.get(&container(id));
+                let mut held = held.into_iter().flatten();
+                if held.any(|net| address.is_none_or(|address| address == net.addr())) {
+                    return Ok(());
+                }
+                let what = address.map_or("no address".to_owned(), |it| format!("not {it}"));
+                Err(format!("{id} on {peer} has {what}"))
+            }
+            Self::Answers { peers, container: id } => {
+                let name = name_of(&container(id));
+                each(view, peers, |peer| {
+                    let known = peer.names.iter().any(|known| known.entry.name.as_str() == name);
+                    if known { Ok(()) } else { Err(format!("does not answer {name}")) }
+                })
+            }
+            Self::SameLedger { peers } => {
+                let mut first = None;
+                each(view, peers, |peer| {
+                    let ledger = peer.ledger.as_ref().ok_or_else(|| "has no ledger".to_owned())?;
+                    if *first.get_or_insert(ledger) == ledger {
+                        Ok(())
+                    } else {
+                        Err("has another ledger than the first of them".to_owned())
+                    }
+                })
+            }
+            // Whoever looks has to send something for it.
+            Self::Pings { container: id, to, .. } => Err(format!("{to} does not answer {id}")),
+        }
+    }
+
+    /// Hosts that it names.
+    pub fn peers(&self) -> BTreeSet<Peer> {
+        match self {
+            Self::Running { peers }
+            | Self::Founded { peers }
+            | Self::Ready { peers }
+            | Self::Owns { peers, .. }
+            | Self::Answers { peers, .. }
+            | Self::SameLedger { peers } => peers.clone(),
+            Self::Linked { peers, with } | Self::Reaches { peers, with } => peers | with,
+            Self::Holds { peer, .. } | Self::Pings { peer, .. } => [*peer].into(),
+        }
+    }
+}
+
+fn one(view: &View, peer: Peer) -> Result<&PeerView, String> {
+    view.peers.get(peer.0).ok_or_else(|| format!("there is no {peer}"))
+}
+
+/// Judges each of `peers`, or each that runs when none is named.
+fn each<'a>(
+    view: &'a View,
+    peers: &BTreeSet<Peer>,
+    mut judge: impl FnMut(&'a PeerView) -> Result<(), String>,
+) -> Result<(), String> {
+    let all: BTreeSet<Peer> = view.live().map(|(host, _)| Peer(host)).collect();
+    let meant = if peers.is_empty() { &all } else { peers };
+    meant
+        .iter()
+        .try_for_each(|peer| judge(one(view, *peer)?).map_err(|why| format!("{peer} {why}")))
+}
+
+/// Judges each of `peers` together with each of `with`, except itself.
+fn pairs(
+    view: &View,
+    peers: &BTreeSet<Peer>,
+    with: &BTreeSet<Peer>,
+    judge: impl Fn(&PeerView, &PeerView) -> Result<(), &'static str>,
+) -> Result<(), String> {
+    for peer in peers {
+        for other in with.iter().filter(|other| *other != peer) {
+            judge(one(view, *peer)?, one(view, *other)?)
+                .map_err(|why| format!("{peer} {why} {other}"))?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::world::Setup;
+    use std::time::Duration;
+
+    fn sight(text: &str) -> Sight {
+        toml::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn what_is_so_is_seen_and_what_is_not_so_is_said() {
+        let mut world = Setup::new(1, 2).start();
+        world.attach(0, "c1").unwrap();
+        world.run_for(Duration::from_secs(5)).unwrap();
+        let view = world.look();
+        for seen in [
+            "see = 'running'\npeers = ['n1', 'n2']",
+            "see = 'linked'\npeers = ['n1']\nwith = ['n1', 'n2']",
+            "see = 'reaches'\npeers = ['n2']\nwith = ['n1']",
+            "see = 'founded'",
+            "see = 'ready'",
+            "see = 'owns'\npeers = ['n2']\nleast = 100",
+            "see = 'holds'\npeer = 'n1'\ncontainer = 'c1'",
+            "see = 'answers'\ncontainer = 'c1'",
+            "see = 'same-ledger'",
+        ] {
+            assert_eq!(sight(seen).judge(view), Ok(()), "{seen}");
+        }
+        for (unseen, why) in [
+            ("see = 'running'\npeers = ['n3']", "there is no n3"),
+            ("see = 'owns'\npeers = ['n2']\nleast = 200", "n2 owns 128"),
+            ("see = 'holds'\npeer = 'n2'\ncontainer = 'c1'", "c1 on n2 has no address"),
+            ("see = 'answers'\ncontainer = 'c2'", "n1 does not answer c2.weft.local"),
+        ] {
+            assert_eq!(sight(unseen).judge(view), Err(why.to_owned()), "{unseen}");
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Looks whether what a scenario expects comes true, while its world runs.
+
+use super::sight::Sight;
+use super::step::{Deed, Expected, Outcome};
+use crate::check::Violation;
+use crate::world::World;
+use std::time::Duration;
+use weft_core::io::RequestId;
+use weft_core::time::Instant;
+
+/// What people call the rule that a scenario's expectations come true.
+pub const EXPECTED: &str = "scenario.expected";
+
+/// Open expectations are looked at this often.
+const LOOK_WAIT: Duration = Duration::from_millis(100);
+
+/// Expectations of one run that are not settled yet.
+#[derive(Debug, Default)]
+pub(super) struct Watch {
+    open: Vec<Open>,
+}
+
+/// One of them.
+#[derive(Debug)]
+struct Open {
+    /// The number of its step, from 1.
+    step: usize,
+    /// It must have come true by then.
+    until: Instant,
+    what: Expectation,
+}
+
+#[derive(Debug)]
+enum Expectation {
+    Answer { request: RequestId, outcome: Outcome },
+    Sight { sight: Sight, not: bool, stays: Duration, since: Option<Instant>, ping: u64 },
+}
+
+/// How an expectation stands.
+enum Standing {
+    Met,
+    Open(String),
+    Failed(String),
+}
+
+impl Watch {
+    /// Carries out what step number `step` does, and remembers what is to come of it.
+    ///
+    /// # Errors
+    /// What was to be answered is no command, or cannot be given at this moment.
+    pub(super) fn step(
+        &mut self,
+        world: &mut World,
+        step: usize,
+        deed: &Deed,
+    ) -> Result<(), Violation> {
+        let begun = world.now;
+        match deed {
+            Deed::Act { act, expect } => {
+                let asked = world.act(act);
+                let Some(Expected { outcome, within }) = expect.clone() else { return Ok(()) };
+                let Some(request) = asked else {
+                    let detail = format!("step {step} gave no command, so nothing can answer it");
+                    return Err(Violation { rule: EXPECTED, at: world.now, detail });
+                };
+                let what = Expectation::Answer { request, outcome };
+                self.open.push(Open { step, until: begun + within, what });
+            }
+            Deed::See { sight, not, within, stays } => {
+                let (sight, ping) = (sight.clone(), world.new_ping());
+                let what =
+                    Expectation::Sight { sight, not: *not, stays: *stays, since: None, ping };
+                self.open.push(Open { step, until: begun + *within, what });
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs the world until `at`.
+    ///
+    /// # Errors
+    /// A broken rule, or an expectation that did not come true in its time.
+    pub(super) fn run_to(&mut self, world: &mut World, at: Instant) -> Result<(), Violation> {
+        loop {
+            self.look(world)?;
+            let left = at.since(world.now);
+            if left.is_zero() {
+                return Ok(());
+            }
+            world.run_for(if self.open.is_empty() { left } else { left.min(LOOK_WAIT) })?;
+        }
+    }
+
+    /// Runs the world until nothing is expected any more.
+    ///
+    /// # Errors
+    /// As in [`Watch::run_to`].
+    pub(super) fn run_out(&mut self, world: &mut World) -> Result<(), Violation> {
+        while !self.open.is_empty() {
+            self.run_to(world, world.now + LOOK_WAIT)?;
+        }
+        Ok(())
+    }
+
+    fn look(&mut self, world: &mut World) -> Result<(), Violation> {
+        let mut open = std::mem::take(&mut self.open);
+        let mut failed = None;
+        open.retain_mut(|expectation| match expectation.look(world) {
+            Standing::Met => false,
+            Standing::Open(why) if world.now >= expectation.until => {
+                failed.get_or_insert((expectation.step, why));
+                false
+            }
+            Standing::Open(_) => true,
+            Standing::Failed(why) => {
+                failed.get_or_insert((expectation.step, why));
+                false
+            }
+        });
+        self.open = open;
+        match failed {
+            None => Ok(()),
+            Some((step, why)) => {
+                let detail = format!("step {step}: {why}");
+                Err(Violation { rule: EXPECTED, at: world.now, detail })
+            }
+        }
+    }
+}
+
+impl Open {
+    fn look(&mut self, world: &mut World) -> Standing {
+        let (now, until) = (world.now, self.until);
+        match &mut self.what {
+            Expectation::Answer { request, outcome } => match world.take_reply(*request) {
+                Some(answer) if outcome.fits(&answer) => Standing::Met,
+                Some(Ok(reply)) => Standing::Failed(format!("answer {reply:?}, not {outcome}")),
+                Some(Err(error)) => Standing::Failed(format!("refused ({error}), not {outcome}")),
+                None if *outcome == Outcome::NoAnswer && now >= until => Standing::Met,
+                None => Standing::Open(format!("no answer, expected {outcome}")),
+            },
+            Expectation::Sight { sight, not, stays, since, ping } => {
+                let answered = match sight {
+                    Sight::Pings { peer, container, to } => {
+                        world.try_ping(peer.0, container, to, *ping)
+                    }
+                    Sight::Running { .. }
+                    | Sight::Linked { .. }
+                    | Sight::Reaches { .. }
+                    | Sight::Founded { .. }
+                    | Sight::Ready { .. }
+                    | Sight::Owns { .. }
+                    | Sight::Holds { .. }
+                    | Sight::Answers { .. }
+                    | Sight::SameLedger { .. } => false,
+                };
+                let seen = if answered { Ok(()) } else { sight.judge(world.look()) };
+                let right = match (seen, *not) {
+                    (Ok(()), false) | (Err(_), true) => Ok(()),
+                    (Err(why), false) => Err(why),
+                    (Ok(()), true) => Err(format!("{sight} is seen")),
+                };
+                match (right, *since) {
+                    (Ok(()), _) => {
+                        let begun = *since.get_or_insert(now);
+                        // From here on it only has to stay, until a last look.
+                        self.until = begun + *stays + LOOK_WAIT;
+                        if now.since(begun) >= *stays {
+                            Standing::Met
+                        } else {
+                            Standing::Open("it is to stay".to_owned())
+                        }
+                    }
+                    (Err(why), Some(begun)) => Standing::Failed(format!(
+                        "{why}, {:?} after it was right",
+                        now.since(begun)
+                    )),
+                    (Err(why), None) => Standing::Open(why),
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! Makes a failing scenario small: fewer steps, fewer peers, a simpler network, shorter times, as
+//! long as the same rule is broken.
+//!
+//! Every candidate is run with a few seeds, since whatever is taken away changes all later chances.
+//! Steps are taken away in halves, quarters and so on down to single ones (Zeller and Hildebrandt,
+//! "Simplifying and Isolating Failure-Inducing Input", 2002).
+
+use crate::check::Violation;
+use crate::net::{Conditions, Share};
+use crate::peer::Peer;
+use crate::scenario::{Deed, Scenario, Step};
+use crate::world::{Act, Setup};
+use std::collections::BTreeSet;
+use std::time::Duration;
+use weft_core::time::Instant;
+
+/// How much work shrinking may be.
+#[derive(Clone, Copy, Debug)]
+pub struct Effort {
+    /// Seeds that each candidate is tried with, its own first.
+    pub seeds: u64,
+    /// Runs in all.
+    pub runs: usize,
+}
+
+impl Default for Effort {
+    fn default() -> Self {
+        Self { seeds: 4, runs: 4_000 }
+    }
+}
+
+/// What shrinking came to.
+#[derive(Clone, Debug)]
+pub struct Shrunk {
+    /// Breaks the same rule, with its seed.
+    pub scenario: Scenario,
+    /// How.
+    pub violation: Violation,
+    /// Runs that it took.
+    pub runs: usize,
+}
+
+/// Shrinks `scenario`; `None` when it breaks no rule.
+pub fn shrink(
+    scenario: &Scenario,
+    effort: Effort,
+    progress: impl FnMut(&Scenario),
+) -> Option<Shrunk> {
+    let best = scenario.clone().unfolded();
+    let violation = best.run().violation?;
+    let mut search = Search { best, violation, runs: 1, effort, progress };
+    search.cut_off();
+    loop {
+        let before = search.size();
+        search.drop_steps();
+        search.drop_peers();
+        search.simplify_setup();
+        search.simplify_steps();
+        search.shorten();
+        if search.size() >= before || search.is_over() {
+            let Search { mut best, violation, runs, .. } = search;
+            best.title = format!("{} of {}, shrunk", violation.rule, scenario.title);
+            return Some(Shrunk { scenario: best, violation, runs });
+        }
+    }
+}
+
+struct Search<P> {
+    best: Scenario,
+    violation: Violation,
+    runs: usize,
+    effort: Effort,
+    progress: P,
+}
+
+impl<P: FnMut(&Scenario)> Search<P> {
+    /// How large the best scenario is, by what matters most first.
+    fn size(&self) -> (usize, usize, usize, Duration) {
+        let Scenario { setup, steps, .. } = &self.best;
+        let network = usize::from(setup.conditions != Conditions::default()) + setup.walls.len();
+        let end = steps.last().map_or(Duration::ZERO, |step| step.at.since(Instant::ZERO));
+        (steps.len(), setup.hosts, network + setup.own.len(), end)
+    }
+
+    const fn is_over(&self) -> bool {
+        self.runs >= self.effort.runs
+    }
+
+    /// Keeps `candidate` if it breaks the same rule with some seed. Returns whether it does.
+    fn try_out(&mut self, candidate: &Scenario) -> bool {
+        for seed in std::iter::once(candidate.setup.seed).chain(1..self.effort.seeds) {
+            if self.is_over() {
+                return false;
+            }
+            let candidate = candidate.clone().with_seed(seed);
+            self.runs += 1;
+            if let Some(violation) = candidate.run().violation
+                && violation.rule == self.violation.rule
+            {
+                (self.progress)(&candidate);
+                (self.best, self.violation) = (candidate, violation);
+                return true;
+            }
+        }
+        false
+    }
+
+    fn try_steps(&mut self, steps: Vec<Step>) -> bool {
+        let candidate = Scenario { steps, ..self.best.clone() };
+        self.try_out(&candidate)
+    }
+
+    /// What comes after the violation did not cause it.
+    fn cut_off(&mut self) {
+        let at = self.violation.at;
+        let before = self.best.steps.iter().filter(|step| step.at <= at).cloned().collect();
+        self.try_steps(before);
+    }
+
+    fn drop_steps(&mut self) {
+        let mut len = self.best.steps.len().div_ceil(2);
+        while len > 0 {
+            let mut begin = 0;
+            while begin < self.best.steps.len() && !self.is_over() {
+                let mut steps = self.best.steps.clone();
+                let end = steps.len().min(begin + len);
+                steps.drain(begin..end);
+                if !self.try_steps(steps) {
+                    begin += len;
+                }
+            }
+            len = if len == 1 { 0 } else { len.div_ceil(2) };
+        }
+    }
+
+    fn drop_peers(&mut self) {
+        let mut host = self.best.setup.hosts;
+        while host > 0 && !self.is_over() {
+            host -= 1;
+            if self.best.setup.hosts > 1
+                && let Some(candidate) = self.best.without(Peer(host))
+            {
+                self.try_out(&candidate);
+            }
+        }
+    }
+
+    fn simplify_setup(&mut self) {
+        let usual = Setup::new(0, self.best.setup.hosts);
+        let universe = usual.universe;
+        self.try_setup(|setup| setup.conditions = Conditions::default());
+        self.try_setup(|setup| {
+            let Conditions { latency, jitter, .. } = Conditions::default();
+            (setup.conditions.latency, setup.conditions.jitter) = (latency, jitter);
+        });
+        self.try_setup(|setup| setup.conditions.loss = Share::NONE);
+        self.try_setup(|setup| setup.conditions.duplication = Share::NONE);
+        self.try_setup(|setup| setup.walls.clear());
+        self.try_setup(|setup| setup.universe = universe);
+        for peer in self.best.setup.own.clone().keys() {
+            self.try_setup(|setup| {
+                setup.own.remove(peer);
+            });
+        }
+    }
+
+    fn try_setup(&mut self, change: impl FnOnce(&mut Setup)) {
+        let mut candidate = self.best.clone();
+        change(&mut candidate.setup);
+        if candidate.setup != self.best.setup {
+            self.try_out(&candidate);
+        }
+    }
+
+    fn simplify_steps(&mut self) {
+        for index in 0..self.best.steps.len() {
+            let Some(Step { deed: Deed::Act { act, .. }, .. }) = self.best.steps.get(index) else {
+                continue;
+            };
+            for act in simpler(act) {
+                let mut steps = self.best.steps.clone();
+                if let Some(Step { deed: Deed::Act { act: old, .. }, .. }) = steps.get_mut(index) {
+                    *old = act;
+                }
+                if self.is_over() || self.try_steps(steps) {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Moves steps nearer to the one before, and to round times.
+    fn shorten(&mut self) {
+        for index in 0..self.best.steps.len() {
+            let Some(at) = self.best.steps.get(index).map(|step| step.at) else { break };
+            let before = index.checked_sub(1).and_then(|index| self.best.steps.get(index));
+            let before = before.map_or(Instant::ZERO, |step| step.at);
+            let gap = at.since(before);
+            for (wait, round) in [
+                (Duration::ZERO, 100),
+                (Duration::from_secs(1), 100),
+                (Duration::from_secs(5), 1_000),
+                (gap / 2, 1_000),
+                (gap, 1_000),
+                (gap, 100),
+            ] {
+                let rounder = rounded(before + wait, round).max(before);
+                if rounder < at {
+                    let shift = at.since(rounder);
+                    let mut steps = self.best.steps.clone();
+                    for step in steps.iter_mut().skip(index) {
+                        step.at =
+                            Instant::ZERO + step.at.since(Instant::ZERO).saturating_sub(shift);
+                    }
+                    if self.is_over() || self.try_steps(steps) {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// `at`, rounded down to so many milliseconds.
+fn rounded(at: Instant, millis: u64) -> Instant {
+    let whole = at.as_nanos() / 1_000_000 / millis * millis;
+    Instant::ZERO + Duration::from_millis(whole)
+}
+
+/// Acts that do less of the same, least first.
+fn simpler(act: &Act) -> Vec<Act> {
+    if let Act::Crash { peer, after, power } = act {
+        let all = [(0, false), (0, *power), (*after, false)];
+        let new = all.into_iter().filter(|new| *new != (*after, *power));
+        return new.map(|(after, power)| Act::Crash { peer: *peer, after, power }).collect();
+    }
+    if let Act::Partition { side } = act
+        && side.len() > 1
+    {
+        let one = |peer: &Peer| Act::Partition { side: BTreeSet::from([*peer]) };
+        return side.iter().map(one).collect();
+    }
+    Vec::new()
+}

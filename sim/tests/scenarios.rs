@@ -1,0 +1,79 @@
+//! The catalogue: every scenario file, under several seeds.
+
+use anyhow::{Result, ensure};
+use sim::scenario::Scenario;
+use std::path::{Path, PathBuf};
+
+/// Seeds that each scenario is run with here; `sim run FILE --seeds K` runs more.
+const SEEDS: u64 = 3;
+
+fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            collect(&path, files)?;
+        } else if path.extension().is_some_and(|ending| ending == "toml") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(())
+}
+
+/// All scenario files in a folder of the catalogue.
+fn catalogue(folder: &str) -> Result<Vec<(PathBuf, Scenario)>> {
+    let mut files = Vec::new();
+    collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios").join(folder), &mut files)?;
+    ensure!(!files.is_empty(), "no scenario in {folder}");
+    let read = |path: PathBuf| {
+        let scenario = Scenario::from_text(&std::fs::read_to_string(&path)?);
+        let scenario = scenario.map_err(|why| anyhow::anyhow!("{}: {why}", path.display()))?;
+        Ok((path, scenario))
+    };
+    files.into_iter().map(read).collect()
+}
+
+/// Runs all that does not wait for something.
+fn hold(folder: &str) -> Result<()> {
+    for (path, scenario) in catalogue(folder)? {
+        let first = scenario.setup.seed;
+        for seed in first..first + SEEDS {
+            if scenario.waits.is_some() {
+                continue;
+            }
+            let verdict = scenario.clone().with_seed(seed).run();
+            if let Some(violation) = verdict.violation {
+                let path = path.display();
+                let lines = verdict.lines.join("\n");
+                anyhow::bail!("{violation}\n{path} with seed {seed}\n{lines}");
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn scenarios_of_founding_hold() -> Result<()> {
+    hold("founding")
+}
+
+#[test]
+fn scenarios_of_the_mesh_hold() -> Result<()> {
+    hold("mesh")
+}
+
+#[test]
+fn scenarios_of_names_hold() -> Result<()> {
+    hold("names")
+}
+
+#[test]
+fn every_scenario_is_in_a_folder_that_is_tested() -> Result<()> {
+    let tested = ["founding", "mesh", "names"];
+    let mut counted = 0;
+    for folder in tested {
+        counted += catalogue(folder)?.len();
+    }
+    ensure!(counted == catalogue(".")?.len(), "a scenario lies outside {tested:?}");
+    Ok(())
+}
