@@ -11,8 +11,8 @@
 //! - round 2: votes that come late, again and in any order; gossip without delay and a restart;
 //! - round 1: late votes and two restarts, or a lost disk.
 //!
-//! Late votes or kept disks in one more round take over a minute. Who proposes, and which of two
-//! ballots of one round wins, depends on the order of
+//! With late votes or kept disks, one more round is not done after a minute. Who proposes, and which
+//! of two ballots of one round wins, depends on the order of
 //! ids, so peers cannot stand for each other and no symmetry makes it less.
 
 use super::shared::{Memo, Pool, Shared};
