@@ -12,8 +12,8 @@
 //! - round 1: late votes and two restarts, or a lost disk.
 //!
 //! With late votes or kept disks, one more round is not done after a minute. Who proposes, and which
-//! of two ballots of one round wins, depends on the order of
-//! ids, so peers cannot stand for each other and no symmetry makes it less.
+//! of two ballots of one round wins, depends on the order of ids, so peers cannot stand for each other
+//! and no symmetry makes it less.
 
 use super::shared::{Memo, Pool, Shared};
 use super::{peer, search, search_for};
