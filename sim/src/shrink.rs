@@ -230,7 +230,7 @@ fn rounded(at: Instant, millis: u64) -> Instant {
 /// Acts that do less of the same, least first.
 fn simpler(act: &Act) -> Vec<Act> {
     if let Act::Crash { peer, after, power } = act {
-        let all = [(0, false), (0, *power), (*after, false)];
+        let all = [(None, false), (None, *power), (*after, false)];
         let new = all.into_iter().filter(|new| *new != (*after, *power));
         return new.map(|(after, power)| Act::Crash { peer: *peer, after, power }).collect();
     }

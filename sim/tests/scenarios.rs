@@ -58,6 +58,11 @@ fn scenarios_of_founding_hold() -> Result<()> {
 }
 
 #[test]
+fn scenarios_of_addresses_hold() -> Result<()> {
+    hold("addresses")
+}
+
+#[test]
 fn scenarios_of_the_mesh_hold() -> Result<()> {
     hold("mesh")
 }
@@ -69,11 +74,48 @@ fn scenarios_of_names_hold() -> Result<()> {
 
 #[test]
 fn every_scenario_is_in_a_folder_that_is_tested() -> Result<()> {
-    let tested = ["founding", "mesh", "names"];
+    let tested = ["founding", "addresses", "mesh", "names"];
     let mut counted = 0;
     for folder in tested {
         counted += catalogue(folder)?.len();
     }
     ensure!(counted == catalogue(".")?.len(), "a scenario lies outside {tested:?}");
+    Ok(())
+}
+
+/// Names that a reader of scenario files knows: those in its complaint about one that it does not.
+fn names_of<T: serde::de::DeserializeOwned>(text: &str) -> Vec<String> {
+    let error = toml::from_str::<T>(text).err().map(|error| error.message().to_owned());
+    let error = error.unwrap_or_default();
+    let names = error.split_once("expected").map_or("", |(_, names)| names);
+    names.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_guide_to_scenarios_names_all_that_can_stand_in_one() -> Result<()> {
+    #[derive(Debug, serde::Deserialize)]
+    struct Faults {
+        #[serde(rename = "faults")]
+        _faults: sim::scenario::Class,
+    }
+    let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("SCENARIOS.md");
+    let guide = std::fs::read_to_string(guide)?;
+    let known = [
+        names_of::<sim::world::Act>("do = '?'"),
+        names_of::<sim::scenario::Sight>("see = '?'"),
+        names_of::<Faults>("faults = '?'"),
+        names_of::<sim::net::Conditions>("'?' = 0"),
+        names_of::<sim::world::Own>("'?' = 0"),
+        names_of::<sim::scenario::End>("'?' = 0"),
+    ];
+    for names in known {
+        ensure!(names.len() > 3, "too few names were found: {names:?}");
+        for name in names {
+            ensure!(
+                guide.contains(&format!("`{name}`")) || guide.contains(&format!("`{name} =")),
+                "sim/SCENARIOS.md says nothing of `{name}`"
+            );
+        }
+    }
     Ok(())
 }

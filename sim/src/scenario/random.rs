@@ -147,7 +147,7 @@ fn act(choices: &mut Choices, setup: &Setup, faults: &BTreeSet<Class>) -> Act {
         2 if on(Class::OneWay) => Act::Cut { from: peer, to: Peer(choices.index(hosts)) },
         0..4 => Act::Heal,
         4..6 if on(Class::Crashes) => {
-            Act::Crash { peer, after: choices.index(6), power: choices.coin() }
+            Act::Crash { peer, after: Some(choices.index(6)), power: choices.coin() }
         }
         4..8 => Act::Start { peer },
         8 if on(Class::Network) => Act::Network { conditions: conditions(choices) },

@@ -53,11 +53,12 @@ pub enum Act {
     Crash {
         /// Whose.
         peer: Peer,
-        /// So many outputs later: 0 is before its next one.
-        #[serde(default)]
-        after: usize,
+        /// In the middle of what it does: so many outputs later, 0 being before its next one. At
+        /// once, if not given.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after: Option<usize>,
         /// The machine loses its power, so the others hear nothing.
-        #[serde(default)]
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         power: bool,
     },
     /// Start a node, if it does not run.
@@ -148,7 +149,10 @@ impl World {
                 self.net.paths.set(from.0, to.0, *conditions);
                 self.note(None, "net", format_args!("{from} to {to}: {conditions:?}"));
             }
-            Act::Crash { peer, after, power } => self.crash_soon(peer.0, *after, *power),
+            Act::Crash { peer, after: None, power } => self.crash(peer.0, *power),
+            Act::Crash { peer, after: Some(after), power } => {
+                self.crash_soon(peer.0, *after, *power);
+            }
             Act::Start { peer } => self.boot(peer.0),
             Act::Allocate { peer, .. }
             | Act::Claim { peer, .. }
