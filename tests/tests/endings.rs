@@ -1,4 +1,4 @@
-//! How daemons end: while they start, in the foreground, on a full disk; and what others see of it.
+//! How daemons end: while they start, in the foreground, on a full disk, when they are reset.
 
 use anyhow::{Context as _, Result, ensure};
 use std::collections::BTreeSet;
@@ -9,8 +9,8 @@ use weft_tests::{holds_within, trace, wait_until};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Links, rules, processes and run folder of a host; the log may stay, since it explains the end,
-/// and so may the folder that `weft run` keeps its files in.
+/// Links, rules, processes and run folder of a host; the log may stay, since it explains
+/// the end.
 fn state(host: &Host) -> Result<BTreeSet<String>> {
     let mut state: BTreeSet<_> = host.links()?.into_iter().collect();
     let rules = weft_tests::lab::ip(&format!("-n {} rule", host.namespace))?;
@@ -18,7 +18,7 @@ fn state(host: &Host) -> Result<BTreeSet<String>> {
     let own = host.run_dir.to_string_lossy().into_owned();
     state.extend(trace::processes(&own).into_iter().map(|(pid, line)| format!("{pid} {line}")));
     let files = trace::entries(&host.run_dir).into_iter();
-    state.extend(files.filter(|name| !name.ends_with(".log") && name != "run"));
+    state.extend(files.filter(|name| !name.ends_with(".log")));
     Ok(state)
 }
 
@@ -103,6 +103,53 @@ fn a_daemon_in_the_foreground_leaves_nothing_after_sigint_and_sigterm() -> Resul
         let code = daemon.wait(PATIENCE)?;
         ensure!(code == 0, "SIG{signal}: exit code {code}: {}", daemon.text());
         ensure!(state(host)? == before, "SIG{signal}: was {before:?}, is {:?}", state(host)?);
+        ensure!(!host.run_dir.exists(), "SIG{signal}: an empty run folder is left");
     }
+    lab.finish()
+}
+
+#[test]
+fn further_signals_do_not_cut_the_end_of_a_daemon_in_the_foreground_short() -> Result<()> {
+    let lab = Lab::full(1)?;
+    let host = lab.host(1);
+    let before = state(host)?;
+    for (signals, wait) in [
+        (["INT", "INT", "INT"], 0),
+        (["TERM", "INT", "TERM"], 0),
+        (["INT", "TERM", "INT"], 15),
+        (["TERM", "TERM", "TERM"], 30),
+    ] {
+        let mut daemon = lab.background(&mut host.weft_command(&["launch", "--foreground"])?)?;
+        wait_until("the daemon answers", PATIENCE, || {
+            host.weft(&["status"]).is_ok_and(|done| done.code == 0)
+        })
+        .with_context(|| daemon.text())?;
+        for signal in signals {
+            // The later ones may find that it has ended.
+            let _ = daemon.signal(signal);
+            std::thread::sleep(Duration::from_millis(wait));
+        }
+        let code = daemon.wait(PATIENCE)?;
+        ensure!(code == 0, "{signals:?}: exit code {code}: {}", daemon.text());
+        ensure!(state(host)? == before, "{signals:?}: was {before:?}, is {:?}", state(host)?);
+        ensure!(!host.run_dir.exists(), "{signals:?}: an empty run folder is left");
+    }
+    lab.finish()
+}
+
+#[test]
+fn a_stop_leaves_the_log_and_nothing_else_when_no_container_is_attached() -> Result<()> {
+    let lab = Lab::full(1)?;
+    let host = lab.host(1);
+    let before = state(host)?;
+    host.launch(&["--password", "for a while"])?;
+    host.weft(&["run", "--name", "brief", "--", "true"])?.ok()?;
+    let container = lab.container()?;
+    host.attach(&container, &[])?;
+    host.weft(&["detach", &container.namespace])?.ok()?;
+    host.weft(&["stop"])?.ok()?;
+    ensure!(state(host)? == before, "was {before:?}, is {:?}", state(host)?);
+    let files = trace::entries(&host.run_dir);
+    ensure!(files.iter().eq(["weft.log"]), "left in the run folder: {files:?}");
     lab.finish()
 }
