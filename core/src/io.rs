@@ -226,6 +226,12 @@ pub enum CommandError {
     /// The node is stopping.
     #[error("weft is stopping")]
     Stopping,
+    /// What runs the node cannot go on; a node never says this itself.
+    #[error("the daemon had to stop: {why}, then `weft launch` again")]
+    Broken {
+        /// What was wrong, and what to do.
+        why: String,
+    },
 }
 
 fn holder(held_by: &Option<ContainerId>) -> String {

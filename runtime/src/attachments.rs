@@ -4,6 +4,7 @@ use crate::dns::{DnsService, ServeError};
 use crate::handle::NodeHandle;
 use crate::host::{Host, HostError, Wish};
 use crate::namespace::Namespace;
+use crate::store::advised;
 use ipnet::IpNet;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -115,12 +116,12 @@ pub enum AttachError {
         default: IpNet,
     },
     /// The record of what is attached cannot be kept.
-    #[error("cannot note what is attached in {}: {why}", .path.display())]
+    #[error("cannot note what is attached in {}: {why}, and try again", .path.display())]
     Ledger {
         /// The file.
         path: PathBuf,
-        /// The system's words.
-        why: std::io::Error,
+        /// The system's words, and what to do.
+        why: String,
     },
 }
 
@@ -348,16 +349,19 @@ impl Attachments {
     /// namespace has died. What was only allocated is its allocator's to give back.
     ///
     /// # Errors
-    /// When the node is stopping or the kernel does not answer.
+    /// When the node is stopping, the kernel does not answer or the disk is full: the first of all
+    /// the failures.
     pub(crate) async fn reconcile(&self) -> Result<(), AttachError> {
+        let mut outcome = Ok(());
         for id in self.ledger.ids() {
             let Ok(_busy) = self.mutex(&id).try_lock_owned() else { continue };
             if self.ledger.place(&id).is_some() && !self.host.is_attached(&id).await? {
                 tracing::info!(%id, "the container is gone");
-                self.remove(&id).await?;
+                // One that cannot be struck out must not keep the others' addresses.
+                outcome = outcome.and(self.remove(&id).await);
             }
         }
-        Ok(())
+        outcome
     }
 
     /// Addresses for `id` as asked; one of the default subnet, unless it has some, when nothing is.
@@ -445,8 +449,10 @@ impl Attachments {
     }
 
     fn note(&self, id: &ContainerId, place: Option<Place>) -> Result<(), AttachError> {
-        let failed = |why| AttachError::Ledger { path: self.ledger.path().into(), why };
-        self.ledger.note(id, place).map_err(failed)
+        self.ledger.note(id, place).map_err(|why| AttachError::Ledger {
+            path: self.ledger.path().into(),
+            why: advised(&why),
+        })
     }
 
     /// Waits until nobody else works on `id`.

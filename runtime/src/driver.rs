@@ -13,7 +13,7 @@ use crate::store::{Store, StoreError};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
@@ -116,6 +116,7 @@ pub struct Driver<N: Net, S, F, P> {
     streams: mpsc::Receiver<NewStream<N::Stream>>,
     stream_tell: mpsc::Sender<NewStream<N::Stream>>,
     accepting: AbortHandle,
+    broken: Arc<OnceLock<String>>,
 }
 
 #[derive(Debug)]
@@ -181,10 +182,12 @@ impl<N: Net, S: Store, F: Frames, P: Probe> Driver<N, S, F, P> {
             streams,
             stream_tell,
             accepting,
+            broken: Arc::default(),
         };
         driver.carry_out().await?;
         driver.renew_names();
-        Ok((driver, NodeHandle { requests: requests_to, names: names_seen }))
+        let broken = Arc::clone(&driver.broken);
+        Ok((driver, NodeHandle { requests: requests_to, names: names_seen, broken }))
     }
 
     /// The node, before it runs.
@@ -195,7 +198,9 @@ impl<N: Net, S: Store, F: Frames, P: Probe> Driver<N, S, F, P> {
     /// Works until `shutdown` resolves or a [`Command::Stop`] was carried out.
     ///
     /// # Errors
-    /// When the state cannot be written: going on would mean to break promises later.
+    /// When the state cannot be written, for example on a full disk. The node has decided already
+    /// what could not be kept, so going on would mean to break promises later. What followed from
+    /// it was not done; whoever waits for an answer is told [`CommandError::Broken`].
     pub async fn run(
         mut self,
         shutdown: impl Future<Output = ()> + Send,
@@ -213,7 +218,11 @@ impl<N: Net, S: Store, F: Frames, P: Probe> Driver<N, S, F, P> {
                 | Turn::Log
                 | Turn::Timeout => false,
             };
-            self.take(turn).await?;
+            if let Err(why) = self.take(turn).await {
+                // Before those who wait are let go.
+                let _ = self.broken.set(why.to_string());
+                return Err(why);
+            }
             if stops {
                 return Ok(());
             }

@@ -3,7 +3,7 @@
 use ipnet::IpNet;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use tokio::sync::{mpsc, oneshot, watch};
 use weft_core::id::ContainerId;
 use weft_core::io::{Command, CommandError, Reply};
@@ -29,40 +29,50 @@ pub type Held = BTreeMap<ContainerId, Vec<IpNet>>;
 pub struct NodeHandle {
     pub(crate) requests: mpsc::Sender<Request>,
     pub(crate) names: watch::Receiver<Arc<NamesView>>,
+    /// Why the driver could not go on, once that is so.
+    pub(crate) broken: Arc<OnceLock<String>>,
 }
 
 impl NodeHandle {
     /// Has the node carry out `command` and waits for what it comes to.
     ///
     /// # Errors
-    /// The node's own, and [`CommandError::Stopping`] when it has stopped.
+    /// The node's own, and those of [`NodeHandle::status`].
     pub async fn command(&self, command: Command) -> Result<Reply, CommandError> {
         let (reply, answer) = oneshot::channel();
         let request = Request::Command(command, reply);
-        self.requests.send(request).await.map_err(|_| CommandError::Stopping)?;
-        answer.await.unwrap_or(Err(CommandError::Stopping))
+        self.requests.send(request).await.map_err(|_| self.ended())?;
+        answer.await.unwrap_or_else(|_| Err(self.ended()))
     }
 
     /// A picture of the node as it is now.
     ///
     /// # Errors
-    /// [`CommandError::Stopping`] when it has stopped.
+    /// [`CommandError::Stopping`] when it was stopped, [`CommandError::Broken`] when it had to.
     pub async fn status(&self) -> Result<Arc<Status>, CommandError> {
         let (reply, answer) = oneshot::channel();
         let request = Request::Status(reply);
-        self.requests.send(request).await.map_err(|_| CommandError::Stopping)?;
-        answer.await.map_err(|_| CommandError::Stopping)
+        self.requests.send(request).await.map_err(|_| self.ended())?;
+        answer.await.map_err(|_| self.ended())
     }
 
     /// Which addresses are held here, and for whom.
     ///
     /// # Errors
-    /// [`CommandError::Stopping`] when it has stopped.
+    /// As [`NodeHandle::status`].
     pub async fn held(&self) -> Result<Held, CommandError> {
         let (reply, answer) = oneshot::channel();
         let request = Request::Held(reply);
-        self.requests.send(request).await.map_err(|_| CommandError::Stopping)?;
-        answer.await.map_err(|_| CommandError::Stopping)
+        self.requests.send(request).await.map_err(|_| self.ended())?;
+        answer.await.map_err(|_| self.ended())
+    }
+
+    /// Why nobody answers.
+    fn ended(&self) -> CommandError {
+        match self.broken.get() {
+            Some(why) => CommandError::Broken { why: why.clone() },
+            None => CommandError::Stopping,
+        }
     }
 
     /// All names that are answered. Cheap: a shared copy that is renewed when names change.

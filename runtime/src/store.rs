@@ -6,6 +6,7 @@
 use redb::backends::FileBackend;
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
 use std::fs::OpenOptions;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -59,7 +60,7 @@ pub enum StoreError {
     Disk {
         /// The file.
         path: PathBuf,
-        /// The system's words.
+        /// The system's words, and what to do.
         why: String,
     },
 }
@@ -77,8 +78,7 @@ impl RedbStore {
     /// # Errors
     /// When another daemon has it open, it is damaged, or cannot be made.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let disk =
-            |why: std::io::Error| StoreError::Disk { path: path.into(), why: why.to_string() };
+        let disk = |why: io::Error| StoreError::Disk { path: path.into(), why: advised(&why) };
         let file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -97,8 +97,8 @@ impl RedbStore {
                 return Err(StoreError::InUse(path.into()));
             }
             Ok(Err(DatabaseError::Storage(redb::StorageError::Io(why))))
-                if why.kind() != std::io::ErrorKind::InvalidData
-                    && why.kind() != std::io::ErrorKind::UnexpectedEof =>
+                if why.kind() != ErrorKind::InvalidData
+                    && why.kind() != ErrorKind::UnexpectedEof =>
             {
                 return Err(disk(why));
             }
@@ -153,6 +153,13 @@ impl RedbStore {
     }
 }
 
+/// What the disk complains of, and what to do about it.
+pub(crate) fn advised(why: &io::Error) -> String {
+    let is_full = matches!(why.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
+    let remedy = if is_full { "free some space there" } else { "check that disk" };
+    format!("{why}; {remedy}")
+}
+
 fn damaged(path: &Path, why: &dyn std::fmt::Display) -> StoreError {
     StoreError::Damaged { path: path.into(), why: why.to_string() }
 }
@@ -168,6 +175,7 @@ impl Store for RedbStore {
         let failed = |why: String| StoreError::Disk { path: self.path.clone(), why };
         match written {
             Ok(Ok(())) => Ok(()),
+            Ok(Err(redb::Error::Io(why))) => Err(failed(advised(&why))),
             Ok(Err(why)) => Err(failed(why.to_string())),
             Err(why) => Err(failed(why.to_string())),
         }

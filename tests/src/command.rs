@@ -34,6 +34,23 @@ impl Done {
         ensure!(self.code == 0, "{self}");
         Ok(self.stdout)
     }
+
+    /// Checks that it complained as `weft` does: with this exit code, and one line that contains
+    /// `culprit` and a word of `remedy`, in whatever case.
+    ///
+    /// # Errors
+    /// Says what is missing.
+    pub fn complains(&self, code: i32, culprit: &str, remedy: &[&str]) -> Result<()> {
+        ensure!(self.code == code, "expected exit code {code}: {self}");
+        ensure!(self.stderr.lines().count() == 1, "expected one line of error: {self}");
+        ensure!(self.stderr.starts_with("weft: "), "expected `weft: …`: {self}");
+        let line = self.stderr.to_lowercase();
+        let culprit = culprit.to_lowercase();
+        ensure!(line.contains(&culprit), "the line does not name {culprit}: {self}");
+        let advised = remedy.iter().any(|word| line.contains(word));
+        ensure!(advised, "the line advises none of {remedy:?}: {self}");
+        Ok(())
+    }
 }
 
 impl std::fmt::Display for Done {

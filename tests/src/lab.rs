@@ -2,6 +2,7 @@
 
 use crate::command::{self, Background, run};
 pub use crate::container::Container;
+pub use crate::disk::Disk;
 use crate::host::Host;
 pub use crate::tools::{binary, ip};
 use crate::{holds_within, trace};
@@ -16,15 +17,17 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 /// Programs that the tests run, and the Debian packages that bring them.
-const TOOLS: [(&str, &str); 9] = [
+const TOOLS: [(&str, &str); 11] = [
     ("dig", "bind9-dnsutils"),
     ("ip", "iproute2"),
     ("iperf3", "iperf3"),
     ("kill", "procps"),
+    ("mount", "mount"),
     ("nsenter", "util-linux"),
     ("ping", "iputils-ping"),
     ("setpriv", "util-linux"),
     ("tcpdump", "tcpdump"),
+    ("umount", "mount"),
     ("unshare", "util-linux"),
 ];
 
@@ -44,6 +47,7 @@ pub struct Lab {
     dir: PathBuf,
     hosts: Vec<Host>,
     namespaces: RefCell<Vec<String>>,
+    disks: Vec<PathBuf>,
     links_before: BTreeSet<String>,
     files: AtomicU32,
 }
@@ -84,6 +88,7 @@ impl Lab {
             dir,
             hosts: Vec::new(),
             namespaces: RefCell::new(Vec::new()),
+            disks: Vec::new(),
             links_before: trace::links(),
             files: AtomicU32::new(0),
             mark,
@@ -173,6 +178,24 @@ impl Lab {
         Ok(Container { namespace: self.namespace(&format!("c{n}"))? })
     }
 
+    /// Puts the state of host `n` on a disk of its own, of 1 MiB, and gives what can fill that.
+    ///
+    /// # Errors
+    /// When it cannot be mounted.
+    ///
+    /// # Panics
+    /// When there is no such host.
+    pub fn small_disk(&mut self, n: usize) -> Result<Disk> {
+        let folder = self.dir.join(format!("disk-{n}"));
+        fs::create_dir(&folder)?;
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", "size=1m,mode=0755", "weft-test"]).arg(&folder);
+        run(&mut mount, PATIENCE)?.ok()?;
+        self.disks.push(folder.clone());
+        self.hosts[n - 1].state_dir = folder.join("state");
+        Ok(Disk { folder })
+    }
+
     /// Folder of this lab, for any files of the test.
     pub fn dir(&self) -> &Path {
         &self.dir
@@ -223,6 +246,10 @@ impl Lab {
                 let _ = command::signal(pid, "KILL");
             }
             let _ = ip(&format!("netns delete {name}"));
+        }
+        for disk in &self.disks {
+            // At once: its last user may still be dying.
+            let _ = run(Command::new("umount").arg("--lazy").arg(disk), PATIENCE);
         }
         let _ = fs::remove_dir_all(&self.dir);
     }

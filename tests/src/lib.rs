@@ -3,6 +3,7 @@
 //! * [`lab`]: hosts with wires between them, and containers; all of it goes when it is dropped.
 //! * [`host`]: one host's `weft`, started and asked as a person would.
 //! * [`container`]: a namespace that is put on the network.
+//! * [`disk`]: a small disk, to be filled.
 //! * [`tools`]: `ip`, and the programs that were built with the tests.
 //! * [`command`]: programs with a deadline, and programs in the background.
 //! * [`trace`]: what is left on the machine, to show that nothing is.
@@ -13,6 +14,7 @@
 pub mod circles;
 pub mod command;
 pub mod container;
+pub mod disk;
 pub mod host;
 pub mod lab;
 pub mod tidy;

@@ -45,12 +45,13 @@ fn a_lab_is_gone_after_a_panic_with_programs_still_running_in_it() -> Result<()>
     let (sender, receiver) = std::sync::mpsc::channel();
     let panicked = std::thread::spawn(move || {
         let lab = Lab::two().map_err(|error| sender.send(Err(error)));
-        let Ok(lab) = lab else { return };
+        let Ok(mut lab) = lab else { return };
+        let disk = lab.small_disk(1).and_then(|disk| disk.fill(0));
         let container = lab.container();
         let sleeper = container.map(|c| lab.background(c.command("sleep").arg("600")));
         // As a daemon would be: nobody's child any more.
         let orphan = lab.host(1).command("sh").args(["-c", "sleep 600 & exit"]).spawn();
-        let _ = sender.send(Ok(lab.mark().to_owned()));
+        let _ = sender.send(disk.map(|()| lab.mark().to_owned()));
         std::mem::forget((sleeper, orphan));
         panic!("on purpose");
     });

@@ -2,10 +2,19 @@
 
 use anyhow::{Context as _, Result, ensure};
 use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 use weft_tests::command::Background;
-use weft_tests::lab::{Container, Lab};
+use weft_tests::host::Host;
+use weft_tests::lab::{Container, Lab, ip};
 use weft_tests::wait_until;
+
+/// A peer whose streams the kernel has closed is reported within this: nothing has to run out.
+const CLOSED: Duration = Duration::from_secs(3);
+
+/// A peer that says nothing any more is reported within this. Source: `silence_max` of
+/// `weft_core::config`.
+const NOTICED: Duration = Duration::from_secs(15);
 
 /// Launches every host with a password; each one dials those before it that `dials` allows.
 fn launch(lab: &Lab, dials: impl Fn(usize, usize) -> Option<String>) -> Result<()> {
@@ -20,6 +29,83 @@ fn launch(lab: &Lab, dials: impl Fn(usize, usize) -> Option<String>) -> Result<(
 
 fn full(lab: &Lab) -> Result<()> {
     launch(lab, |_, before| Some(lab.hosts()[before].address()))
+}
+
+/// Launches host `n` of a line, dialing the one before it.
+fn launch_in_line(lab: &Lab, n: usize) -> Result<String> {
+    let before = (n > 1).then(|| lab.host(n - 1).addresses.last().map(ToString::to_string));
+    let before = before.flatten();
+    let args = ["--password", "three threads"].into_iter().chain(before.as_deref());
+    lab.host(n).launch(&args.collect::<Vec<_>>())
+}
+
+/// Three hosts in a line, with a container each, all of which know each other by name.
+fn line() -> Result<(Lab, Vec<(Container, Ipv4Addr)>)> {
+    let lab = Lab::line(3)?;
+    let mut members = Vec::new();
+    for n in 1..=3 {
+        launch_in_line(&lab, n)?;
+    }
+    for host in lab.hosts() {
+        let container = lab.container()?;
+        let name = format!("c{}", members.len() + 1);
+        let address = host.named(&container, &name)?;
+        members.push((container, address));
+    }
+    whole(&lab, &members)?;
+    Ok((lab, members))
+}
+
+/// Waits until the ends of a line have a link each, know all names and reach each other.
+fn whole(lab: &Lab, members: &[(Container, Ipv4Addr)]) -> Result<()> {
+    for host in [lab.host(1), lab.host(3)] {
+        host.wait_linked(1)?;
+        for name in ["c1", "c2", "c3"] {
+            host.wait_name(name)?;
+        }
+        ensure!(!shown(host, "peers")?.contains("unreachable"), "{}", shown(host, "peers")?);
+    }
+    members[0].0.wait_pings(members[2].1)?;
+    members[2].0.wait_pings(members[1].1)
+}
+
+fn shown(host: &Host, part: &str) -> Result<String> {
+    host.weft(&["status", part])?.ok()
+}
+
+/// Waits until an end of a line whose middle is gone says so, and checks that it does its own work
+/// as fast as ever.
+fn end_alone(lab: &Lab, n: usize, within: Duration) -> Result<()> {
+    let host = lab.host(n);
+    let reports = || {
+        let peers = shown(host, "peers")?;
+        let connections = shown(host, "connections")?;
+        let far = (1..=3).filter(|far| *far != n);
+        Ok::<bool, anyhow::Error>(
+            peers.matches("unreachable").count() == 2
+                && !connections.contains(" established ")
+                && far.into_iter().all(|far| !host.knows(&format!("c{far}"))),
+        )
+    };
+    wait_until("the end reports that it is alone", within, || reports().unwrap_or_default())
+        .with_context(|| shown(host, "peers").unwrap_or_default() + &host.log())?;
+    ensure!(host.knows(&format!("c{n}")), "it lost its own name");
+    let container = lab.container()?;
+    for args in [
+        &["attach", "--name", "extra", &container.namespace][..],
+        &["dns-lookup", "extra"],
+        &["run", "--", "true"],
+        &["ps"],
+        &["status"],
+        &["report"],
+        &["detach", &container.namespace],
+    ] {
+        let done = host.weft(args)?;
+        let took = done.took;
+        done.ok().with_context(|| host.log())?;
+        ensure!(took < Duration::from_secs(1), "`weft {}` took {took:?}", args.join(" "));
+    }
+    Ok(())
 }
 
 /// Ten pings a second to `to`, with time stamps.
@@ -63,9 +149,9 @@ fn containers_on_three_hosts_all_reach_each_other() -> Result<()> {
 fn containers_at_the_ends_of_a_line_reach_each_other_through_the_middle() -> Result<()> {
     let lab = Lab::line(3)?;
     // A host dials its neighbour at the address on their common wire.
-    launch(&lab, |n, before| {
-        (before + 1 == n).then(|| lab.hosts()[before].addresses.last().map(ToString::to_string))?
-    })?;
+    for n in 1..=3 {
+        launch_in_line(&lab, n)?;
+    }
     let [left, right] = [lab.container()?, lab.container()?];
     let [from, to] = [lab.host(1).attach(&left, &[])?, lab.host(3).attach(&right, &[])?];
     let end = Container { namespace: lab.host(1).namespace.clone() };
@@ -73,6 +159,41 @@ fn containers_at_the_ends_of_a_line_reach_each_other_through_the_middle() -> Res
     left.wait_pings(to)?;
     right.wait_pings(from)?;
     lab.host(2).wait_linked(2)?;
+    lab.finish()
+}
+
+#[test]
+fn the_ends_of_a_line_report_a_killed_middle_work_on_and_are_joined_again_when_it_is_back()
+-> Result<()> {
+    let (lab, members) = line()?;
+    let lost = Instant::now();
+    lab.host(2).kill_daemon()?;
+    for n in [1, 3] {
+        end_alone(&lab, n, CLOSED.saturating_sub(lost.elapsed()))?;
+    }
+    ensure!(!members[0].0.pings(members[2].1)?, "the ends have a way around the middle");
+    launch_in_line(&lab, 2)?;
+    whole(&lab, &members)?;
+    lab.finish()
+}
+
+#[test]
+fn the_ends_of_a_line_report_a_middle_that_falls_silent_and_are_joined_again_when_it_speaks()
+-> Result<()> {
+    let (lab, members) = line()?;
+    let wires = |state: &str| {
+        for wire in ["eth0", "eth1"] {
+            ip(&format!("-n {} link set {wire} {state}", lab.host(2).namespace))?;
+        }
+        Ok::<(), anyhow::Error>(())
+    };
+    let lost = Instant::now();
+    wires("down")?;
+    for n in [1, 3] {
+        end_alone(&lab, n, NOTICED.saturating_sub(lost.elapsed()))?;
+    }
+    wires("up")?;
+    whole(&lab, &members)?;
     lab.finish()
 }
 

@@ -16,18 +16,6 @@ const FAILED: i32 = 1;
 const USAGE: i32 = 2;
 const NO_DAEMON: i32 = 3;
 
-/// Checks the answer: its exit code, and one line that contains `culprit` and a word of `remedy`.
-fn check(done: &Done, code: i32, culprit: &str, remedy: &[&str]) -> Result<()> {
-    ensure!(done.code == code, "expected exit code {code}: {done}");
-    ensure!(done.stderr.lines().count() == 1, "expected one line of error: {done}");
-    ensure!(done.stderr.starts_with("weft: "), "expected `weft: …`: {done}");
-    let line = done.stderr.to_lowercase();
-    ensure!(line.contains(&culprit.to_lowercase()), "the line does not name {culprit}: {done}");
-    let advised = remedy.iter().any(|word| line.contains(word));
-    ensure!(advised, "the line advises none of {remedy:?}: {done}");
-    Ok(())
-}
-
 /// Links, processes and run folder of a host; the log may stay, since it explains the failure.
 fn state(host: &Host) -> Result<BTreeSet<String>> {
     let mut state: BTreeSet<_> = host.links()?.into_iter().collect();
@@ -50,7 +38,7 @@ fn refused_command(
     remedy: &[&str],
 ) -> Result<()> {
     let before = state(host)?;
-    check(&run(command, PATIENCE)?, code, culprit, remedy)?;
+    run(command, PATIENCE)?.complains(code, culprit, remedy)?;
     let mut after = BTreeSet::new();
     let undone = holds_within(Duration::from_secs(2), || {
         after = state(host).unwrap_or_default();
@@ -70,7 +58,7 @@ fn a_peer_that_cannot_be_found_is_named() -> Result<()> {
     refused(host, &["launch", unknown], FAILED, unknown, &["check the name"])?;
     // An address may be silent only because its host starts later than we do: it is tried again.
     let done = host.weft(&["launch", "127.0.0.77:6784"])?;
-    check(&done, 0, "127.0.0.77:6784", &["keeps trying"])?;
+    done.complains(0, "127.0.0.77:6784", &["keeps trying"])?;
     lab.finish()
 }
 
@@ -302,10 +290,10 @@ fn an_answer_that_is_silent_vague_or_chatty_is_noticed() {
         took: Duration::ZERO,
     };
     let good = "weft: port 6783 is in use: choose another with --port";
-    assert!(check(&done(1, good), 1, "6783", &["--port"]).is_ok());
-    assert!(check(&done(0, good), 1, "6783", &["--port"]).is_err());
+    assert!(done(1, good).complains(1, "6783", &["--port"]).is_ok());
+    assert!(done(0, good).complains(1, "6783", &["--port"]).is_err());
     for bad in ["", "weft: port 6783 is in use", "weft: use --port", "port 6783: use --port"] {
-        assert!(check(&done(1, bad), 1, "6783", &["--port"]).is_err(), "{bad:?} was accepted");
+        assert!(done(1, bad).complains(1, "6783", &["--port"]).is_err(), "{bad:?} was accepted");
     }
-    assert!(check(&done(1, &format!("{good}\nmore")), 1, "6783", &["--port"]).is_err());
+    assert!(done(1, &format!("{good}\nmore")).complains(1, "6783", &["--port"]).is_err());
 }

@@ -67,11 +67,18 @@ impl Ledger {
             None => noted.remove(id),
         };
         let beside = self.path.with_extension("tmp");
-        let mut file = File::create(&beside)?;
-        file.write_all(&serde_json::to_vec(&noted)?)?;
-        file.sync_all()?;
-        std::fs::rename(&beside, &self.path)?;
-        *places = noted;
-        Ok(())
+        let replaced = write(&beside, &serde_json::to_vec(&noted)?)
+            .and_then(|()| std::fs::rename(&beside, &self.path));
+        if replaced.is_err() {
+            // On a full disk it would be in the way of others.
+            let _ = std::fs::remove_file(&beside);
+        }
+        replaced.map(|()| *places = noted)
     }
+}
+
+fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
 }

@@ -68,7 +68,7 @@ struct Bed {
     host: Arc<FakeHost>,
     node: NodeHandle,
     attachments: Attachments,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 async fn bed() -> Bed {
@@ -94,7 +94,7 @@ async fn bed() -> Bed {
     let (host, dir) = (Arc::new(FakeHost::default()), TempDir::new());
     let ledger = Ledger::open(dir.join("attached.json")).unwrap();
     let attachments = Attachments::new(node.clone(), host.clone(), None, ledger);
-    Bed { host, node, attachments, _dir: dir }
+    Bed { host, node, attachments, dir }
 }
 
 fn container(addresses: &[&str]) -> Attach {
@@ -181,6 +181,25 @@ async fn a_container_whose_interface_vanished_is_released_and_a_bare_allocation_
     let left = bed.attachments.list().await.unwrap();
     assert!(left.len() == 1 && left[0].id != attached.id);
     assert!(bed.node.names().by_name.is_empty());
+}
+
+#[tokio::test]
+async fn dead_containers_that_cannot_be_struck_out_give_their_addresses_back_all_the_same() {
+    let bed = bed().await;
+    for id in ["c", "d"] {
+        let attach = Attach { id: id.parse().unwrap(), names: Vec::new(), ..container(&[]) };
+        bed.attachments.attach(attach).await.unwrap();
+    }
+    bed.host.attached.lock().unwrap().clear();
+    // In the way of the file that is written beside the list.
+    let beside = bed.dir.join("attached.tmp");
+    std::fs::create_dir(&beside).unwrap();
+    let failure = bed.attachments.reconcile().await;
+    assert!(matches!(failure, Err(AttachError::Ledger { .. })), "{failure:?}");
+    assert_eq!(bed.attachments.list().await.unwrap(), []);
+    std::fs::remove_dir(&beside).unwrap();
+    bed.attachments.reconcile().await.unwrap();
+    assert_eq!(std::fs::read(bed.dir.join("attached.json")).unwrap(), b"{}");
 }
 
 #[tokio::test]

@@ -59,7 +59,27 @@ pub(super) struct Started {
     pub(super) kernel: Kernel,
     _socket: RemovedFile,
     // Last: nobody may start another one before all else is undone.
+    _seat: Seat,
+}
+
+/// Our place in the run folder. Fields are dropped in order.
+#[derive(Debug)]
+struct Seat {
     _lock: PidLock,
+    _folder: RunFolder,
+}
+
+/// The run folder, which goes with this when nothing is left in it.
+#[derive(Debug)]
+struct RunFolder(PathBuf);
+
+impl Drop for RunFolder {
+    fn drop(&mut self) {
+        // The log of a daemon in the background stays, and so do the files of a `weft run` that
+        // still runs.
+        let _ = std::fs::remove_dir(self.0.join("run"));
+        let _ = std::fs::remove_dir(&self.0);
+    }
 }
 
 /// A file that is removed with this.
@@ -80,7 +100,10 @@ where
     let mut signals = Signals::catch()?;
     require_root()?;
     folder(&options.run_dir, "--run-dir")?;
-    let lock = PidLock::take(&options.pid_file())?;
+    let seat = Seat {
+        _lock: PidLock::take(&options.pid_file())?,
+        _folder: RunFolder(options.run_dir.clone()),
+    };
     let is_first = !options.database().exists();
     folder(&options.state_dir, "--state-dir")?;
     let secret = match options.password.take() {
@@ -102,7 +125,7 @@ where
         }
     }
     let (running, controls, warnings, socket) = started?;
-    Ok(Started { running, controls, warnings, signals, kernel, _socket: socket, _lock: lock })
+    Ok(Started { running, controls, warnings, signals, kernel, _socket: socket, _seat: seat })
 }
 
 async fn assemble<A, F>(

@@ -17,7 +17,7 @@ struct Bed {
     _datagrams: mpsc::Sender<(SocketAddr, Vec<u8>)>,
 }
 
-async fn node(nickname: &str, seed: u8, store: MemoryStore) -> Bed {
+async fn node(nickname: &str, seed: u8, store: impl Store) -> Bed {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let config = Config {
@@ -98,6 +98,40 @@ async fn addresses_and_names_are_kept_across_a_restart_and_a_name_is_answered_at
     assert_eq!(again.handle.names().by_address[&address], [name]);
     assert_eq!(again.handle.command(allocate).await, Ok(Reply::Addresses(addresses)));
     again.stop().await;
+}
+
+/// A disk that can be told to take nothing more.
+#[derive(Clone, Default)]
+struct FullStore {
+    store: MemoryStore,
+    is_full: Arc<std::sync::atomic::AtomicBool>,
+}
+
+impl Store for FullStore {
+    fn load(&mut self) -> Result<weft_core::saved::Saved, StoreError> {
+        self.store.load()
+    }
+
+    async fn commit(&mut self, changes: Vec<weft_core::saved::Change>) -> Result<(), StoreError> {
+        if self.is_full.load(std::sync::atomic::Ordering::Relaxed) {
+            return Err(StoreError::Disk { path: "weft.redb".into(), why: "no space".to_string() });
+        }
+        self.store.commit(changes).await
+    }
+}
+
+#[tokio::test]
+async fn whoever_asks_a_node_that_cannot_keep_its_state_is_told_why_and_gets_nothing() {
+    let store = FullStore::default();
+    let bed = node("a", 1, store.clone()).await;
+    store.is_full.store(true, std::sync::atomic::Ordering::Relaxed);
+    let allocate = Command::Allocate { id: "c".parse().unwrap(), subnet: None };
+    let why = "cannot keep state in weft.redb: no space".to_string();
+    let broken = CommandError::Broken { why: why.clone() };
+    assert_eq!(bed.handle.command(allocate).await, Err(broken.clone()));
+    assert_eq!(bed.handle.command(Command::Prime).await, Err(broken.clone()));
+    assert_eq!(bed.handle.held().await, Err(broken));
+    assert_eq!(bed.task.await.unwrap().unwrap_err().to_string(), why);
 }
 
 #[tokio::test]

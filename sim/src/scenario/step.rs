@@ -95,6 +95,7 @@ const fn refusal(error: &CommandError) -> &'static str {
         CommandError::TooManyNames(_) => "too-many-names",
         CommandError::Left => "left",
         CommandError::Stopping => "stopping",
+        CommandError::Broken { .. } => "broken",
     }
 }
 

@@ -158,7 +158,7 @@ fn a_daemon_whose_disk_fails_ends_with_the_reason_and_the_others_go_on() -> Outc
     let why = bed.exit(0).cloned().expect("n1 ended").unwrap_err();
     assert!(why.contains("cannot keep state"), "{why}");
     // What could not be written was promised to nobody.
-    assert!(job.is_lost() || matches!(job.result(), Some(Err(CommandError::Stopping))));
+    assert!(job.is_lost() || matches!(job.result(), Some(Err(CommandError::Broken { .. }))));
     bed.until(TOLD, "its name is gone", |view| {
         (1..4).all(|host| names_at(view, host) == ["c2", "c3", "c4"])
     })?;
