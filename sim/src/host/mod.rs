@@ -138,6 +138,8 @@ pub struct Host {
     pub targets: Vec<Target>,
     /// Its disk.
     pub disk: Disk,
+    /// What its disk held at some moments, by name.
+    pub snapshots: BTreeMap<String, Disk>,
     /// Its node, while it runs.
     pub running: Option<Running>,
     /// Starts so far.
@@ -188,6 +190,7 @@ impl Host {
             config,
             targets,
             disk: Disk::EMPTY,
+            snapshots: BTreeMap::new(),
             running: None,
             boots: 0,
             wall,
@@ -198,6 +201,24 @@ impl Host {
             names_sure: BTreeSet::new(),
             names_possible: BTreeSet::new(),
         }
+    }
+
+    /// The host has another disk than a moment ago: containers and names that are not on it are gone
+    /// with the old one, and a name that is on it may be answered again.
+    pub fn follow_disk(&mut self) {
+        let Self { disk, held, containers, names_sure, names_possible, .. } = self;
+        held.retain(|id, nets| {
+            let noted = disk.held(id);
+            nets.retain(|net| noted.contains(net));
+            !nets.is_empty()
+        });
+        containers.retain(|id, container| {
+            let nets = held.get(id);
+            nets.is_some_and(|nets| nets.iter().any(|net| net.addr() == container.address))
+        });
+        let names = disk.names().entries;
+        names_sure.retain(|entry| names.contains(entry));
+        *names_possible = names;
     }
 
     /// Both clocks of the node at `at`; `None` when it does not run.

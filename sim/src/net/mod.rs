@@ -8,11 +8,13 @@ mod datagram;
 mod paths;
 mod sighting;
 mod stream;
+mod tally;
 
 pub use conditions::{BadShare, Conditions, Share};
 pub use datagram::Datagram;
 pub use paths::Paths;
 pub use sighting::{Carrier, MessageId, Seen, Sighting, Sightings, Way};
+pub use tally::{Mishap, Tally};
 
 use crate::queue::Queue;
 use rand_chacha::ChaCha20Rng;
@@ -88,6 +90,8 @@ pub struct Net {
     streams_made: u64,
     /// What an observer saw, while there is one.
     pub sightings: Sightings,
+    /// What went wrong.
+    pub tally: Tally,
 }
 
 impl Net {
@@ -101,6 +105,7 @@ impl Net {
             conns: BTreeMap::new(),
             streams_made: 0,
             sightings: Sightings::new(),
+            tally: Tally::new(),
         }
     }
 

@@ -256,7 +256,9 @@ impl Net {
     fn send(&mut self, now: Instant, id: StreamId, end: EndIndex, item: Item) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
         let from = stream.ends[1 - end].host;
-        let trip = self.paths.trip(from, stream.ends[end].host);
+        let host = stream.ends[end].host;
+        let mut trip = self.paths.trip(from, host);
+        trip += self.paths.occupy(now, from, host, item.bytes().len());
         let to = &mut stream.ends[end];
         let way = Way { from, to: to.host, carrier: item.carrier() };
         let message = self.sightings.sent(now, way, item.bytes());

@@ -172,5 +172,6 @@ fn conditions(choices: &mut Choices) -> Conditions {
         jitter: Duration::from_micros(choices.below(100_000)),
         loss: per_thousand(choices.below(300)),
         duplication: per_thousand(choices.below(200)),
+        ..Conditions::default()
     }
 }

@@ -65,6 +65,50 @@ pub enum Act {
         /// Whose.
         peer: Peer,
     },
+    /// A host is installed anew: its disk is empty, and its containers are gone.
+    LoseDisk {
+        /// Which; it stands still until it is started.
+        peer: Peer,
+    },
+    /// Remember what is on a disk.
+    Snapshot {
+        /// Whose.
+        peer: Peer,
+        /// What to call it.
+        name: String,
+    },
+    /// Put a disk back to what it was, with its containers.
+    Restore {
+        /// Whose; it stands still until it is started.
+        peer: Peer,
+        /// As in [`Act::Snapshot`]; nothing happens when there is none.
+        name: String,
+    },
+    /// Give one host a copy of another's disk in place of its own.
+    CloneDisk {
+        /// Whose.
+        from: Peer,
+        /// To whom; it stands still until it is started.
+        to: Peer,
+    },
+    /// What a disk is given from here on is lost when the power goes, though it says otherwise.
+    LyingDisk {
+        /// Whose.
+        peer: Peer,
+    },
+    /// A disk cannot be written any more, so that its node stops.
+    FailDisk {
+        /// Whose.
+        peer: Peer,
+        /// So many writes later.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        after: u64,
+    },
+    /// A disk neither lies nor fails any more.
+    MendDisk {
+        /// Whose.
+        peer: Peer,
+    },
     /// Ask for an address.
     Allocate {
         /// At this peer.
@@ -133,6 +177,11 @@ pub enum Act {
     },
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks like this")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
 impl World {
     /// Carries out one step of a plan. Returns the request when it is a command that was given.
     pub fn act(&mut self, act: &Act) -> Option<RequestId> {
@@ -150,6 +199,13 @@ impl World {
             }
             Act::Crash { peer, after, power } => self.crash_soon(peer.0, *after, *power),
             Act::Start { peer } => self.boot(peer.0),
+            Act::LoseDisk { peer } => self.lose_disk(peer.0),
+            Act::Snapshot { peer, name } => self.snapshot(peer.0, name),
+            Act::Restore { peer, name } => self.restore(peer.0, name),
+            Act::CloneDisk { from, to } => self.clone_disk(from.0, to.0),
+            Act::LyingDisk { peer } => self.lying_disk(peer.0),
+            Act::FailDisk { peer, after } => self.fail_disk(peer.0, *after),
+            Act::MendDisk { peer } => self.mend_disk(peer.0),
             Act::Allocate { peer, .. }
             | Act::Claim { peer, .. }
             | Act::Release { peer, .. }
@@ -178,7 +234,14 @@ impl World {
             | Act::Network { .. }
             | Act::Path { .. }
             | Act::Crash { .. }
-            | Act::Start { .. } => None,
+            | Act::Start { .. }
+            | Act::LoseDisk { .. }
+            | Act::Snapshot { .. }
+            | Act::Restore { .. }
+            | Act::CloneDisk { .. }
+            | Act::LyingDisk { .. }
+            | Act::FailDisk { .. }
+            | Act::MendDisk { .. } => None,
             Act::Allocate { container: id, .. } => {
                 Some(Command::Allocate { id: container(id), subnet: None })
             }
@@ -271,6 +334,9 @@ impl World {
         }
         self.hosts[host].crash_after = None;
         self.net.crash(self.now, host, power);
+        if power && self.hosts[host].disk.lose_power() {
+            self.hosts[host].follow_disk();
+        }
         self.tell(Some(host), What::Crash { power });
         self.touched.insert(host);
     }
@@ -292,6 +358,16 @@ impl World {
         }
         let names: Vec<String> = side.iter().map(|host| Peer(*host).to_string()).collect();
         self.note(None, "FAULT", format_args!("partition {} | rest", names.join(" ")));
+    }
+
+    /// Ends every fault that lasts. Nodes that stand still are not started.
+    pub fn calm(&mut self) {
+        self.heal();
+        self.net.paths.adjust(|conditions| *conditions = conditions.calm());
+        for host in &mut self.hosts {
+            host.crash_after = None;
+            host.disk.mend();
+        }
     }
 
     /// Ends all cuts.

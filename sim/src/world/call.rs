@@ -85,8 +85,10 @@ impl World {
                 self.net.datagram(now, host, to, &bytes);
             }
             Output::Persist(changes) => {
-                self.hosts[host].disk.persist(changes);
                 self.touched.insert(host);
+                if let Err(why) = self.hosts[host].disk.persist(changes) {
+                    self.stop_for(host, why);
+                }
             }
             Output::Forwarding(change) => {
                 if let Some(running) = &mut self.hosts[host].running {

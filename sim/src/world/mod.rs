@@ -2,6 +2,7 @@
 
 mod act;
 mod call;
+mod disks;
 mod judge;
 mod operator;
 mod setup;

@@ -1,0 +1,5 @@
+//! Every kind of fault: that it really happens, and that a mesh comes through it.
+
+mod bed;
+mod datagrams;
+mod disks;
