@@ -3,6 +3,7 @@
 //! A crash falls between two outputs of one outbox ([`crate::host::Host::crash_after`]); since a
 //! `Persist` is one output and atomic, every prefix of an outbox is a state a real disk can be in.
 
+use std::time::Duration;
 use weft_core::io::RequestId;
 use weft_core::names::NamesRecord;
 use weft_core::saved::{Change, Saved, Slot};
@@ -20,6 +21,8 @@ pub struct Disk {
     safe: Option<Saved>,
     /// Batches that can still be written; any number while it is sound.
     left: Option<u64>,
+    /// How long each write takes.
+    pub sync: Duration,
     /// Batches written since the run began.
     pub writes: u64,
 }
@@ -30,6 +33,7 @@ impl Disk {
         saved: Saved { slots: std::collections::BTreeMap::new() },
         safe: None,
         left: None,
+        sync: Duration::ZERO,
         writes: 0,
     };
 
@@ -60,10 +64,11 @@ impl Disk {
         self.safe.get_or_insert_with(|| self.saved.clone());
     }
 
-    /// Is a sound disk again; what it has said is written is written.
+    /// Is a sound and fast disk again; what it has said is written is written.
     pub fn mend(&mut self) {
         self.safe = None;
         self.left = None;
+        self.sync = Duration::ZERO;
     }
 
     /// The power goes. Returns whether anything is lost.

@@ -24,7 +24,6 @@ impl Share {
     }
 
     /// Whether it is never.
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks like this")]
     pub const fn is_none(&self) -> bool {
         self.0 == 0
     }
@@ -127,8 +126,6 @@ pub struct Conditions {
 
 /// Bytes that may wait where nothing else is said: about what a home router has for one port.
 const QUEUE_LEN: u64 = 64 * 1024;
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks like this")]
 const fn is_usual_queue(queue: &u64) -> bool {
     *queue == QUEUE_LEN
 }

@@ -4,6 +4,7 @@ use super::World;
 use super::operator::container;
 use crate::choices::rng_for;
 use crate::host::Running;
+use crate::host::clock::Speed;
 use crate::net::{Conditions, PORT};
 use crate::peer::Peer;
 use crate::trace::What;
@@ -11,11 +12,12 @@ use rand_core::RngCore;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::time::Duration;
 use weft_core::forward::Forwarder;
 use weft_core::id::ContainerId;
 use weft_core::io::{Command, Outbox, RequestId, Target};
 use weft_core::node::{Node, Seed};
-use weft_core::time::{Instant, Now, UnixTime};
+use weft_core::time::{Instant, Now};
 
 /// One thing that befalls a world.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,6 +111,48 @@ pub enum Act {
         /// Whose.
         peer: Peer,
     },
+    /// Have each write of a disk take long; what hangs on it waits.
+    SlowDisk {
+        /// Whose.
+        peer: Peer,
+        /// So long.
+        #[serde(with = "crate::duration")]
+        sync: Duration,
+    },
+    /// Stop a process for a time: it sees and does nothing, and its conns stand.
+    Pause {
+        /// Whose.
+        peer: Peer,
+        /// So long.
+        #[serde(rename = "for", with = "crate::duration")]
+        length: Duration,
+    },
+    /// Have each step of a node take long.
+    Starve {
+        /// Whose.
+        peer: Peer,
+        /// So long; none ends it.
+        #[serde(with = "crate::duration")]
+        cost: Duration,
+    },
+    /// A wall clock jumps.
+    Clock {
+        /// Whose.
+        peer: Peer,
+        /// So far.
+        #[serde(with = "crate::duration")]
+        by: Duration,
+        /// Towards the past.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        back: bool,
+    },
+    /// All clocks of a host go fast or slow.
+    Drift {
+        /// Whose.
+        peer: Peer,
+        /// So fast; `1x` is right.
+        speed: Speed,
+    },
     /// Ask for an address.
     Allocate {
         /// At this peer.
@@ -176,8 +220,6 @@ pub enum Act {
         peer: Peer,
     },
 }
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks like this")]
 const fn is_zero(number: &u64) -> bool {
     *number == 0
 }
@@ -206,6 +248,11 @@ impl World {
             Act::LyingDisk { peer } => self.lying_disk(peer.0),
             Act::FailDisk { peer, after } => self.fail_disk(peer.0, *after),
             Act::MendDisk { peer } => self.mend_disk(peer.0),
+            Act::SlowDisk { peer, sync } => self.slow_disk(peer.0, *sync),
+            Act::Pause { peer, length } => self.pause(peer.0, *length),
+            Act::Starve { peer, cost } => self.starve(peer.0, *cost),
+            Act::Clock { peer, by, back } => self.jump_clock(peer.0, *by, *back),
+            Act::Drift { peer, speed } => self.drift(peer.0, *speed),
             Act::Allocate { peer, .. }
             | Act::Claim { peer, .. }
             | Act::Release { peer, .. }
@@ -241,7 +288,12 @@ impl World {
             | Act::CloneDisk { .. }
             | Act::LyingDisk { .. }
             | Act::FailDisk { .. }
-            | Act::MendDisk { .. } => None,
+            | Act::MendDisk { .. }
+            | Act::SlowDisk { .. }
+            | Act::Pause { .. }
+            | Act::Starve { .. }
+            | Act::Clock { .. }
+            | Act::Drift { .. } => None,
             Act::Allocate { container: id, .. } => {
                 Some(Command::Allocate { id: container(id), subnet: None })
             }
@@ -309,7 +361,7 @@ impl World {
         rng_for(self.seed, purpose).fill_bytes(&mut seed);
         let mut out = Outbox::default();
         let (config, saved) = (self.hosts[host].config.clone(), self.hosts[host].disk.saved());
-        let now = Now { mono: Instant::ZERO, unix: UnixTime(self.hosts[host].wall) };
+        let now = Now { mono: Instant::ZERO, unix: self.hosts[host].clock.first_wall() };
         let hops_max = config.hops_max;
         let node = match Node::new(config, saved, Seed(seed), now, &mut out) {
             Ok(node) => node,
@@ -317,7 +369,8 @@ impl World {
         };
         self.trace.names.know(node.id(), Peer(host));
         let forwarder = Forwarder::new(node.name(), hops_max);
-        self.hosts[host].running = Some(Running::new(node, forwarder, self.now));
+        let booted_at = self.hosts[host].clock.steady(self.now);
+        self.hosts[host].running = Some(Running::new(node, forwarder, booted_at));
         self.tell(Some(host), What::Start { boot: boots });
         self.finish_call(host, &mut out);
         if self.hosts[host].running.is_some() {
@@ -331,6 +384,9 @@ impl World {
         let Some(running) = self.hosts[host].running.take() else { return };
         if let Some(wake_at) = running.wake_at {
             self.wakes.remove(&(wake_at, host));
+        }
+        if let Some(free_at) = running.desk.free_at {
+            self.frees.remove(&(free_at, host));
         }
         self.hosts[host].crash_after = None;
         self.net.crash(self.now, host, power);
@@ -367,7 +423,14 @@ impl World {
         for host in &mut self.hosts {
             host.crash_after = None;
             host.disk.mend();
+            host.cost = Duration::ZERO;
         }
+        for host in 0..self.hosts.len() {
+            if self.hosts[host].clock.speed() != Speed::RIGHT {
+                self.drift(host, Speed::RIGHT);
+            }
+        }
+        self.wake_all();
     }
 
     /// Ends all cuts.

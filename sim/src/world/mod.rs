@@ -1,6 +1,7 @@
 //! The simulated world: a clock that jumps to the next event, and the only caller of the nodes.
 
 mod act;
+mod busy;
 mod call;
 mod disks;
 mod judge;
@@ -34,6 +35,7 @@ enum Next {
     Plan,
     Net,
     Wake(usize),
+    Free(usize),
 }
 
 /// All hosts, the network between them, and the judge.
@@ -51,6 +53,8 @@ pub struct World {
     plan: Queue<Act>,
     /// When each node wants to be called without news, as (time, host).
     wakes: BTreeSet<(Instant, usize)>,
+    /// When each node that cannot run just now can again, as (time, host).
+    frees: BTreeSet<(Instant, usize)>,
     rng: ChaCha20Rng,
     seed: u64,
     view: View,
@@ -101,6 +105,7 @@ impl World {
             events: Vec::new(),
             plan: Queue::new(),
             wakes: BTreeSet::new(),
+            frees: BTreeSet::new(),
             rng,
             seed: setup.seed,
             view: View { at: Instant::ZERO, universe: setup.universe, peers },
@@ -143,10 +148,11 @@ impl World {
                         self.deliver(host, input);
                     }
                 }
-                Some((_, Some(Delivery::Datagram(datagram)))) => self.receive(&datagram),
+                Some((_, Some(Delivery::Datagram(datagram)))) => self.receive(datagram),
                 Some((_, None)) | None => {}
             },
             Next::Wake(host) => self.call(host, Input::Timeout),
+            Next::Free(host) => self.go_on(host),
         }
         self.watch();
         self.judge()?;
@@ -158,7 +164,8 @@ impl World {
         let plan = self.plan.next_at().map(|at| (at, Next::Plan));
         let net = self.net.next_at().map(|at| (at, Next::Net));
         let wake = self.wakes.first().map(|(at, host)| (*at, Next::Wake(*host)));
-        [plan, net, wake].into_iter().flatten().min()
+        let free = self.frees.first().map(|(at, host)| (*at, Next::Free(*host)));
+        [plan, net, wake, free].into_iter().flatten().min()
     }
 
     /// Plans `act` for `at`.
