@@ -2,7 +2,7 @@
 
 use super::conditions::Conditions;
 use super::tally::Mishap;
-use super::{Arrival, Carrier, Net, PORT, Way, address_of, host_of};
+use super::{Arrival, Carrier, Net, Way};
 use std::net::SocketAddr;
 use std::time::Duration;
 use weft_core::time::Instant;
@@ -30,7 +30,7 @@ pub struct Datagram {
 impl Net {
     /// Sends a datagram from `from`.
     pub fn datagram(&mut self, now: Instant, from: usize, to: SocketAddr, bytes: &[u8]) {
-        let Some(host) = host_of(to.ip()).filter(|_| to.port() == PORT) else { return };
+        let Some((host, source)) = self.translate(now, from, to) else { return };
         let there = self.paths.conditions(from, host);
         let copies = 1 + usize::from(self.paths.chance(there.duplication));
         let way = Way { from, to: host, carrier: Carrier::Datagram };
@@ -52,7 +52,6 @@ impl Net {
             if self.paths.happens(there.corruption) {
                 self.damage(&mut bytes);
             }
-            let source = SocketAddr::new(address_of(from), PORT);
             let datagram = Datagram { host, source, bytes };
             self.arrivals.push(now + wait, Arrival::Datagram { from, id, datagram });
         }

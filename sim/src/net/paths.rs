@@ -25,6 +25,8 @@ pub struct Paths {
     cuts: BTreeSet<(usize, usize)>,
     walls: BTreeSet<(usize, usize)>,
     dark: BTreeSet<usize>,
+    stands: BTreeSet<(usize, usize)>,
+    reads: BTreeMap<usize, u64>,
     lanes: BTreeMap<(usize, usize), Lane>,
     rng: ChaCha20Rng,
 }
@@ -38,6 +40,8 @@ impl Paths {
             cuts: BTreeSet::new(),
             walls: BTreeSet::new(),
             dark: BTreeSet::new(),
+            stands: BTreeSet::new(),
+            reads: BTreeMap::new(),
             lanes: BTreeMap::new(),
             rng,
         }
@@ -78,6 +82,35 @@ impl Paths {
     /// Ends all cuts.
     pub fn heal(&mut self) {
         self.cuts.clear();
+    }
+
+    /// Has what streams carry from `from` to `to` stand still, until [`Paths::calm`]. Datagrams and
+    /// dials get through.
+    pub fn stall(&mut self, from: usize, to: usize) {
+        self.stands.insert((from, to));
+    }
+
+    /// Whether what streams carry from `from` to `to` stands still.
+    pub fn stands(&self, from: usize, to: usize) -> bool {
+        self.stands.contains(&(from, to))
+    }
+
+    /// Has `host` read only so many bytes of each stream in a second, until [`Paths::calm`].
+    pub fn slow_reader(&mut self, host: usize, rate: u64) {
+        self.reads.insert(host, rate);
+    }
+
+    /// How many bytes of each stream `host` reads in a second; any number if none is told.
+    pub fn reads(&self, host: usize) -> Option<u64> {
+        self.reads.get(&host).copied()
+    }
+
+    /// Ends all that keeps hosts apart, except walls and what has no power.
+    pub fn calm(&mut self) {
+        self.heal();
+        self.stands.clear();
+        self.reads.clear();
+        self.adjust(|conditions| *conditions = conditions.calm());
     }
 
     /// Separates two hosts for the whole run.
@@ -152,14 +185,14 @@ impl Paths {
         let (Some(rate), Some(lane)) = (there.rate, self.lanes.get(&(from, to))) else {
             return false;
         };
-        lane.busy_until.since(now) > time_for(there.queue, rate)
+        lane.busy_until.since(now)
+            > time_for(usize::try_from(there.queue).unwrap_or(usize::MAX), rate)
     }
 
     /// Has `len` bytes wait for their turn. Returns how long it takes until the last one has left.
     pub fn occupy(&mut self, now: Instant, from: usize, to: usize, len: usize) -> Duration {
         let Some(rate) = self.conditions(from, to).rate else { return Duration::ZERO };
         let lane = self.lanes.entry((from, to)).or_default();
-        let len = u64::try_from(len).unwrap_or(u64::MAX);
         lane.busy_until = lane.busy_until.max(now) + time_for(len, rate);
         lane.busy_until.since(now)
     }
@@ -172,7 +205,8 @@ impl Paths {
 }
 
 /// How long `len` bytes take at `rate` bytes a second.
-fn time_for(len: u64, rate: u64) -> Duration {
-    let nanos = u128::from(len) * 1_000_000_000 / u128::from(rate.max(1));
+pub(super) fn time_for(len: usize, rate: u64) -> Duration {
+    let nanos = u128::try_from(len).unwrap_or(u128::MAX / 1_000_000_000) * 1_000_000_000
+        / u128::from(rate.max(1));
     Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }

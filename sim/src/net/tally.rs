@@ -19,6 +19,22 @@ pub enum Mishap {
     HeldUp,
     /// A datagram was damaged.
     Corrupted,
+    /// A datagram went to an address at which nobody is.
+    NobodyThere,
+    /// A datagram was not let in by the router of its destination.
+    NotAdmitted,
+    /// A router gave other ports than before.
+    Rebound,
+    /// A host got another address.
+    Moved,
+    /// Somebody dialed a host that cannot be dialed.
+    DialedHidden,
+    /// A piece of a stream stood still, though its way works.
+    Stalled,
+    /// A piece of a stream was taken slowly.
+    ReadSlowly,
+    /// One end of a stream was over, though its way works.
+    Broken,
 }
 
 /// How often each mishap came to pass.

@@ -2,6 +2,7 @@
 
 use super::World;
 use super::operator::container;
+use super::ways::Nat;
 use crate::choices::rng_for;
 use crate::host::Running;
 use crate::host::clock::Speed;
@@ -153,6 +154,52 @@ pub enum Act {
         /// So fast; `1x` is right.
         speed: Speed,
     },
+    /// Have what streams carry in one direction stand still; datagrams and dials get through.
+    Stall {
+        /// From here…
+        from: Peer,
+        /// …to here.
+        to: Peer,
+    },
+    /// Reset all streams between two hosts.
+    Reset {
+        /// One.
+        peer: Peer,
+        /// The other.
+        with: Peer,
+    },
+    /// Have the kernel of one host forget its streams with another, which hears nothing of it.
+    HalfOpen {
+        /// Who forgets.
+        peer: Peer,
+        /// Whose streams.
+        with: Peer,
+    },
+    /// Have a host read its streams slowly.
+    SlowReader {
+        /// Which.
+        peer: Peer,
+        /// Bytes of each stream in a second.
+        rate: u64,
+    },
+    /// Put a host behind a router: nobody can dial it, and a datagram reaches it only from whom it
+    /// has sent one to in the last 30 s. Streams that stand go on.
+    Nat {
+        /// Which.
+        peer: Peer,
+        /// What others see of its port.
+        kind: Nat,
+    },
+    /// The router in front of a host forgets all it knows, and gives other ports.
+    Rebind {
+        /// Whose.
+        peer: Peer,
+    },
+    /// A host gets another address. Its streams are over, and the others hear nothing of it.
+    Move {
+        /// Which.
+        peer: Peer,
+    },
     /// Ask for an address.
     Allocate {
         /// At this peer.
@@ -248,6 +295,13 @@ impl World {
             Act::LyingDisk { peer } => self.lying_disk(peer.0),
             Act::FailDisk { peer, after } => self.fail_disk(peer.0, *after),
             Act::MendDisk { peer } => self.mend_disk(peer.0),
+            Act::Stall { from, to } => self.stall(from.0, to.0),
+            Act::Reset { peer, with } => self.reset(peer.0, with.0),
+            Act::HalfOpen { peer, with } => self.half_open(peer.0, with.0),
+            Act::SlowReader { peer, rate } => self.slow_reader(peer.0, *rate),
+            Act::Nat { peer, kind } => self.hide(peer.0, *kind),
+            Act::Rebind { peer } => self.rebind(peer.0),
+            Act::Move { peer } => self.change_address(peer.0),
             Act::SlowDisk { peer, sync } => self.slow_disk(peer.0, *sync),
             Act::Pause { peer, length } => self.pause(peer.0, *length),
             Act::Starve { peer, cost } => self.starve(peer.0, *cost),
@@ -290,6 +344,13 @@ impl World {
             | Act::FailDisk { .. }
             | Act::MendDisk { .. }
             | Act::SlowDisk { .. }
+            | Act::Stall { .. }
+            | Act::Reset { .. }
+            | Act::HalfOpen { .. }
+            | Act::SlowReader { .. }
+            | Act::Nat { .. }
+            | Act::Rebind { .. }
+            | Act::Move { .. }
             | Act::Pause { .. }
             | Act::Starve { .. }
             | Act::Clock { .. }
@@ -418,8 +479,8 @@ impl World {
 
     /// Ends every fault that lasts. Nodes that stand still are not started.
     pub fn calm(&mut self) {
-        self.heal();
-        self.net.paths.adjust(|conditions| *conditions = conditions.calm());
+        self.net.calm(self.now);
+        self.note(None, "HEAL", format_args!("all cuts"));
         for host in &mut self.hosts {
             host.crash_after = None;
             host.disk.mend();

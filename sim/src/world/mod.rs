@@ -8,11 +8,13 @@ mod judge;
 mod operator;
 mod setup;
 mod traffic;
+mod ways;
 
 pub use crate::peer::{BadPeer, Peer};
 pub use act::Act;
 pub use operator::{container, name_of};
 pub use setup::{Own, Setup};
+pub use ways::Nat;
 
 use crate::check::{self, Invariant, PeerView, View, Violation};
 use crate::choices::rng_for;

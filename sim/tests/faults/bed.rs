@@ -47,9 +47,12 @@ pub(crate) fn run(world: &mut World, seconds: u64) {
 
 /// Does what a line of a scenario says, such as `do = "lose-disk", peer = "n1"`.
 pub(crate) fn act(world: &mut World, line: &str) {
-    let table = format!("it = {{ {line} }}");
-    let mut table: toml::Table = toml::from_str(&table).unwrap();
-    let act: Act = table.remove("it").unwrap().try_into().unwrap();
+    let table: Result<toml::Table, _> = toml::from_str(&format!("it = {{ {line} }}"));
+    let act = table.and_then(|mut table| match table.remove("it") {
+        Some(it) => it.try_into::<Act>(),
+        None => panic!("`{line}` is empty"),
+    });
+    let act = act.unwrap_or_else(|why| panic!("`{line}`: {why}"));
     world.act(&act);
 }
 

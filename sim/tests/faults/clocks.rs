@@ -1,13 +1,14 @@
 //! Hosts that are slow, or whose clocks are wrong.
 
 use crate::bed::{OrShow, act, attach, comes_back, mesh, run};
+use sim::world::container;
 use std::time::Duration;
 use weft_core::event::Event;
 use weft_core::id::ContainerId;
 use weft_core::io::Command;
 
 fn held(world: &sim::world::World, host: usize, id: &str) -> bool {
-    world.hosts[host].held.contains_key(&id.parse::<ContainerId>().unwrap())
+    world.hosts[host].held.contains_key(&container(id))
 }
 
 #[test]
@@ -42,10 +43,9 @@ fn a_pause_that_nobody_notices_loses_nothing() {
         act(&mut world, "do = 'pause', peer = 'n3', for = '2s'");
         run(&mut world, 4);
     }
-    let lost = world.events[before..].iter().filter(|(_, _, event)| match event {
-        Event::ConnDown { peer, .. } => peer.is_some(),
-        _ => false,
-    });
+    let lost = world.events[before..]
+        .iter()
+        .filter(|(_, _, event)| matches!(event, Event::ConnDown { peer: Some(_), .. }));
     assert_eq!(lost.count(), 0, "a link did not live through a short pause");
     comes_back(&mut world);
 }

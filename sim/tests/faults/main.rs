@@ -4,3 +4,5 @@ mod bed;
 mod clocks;
 mod datagrams;
 mod disks;
+mod places;
+mod streams;
