@@ -53,6 +53,7 @@ impl Net {
                 self.damage(&mut bytes);
             }
             let datagram = Datagram { host, source, bytes };
+            self.tape.hear(from, &datagram);
             self.arrivals.push(now + wait, Arrival::Datagram { from, id, datagram });
         }
     }

@@ -11,6 +11,7 @@ mod paths;
 mod sighting;
 mod stream;
 mod tally;
+mod tape;
 mod tcp;
 
 pub use conditions::{BadShare, Conditions, Share};
@@ -25,11 +26,15 @@ use rand_chacha::ChaCha20Rng;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use stream::{EndIndex, Stream, StreamId};
+use tape::Tape;
 use weft_core::io::{ConnId, Input};
 use weft_core::time::Instant;
 
 /// Control and sleeve port of every simulated host.
 pub const PORT: u16 = 6783;
+
+/// The host of all that are no part of the mesh; its index is above that of every other.
+pub const STRANGER: usize = 60_000;
 
 /// The underlay address of host `host`, until it moves.
 pub fn address_of(host: usize) -> IpAddr {
@@ -94,6 +99,7 @@ pub struct Net {
     streams_made: u64,
     /// Routers, by the host behind them.
     nats: BTreeMap<usize, Nat>,
+    tape: Tape,
     /// How often each host got another address.
     moves: BTreeMap<usize, u32>,
     /// What an observer saw, while there is one.
@@ -113,6 +119,7 @@ impl Net {
             conns: BTreeMap::new(),
             streams_made: 0,
             nats: BTreeMap::new(),
+            tape: Tape::new(),
             moves: BTreeMap::new(),
             sightings: Sightings::new(),
             tally: Tally::new(),

@@ -33,6 +33,8 @@ pub enum Mishap {
     Stalled,
     /// A piece of a stream was taken slowly.
     ReadSlowly,
+    /// A stranger sent a datagram.
+    Forged,
     /// One end of a stream was over, though its way works.
     Broken,
 }

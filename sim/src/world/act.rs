@@ -2,6 +2,7 @@
 
 use super::World;
 use super::operator::container;
+use super::outsiders::Stranger;
 use super::ways::Nat;
 use crate::choices::rng_for;
 use crate::host::Running;
@@ -200,6 +201,35 @@ pub enum Act {
         /// Which.
         peer: Peer,
     },
+    /// A stranger sends datagrams that mean nothing.
+    Spray {
+        /// To whom.
+        peer: Peer,
+        /// How many.
+        count: u32,
+    },
+    /// Strangers open streams and never say a word.
+    Mute {
+        /// To whom.
+        peer: Peer,
+        /// How many.
+        count: u32,
+    },
+    /// Strangers open streams and say what means nothing.
+    Babble {
+        /// To whom.
+        peer: Peer,
+        /// How many.
+        count: u32,
+    },
+    /// A stranger records datagrams from here on, 512 at most.
+    Record,
+    /// A stranger sends again what was recorded.
+    Replay {
+        /// Not to whom it was for, but back to its sender.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        reflect: bool,
+    },
     /// Ask for an address.
     Allocate {
         /// At this peer.
@@ -295,6 +325,11 @@ impl World {
             Act::LyingDisk { peer } => self.lying_disk(peer.0),
             Act::FailDisk { peer, after } => self.fail_disk(peer.0, *after),
             Act::MendDisk { peer } => self.mend_disk(peer.0),
+            Act::Spray { peer, count } => self.spray(peer.0, *count),
+            Act::Mute { peer, count } => self.visit(peer.0, *count, Stranger::Mute),
+            Act::Babble { peer, count } => self.visit(peer.0, *count, Stranger::Babbler),
+            Act::Record => self.net.record_tape(),
+            Act::Replay { reflect } => self.replay(*reflect),
             Act::Stall { from, to } => self.stall(from.0, to.0),
             Act::Reset { peer, with } => self.reset(peer.0, with.0),
             Act::HalfOpen { peer, with } => self.half_open(peer.0, with.0),
@@ -344,6 +379,11 @@ impl World {
             | Act::FailDisk { .. }
             | Act::MendDisk { .. }
             | Act::SlowDisk { .. }
+            | Act::Spray { .. }
+            | Act::Mute { .. }
+            | Act::Babble { .. }
+            | Act::Record
+            | Act::Replay { .. }
             | Act::Stall { .. }
             | Act::Reset { .. }
             | Act::HalfOpen { .. }
@@ -479,6 +519,7 @@ impl World {
 
     /// Ends every fault that lasts. Nodes that stand still are not started.
     pub fn calm(&mut self) {
+        self.strangers_leave();
         self.net.calm(self.now);
         self.note(None, "HEAL", format_args!("all cuts"));
         for host in &mut self.hosts {

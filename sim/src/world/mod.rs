@@ -6,6 +6,7 @@ mod call;
 mod disks;
 mod judge;
 mod operator;
+mod outsiders;
 mod setup;
 mod traffic;
 mod ways;
@@ -19,16 +20,17 @@ pub use ways::Nat;
 use crate::check::{self, Invariant, PeerView, View, Violation};
 use crate::choices::rng_for;
 use crate::host::Host;
-use crate::net::{Delivery, Net, PORT};
+use crate::net::{Delivery, Net, PORT, STRANGER};
 use crate::queue::Queue;
 use crate::trace::{Digest, Trace, What};
+use outsiders::Stranger;
 use rand_chacha::ChaCha20Rng;
 use rand_core::RngCore;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 use weft_core::event::Event;
-use weft_core::io::{CommandError, Input, Reply, RequestId, Target};
+use weft_core::io::{CommandError, ConnId, Input, Reply, RequestId, Target};
 use weft_core::time::Instant;
 
 /// Where the next thing happens; at one time, in this order.
@@ -66,6 +68,9 @@ pub struct World {
     requests: u64,
     replies: BTreeMap<RequestId, Result<Reply, CommandError>>,
     pings: u64,
+    /// What strangers do, by their conns.
+    strangers: BTreeMap<ConnId, Stranger>,
+    visits: u64,
     breach: Option<Violation>,
 }
 
@@ -117,6 +122,8 @@ impl World {
             requests: 0,
             replies: BTreeMap::new(),
             pings: 0,
+            strangers: BTreeMap::new(),
+            visits: 0,
             breach: None,
         }
     }
@@ -145,6 +152,9 @@ impl World {
                 }
             }
             Next::Net => match self.net.step() {
+                Some((_, Some(Delivery::Input { host: STRANGER, input, .. }))) => {
+                    self.stranger_hears(&input);
+                }
                 Some((_, Some(Delivery::Input { host, boot, input }))) => {
                     if self.hosts[host].boots == boot && self.hosts[host].running.is_some() {
                         self.deliver(host, input);

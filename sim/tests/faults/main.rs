@@ -4,5 +4,6 @@ mod bed;
 mod clocks;
 mod datagrams;
 mod disks;
+mod outsiders;
 mod places;
 mod streams;
