@@ -69,7 +69,9 @@ impl Class {
 
     /// Draws a fault of this kind; none for those that are drawn among the commands.
     fn draw(self, choices: &mut Choices, peer: Peer, hosts: usize) -> Option<Act> {
-        let other = Peer(choices.index(hosts));
+        // A host's way to itself has no faults.
+        let other = (peer.0 + 1 + choices.index(hosts.saturating_sub(1))) % hosts;
+        let other = Some(Peer(other)).filter(|other| *other != peer);
         let millis = |choices: &mut Choices, most| Duration::from_millis(1 + choices.below(most));
         let count = |choices: &mut Choices| 1 + u32::try_from(choices.below(40)).unwrap_or(0);
         Some(match self {
@@ -97,9 +99,9 @@ impl Class {
                 }
             },
             Self::Streams => match choices.below(4) {
-                0 => Act::Reset { peer, with: other },
-                1 => Act::HalfOpen { peer, with: other },
-                2 => Act::Stall { from: peer, to: other },
+                0 => Act::Reset { peer, with: other? },
+                1 => Act::HalfOpen { peer, with: other? },
+                2 => Act::Stall { from: peer, to: other? },
                 _ => Act::SlowReader { peer, rate: 50 + choices.below(5_000) },
             },
             Self::Places => match choices.below(4) {

@@ -104,3 +104,13 @@ fn clocks_that_go_fast_and_slow_do_not_confuse_a_mesh() {
     assert!(passed < world.now.since(begun) / 4, "{passed:?}");
     comes_back(&mut world);
 }
+
+#[test]
+fn a_name_that_is_taken_back_and_given_anew_during_a_pause_is_answered() {
+    let mut world = mesh(48, 2);
+    act(&mut world, "do = 'pause', peer = 'n2', for = '5s'");
+    act(&mut world, "do = 'unregister', peer = 'n2', container = 'c2'");
+    act(&mut world, "do = 'register', peer = 'n2', container = 'c2'");
+    run(&mut world, 10);
+    comes_back(&mut world);
+}
