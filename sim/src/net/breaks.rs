@@ -39,7 +39,9 @@ impl Net {
                 near.live = false;
                 self.tally.count(Mishap::Broken);
                 let input = Input::Closed { conn, why: CloseReason::Lost(why.to_owned()) };
-                self.arrivals.push(now, Arrival::Input { host, boot: near.boot, input });
+                // Not before it has heard that the stream is open.
+                let at = near.last_arrival.max(now);
+                self.arrivals.push(at, Arrival::Input { host, boot: near.boot, input });
             }
         }
     }

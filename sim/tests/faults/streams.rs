@@ -1,7 +1,8 @@
 //! What befalls streams while the ways below them work.
 
-use crate::bed::{act, comes_back, mesh, run};
+use crate::bed::{OrShow, act, comes_back, mesh, run};
 use sim::net::Mishap;
+use std::time::Duration;
 use weft_core::event::Event;
 
 #[test]
@@ -52,5 +53,16 @@ fn a_slow_reader_is_served_slowly() {
         run(&mut world, 10);
     }
     assert!(world.net.tally.of(Mishap::ReadSlowly) > 5, "{:?}", world.net.tally);
+    comes_back(&mut world);
+}
+
+#[test]
+fn a_stream_that_is_reset_before_its_dialer_knows_of_it_ends_in_order() {
+    let mut world = mesh(55, 2);
+    act(&mut world, "do = 'network', conditions = { latency = '400ms' }");
+    for _ in 0..40 {
+        act(&mut world, "do = 'reset', peer = 'n1', with = 'n2'");
+        world.run_for(Duration::from_millis(450)).or_show(&world);
+    }
     comes_back(&mut world);
 }
