@@ -2,7 +2,7 @@
 
 use super::conditions::Conditions;
 use super::tally::Mishap;
-use super::{Arrival, Carrier, Net, Way};
+use super::{Arrival, Carrier, Datagram, Net, Way};
 use std::net::SocketAddr;
 use std::time::Duration;
 use weft_core::time::Instant;
@@ -15,17 +15,6 @@ const HOLD_UP_STEPS: u64 = 256;
 
 /// Most bits that are wrong in a damaged datagram.
 const WRONG_BITS_MAX: u64 = 8;
-
-/// A datagram that has arrived.
-#[derive(Clone, Debug)]
-pub struct Datagram {
-    /// At which host.
-    pub host: usize,
-    /// Where it seems to come from.
-    pub source: SocketAddr,
-    /// All of it.
-    pub bytes: Vec<u8>,
-}
 
 impl Net {
     /// Sends a datagram from `from`.

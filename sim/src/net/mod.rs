@@ -6,8 +6,11 @@
 mod breaks;
 mod conditions;
 mod datagram;
+mod forgery;
 mod nat;
+mod parcel;
 mod paths;
+mod router;
 mod sighting;
 mod stream;
 mod tally;
@@ -15,14 +18,14 @@ mod tape;
 mod tcp;
 
 pub use conditions::{BadShare, Conditions, Share};
-pub use datagram::Datagram;
+pub use parcel::Datagram;
 pub use paths::Paths;
 pub use sighting::{Carrier, MessageId, Seen, Sighting, Sightings, Way};
 pub use tally::{Mishap, Tally};
 
 use crate::queue::Queue;
-use nat::Nat;
 use rand_chacha::ChaCha20Rng;
+use router::Router;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use stream::{EndIndex, Stream, StreamId};
@@ -98,7 +101,7 @@ pub struct Net {
     conns: BTreeMap<(usize, ConnId), (StreamId, EndIndex)>,
     streams_made: u64,
     /// Routers, by the host behind them.
-    nats: BTreeMap<usize, Nat>,
+    nats: BTreeMap<usize, Router>,
     tape: Tape,
     /// How often each host got another address.
     moves: BTreeMap<usize, u32>,

@@ -1,14 +1,12 @@
-//! What an eavesdropper does with datagrams: records them, and sends them again.
+//! What an eavesdropper heard of datagrams.
 
-use super::{Arrival, Datagram, MessageId, Mishap, Net, PORT, STRANGER};
-use std::net::SocketAddr;
-use weft_core::time::Instant;
+use super::parcel::Datagram;
 
 /// Datagrams that a tape holds; what comes later is not recorded.
 const TAPE_LEN: usize = 512;
 
 /// A datagram on a tape: its sender, and as it would have arrived.
-type Recorded = (usize, Datagram);
+pub(super) type Recorded = (usize, Datagram);
 
 /// What was recorded, once somebody records.
 #[derive(Debug, Default)]
@@ -20,6 +18,16 @@ impl Tape {
         Self(None)
     }
 
+    /// Somebody records from here on.
+    pub(super) const fn begun() -> Self {
+        Self(Some(Vec::new()))
+    }
+
+    /// All that was recorded.
+    pub(super) fn heard(&self) -> Vec<Recorded> {
+        self.0.clone().unwrap_or_default()
+    }
+
     /// Keeps a datagram that sets out.
     pub(super) fn hear(&mut self, from: usize, datagram: &Datagram) {
         if let Some(tape) = &mut self.0
@@ -27,40 +35,5 @@ impl Tape {
         {
             tape.push((from, datagram.clone()));
         }
-    }
-}
-
-impl Net {
-    /// Records datagrams from here on.
-    pub fn record_tape(&mut self) {
-        self.tape = Tape(Some(Vec::new()));
-    }
-
-    /// Forgets what was recorded, and records no more.
-    pub fn forget_tape(&mut self) {
-        self.tape = Tape::new();
-    }
-
-    /// Sends all that was recorded to whom it was for, or back to who sent it, as if it came from
-    /// the other end.
-    pub fn replay(&mut self, now: Instant, reflect: bool) {
-        let tape = self.tape.0.clone().unwrap_or_default();
-        for (from, Datagram { host, source, bytes }) in tape {
-            let (host, source) = if reflect {
-                (from, SocketAddr::new(self.address(host), PORT))
-            } else {
-                (host, source)
-            };
-            self.forge(now, host, source, bytes);
-        }
-    }
-
-    /// A stranger sends a datagram to `host` that seems to come from `source`.
-    pub fn forge(&mut self, now: Instant, host: usize, source: SocketAddr, bytes: Vec<u8>) {
-        self.tally.count(Mishap::Forged);
-        let wait = self.paths.trip(STRANGER, host);
-        let datagram = Datagram { host, source, bytes };
-        let id = MessageId::default();
-        self.arrivals.push(now + wait, Arrival::Datagram { from: STRANGER, id, datagram });
     }
 }

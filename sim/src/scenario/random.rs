@@ -104,12 +104,16 @@ impl Class {
                 2 => Act::Stall { from: peer, to: other? },
                 _ => Act::SlowReader { peer, rate: 50 + choices.below(5_000) },
             },
-            Self::Places => match choices.below(4) {
-                0 => Act::Move { peer },
-                1 => Act::Rebind { peer },
-                2 => Act::Nat { peer, kind: Nat::Cone },
-                _ => Act::Nat { peer, kind: Nat::Symmetric },
-            },
+            Self::Places => {
+                // One host at most is hidden: of two, neither can dial the other.
+                let hidden = Peer(hosts - 1);
+                match choices.below(4) {
+                    0 => Act::Move { peer },
+                    1 => Act::Rebind { peer: hidden },
+                    2 => Act::Nat { peer: hidden, kind: Nat::Cone },
+                    _ => Act::Nat { peer: hidden, kind: Nat::Symmetric },
+                }
+            }
             Self::Strangers => match choices.below(5) {
                 0 => Act::Spray { peer, count: count(choices) },
                 1 => Act::Mute { peer, count: count(choices) },

@@ -2,7 +2,7 @@
 
 use super::World;
 use super::operator::container;
-use super::outsiders::Stranger;
+use super::stranger::Stranger;
 use super::ways::Nat;
 use crate::choices::rng_for;
 use crate::host::Running;

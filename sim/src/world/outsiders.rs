@@ -1,21 +1,13 @@
 //! Strangers who can reach the ports of a mesh, and do not know its password.
 
 use super::World;
+use super::stranger::Stranger;
 use crate::net::{PORT, STRANGER};
 use std::net::SocketAddr;
 use weft_core::io::{ConnId, Input, Target};
 
 /// Longest datagram and longest write of a stranger, in bytes.
 const NOISE_MAX: u64 = 1_400;
-
-/// What a stranger does with a stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stranger {
-    /// Opens it, and never says a word.
-    Mute,
-    /// Says something that means nothing.
-    Babbler,
-}
 
 impl World {
     /// Streams that strangers hold or try to open.
