@@ -153,6 +153,7 @@ impl<P: FnMut(&Scenario)> Search<P> {
             let Conditions { latency, jitter, .. } = Conditions::default();
             (setup.conditions.latency, setup.conditions.jitter) = (latency, jitter);
         });
+        self.try_setup(|setup| setup.conditions = setup.conditions.calm());
         self.try_setup(|setup| setup.conditions.loss = Share::NONE);
         self.try_setup(|setup| setup.conditions.duplication = Share::NONE);
         self.try_setup(|setup| setup.walls.clear());

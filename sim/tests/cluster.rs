@@ -173,6 +173,7 @@ fn loss_and_duplication_do_not_keep_peers_apart() {
         jitter: Duration::from_millis(40),
         loss: Share::per_thousand(200),
         duplication: Share::per_thousand(200),
+        ..Conditions::default()
     };
     let mut world = settled(&setup);
     for host in 0..3 {

@@ -1,35 +1,103 @@
-//! A simulated disk: what was persisted survives, and nothing else does.
+//! A simulated disk: what was persisted survives, unless the disk itself fails or lies.
 //!
 //! A crash falls between two outputs of one outbox ([`crate::host::Host::crash_after`]); since a
 //! `Persist` is one output and atomic, every prefix of an outbox is a state a real disk can be in.
 
+use std::time::Duration;
 use weft_core::io::RequestId;
+use weft_core::names::NamesRecord;
 use weft_core::saved::{Change, Saved, Slot};
+
+/// The disk cannot be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the disk cannot be written")]
+pub struct DiskError;
 
 /// The disk of one host.
 #[derive(Clone, Debug)]
 pub struct Disk {
     saved: Saved,
+    /// What is left when the power goes, while the disk says that it has written what it has not.
+    safe: Option<Saved>,
+    /// Batches that can still be written; any number while it is sound.
+    left: Option<u64>,
+    /// How long each write takes.
+    pub sync: Duration,
     /// Batches written since the run began.
     pub writes: u64,
 }
 
 impl Disk {
     /// A disk that was never written.
-    pub const EMPTY: Self =
-        Self { saved: Saved { slots: std::collections::BTreeMap::new() }, writes: 0 };
+    pub const EMPTY: Self = Self {
+        saved: Saved { slots: std::collections::BTreeMap::new() },
+        safe: None,
+        left: None,
+        sync: Duration::ZERO,
+        writes: 0,
+    };
 
-    /// Makes all of `changes` durable.
-    pub fn persist(&mut self, changes: Vec<Change>) {
+    /// Makes all of `changes` durable, or says so.
+    ///
+    /// # Errors
+    /// When the disk cannot be written; nothing was.
+    pub fn persist(&mut self, changes: Vec<Change>) -> Result<(), DiskError> {
+        match &mut self.left {
+            Some(0) => return Err(DiskError),
+            Some(left) => *left -= 1,
+            None => {}
+        }
         self.writes += 1;
         for change in changes {
             self.saved.apply(change);
         }
+        Ok(())
+    }
+
+    /// Fails every write after `more` of them.
+    pub const fn fail(&mut self, more: u64) {
+        self.left = Some(more);
+    }
+
+    /// Keeps nothing of what is written from here on when the power goes, and says that it does.
+    pub fn lie(&mut self) {
+        self.safe.get_or_insert_with(|| self.saved.clone());
+    }
+
+    /// Is a sound and fast disk again; what it has said is written is written.
+    pub fn mend(&mut self) {
+        self.safe = None;
+        self.left = None;
+        self.sync = Duration::ZERO;
+    }
+
+    /// The power goes. Returns whether anything is lost.
+    pub fn lose_power(&mut self) -> bool {
+        let Some(safe) = &self.safe else { return false };
+        let lost = *safe != self.saved;
+        self.saved = safe.clone();
+        lost
+    }
+
+    /// Holds what `other` holds.
+    pub fn copy_of(&mut self, other: &Self) {
+        self.saved = other.saved.clone();
+        self.safe = self.safe.as_ref().map(|_| other.saved.clone());
     }
 
     /// What a node finds when it starts.
     pub fn saved(&self) -> Saved {
         self.saved.clone()
+    }
+
+    /// Addresses noted as held for `id`.
+    pub fn held(&self, id: &weft_core::id::ContainerId) -> Vec<ipnet::IpNet> {
+        self.saved.get(&Slot::Holding(id.clone())).ok().flatten().unwrap_or_default()
+    }
+
+    /// Names that the node keeps.
+    pub fn names(&self) -> NamesRecord {
+        self.saved.get(&Slot::Names).ok().flatten().unwrap_or_default()
     }
 
     /// Whether all of `addresses` are noted as held for `id`.
@@ -42,8 +110,7 @@ impl Disk {
         id: &weft_core::id::ContainerId,
         addresses: &[ipnet::IpNet],
     ) -> Result<(), String> {
-        let held: Vec<ipnet::IpNet> =
-            self.saved.get(&Slot::Holding(id.clone())).ok().flatten().unwrap_or_default();
+        let held = self.held(id);
         match addresses.iter().find(|address| !held.contains(address)) {
             None => Ok(()),
             Some(lost) => Err(format!(
@@ -51,5 +118,40 @@ impl Disk {
                 request.0
             )),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(disk: &mut Disk, value: &str) -> Result<(), DiskError> {
+        disk.persist(vec![Change::put(Slot::Targets, value)])
+    }
+
+    fn found(disk: &Disk) -> Option<String> {
+        disk.saved().get(&Slot::Targets).unwrap()
+    }
+
+    #[test]
+    fn a_failing_disk_keeps_what_it_has_and_takes_no_more() {
+        let mut disk = Disk::EMPTY;
+        disk.fail(1);
+        assert_eq!(written(&mut disk, "first"), Ok(()));
+        assert_eq!(written(&mut disk, "second"), Err(DiskError));
+        assert_eq!(found(&disk), Some("first".to_owned()));
+        disk.mend();
+        assert_eq!(written(&mut disk, "third"), Ok(()));
+    }
+
+    #[test]
+    fn a_lying_disk_shows_what_it_was_given_until_the_power_goes() {
+        let mut disk = Disk::EMPTY;
+        written(&mut disk, "before").unwrap();
+        disk.lie();
+        written(&mut disk, "after").unwrap();
+        assert_eq!(found(&disk), Some("after".to_owned()));
+        assert!(disk.lose_power());
+        assert_eq!(found(&disk), Some("before".to_owned()));
     }
 }

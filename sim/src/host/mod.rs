@@ -1,13 +1,18 @@
 //! One simulated host: its disk, its node and forwarder while they run, and its containers.
 
+pub mod clock;
+pub mod desk;
 pub mod disk;
 pub mod frame;
 
 use crate::trace::Summary;
+use clock::{Clock, Speed};
+use desk::Desk;
 use disk::Disk;
 use frame::{EtherPayload, Frame, MacBytes};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 use weft_core::config::Config;
 use weft_core::contract::Contract;
 use weft_core::event::Event;
@@ -16,7 +21,7 @@ use weft_core::id::{ContainerId, PeerId};
 use weft_core::io::{Command, RequestId, Target};
 use weft_core::names::NameEntry;
 use weft_core::node::Node;
-use weft_core::time::{Instant, Now, UnixTime};
+use weft_core::time::{Instant, Now};
 
 /// What runs on a host between a start and a crash.
 #[derive(Debug)]
@@ -27,10 +32,14 @@ pub struct Running {
     pub forwarder: Forwarder,
     /// What was promised in this run.
     pub contract: Contract,
-    /// When the run began, on the world's clock; the node's own clock starts here.
+    /// When the run began, on the host's steady clock; the node's own clock starts here.
     pub booted_at: Instant,
-    /// When the node wants `Timeout`, on the world's clock.
+    /// When the node wants `Timeout`, on the host's steady clock.
+    pub deadline: Option<Instant>,
+    /// The same on the world's clock.
     pub wake_at: Option<Instant>,
+    /// What waits while the node cannot run.
+    pub desk: Desk,
     /// Commands that wait for a reply.
     pub asked: BTreeMap<RequestId, (Instant, Command)>,
     /// What the ends of the lines of a trace show.
@@ -39,14 +48,16 @@ pub struct Running {
 }
 
 impl Running {
-    /// A run that begins at `booted_at`.
+    /// A run that begins at `booted_at` of the host's steady clock.
     pub fn new(node: Node, forwarder: Forwarder, booted_at: Instant) -> Self {
         Self {
             node,
             forwarder,
             contract: Contract::default(),
             booted_at,
+            deadline: None,
             wake_at: None,
+            desk: Desk::default(),
             asked: BTreeMap::new(),
             summary: Summary::default(),
             peers: BTreeSet::new(),
@@ -138,12 +149,16 @@ pub struct Host {
     pub targets: Vec<Target>,
     /// Its disk.
     pub disk: Disk,
+    /// What its disk held at some moments, by name.
+    pub snapshots: BTreeMap<String, Disk>,
     /// Its node, while it runs.
     pub running: Option<Running>,
     /// Starts so far.
     pub boots: u64,
-    /// What its wall clock says at the beginning of the run.
-    pub wall: i64,
+    /// What it reads time from.
+    pub clock: Clock,
+    /// How long each call of its node takes.
+    pub cost: Duration,
     /// Outputs that are still carried out before it crashes.
     pub crash_after: Option<usize>,
     /// Whether a crash that is due takes the machine's power too.
@@ -188,9 +203,11 @@ impl Host {
             config,
             targets,
             disk: Disk::EMPTY,
+            snapshots: BTreeMap::new(),
             running: None,
             boots: 0,
-            wall,
+            clock: Clock::new(wall),
+            cost: Duration::ZERO,
             crash_after: None,
             crash_power: false,
             containers: BTreeMap::new(),
@@ -200,12 +217,38 @@ impl Host {
         }
     }
 
+    /// The host has another disk than a moment ago: containers and names that are not on it are gone
+    /// with the old one, and a name that is on it may be answered again.
+    pub fn follow_disk(&mut self) {
+        let Self { disk, held, containers, names_sure, names_possible, .. } = self;
+        held.retain(|id, nets| {
+            let noted = disk.held(id);
+            nets.retain(|net| noted.contains(net));
+            !nets.is_empty()
+        });
+        containers.retain(|id, container| {
+            let nets = held.get(id);
+            nets.is_some_and(|nets| nets.iter().any(|net| net.addr() == container.address))
+        });
+        let names = disk.names().entries;
+        names_sure.retain(|entry| names.contains(entry));
+        *names_possible = names;
+    }
+
     /// Both clocks of the node at `at`; `None` when it does not run.
     pub fn now(&self, at: Instant) -> Option<Now> {
         let running = self.running.as_ref()?;
-        let seconds = i64::try_from(at.since(Instant::ZERO).as_secs()).unwrap_or(i64::MAX);
-        let mono = Instant::ZERO + at.since(running.booted_at);
-        Some(Now { mono, unix: UnixTime(self.wall.saturating_add(seconds)) })
+        let mono = Instant::ZERO + self.clock.steady(at).since(running.booted_at);
+        Some(Now { mono, unix: self.clock.wall(at) })
+    }
+
+    /// Since when an answer is owed to whoever asks at `at`, as the rules see it: neither the time in
+    /// which a node cannot run counts, nor what a slow clock adds to its limits.
+    pub fn owed_from(&self, at: Instant) -> Instant {
+        let free_at = self.running.as_ref().and_then(|running| running.desk.free_at);
+        let limit = self.config.allocate_max;
+        let slow = self.clock.speed().min(Speed::RIGHT).stretch(limit).saturating_sub(limit);
+        free_at.map_or(at, |free_at| free_at.max(at)) + slow
     }
 
     /// Puts `frame` onto the host's bridge, as if a container or the forwarder had sent it; what
@@ -225,6 +268,7 @@ impl Host {
             if from_here
                 && !local
                 && let Some(running) = &mut self.running
+                && !running.desk.stopped
             {
                 running.forwarder.frame(now, &frame.to_bytes(), wishes);
             }

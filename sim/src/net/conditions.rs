@@ -23,6 +23,11 @@ impl Share {
         Self(if millionths > Self::ALL.0 { Self::ALL.0 } else { millionths })
     }
 
+    /// Whether it is never.
+    pub const fn is_none(&self) -> bool {
+        self.0 == 0
+    }
+
     /// In millionths.
     pub const fn millionths(self) -> u32 {
         self.0
@@ -74,7 +79,10 @@ impl TryFrom<String> for Share {
 }
 
 /// How well a way from host to host works, in one direction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+///
+/// Streams feel `latency`, `jitter` and `rate`; all else befalls datagrams only, since what carries
+/// a stream sends again what was lost or damaged.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Conditions {
     /// Least time from host to host.
@@ -87,6 +95,51 @@ pub struct Conditions {
     pub loss: Share,
     /// Datagrams delivered twice.
     pub duplication: Share,
+    /// Most by which a second copy comes later than it would by itself.
+    #[serde(with = "crate::duration", skip_serializing_if = "Duration::is_zero")]
+    pub echo: Duration,
+    /// Datagrams with which a time begins in which every one is lost.
+    #[serde(skip_serializing_if = "Share::is_none")]
+    pub bursts: Share,
+    /// Longest such time.
+    #[serde(with = "crate::duration", skip_serializing_if = "Duration::is_zero")]
+    pub burst: Duration,
+    /// Datagrams that are held up on their way.
+    #[serde(skip_serializing_if = "Share::is_none")]
+    pub held_up: Share,
+    /// Longest time for which they are: few are held up for all of it, most for a hundredth.
+    #[serde(with = "crate::duration", skip_serializing_if = "Duration::is_zero")]
+    pub hold_up: Duration,
+    /// Datagrams that arrive with wrong bits, or cut short.
+    #[serde(skip_serializing_if = "Share::is_none")]
+    pub corruption: Share,
+    /// Bytes that fit through in a second; any number if not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate: Option<u64>,
+    /// Bytes that may wait for their turn where a rate is given; a datagram that finds more is lost.
+    #[serde(skip_serializing_if = "is_usual_queue")]
+    pub queue: u64,
+    /// Longest IP packet; a longer one is lost without a word. Any length if not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mtu: Option<u16>,
+}
+
+/// Bytes that may wait where nothing else is said: about what a home router has for one port.
+const QUEUE_LEN: u64 = 64 * 1024;
+const fn is_usual_queue(queue: &u64) -> bool {
+    *queue == QUEUE_LEN
+}
+
+/// Datagrams that a calm network may still lose.
+const CALM_LOSS: Share = Share::per_thousand(50);
+
+impl Conditions {
+    /// What is left of these once all that keeps peers apart is over: the distance, and a little of
+    /// what every network does.
+    pub fn calm(self) -> Self {
+        let Self { latency, jitter, loss, duplication, .. } = self;
+        Self { latency, jitter, loss: loss.min(CALM_LOSS), duplication, ..Self::default() }
+    }
 }
 
 impl Default for Conditions {
@@ -96,7 +149,46 @@ impl Default for Conditions {
             jitter: Duration::from_micros(500),
             loss: Share::NONE,
             duplication: Share::NONE,
+            echo: Duration::ZERO,
+            bursts: Share::NONE,
+            burst: Duration::ZERO,
+            held_up: Share::NONE,
+            hold_up: Duration::ZERO,
+            corruption: Share::NONE,
+            rate: None,
+            queue: QUEUE_LEN,
+            mtu: None,
         }
+    }
+}
+
+/// What every way has, and of the rest what is not as usual.
+impl fmt::Debug for Conditions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut all = f.debug_struct("Conditions");
+        all.field("latency", &self.latency)
+            .field("jitter", &self.jitter)
+            .field("loss", &self.loss)
+            .field("duplication", &self.duplication);
+        if !self.echo.is_zero() {
+            all.field("echo", &self.echo);
+        }
+        if !self.bursts.is_none() {
+            all.field("bursts", &self.bursts).field("burst", &self.burst);
+        }
+        if !self.held_up.is_none() {
+            all.field("held_up", &self.held_up).field("hold_up", &self.hold_up);
+        }
+        if !self.corruption.is_none() {
+            all.field("corruption", &self.corruption);
+        }
+        if let Some(rate) = self.rate {
+            all.field("rate", &rate).field("queue", &self.queue);
+        }
+        if let Some(mtu) = self.mtu {
+            all.field("mtu", &mtu);
+        }
+        all.finish()
     }
 }
 
@@ -116,5 +208,31 @@ mod tests {
         for text in ["", "%", "5", "-1%", "101%", "NaN%", "five%"] {
             assert!(text.parse::<Share>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_good_way_is_written_without_what_it_does_not_have() {
+        let written = serde_json::to_string(&Conditions::default()).unwrap();
+        assert!(!written.contains("mtu") && !written.contains("bursts"), "{written}");
+        let debug = format!("{:?}", Conditions::default());
+        assert!(debug.ends_with("duplication: Share(0) }"), "{debug}");
+    }
+
+    #[test]
+    fn a_bad_way_reads_back_as_it_is_written() {
+        let bad = Conditions {
+            echo: Duration::from_secs(60),
+            bursts: Share::per_thousand(5),
+            burst: Duration::from_secs(2),
+            held_up: Share::per_thousand(10),
+            hold_up: Duration::from_secs(90),
+            corruption: Share::per_thousand(1),
+            rate: Some(8_000),
+            mtu: Some(1280),
+            ..Conditions::default()
+        };
+        let written = serde_json::to_string(&bad).unwrap();
+        assert_eq!(serde_json::from_str::<Conditions>(&written).unwrap(), bad, "{written}");
+        assert_eq!(bad.calm(), Conditions::default());
     }
 }

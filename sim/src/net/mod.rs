@@ -3,39 +3,53 @@
 //! It has a future of its own ([`Net::next_at`], [`Net::step`]) and knows nothing of nodes: it says
 //! what arrives at which host, and the world sees to it.
 
+mod breaks;
 mod conditions;
 mod datagram;
+mod forgery;
+mod nat;
+mod parcel;
 mod paths;
+mod router;
 mod sighting;
 mod stream;
+mod tally;
+mod tape;
+mod tcp;
 
 pub use conditions::{BadShare, Conditions, Share};
-pub use datagram::Datagram;
+pub use parcel::Datagram;
 pub use paths::Paths;
 pub use sighting::{Carrier, MessageId, Seen, Sighting, Sightings, Way};
+pub use tally::{Mishap, Tally};
 
 use crate::queue::Queue;
 use rand_chacha::ChaCha20Rng;
+use router::Router;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use stream::{EndIndex, Stream, StreamId};
+use tape::Tape;
 use weft_core::io::{ConnId, Input};
 use weft_core::time::Instant;
 
 /// Control and sleeve port of every simulated host.
 pub const PORT: u16 = 6783;
 
-/// The underlay address of host `host`.
+/// The host of all that are no part of the mesh; its index is above that of every other.
+pub const STRANGER: usize = 60_000;
+
+/// The underlay address of host `host`, until it moves.
 pub fn address_of(host: usize) -> IpAddr {
     let low = u32::try_from(host).unwrap_or(u32::MAX >> 16) + 1;
     IpAddr::V4(Ipv4Addr::from(u32::from(Ipv4Addr::new(172, 16, 0, 0)) + low))
 }
 
-/// The host that has the underlay address `address`; `None` when that is no underlay address.
+/// The host that has or had the underlay address `address`; `None` when that is none.
 pub fn host_of(address: IpAddr) -> Option<usize> {
     let IpAddr::V4(v4) = address else { return None };
     let low = u32::from(v4).checked_sub(u32::from(Ipv4Addr::new(172, 16, 0, 0)))?;
-    usize::try_from(low.checked_sub(1)?).ok()
+    usize::try_from((low % 0x1_0000).checked_sub(1)?).ok()
 }
 
 /// What the network brings to a host.
@@ -86,8 +100,15 @@ pub struct Net {
     streams: BTreeMap<StreamId, Stream>,
     conns: BTreeMap<(usize, ConnId), (StreamId, EndIndex)>,
     streams_made: u64,
+    /// Routers, by the host behind them.
+    nats: BTreeMap<usize, Router>,
+    tape: Tape,
+    /// How often each host got another address.
+    moves: BTreeMap<usize, u32>,
     /// What an observer saw, while there is one.
     pub sightings: Sightings,
+    /// What went wrong.
+    pub tally: Tally,
 }
 
 impl Net {
@@ -100,7 +121,11 @@ impl Net {
             streams: BTreeMap::new(),
             conns: BTreeMap::new(),
             streams_made: 0,
+            nats: BTreeMap::new(),
+            tape: Tape::new(),
+            moves: BTreeMap::new(),
             sightings: Sightings::new(),
+            tally: Tally::new(),
         }
     }
 
@@ -142,6 +167,13 @@ impl Net {
     /// Ends all cuts; what waited in streams moves again.
     pub fn heal(&mut self, now: Instant) {
         self.paths.heal();
+        self.resume(now);
+    }
+
+    /// Ends every fault that lasts; hosts stay where they are.
+    pub fn calm(&mut self, now: Instant) {
+        self.paths.calm();
+        self.unhide();
         self.resume(now);
     }
 

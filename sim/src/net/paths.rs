@@ -5,6 +5,16 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::RngCore;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+use weft_core::time::Instant;
+
+/// What is going on in one direction between two hosts.
+#[derive(Clone, Copy, Debug, Default)]
+struct Lane {
+    /// Nothing gets through before.
+    burst_until: Instant,
+    /// When the last byte that waits for its turn will have left.
+    busy_until: Instant,
+}
 
 /// All ways from host to host.
 #[derive(Debug)]
@@ -15,6 +25,9 @@ pub struct Paths {
     cuts: BTreeSet<(usize, usize)>,
     walls: BTreeSet<(usize, usize)>,
     dark: BTreeSet<usize>,
+    stands: BTreeSet<(usize, usize)>,
+    reads: BTreeMap<usize, u64>,
+    lanes: BTreeMap<(usize, usize), Lane>,
     rng: ChaCha20Rng,
 }
 
@@ -27,6 +40,9 @@ impl Paths {
             cuts: BTreeSet::new(),
             walls: BTreeSet::new(),
             dark: BTreeSet::new(),
+            stands: BTreeSet::new(),
+            reads: BTreeMap::new(),
+            lanes: BTreeMap::new(),
             rng,
         }
     }
@@ -55,6 +71,7 @@ impl Paths {
     pub fn adjust(&mut self, change: impl Fn(&mut Conditions)) {
         change(&mut self.usual);
         self.special.values_mut().for_each(change);
+        self.lanes.clear();
     }
 
     /// Cuts `from` off from `to`, in this direction, until [`Paths::heal`].
@@ -65,6 +82,35 @@ impl Paths {
     /// Ends all cuts.
     pub fn heal(&mut self) {
         self.cuts.clear();
+    }
+
+    /// Has what streams carry from `from` to `to` stand still, until [`Paths::calm`]. Datagrams and
+    /// dials get through.
+    pub fn stall(&mut self, from: usize, to: usize) {
+        self.stands.insert((from, to));
+    }
+
+    /// Whether what streams carry from `from` to `to` stands still.
+    pub fn stands(&self, from: usize, to: usize) -> bool {
+        self.stands.contains(&(from, to))
+    }
+
+    /// Has `host` read only so many bytes of each stream in a second, until [`Paths::calm`].
+    pub fn slow_reader(&mut self, host: usize, rate: u64) {
+        self.reads.insert(host, rate);
+    }
+
+    /// How many bytes of each stream `host` reads in a second; any number if none is told.
+    pub fn reads(&self, host: usize) -> Option<u64> {
+        self.reads.get(&host).copied()
+    }
+
+    /// Ends all that keeps hosts apart, except walls and what has no power.
+    pub fn calm(&mut self) {
+        self.heal();
+        self.stands.clear();
+        self.reads.clear();
+        self.adjust(|conditions| *conditions = conditions.calm());
     }
 
     /// Separates two hosts for the whole run.
@@ -106,9 +152,61 @@ impl Paths {
         low + Duration::from_nanos(self.draw(span.saturating_add(1)))
     }
 
+    /// As [`Paths::chance`], without a draw where it never happens.
+    pub fn happens(&mut self, share: Share) -> bool {
+        !share.is_none() && self.chance(share)
+    }
+
+    /// A length up to `most`, without a draw where that is none.
+    pub fn up_to(&mut self, most: Duration) -> Duration {
+        if most.is_zero() { most } else { self.between(Duration::ZERO, most) }
+    }
+
+    /// Whether what sets out at `now` is lost with all others of its time.
+    pub fn in_burst(&mut self, now: Instant, from: usize, to: usize, there: Conditions) -> bool {
+        if there.burst.is_zero() || there.bursts.is_none() {
+            return false;
+        }
+        let within = |lane: &Lane| now < lane.burst_until;
+        if self.lanes.get(&(from, to)).is_some_and(within) {
+            return true;
+        }
+        let begins = self.chance(there.bursts);
+        if begins {
+            let length = self.up_to(there.burst);
+            self.lanes.entry((from, to)).or_default().burst_until = now + length;
+        }
+        begins
+    }
+
+    /// Whether more bytes wait for their turn than may.
+    pub fn is_full(&self, now: Instant, from: usize, to: usize) -> bool {
+        let there = self.conditions(from, to);
+        let (Some(rate), Some(lane)) = (there.rate, self.lanes.get(&(from, to))) else {
+            return false;
+        };
+        lane.busy_until.since(now)
+            > time_for(usize::try_from(there.queue).unwrap_or(usize::MAX), rate)
+    }
+
+    /// Has `len` bytes wait for their turn. Returns how long it takes until the last one has left.
+    pub fn occupy(&mut self, now: Instant, from: usize, to: usize, len: usize) -> Duration {
+        let Some(rate) = self.conditions(from, to).rate else { return Duration::ZERO };
+        let lane = self.lanes.entry((from, to)).or_default();
+        lane.busy_until = lane.busy_until.max(now) + time_for(len, rate);
+        lane.busy_until.since(now)
+    }
+
     /// How long something takes from `from` to `to` this time.
     pub fn trip(&mut self, from: usize, to: usize) -> Duration {
         let there = self.conditions(from, to);
         self.between(there.latency, there.latency + there.jitter)
     }
+}
+
+/// How long `len` bytes take at `rate` bytes a second.
+pub(super) fn time_for(len: usize, rate: u64) -> Duration {
+    let nanos = u128::try_from(len).unwrap_or(u128::MAX / 1_000_000_000) * 1_000_000_000
+        / u128::from(rate.max(1));
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }

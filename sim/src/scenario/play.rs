@@ -4,7 +4,6 @@ use super::Scenario;
 use super::step::Step;
 use super::watch::Watch;
 use crate::check::{self, Violation};
-use crate::net::Share;
 use crate::peer::Peer;
 use crate::trace::{Digest, Head, Recording};
 use crate::world::{Act, Setup, World, container};
@@ -12,9 +11,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 use weft_core::io::{Command, CommandError};
 use weft_core::time::Instant;
-
-/// Datagrams that a healed network may still lose.
-const CALM_LOSS: Share = Share::per_thousand(50);
 
 /// Hosts that start together do so within this time.
 const START_SPREAD: Duration = Duration::from_millis(1_500);
@@ -106,11 +102,9 @@ impl Scenario {
     }
 
     fn finish(&self, world: &mut World) -> Result<(), Violation> {
-        world.heal();
-        world.net.paths.adjust(|conditions| conditions.loss = conditions.loss.min(CALM_LOSS));
+        world.calm();
         let alive = || (0..self.setup.hosts).filter(|host| !self.end.gone.contains(&Peer(*host)));
         for host in alive() {
-            world.hosts[host].crash_after = None;
             world.boot(host);
         }
         for peer in &self.end.gone {

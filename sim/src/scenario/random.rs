@@ -7,9 +7,10 @@
 use super::step::{Deed, Step};
 use super::{End, Scenario};
 use crate::choices::Choices;
+use crate::host::clock::Speed;
 use crate::net::{Conditions, Share};
 use crate::peer::Peer;
-use crate::world::{Act, Setup};
+use crate::world::{Act, Nat, Setup};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -33,12 +34,101 @@ pub enum Class {
     Network,
     /// Containers ask for just one address, taken or not.
     Claims,
+    /// Disks are slow, or cannot be written any more.
+    Disks,
+    /// Processes are stopped for a while, or starved.
+    Pauses,
+    /// Clocks drift and jump.
+    Clocks,
+    /// Streams stall, are reset, and are half open.
+    Streams,
+    /// Hosts are behind routers, and move.
+    Places,
+    /// Strangers send what they like, and hear what is sent.
+    Strangers,
+    /// Disks are lost, put back, and forget what they were given. Not drawn by itself: whoever loses
+    /// what it voted for can found a mesh twice, and no design is safe against that.
+    Rollbacks,
 }
 
 impl Class {
-    /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::Partitions, Self::OneWay, Self::Crashes, Self::Network, Self::Claims];
+    /// All that a mesh comes through whenever they happen.
+    pub const ALL: [Self; 11] = [
+        Self::Partitions,
+        Self::OneWay,
+        Self::Crashes,
+        Self::Network,
+        Self::Claims,
+        Self::Disks,
+        Self::Pauses,
+        Self::Clocks,
+        Self::Streams,
+        Self::Places,
+        Self::Strangers,
+    ];
+
+    /// Draws a fault of this kind; none for those that are drawn among the commands.
+    fn draw(self, choices: &mut Choices, peer: Peer, hosts: usize) -> Option<Act> {
+        // A host's way to itself has no faults.
+        let other = (peer.0 + 1 + choices.index(hosts.saturating_sub(1))) % hosts;
+        let other = Some(Peer(other)).filter(|other| *other != peer);
+        let millis = |choices: &mut Choices, most| Duration::from_millis(1 + choices.below(most));
+        let count = |choices: &mut Choices| 1 + u32::try_from(choices.below(40)).unwrap_or(0);
+        Some(match self {
+            Self::Partitions | Self::OneWay | Self::Crashes | Self::Network | Self::Claims => {
+                return None;
+            }
+            Self::Disks => match choices.below(3) {
+                0 => Act::MendDisk { peer },
+                1 => Act::SlowDisk { peer, sync: millis(choices, 10_000) },
+                _ => Act::FailDisk { peer, after: choices.below(5) },
+            },
+            Self::Pauses => match choices.below(3) {
+                0 => Act::Pause { peer, length: millis(choices, 5_000) },
+                1 => Act::Pause { peer, length: millis(choices, 60_000) },
+                _ => Act::Starve { peer, cost: Duration::from_micros(choices.below(20_000)) },
+            },
+            Self::Clocks => match choices.below(2) {
+                0 => {
+                    let tenths = 2 + u32::try_from(choices.below(48)).unwrap_or(0);
+                    Act::Drift { peer, speed: Speed::tenths(tenths) }
+                }
+                _ => {
+                    let by = Duration::from_secs(choices.below(315_360_000));
+                    Act::Clock { peer, by, back: choices.coin() }
+                }
+            },
+            Self::Streams => match choices.below(4) {
+                0 => Act::Reset { peer, with: other? },
+                1 => Act::HalfOpen { peer, with: other? },
+                2 => Act::Stall { from: peer, to: other? },
+                _ => Act::SlowReader { peer, rate: 50 + choices.below(5_000) },
+            },
+            Self::Places => {
+                // One host at most is hidden: of two, neither can dial the other.
+                let hidden = Peer(hosts - 1);
+                match choices.below(4) {
+                    0 => Act::Move { peer },
+                    1 => Act::Rebind { peer: hidden },
+                    2 => Act::Nat { peer: hidden, kind: Nat::Cone },
+                    _ => Act::Nat { peer: hidden, kind: Nat::Symmetric },
+                }
+            }
+            Self::Strangers => match choices.below(5) {
+                0 => Act::Spray { peer, count: count(choices) },
+                1 => Act::Mute { peer, count: count(choices) },
+                2 => Act::Babble { peer, count: count(choices) },
+                3 => Act::Record,
+                _ => Act::Replay { reflect: choices.coin() },
+            },
+            Self::Rollbacks => match choices.below(4) {
+                0 => Act::LoseDisk { peer },
+                1 => Act::Snapshot { peer, name: "drawn".to_owned() },
+                2 => Act::Restore { peer, name: "drawn".to_owned() },
+                _ => Act::LyingDisk { peer },
+            },
+        })
+    }
 }
 
 /// A time in which steps are drawn.
@@ -140,6 +230,14 @@ fn act(choices: &mut Choices, setup: &Setup, faults: &BTreeSet<Class>) -> Act {
     // Each host has containers of its own, as if ids were drawn at random.
     let container = format!("c{}-{peer}", choices.below(12));
     let on = |class| faults.contains(&class);
+    let apart: Vec<Class> = faults.range(Class::Disks..).copied().collect();
+    if !apart.is_empty()
+        && choices.below(4) == 3
+        && let Some(act) =
+            choices.pick(&apart).copied().and_then(|it| it.draw(choices, peer, hosts))
+    {
+        return act;
+    }
     match choices.below(20) {
         0..2 if on(Class::Partitions) => {
             Act::Partition { side: (0..hosts).filter(|_| choices.coin()).map(Peer).collect() }
@@ -167,10 +265,36 @@ fn act(choices: &mut Choices, setup: &Setup, faults: &BTreeSet<Class>) -> Act {
 
 fn conditions(choices: &mut Choices) -> Conditions {
     let per_thousand = |number| Share::per_thousand(u32::try_from(number).unwrap_or(0));
+    let worse = worse(choices);
     Conditions {
         latency: Duration::from_micros(100 + choices.below(50_000)),
         jitter: Duration::from_micros(choices.below(100_000)),
         loss: per_thousand(choices.below(300)),
         duplication: per_thousand(choices.below(200)),
+        ..worse
+    }
+}
+
+/// Half of all networks have one more thing that makes them worse.
+fn worse(choices: &mut Choices) -> Conditions {
+    let per_thousand = |number| Share::per_thousand(u32::try_from(number).unwrap_or(0));
+    let usual = Conditions::default();
+    let seconds = |choices: &mut Choices, most| Duration::from_secs(1 + choices.below(most));
+    match choices.below(12) {
+        6 => Conditions {
+            bursts: per_thousand(choices.below(100)),
+            burst: seconds(choices, 20),
+            ..usual
+        },
+        7 => Conditions { echo: seconds(choices, 180), ..usual },
+        8 => Conditions {
+            held_up: per_thousand(choices.below(300)),
+            hold_up: seconds(choices, 180),
+            ..usual
+        },
+        9 => Conditions { corruption: per_thousand(choices.below(100)), ..usual },
+        10 => Conditions { rate: Some(1_000 + choices.below(50_000)), ..usual },
+        11 => Conditions { mtu: u16::try_from(68 + choices.below(1_400)).ok(), ..usual },
+        _ => usual,
     }
 }

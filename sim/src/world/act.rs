@@ -2,8 +2,11 @@
 
 use super::World;
 use super::operator::container;
+use super::stranger::Stranger;
+use super::ways::Nat;
 use crate::choices::rng_for;
 use crate::host::Running;
+use crate::host::clock::Speed;
 use crate::net::{Conditions, PORT};
 use crate::peer::Peer;
 use crate::trace::What;
@@ -11,11 +14,12 @@ use rand_core::RngCore;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::time::Duration;
 use weft_core::forward::Forwarder;
 use weft_core::id::ContainerId;
 use weft_core::io::{Command, Outbox, RequestId, Target};
 use weft_core::node::{Node, Seed};
-use weft_core::time::{Instant, Now, UnixTime};
+use weft_core::time::{Instant, Now};
 
 /// One thing that befalls a world.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +69,167 @@ pub enum Act {
     Start {
         /// Whose.
         peer: Peer,
+    },
+    /// A host is installed anew: its disk is empty, and its containers are gone.
+    LoseDisk {
+        /// Which; it stands still until it is started.
+        peer: Peer,
+    },
+    /// Remember what is on a disk.
+    Snapshot {
+        /// Whose.
+        peer: Peer,
+        /// What to call it.
+        name: String,
+    },
+    /// Put a disk back to what it was, with its containers.
+    Restore {
+        /// Whose; it stands still until it is started.
+        peer: Peer,
+        /// As in [`Act::Snapshot`]; nothing happens when there is none.
+        name: String,
+    },
+    /// Give one host a copy of another's disk in place of its own.
+    CloneDisk {
+        /// Whose.
+        from: Peer,
+        /// To whom; it stands still until it is started.
+        to: Peer,
+    },
+    /// What a disk is given from here on is lost when the power goes, though it says otherwise.
+    LyingDisk {
+        /// Whose.
+        peer: Peer,
+    },
+    /// A disk cannot be written any more, so that its node stops.
+    FailDisk {
+        /// Whose.
+        peer: Peer,
+        /// So many writes later.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        after: u64,
+    },
+    /// A disk neither lies nor fails any more.
+    MendDisk {
+        /// Whose.
+        peer: Peer,
+    },
+    /// Have each write of a disk take long; what hangs on it waits.
+    SlowDisk {
+        /// Whose.
+        peer: Peer,
+        /// So long.
+        #[serde(with = "crate::duration")]
+        sync: Duration,
+    },
+    /// Stop a process for a time: it sees and does nothing, and its conns stand.
+    Pause {
+        /// Whose.
+        peer: Peer,
+        /// So long.
+        #[serde(rename = "for", with = "crate::duration")]
+        length: Duration,
+    },
+    /// Have each step of a node take long.
+    Starve {
+        /// Whose.
+        peer: Peer,
+        /// So long; none ends it.
+        #[serde(with = "crate::duration")]
+        cost: Duration,
+    },
+    /// A wall clock jumps.
+    Clock {
+        /// Whose.
+        peer: Peer,
+        /// So far.
+        #[serde(with = "crate::duration")]
+        by: Duration,
+        /// Towards the past.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        back: bool,
+    },
+    /// All clocks of a host go fast or slow.
+    Drift {
+        /// Whose.
+        peer: Peer,
+        /// So fast; `1x` is right.
+        speed: Speed,
+    },
+    /// Have what streams carry in one direction stand still; datagrams and dials get through.
+    Stall {
+        /// From here…
+        from: Peer,
+        /// …to here.
+        to: Peer,
+    },
+    /// Reset all streams between two hosts.
+    Reset {
+        /// One.
+        peer: Peer,
+        /// The other.
+        with: Peer,
+    },
+    /// Have the kernel of one host forget its streams with another, which hears nothing of it.
+    HalfOpen {
+        /// Who forgets.
+        peer: Peer,
+        /// Whose streams.
+        with: Peer,
+    },
+    /// Have a host read its streams slowly.
+    SlowReader {
+        /// Which.
+        peer: Peer,
+        /// Bytes of each stream in a second.
+        rate: u64,
+    },
+    /// Put a host behind a router: nobody can dial it, and a datagram reaches it only from whom it
+    /// has sent one to in the last 30 s. Streams that stand go on.
+    Nat {
+        /// Which.
+        peer: Peer,
+        /// What others see of its port.
+        kind: Nat,
+    },
+    /// The router in front of a host forgets all it knows, and gives other ports.
+    Rebind {
+        /// Whose.
+        peer: Peer,
+    },
+    /// A host gets another address. Its streams are over, and the others hear nothing of it.
+    Move {
+        /// Which.
+        peer: Peer,
+    },
+    /// A stranger sends datagrams that mean nothing.
+    Spray {
+        /// To whom.
+        peer: Peer,
+        /// How many.
+        count: u32,
+    },
+    /// Strangers open streams and never say a word.
+    Mute {
+        /// To whom.
+        peer: Peer,
+        /// How many.
+        count: u32,
+    },
+    /// Strangers open streams and say what means nothing.
+    Babble {
+        /// To whom.
+        peer: Peer,
+        /// How many.
+        count: u32,
+    },
+    /// A stranger records datagrams from here on, 512 at most.
+    Record,
+    /// A stranger sends again what was recorded.
+    Replay {
+        /// Not to whom it was for, but back to its sender.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        reflect: bool,
     },
     /// Ask for an address.
     Allocate {
@@ -133,6 +298,9 @@ pub enum Act {
         peer: Peer,
     },
 }
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
 
 impl World {
     /// Carries out one step of a plan. Returns the request when it is a command that was given.
@@ -154,6 +322,30 @@ impl World {
                 self.crash_soon(peer.0, *after, *power);
             }
             Act::Start { peer } => self.boot(peer.0),
+            Act::LoseDisk { peer } => self.lose_disk(peer.0),
+            Act::Snapshot { peer, name } => self.snapshot(peer.0, name),
+            Act::Restore { peer, name } => self.restore(peer.0, name),
+            Act::CloneDisk { from, to } => self.clone_disk(from.0, to.0),
+            Act::LyingDisk { peer } => self.lying_disk(peer.0),
+            Act::FailDisk { peer, after } => self.fail_disk(peer.0, *after),
+            Act::MendDisk { peer } => self.mend_disk(peer.0),
+            Act::Spray { peer, count } => self.spray(peer.0, *count),
+            Act::Mute { peer, count } => self.visit(peer.0, *count, Stranger::Mute),
+            Act::Babble { peer, count } => self.visit(peer.0, *count, Stranger::Babbler),
+            Act::Record => self.net.record_tape(),
+            Act::Replay { reflect } => self.replay(*reflect),
+            Act::Stall { from, to } => self.stall(from.0, to.0),
+            Act::Reset { peer, with } => self.reset(peer.0, with.0),
+            Act::HalfOpen { peer, with } => self.half_open(peer.0, with.0),
+            Act::SlowReader { peer, rate } => self.slow_reader(peer.0, *rate),
+            Act::Nat { peer, kind } => self.hide(peer.0, *kind),
+            Act::Rebind { peer } => self.rebind(peer.0),
+            Act::Move { peer } => self.change_address(peer.0),
+            Act::SlowDisk { peer, sync } => self.slow_disk(peer.0, *sync),
+            Act::Pause { peer, length } => self.pause(peer.0, *length),
+            Act::Starve { peer, cost } => self.starve(peer.0, *cost),
+            Act::Clock { peer, by, back } => self.jump_clock(peer.0, *by, *back),
+            Act::Drift { peer, speed } => self.drift(peer.0, *speed),
             Act::Allocate { peer, .. }
             | Act::Claim { peer, .. }
             | Act::Release { peer, .. }
@@ -182,7 +374,31 @@ impl World {
             | Act::Network { .. }
             | Act::Path { .. }
             | Act::Crash { .. }
-            | Act::Start { .. } => None,
+            | Act::Start { .. }
+            | Act::LoseDisk { .. }
+            | Act::Snapshot { .. }
+            | Act::Restore { .. }
+            | Act::CloneDisk { .. }
+            | Act::LyingDisk { .. }
+            | Act::FailDisk { .. }
+            | Act::MendDisk { .. }
+            | Act::SlowDisk { .. }
+            | Act::Spray { .. }
+            | Act::Mute { .. }
+            | Act::Babble { .. }
+            | Act::Record
+            | Act::Replay { .. }
+            | Act::Stall { .. }
+            | Act::Reset { .. }
+            | Act::HalfOpen { .. }
+            | Act::SlowReader { .. }
+            | Act::Nat { .. }
+            | Act::Rebind { .. }
+            | Act::Move { .. }
+            | Act::Pause { .. }
+            | Act::Starve { .. }
+            | Act::Clock { .. }
+            | Act::Drift { .. } => None,
             Act::Allocate { container: id, .. } => {
                 Some(Command::Allocate { id: container(id), subnet: None })
             }
@@ -250,7 +466,7 @@ impl World {
         rng_for(self.seed, purpose).fill_bytes(&mut seed);
         let mut out = Outbox::default();
         let (config, saved) = (self.hosts[host].config.clone(), self.hosts[host].disk.saved());
-        let now = Now { mono: Instant::ZERO, unix: UnixTime(self.hosts[host].wall) };
+        let now = Now { mono: Instant::ZERO, unix: self.hosts[host].clock.first_wall() };
         let hops_max = config.hops_max;
         let node = match Node::new(config, saved, Seed(seed), now, &mut out) {
             Ok(node) => node,
@@ -258,7 +474,8 @@ impl World {
         };
         self.trace.names.know(node.id(), Peer(host));
         let forwarder = Forwarder::new(node.name(), hops_max);
-        self.hosts[host].running = Some(Running::new(node, forwarder, self.now));
+        let booted_at = self.hosts[host].clock.steady(self.now);
+        self.hosts[host].running = Some(Running::new(node, forwarder, booted_at));
         self.tell(Some(host), What::Start { boot: boots });
         self.finish_call(host, &mut out);
         if self.hosts[host].running.is_some() {
@@ -273,8 +490,14 @@ impl World {
         if let Some(wake_at) = running.wake_at {
             self.wakes.remove(&(wake_at, host));
         }
+        if let Some(free_at) = running.desk.free_at {
+            self.frees.remove(&(free_at, host));
+        }
         self.hosts[host].crash_after = None;
         self.net.crash(self.now, host, power);
+        if power && self.hosts[host].disk.lose_power() {
+            self.hosts[host].follow_disk();
+        }
         self.tell(Some(host), What::Crash { power });
         self.touched.insert(host);
     }
@@ -296,6 +519,24 @@ impl World {
         }
         let names: Vec<String> = side.iter().map(|host| Peer(*host).to_string()).collect();
         self.note(None, "FAULT", format_args!("partition {} | rest", names.join(" ")));
+    }
+
+    /// Ends every fault that lasts. Nodes that stand still are not started.
+    pub fn calm(&mut self) {
+        self.strangers_leave();
+        self.net.calm(self.now);
+        self.note(None, "HEAL", format_args!("all cuts"));
+        for host in &mut self.hosts {
+            host.crash_after = None;
+            host.disk.mend();
+            host.cost = Duration::ZERO;
+        }
+        for host in 0..self.hosts.len() {
+            if self.hosts[host].clock.speed() != Speed::RIGHT {
+                self.drift(host, Speed::RIGHT);
+            }
+        }
+        self.wake_all();
     }
 
     /// Ends all cuts.

@@ -2,12 +2,14 @@
 
 use super::World;
 use crate::trace::What;
+use std::collections::VecDeque;
 use weft_core::io::{Input, Outbox, Output};
 use weft_core::time::Instant;
 
 impl World {
     /// Tells a node about one of its conns, unless that is over already.
     pub(super) fn deliver(&mut self, host: usize, input: Input) {
+        let Some(input) = self.unless_busy(host, input) else { return };
         let (conn, last) = match &input {
             Input::Opened { conn, .. } | Input::Received { conn, .. } | Input::Written { conn } => {
                 (*conn, false)
@@ -25,8 +27,20 @@ impl World {
         }
     }
 
+    /// The input, if the node can take it at once; else it waits.
+    fn unless_busy(&mut self, host: usize, input: Input) -> Option<Input> {
+        match &mut self.hosts[host].running {
+            Some(running) if running.desk.free_at.is_some() => {
+                running.desk.put(input);
+                None
+            }
+            Some(_) | None => Some(input),
+        }
+    }
+
     /// The one place where a node is called.
     pub(super) fn call(&mut self, host: usize, input: Input) {
+        let Some(input) = self.unless_busy(host, input) else { return };
         let Some(now) = self.hosts[host].now(self.now) else { return };
         self.trace.input(self.now, host, &input);
         let Some(running) = &mut self.hosts[host].running else { return };
@@ -39,12 +53,14 @@ impl World {
         self.finish_call(host, &mut out);
     }
 
-    /// Judges and carries out what a call wants, in order, up to a crash that is due.
+    /// Judges what a call wants, and has it carried out.
     pub(super) fn finish_call(&mut self, host: usize, out: &mut Outbox) {
-        let Some(now) = self.hosts[host].now(self.now) else { return };
-        let Some(running) = &mut self.hosts[host].running else { return };
+        let there = &mut self.hosts[host];
+        let (Some(now), cost) = (there.now(self.now), there.cost) else { return };
+        let Some(running) = &mut there.running else { return };
         let deadline = running.node.deadline();
-        let wake_at = deadline.map(|deadline| running.booted_at + deadline.at.since(Instant::ZERO));
+        running.deadline = deadline.map(|due| running.booted_at + due.at.since(Instant::ZERO));
+        let wake_at = running.deadline.map(|deadline| there.clock.world(deadline));
         let before = std::mem::replace(&mut running.wake_at, wake_at);
         self.wakes.extend(wake_at.map(|at| (at, host)));
         if let Some(before) = before.filter(|_| before != wake_at) {
@@ -53,16 +69,39 @@ impl World {
         if let Err(why) = running.contract.rest(now.mono, deadline) {
             self.breach("contract", format!("n{}: {why}", host + 1));
         }
-        for output in out.drain() {
-            match &mut self.hosts[host].crash_after {
+        let outputs: VecDeque<Output> = out.drain().collect();
+        if cost.is_zero() {
+            self.carry_on(host, outputs);
+        } else if let Some(running) = &mut self.hosts[host].running {
+            running.desk.rest = outputs;
+            self.keep_busy(host, self.now + cost);
+        }
+    }
+
+    /// Carries out what a call wants, in order, up to a crash that is due or a disk that is waited
+    /// for.
+    pub(super) fn carry_on(&mut self, host: usize, mut outputs: VecDeque<Output>) {
+        while let Some(output) = outputs.pop_front() {
+            let there = &mut self.hosts[host];
+            let sync = there.disk.sync;
+            let Some(running) = &mut there.running else { return };
+            if let Output::Persist(_) = output
+                && !sync.is_zero()
+                && !std::mem::take(&mut running.desk.synced)
+            {
+                outputs.push_front(output);
+                running.desk.synced = true;
+                running.desk.rest = outputs;
+                return self.keep_busy(host, self.now + sync);
+            }
+            match &mut there.crash_after {
                 Some(0) => {
-                    let power = self.hosts[host].crash_power;
+                    let power = there.crash_power;
                     return self.crash(host, power);
                 }
                 Some(left) => *left -= 1,
                 None => {}
             }
-            let Some(running) = &mut self.hosts[host].running else { return };
             if let Err(why) = running.contract.output(&output) {
                 self.breach("contract", format!("n{}: {why}", host + 1));
                 return;
@@ -85,8 +124,10 @@ impl World {
                 self.net.datagram(now, host, to, &bytes);
             }
             Output::Persist(changes) => {
-                self.hosts[host].disk.persist(changes);
                 self.touched.insert(host);
+                if let Err(why) = self.hosts[host].disk.persist(changes) {
+                    self.stop_for(host, why);
+                }
             }
             Output::Forwarding(change) => {
                 if let Some(running) = &mut self.hosts[host].running {

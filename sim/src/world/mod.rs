@@ -1,21 +1,27 @@
 //! The simulated world: a clock that jumps to the next event, and the only caller of the nodes.
 
 mod act;
+mod busy;
 mod call;
+mod disks;
 mod judge;
 mod operator;
+mod outsiders;
 mod setup;
+mod stranger;
 mod traffic;
+mod ways;
 
 pub use crate::peer::{BadPeer, Peer};
 pub use act::Act;
 pub use operator::{container, name_of};
 pub use setup::{Own, Setup};
+pub use ways::Nat;
 
 use crate::check::{self, Invariant, PeerView, View, Violation};
 use crate::choices::rng_for;
 use crate::host::Host;
-use crate::net::{Delivery, Net, PORT};
+use crate::net::{Delivery, Net, PORT, STRANGER};
 use crate::queue::Queue;
 use crate::trace::{Digest, Trace, What};
 use rand_chacha::ChaCha20Rng;
@@ -23,8 +29,9 @@ use rand_core::RngCore;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
+use stranger::Stranger;
 use weft_core::event::Event;
-use weft_core::io::{CommandError, Input, Reply, RequestId, Target};
+use weft_core::io::{CommandError, ConnId, Input, Reply, RequestId, Target};
 use weft_core::time::Instant;
 
 /// Where the next thing happens; at one time, in this order.
@@ -33,6 +40,7 @@ enum Next {
     Plan,
     Net,
     Wake(usize),
+    Free(usize),
 }
 
 /// All hosts, the network between them, and the judge.
@@ -50,6 +58,8 @@ pub struct World {
     plan: Queue<Act>,
     /// When each node wants to be called without news, as (time, host).
     wakes: BTreeSet<(Instant, usize)>,
+    /// When each node that cannot run just now can again, as (time, host).
+    frees: BTreeSet<(Instant, usize)>,
     rng: ChaCha20Rng,
     seed: u64,
     view: View,
@@ -59,6 +69,9 @@ pub struct World {
     requests: u64,
     replies: BTreeMap<RequestId, Result<Reply, CommandError>>,
     pings: u64,
+    /// What strangers do, by their conns.
+    strangers: BTreeMap<ConnId, Stranger>,
+    visits: u64,
     breach: Option<Violation>,
 }
 
@@ -100,6 +113,7 @@ impl World {
             events: Vec::new(),
             plan: Queue::new(),
             wakes: BTreeSet::new(),
+            frees: BTreeSet::new(),
             rng,
             seed: setup.seed,
             view: View { at: Instant::ZERO, universe: setup.universe, peers },
@@ -109,6 +123,8 @@ impl World {
             requests: 0,
             replies: BTreeMap::new(),
             pings: 0,
+            strangers: BTreeMap::new(),
+            visits: 0,
             breach: None,
         }
     }
@@ -137,15 +153,19 @@ impl World {
                 }
             }
             Next::Net => match self.net.step() {
+                Some((_, Some(Delivery::Input { host: STRANGER, input, .. }))) => {
+                    self.stranger_hears(&input);
+                }
                 Some((_, Some(Delivery::Input { host, boot, input }))) => {
                     if self.hosts[host].boots == boot && self.hosts[host].running.is_some() {
                         self.deliver(host, input);
                     }
                 }
-                Some((_, Some(Delivery::Datagram(datagram)))) => self.receive(&datagram),
+                Some((_, Some(Delivery::Datagram(datagram)))) => self.receive(datagram),
                 Some((_, None)) | None => {}
             },
             Next::Wake(host) => self.call(host, Input::Timeout),
+            Next::Free(host) => self.go_on(host),
         }
         self.watch();
         self.judge()?;
@@ -157,7 +177,8 @@ impl World {
         let plan = self.plan.next_at().map(|at| (at, Next::Plan));
         let net = self.net.next_at().map(|at| (at, Next::Net));
         let wake = self.wakes.first().map(|(at, host)| (*at, Next::Wake(*host)));
-        [plan, net, wake].into_iter().flatten().min()
+        let free = self.frees.first().map(|(at, host)| (*at, Next::Free(*host)));
+        [plan, net, wake, free].into_iter().flatten().min()
     }
 
     /// Plans `act` for `at`.

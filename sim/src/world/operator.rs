@@ -5,7 +5,7 @@ use crate::check::Violation;
 use crate::host::Container;
 use crate::host::frame::MacBytes;
 use crate::trace::What;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 use weft_core::id::ContainerId;
@@ -19,8 +19,9 @@ impl World {
         let request = RequestId(self.requests);
         self.requests += 1;
         self.expect(host, &command);
+        let owed_from = self.hosts[host].owed_from(self.now);
         if let Some(running) = &mut self.hosts[host].running {
-            running.asked.insert(request, (self.now, command.clone()));
+            running.asked.insert(request, (owed_from, command.clone()));
             let what = What::Ask { request: request.0, text: short(&command) };
             self.tell(Some(host), what);
             self.call(host, Input::Command { request, command });
@@ -162,14 +163,37 @@ impl World {
                 there.names_sure.insert(entry);
             }
             (Command::Unregister { id, name, address }, Ok(_)) => {
+                // What was asked for since then may come to be, or is there already.
+                let asked = there.running.iter().flat_map(|running| running.asked.values());
+                let coming: BTreeSet<NameEntry> =
+                    asked.filter_map(|(_, command)| registered(command)).collect();
                 let sure = &there.names_sure;
-                there
-                    .names_possible
-                    .retain(|entry| sure.contains(entry) || !matches(entry, id, name, address));
+                there.names_possible.retain(|entry| {
+                    let stays = sure.contains(entry) || coming.contains(entry);
+                    stays || !matches(entry, id, name, address)
+                });
             }
             (_, Ok(_) | Err(_)) => {}
         }
         self.replies.insert(request, result);
+    }
+}
+
+/// The name that `command` is to register.
+fn registered(command: &Command) -> Option<NameEntry> {
+    match command {
+        Command::Register { id, name, address } => {
+            Some(NameEntry { name: name.clone(), address: *address, id: id.clone() })
+        }
+        Command::Connect { .. }
+        | Command::Forget { .. }
+        | Command::Allocate { .. }
+        | Command::Claim { .. }
+        | Command::Release { .. }
+        | Command::Unregister { .. }
+        | Command::Prime
+        | Command::Leave
+        | Command::Stop => None,
     }
 }
 

@@ -100,10 +100,14 @@ impl World {
     }
 
     /// Gives a datagram to the data path of the host it arrived at.
-    pub(super) fn receive(&mut self, datagram: &Datagram) {
+    pub(super) fn receive(&mut self, datagram: Datagram) {
         let Some(host) = self.hosts.get_mut(datagram.host) else { return };
         let mono = host.now(self.now).map_or(Instant::ZERO, |now| now.mono);
         let Some(running) = &mut host.running else { return };
+        if running.desk.stopped {
+            running.desk.put_datagram(datagram);
+            return;
+        }
         let mut wishes = Wishes::default();
         running.forwarder.datagram(mono, datagram.source, &datagram.bytes, &mut wishes);
         self.carry_wishes(datagram.host, wishes);

@@ -1,0 +1,71 @@
+//! Hosts behind a router that translates addresses, and hosts that move to another address.
+
+use super::router::Router;
+use super::{Mishap, Net, PORT, address_of, host_of};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use weft_core::time::Instant;
+
+/// Addresses of hosts that have moved lie this far apart.
+const GENERATION: u32 = 0x1_0000;
+
+impl Net {
+    /// Puts `host` behind a router.
+    pub fn hide(&mut self, host: usize, symmetric: bool) {
+        self.nats.insert(host, Router::new(symmetric));
+    }
+
+    /// The router in front of `host` forgets all that it knows, and gives other ports.
+    pub fn rebind(&mut self, host: usize) {
+        if let Some(nat) = self.nats.get_mut(&host) {
+            nat.forget();
+            self.tally.count(Mishap::Rebound);
+        }
+    }
+
+    /// Takes all routers away.
+    pub(super) fn unhide(&mut self) {
+        self.nats.clear();
+    }
+
+    /// Gives `host` another address. Its streams are over; the other ends find out for themselves.
+    pub fn change_address(&mut self, now: Instant, host: usize) {
+        *self.moves.entry(host).or_insert(0) += 1;
+        self.tally.count(Mishap::Moved);
+        self.end_streams(now, host, None, "network is unreachable");
+    }
+
+    /// Where `host` is.
+    pub fn address(&self, host: usize) -> IpAddr {
+        let IpAddr::V4(first) = address_of(host) else { return address_of(host) };
+        let moves = self.moves.get(&host).copied().unwrap_or(0);
+        IpAddr::V4(Ipv4Addr::from(u32::from(first) + (moves % 16) * GENERATION))
+    }
+
+    /// Who is at `address`.
+    pub fn host_at(&self, address: IpAddr) -> Option<usize> {
+        host_of(address).filter(|host| self.address(*host) == address)
+    }
+
+    /// The host that a datagram for `to` gets to, and where it seems to come from.
+    pub(super) fn translate(
+        &mut self,
+        now: Instant,
+        from: usize,
+        to: SocketAddr,
+    ) -> Option<(usize, SocketAddr)> {
+        let Some(host) = self.host_at(to.ip()) else {
+            self.tally.count(Mishap::NobodyThere);
+            return None;
+        };
+        let port = self.nats.get_mut(&from).map_or(PORT, |nat| nat.send(now, host));
+        let admitted = match self.nats.get(&host) {
+            Some(nat) => nat.admits(now, from, to.port()),
+            None => to.port() == PORT || host == from,
+        };
+        if !admitted {
+            self.tally.count(Mishap::NotAdmitted);
+            return None;
+        }
+        Some((host, SocketAddr::new(self.address(from), port)))
+    }
+}

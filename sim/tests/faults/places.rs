@@ -1,0 +1,54 @@
+//! Hosts behind routers, and hosts that move.
+
+use crate::bed::{OrShow, act, comes_back, mesh, ping, run};
+use sim::net::Mishap;
+use sim::world::Setup;
+
+#[test]
+fn a_host_behind_a_router_cannot_be_dialed_and_reaches_all_the_same() {
+    for (seed, kind) in [(61, "cone"), (62, "symmetric")] {
+        let mut world = mesh(seed, 3);
+        act(&mut world, &format!("do = 'nat', peer = 'n3', kind = '{kind}'"));
+        world.crash(2, false);
+        run(&mut world, 5);
+        world.boot(2);
+        world.settle(Setup::new(0, 3).settle_max()).or_show(&world);
+        assert!(world.net.tally.of(Mishap::DialedHidden) > 0, "{:?}", world.net.tally);
+        ping(&mut world, 2, 0);
+        ping(&mut world, 1, 2);
+        comes_back(&mut world);
+    }
+}
+
+#[test]
+fn frames_find_a_host_again_whose_router_gives_other_ports() {
+    for (seed, kind) in [(63, "cone"), (64, "symmetric")] {
+        let mut world = mesh(seed, 3);
+        act(&mut world, &format!("do = 'nat', peer = 'n3', kind = '{kind}'"));
+        run(&mut world, 20);
+        for _ in 0..4 {
+            act(&mut world, "do = 'rebind', peer = 'n3'");
+            run(&mut world, 15);
+            ping(&mut world, 0, 2);
+            ping(&mut world, 2, 1);
+        }
+        assert_eq!(world.net.tally.of(Mishap::Rebound), 4);
+        comes_back(&mut world);
+    }
+}
+
+#[test]
+fn a_host_that_got_another_address_is_found_there() {
+    let mut world = mesh(65, 3);
+    for moves in 1..4 {
+        let before = world.net.address(1);
+        act(&mut world, "do = 'move', peer = 'n2'");
+        assert_ne!(world.net.address(1), before);
+        run(&mut world, 5);
+        world.settle(Setup::new(0, 3).settle_max()).or_show(&world);
+        ping(&mut world, 0, 1);
+        ping(&mut world, 1, 2);
+        assert_eq!(world.net.tally.of(Mishap::Moved), moves);
+    }
+    comes_back(&mut world);
+}
