@@ -46,6 +46,7 @@ pub mod handshake;
 pub mod id;
 pub mod io;
 pub mod ipam;
+pub mod mark;
 pub mod mesh;
 pub mod names;
 pub mod node;
