@@ -9,6 +9,7 @@ pub mod choices;
 pub mod duration;
 pub mod host;
 pub mod logs;
+pub mod marks;
 pub mod net;
 pub mod peer;
 pub mod queue;
