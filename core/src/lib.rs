@@ -38,6 +38,7 @@ pub mod conn;
 pub mod contract;
 pub mod event;
 pub mod fault;
+pub mod flight;
 pub mod forward;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;

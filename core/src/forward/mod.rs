@@ -54,7 +54,7 @@ pub enum ForwardingChange {
 }
 
 /// Through which neighbour each peer is reached.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Routes {
     /// Next hop to each reachable peer.
     pub unicast: BTreeMap<PeerName, SessionIndex>,
