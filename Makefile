@@ -1,7 +1,7 @@
 # The commands that people type. Each target is a few lines that can be pasted as well.
 # Tests, bench and demo make network namespaces, so they need root.
 .DEFAULT_GOAL := help
-.PHONY: help build test lint demo bench sim fuzz clean demo-tools
+.PHONY: help build test lint demo bench sim planted fuzz clean demo-tools
 SHELL := bash
 SECONDS_OF_SIM ?= 60
 SECONDS_OF_FUZZ ?= 60
@@ -40,8 +40,18 @@ demo-tools:
 bench: build ## How fast a host is ready and a container attached
 	cargo run --release --locked -p weft-tests --bin bench
 
-sim: ## Search for faults in random histories for SECONDS_OF_SIM
-	cargo run --release --locked -p sim -- explore --for $(SECONDS_OF_SIM)s
+# The seed follows from the commit, so that a run can be repeated, and each commit has its own.
+sim: ## The same runs in two profiles, then worlds of this commit for SECONDS_OF_SIM
+	cargo build --locked -p sim --bin sim
+	cargo build --release --locked -p sim --bin sim
+	@for build in debug release; do \
+	  target/$$build/sim explore --jobs 1 --seed 1 --seeds 50 --json | grep -o '"trace":"[0-9a-f]*"' > target/traces.$$build; done; \
+	  [ $$(wc -l < target/traces.debug) = 50 ] && cmp target/traces.debug target/traces.release && \
+	  echo "50 worlds are the same in a debug and a release build"
+	target/release/sim explore --seed $$((16#$$(git rev-parse --short=12 HEAD))) --for $(SECONDS_OF_SIM)s
+
+planted: ## Plant known bugs one by one and have the simulator find them (takes long)
+	cargo run --locked -p sim --bin planted
 
 # What it finds stays out of the committed corpus: copy in by hand what should be replayed.
 fuzz: ## Fuzz each target for SECONDS_OF_FUZZ

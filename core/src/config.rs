@@ -128,7 +128,9 @@ pub enum FoundingMode {
         /// Number of peers that start together.
         peers: Option<usize>,
     },
-    /// Never propose and never vote: wait for others to decide.
+    /// Never propose and never vote: wait for others to decide. What a peer that lost its disk needs
+    /// to be: its old vote may still count, and with another one under its new identity the mesh
+    /// could be founded twice.
     Observer,
 }
 

@@ -7,6 +7,7 @@
 pub mod check;
 pub mod choices;
 pub mod duration;
+pub mod fuzzing;
 pub mod host;
 pub mod logs;
 pub mod marks;

@@ -15,6 +15,8 @@ const TARGETS: &[Target] = &[
     ("saved", fuzzing::saved),
     ("node_inputs", fuzzing::node_inputs),
     ("parse", fuzzing::parse),
+    ("world", sim::fuzzing::world),
+    ("scenario", sim::fuzzing::scenario),
 ];
 
 #[test]

@@ -8,6 +8,15 @@
 //! quorum had accepted anything at all, which lets two peers decide differently.) A later ballot may
 //! decide the same value again, so the value itself carries the ballot that it was made under:
 //! whoever decides, by whichever ballot, writes the same [`Founding`].
+//!
+//! All this rests on voters that remember. A vote is durable before it is sent, on the disk that also
+//! holds the identity it is cast under, so whoever loses one loses both and comes back as a stranger.
+//! If it votes then, with others that have not heard of the first founding either, a second majority
+//! that shares no voter with the first may decide otherwise. No rule of voting prevents that: to them
+//! the stranger is the peer that has yet to come. So a peer that lost its disk starts as an observer
+//! ([`FoundingMode::Observer`](crate::config::FoundingMode::Observer)), which is safe; of two meshes
+//! that were founded apart all the same, each refuses the other when they meet
+//! ([`ConnFault::Lineage`](crate::fault::ConnFault::Lineage)).
 
 use crate::addr::Universe;
 use crate::id::PeerId;

@@ -13,7 +13,7 @@ use ipnet::IpNet;
 /// Most subnets whose last allocation is remembered; beyond it, one is forgotten.
 const CURSORS_MAX: usize = 1024;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Holdings {
     universe: Universe,
     by_id: BTreeMap<ContainerId, Vec<IpNet>>,

@@ -93,7 +93,7 @@ pub enum Act {
 }
 
 /// The IPAM of one node.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Ipam {
     me: PeerId,
     universe: Universe,

@@ -48,10 +48,10 @@ impl Want {
 }
 
 /// Questions to other owners, by the range asked for; one at a time for each range.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Asks(BTreeMap<Range, Ask>);
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Ask {
     /// Who was asked, and when that counts as silence.
     open: Option<(PeerId, Instant)>,

@@ -32,7 +32,7 @@ pub(super) struct Deed {
 const LEAP: u64 = 1 << 32;
 
 /// Which grants are proven, and which of those are still of use.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Titles {
     /// By first address; each runs up to the next. Neighbours differ.
     plots: BTreeMap<u128, Plot>,
