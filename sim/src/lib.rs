@@ -14,6 +14,7 @@ pub mod marks;
 pub mod net;
 pub mod peer;
 pub mod queue;
+pub mod replay;
 pub mod scenario;
 pub mod shrink;
 pub mod trace;
