@@ -147,8 +147,8 @@ async fn what_a_daemon_did_is_done_again_and_its_secrets_do_not_stand_in_the_rec
 #[tokio::test]
 async fn a_recording_that_was_full_is_run_again_as_far_as_it_goes() -> Result<()> {
     let folder = Folder::new("full")?;
-    let (bytes, _) = record(&folder.0.join("flight"), 4_000).await?;
-    assert!(bytes.len() <= 4_000);
+    let (bytes, _) = record(&folder.0.join("flight"), 1_500).await?;
+    assert!(bytes.len() <= 1_500);
     let same = replay(read(&bytes)?).map_err(|why| anyhow::anyhow!("{why}"))?;
     assert_eq!(same.end, End::Full);
     assert!(same.calls > 2);
@@ -171,7 +171,7 @@ async fn a_changed_byte_is_found_and_a_changed_run_is_said_to_differ() -> Result
         bytes[0] ^= 1;
     }
     let difference = replay(flight).err().context("it did the same")?;
-    assert!(difference.call >= place + 1, "{difference}");
+    assert!(difference.call > place, "{difference}");
     assert!(difference.to_string().contains("does otherwise than in the recording"));
 
     let mut flight = read(&bytes)?;
