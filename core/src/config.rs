@@ -7,10 +7,12 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-/// How a node is set up. Checked once, in [`crate::node::Node::new`].
-#[derive(Clone, Debug)]
+/// How a node is set up. Checked once, in [`crate::node::Node::new`]. Written down without its
+/// secret.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Config {
     /// The 48-bit name, when the operator chose one; else it follows from the identity.
     pub name: Option<PeerName>,
@@ -21,6 +23,7 @@ pub struct Config {
     pub port: u16,
     /// What the password was stretched to ([`crate::handshake::stretch`]); `None` leaves links
     /// unauthenticated and frames in the clear.
+    #[serde(skip)]
     pub secret: Option<NetworkSecret>,
     /// The addresses that the mesh divides.
     pub universe: Universe,
@@ -73,7 +76,7 @@ pub struct Config {
 }
 
 /// Waits between probes of a data path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProbeWait {
     /// While the path is not proven. Weave Net's fast heartbeat: 500 ms; shorter here, since it
     /// bounds how soon traffic flows after a peer returns.
@@ -118,7 +121,7 @@ impl Default for Config {
 }
 
 /// How ownership of the universe is first decided, when no peer in reach knows of a decision.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FoundingMode {
     /// A majority of `peers` must agree; without a count, of the targets given and this node.
     Consensus {

@@ -11,7 +11,7 @@ use core::net::IpAddr;
 use ipnet::IpNet;
 
 /// One thing that happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub enum Event {
     /// A control link stands.
     ConnUp {

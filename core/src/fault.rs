@@ -6,7 +6,7 @@ use crate::handshake::{ChannelFault, HandshakeFault};
 use alloc::string::String;
 
 /// Why a control link, or the attempt at one, ended.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, thiserror::Error)]
 pub enum ConnFault {
     /// Nobody there.
     #[error(transparent)]

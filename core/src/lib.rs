@@ -38,6 +38,7 @@ pub mod conn;
 pub mod contract;
 pub mod event;
 pub mod fault;
+pub mod flight;
 pub mod forward;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
@@ -46,6 +47,7 @@ pub mod handshake;
 pub mod id;
 pub mod io;
 pub mod ipam;
+pub mod mark;
 pub mod mesh;
 pub mod names;
 pub mod node;

@@ -5,6 +5,7 @@
 
 use crate::codec;
 use crate::id::{ContainerId, Incarnation, PeerId};
+use crate::mark::{Mark, mark};
 use crate::record::Record;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::{String, ToString};
@@ -144,6 +145,7 @@ impl Names {
         self.own.entries.insert(entry.clone());
         if count >= NAMES_MAX || codec::encode(&self.own).len() > Record::BODY_LEN_MAX {
             self.own.entries.remove(&entry);
+            mark(Mark::NamesFull);
             return Err(TooManyNames(count));
         }
         Ok(true)
@@ -161,6 +163,7 @@ impl Names {
 
     /// Takes in what `peer` wrote in its start `incarnation`.
     pub(crate) fn put(&mut self, peer: PeerId, incarnation: Incarnation, record: NamesRecord) {
+        mark(Mark::NamesTakenIn);
         self.others.insert(peer, (incarnation, record));
     }
 

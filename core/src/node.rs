@@ -14,9 +14,10 @@ use crate::gossip::Records;
 use crate::id::{Identity, Incarnation, PeerId, PeerName};
 use crate::io::{ConnId, Deadline, Input, Outbox, Output, Target, Timer};
 use crate::ipam::{Act, Ipam};
+use crate::mark::{Mark, mark};
 use crate::mesh::{Conn, ConnFault, Dialer, Way};
 use crate::names::{KnownName, Names};
-use crate::record::Record;
+use crate::record::{Key, Record};
 use crate::saved::{Change, Damaged, Network, Saved, Slot};
 use crate::sleeve::SessionIndex;
 use crate::status::Status;
@@ -132,6 +133,7 @@ impl Node {
         if let Some(before) = saved.get::<Network>(&Slot::Network)?
             && before != network
         {
+            mark(Mark::StartOtherUniverse);
             let (saved, given) = (before.universe, config.universe);
             return Err(StartError::OtherUniverse { saved, given });
         }
@@ -144,8 +146,14 @@ impl Node {
         let me = identity.id();
         let before = saved.get::<Incarnation>(&Slot::Incarnation)?.unwrap_or_default();
         let incarnation = Incarnation(before.0.saturating_add(1));
+        if saved.slots.is_empty() {
+            mark(Mark::StartFirst);
+        } else {
+            mark(Mark::StartAgain);
+        }
         let mut targets: BTreeSet<Target> = config.targets.iter().cloned().collect();
         if config.resume {
+            mark(Mark::StartResumed);
             targets.extend(saved.get::<Vec<Target>>(&Slot::Targets)?.unwrap_or_default());
         }
         let targets: Vec<Target> = targets.into_iter().collect();
@@ -154,6 +162,9 @@ impl Node {
             if let Slot::Record(key) = slot {
                 let record = saved.get::<Record>(slot)?.filter(|record| record.key == *key);
                 let sound = record.filter(|record| record.check().is_ok());
+                if sound.is_none() {
+                    mark(Mark::StartDamaged);
+                }
                 records.push(sound.ok_or_else(|| Damaged(slot.clone()))?);
             }
         }
@@ -196,6 +207,9 @@ impl Node {
         node.dialer.connect(at, &targets, false);
         node.count_targets(at, out);
         for record in records {
+            if matches!(record.key, Key::Founding(_)) {
+                mark(Mark::StartFounded);
+            }
             let mut acts = Vec::new();
             node.ipam.record(at, &record, &mut acts);
             node.records.put(record);
@@ -260,7 +274,10 @@ impl Node {
         if self.routes_at.is_some_and(|due| due <= at) {
             self.routes_at = None;
             let routes = self.current_routes();
-            if routes != self.routes {
+            if routes == self.routes {
+                mark(Mark::RoutesSame);
+            } else {
+                mark(Mark::RoutesChanged);
                 self.routes = routes.clone();
                 out.push(Output::Forwarding(ForwardingChange::Routes(routes)));
             }

@@ -95,7 +95,7 @@ impl core::fmt::Debug for Signature {
 }
 
 /// Why a record is not believed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
 pub enum RecordFault {
     /// Too long.
     #[error("body of {0} bytes is over the limit of {max}", max = Record::BODY_LEN_MAX)]

@@ -153,7 +153,9 @@ impl<N: Net, S: Store, F: Frames, P: Probe> Driver<N, S, F, P> {
             parts;
         let mut outbox = Outbox::default();
         let now = clock.now();
-        let node = Node::new(config, store.load()?, seed, now, &mut outbox)?;
+        let saved = store.load()?;
+        probe.start(now, &config, &saved, &seed);
+        let node = Node::new(config, saved, seed, now, &mut outbox)?;
         probe.after(now, &node, outbox.outputs());
         let (requests_to, requests) = mpsc::channel(INPUTS_MAX);
         let (conn_tell, conn_events) = mpsc::channel(INPUTS_MAX);

@@ -16,6 +16,7 @@ pub mod logging;
 pub mod namespace;
 pub mod net;
 pub mod probe;
+pub mod recorder;
 pub mod run;
 pub mod store;
 #[cfg(test)]

@@ -14,11 +14,12 @@ use weft_tests::tidy::{
 };
 
 /// All that the core is built from; a newcomer needs a reason. Each is `no_std`.
-const CORE_DEPENDENCIES: [&str; 15] = [
+const CORE_DEPENDENCIES: [&str; 16] = [
     "argon2",        // stretches the password
     "crypto_box",    // seals frames, as NaCl does
     "ed25519-dalek", // signs records
     "ipnet",         // addresses with a prefix
+    "once_cell",     // a place for who watches, set once
     "postcard",      // bytes on the wire and on disk
     "rand_chacha",   // chance, from a seed
     "rand_core",     // what the crates above and below ask of chance

@@ -14,6 +14,7 @@ pub use parcel::Parcel;
 pub use switch::{Place, Switch};
 
 use crate::id::PeerName;
+use crate::mark::{Mark, mark};
 use crate::sleeve::{Kind, Session, SessionIndex, SessionKeys};
 use crate::time::Instant;
 use alloc::collections::BTreeMap;
@@ -53,7 +54,7 @@ pub enum ForwardingChange {
 }
 
 /// Through which neighbour each peer is reached.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Routes {
     /// Next hop to each reachable peer.
     pub unicast: BTreeMap<PeerName, SessionIndex>,
@@ -157,17 +158,27 @@ impl Forwarder {
     pub fn frame(&mut self, now: Instant, frame: &[u8], sink: &mut impl Sink) {
         self.counters.frames_in += 1;
         let Ok(frame) = Frame::parse(frame) else {
+            mark(Mark::ForwardMalformed);
             self.counters.malformed += 1;
             return;
         };
         self.switch.saw(now, frame.source(), Place::Here);
         let destination = match self.switch.place(now, frame.destination()) {
-            _ if frame.destination().is_link_local() => return,
-            _ if frame.is_multicast() => None,
+            _ if frame.destination().is_link_local() => return mark(Mark::ForwardLinkLocal),
+            _ if frame.is_multicast() => {
+                mark(Mark::ForwardMulticast);
+                None
+            }
             // The bridge has brought it there already.
-            Some(Place::Here) => return,
-            Some(Place::Peer(peer)) => Some(peer),
-            None => None,
+            Some(Place::Here) => return mark(Mark::ForwardLocal),
+            Some(Place::Peer(peer)) => {
+                mark(Mark::ForwardUnicast);
+                Some(peer)
+            }
+            None => {
+                mark(Mark::ForwardFlooded);
+                None
+            }
         };
         let parcel = Parcel { source: self.me, destination, hops: self.hops_max, frame };
         self.send_on(&parcel, None, sink);
@@ -186,7 +197,10 @@ impl Forwarder {
         match self.open(datagram, &mut opened) {
             Some((Kind::Probe, _)) => sink.probe(from, datagram),
             Some((Kind::Data, session)) => self.parcels(now, session, &opened, sink),
-            None => self.counters.refused += 1,
+            None => {
+                mark(Mark::ForwardRefused);
+                self.counters.refused += 1;
+            }
         }
         self.opened = opened;
     }
@@ -217,6 +231,7 @@ impl Forwarder {
         let mut left = payload;
         loop {
             let Ok((parcel, rest)) = Parcel::read(left) else {
+                mark(Mark::ForwardMalformed);
                 self.counters.malformed += 1;
                 return;
             };
@@ -236,6 +251,7 @@ impl Forwarder {
         sink: &mut impl Sink,
     ) {
         if parcel.source == self.me {
+            mark(Mark::ForwardCameBack);
             self.counters.hops_exceeded += 1;
             return;
         }
@@ -245,6 +261,7 @@ impl Forwarder {
         }
         if parcel.destination.is_none_or(|peer| peer == self.me) {
             self.switch.saw(now, frame.source(), Place::Peer(parcel.source));
+            mark(Mark::ForwardDelivered);
             self.counters.frames_out += 1;
             sink.deliver(frame.bytes());
         }
@@ -260,11 +277,13 @@ impl Forwarder {
             let next = |hop: &Vec<_>| hop.iter().any(|index| *index != from);
             let routes = &self.routes.broadcast;
             if parcel.destination.is_some() || routes.get(&parcel.source).is_some_and(next) {
+                mark(Mark::ForwardHopLimit);
                 self.counters.hops_exceeded += 1;
             }
             return;
         };
         if self.send_on(&Parcel { hops, ..*parcel }, Some(from), sink) {
+            mark(Mark::ForwardRelayed);
             self.counters.relayed += 1;
         }
     }
@@ -281,12 +300,16 @@ impl Forwarder {
             None => Some(self.routes.broadcast.get(&parcel.source).map_or(&[][..], Vec::as_slice)),
         };
         let Some(next) = next else {
+            mark(Mark::ForwardNoRoute);
             self.counters.no_route += 1;
             return false;
         };
         let mut sent = false;
         for index in next {
             if Some(*index) == from {
+                if parcel.destination.is_some() {
+                    mark(Mark::ForwardCircle);
+                }
                 // For a broadcast that is no loss; a frame for one peer would go round in circles.
                 self.counters.no_route += u64::from(parcel.destination.is_some());
                 continue;
@@ -304,7 +327,10 @@ impl Forwarder {
                     sent = true;
                     sink.send(to, &self.sealed);
                 }
-                None => self.counters.no_route += 1,
+                None => {
+                    mark(Mark::ForwardNoAddress);
+                    self.counters.no_route += 1;
+                }
             }
         }
         sent

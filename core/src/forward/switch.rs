@@ -2,6 +2,7 @@
 
 use super::ethernet::Mac;
 use crate::id::PeerName;
+use crate::mark::{Mark, mark};
 use crate::time::Instant;
 use alloc::collections::{BTreeMap, BTreeSet};
 use core::time::Duration;
@@ -36,6 +37,9 @@ impl Switch {
     /// `mac` sent a frame from `place`.
     pub fn saw(&mut self, now: Instant, mac: Mac, place: Place) {
         if let Some((known, seen)) = self.places.get_mut(&mac) {
+            if *known != place {
+                mark(Mark::SwitchMoved);
+            }
             *known = place;
             if now.since(*seen) >= Self::AGE_GRAIN {
                 self.by_age.remove(&(*seen, mac));
@@ -47,8 +51,10 @@ impl Switch {
         if self.places.len() >= Self::LEN_MAX
             && let Some((_, oldest)) = self.by_age.pop_first()
         {
+            mark(Mark::SwitchFull);
             self.places.remove(&oldest);
         }
+        mark(Mark::SwitchLearned);
         self.places.insert(mac, (place, now));
         self.by_age.insert((now, mac));
     }
@@ -56,7 +62,11 @@ impl Switch {
     /// Where `mac` is, unless that is too long ago.
     pub fn place(&self, now: Instant, mac: Mac) -> Option<Place> {
         let (place, seen) = self.places.get(&mac)?;
-        (now.since(*seen) <= Self::AGE_MAX).then_some(*place)
+        if now.since(*seen) > Self::AGE_MAX {
+            mark(Mark::SwitchAged);
+            return None;
+        }
+        Some(*place)
     }
 
     /// All addresses in the table, in order, and when each was last seen (to the second).

@@ -5,6 +5,7 @@
 
 use super::prefix::{Item, KeyHash, Prefix, Print, hash_of};
 use super::store::Records;
+use crate::mark::{Mark, mark};
 use crate::record::{Key, Record};
 use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
@@ -156,7 +157,10 @@ impl Pull {
     /// Takes in an answer, whose records were taken into `records` before.
     pub fn answered(&mut self, records: &Records, answer: &Answer) -> Progress {
         match answer {
-            Answer::Same if self.open.contains(&Prefix::ROOT) => self.open.clear(),
+            Answer::Same if self.open.contains(&Prefix::ROOT) => {
+                mark(Mark::PullSame);
+                self.open.clear();
+            }
             Answer::Same => return Progress::Broken,
             Answer::Ranges(ranges) => {
                 for RangeAnswer { range, content } in ranges {
@@ -178,6 +182,7 @@ impl Pull {
                     self.want.remove(&hash_of(&record.key));
                 }
                 for hash in lacking {
+                    mark(Mark::PullLacking);
                     self.want.remove(hash);
                 }
                 if self.want.len() == before {
@@ -191,11 +196,13 @@ impl Pull {
     fn compare(&mut self, records: &Records, range: Prefix, content: &Content) {
         match content {
             Content::Items(items) => {
+                mark(Mark::PullItems);
                 let ours: BTreeSet<Item> = records.items(range).collect();
                 let news = items.iter().filter(|item| !ours.contains(item));
                 self.want.extend(news.map(|item| item.key));
             }
             Content::Parts(prints) => {
+                mark(Mark::PullParts);
                 for (part, print) in range.parts().zip(prints.iter()) {
                     // Nothing there is nothing to pull, whatever we have.
                     if *print != Print::default() && records.sum(part).1 != *print {

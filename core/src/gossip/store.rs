@@ -1,6 +1,7 @@
 //! All records that a peer holds, with sums over ranges of their hashes.
 
 use super::prefix::{Item, KeyHash, Prefix, Print, hash_of, item_of};
+use crate::mark::{Mark, mark};
 use crate::record::{Key, Record, RecordFault};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -176,6 +177,7 @@ impl Records {
             if let Some(record) = self.by_key.get(&key) {
                 len += Size::of(record).len;
                 if len > len_max && !batch.is_empty() {
+                    mark(Mark::GossipSplit);
                     break;
                 }
                 batch.push(record.clone());

@@ -24,7 +24,7 @@ pub struct Channel {
 }
 
 /// Why a channel cannot go on. The stream must be closed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, thiserror::Error)]
 pub enum ChannelFault {
     /// Bytes were changed, lost or repeated.
     #[error("a sealed record did not open")]

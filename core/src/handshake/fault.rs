@@ -1,7 +1,7 @@
 //! Why a handshake fails.
 
 /// Why a handshake failed. Says whose mistake it is and what to do.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, thiserror::Error)]
 pub enum HandshakeFault {
     /// The other side's password is another one.
     #[error("wrong password: this peer and the other were launched with different passwords")]

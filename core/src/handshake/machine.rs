@@ -19,6 +19,7 @@ use super::{Channel, HandshakeFault, Hello};
 use crate::codec;
 use crate::config::NetworkSecret;
 use crate::id::{Identity, PeerId, PeerName};
+use crate::mark::{Mark, mark};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use rand_chacha::ChaCha20Rng;
@@ -163,10 +164,21 @@ impl Handshake {
     pub fn receive(self, bytes: &[u8]) -> Result<(Option<Self>, Step), (HandshakeFault, Vec<u8>)> {
         self.take_in(bytes).map_err(|failure| match failure {
             Failure::Ours(fault) => {
+                mark(match fault {
+                    HandshakeFault::WrongPassword => Mark::HandshakeWrongPassword,
+                    HandshakeFault::PasswordMissing => Mark::HandshakePasswordMissing,
+                    HandshakeFault::PasswordUnexpected => Mark::HandshakePasswordUnexpected,
+                    HandshakeFault::Version(..) => Mark::HandshakeVersion,
+                    HandshakeFault::Myself => Mark::HandshakeMyself,
+                    HandshakeFault::Malformed(_) => Mark::HandshakeMalformed,
+                });
                 let refusal = refusal(&fault);
                 (fault, refusal)
             }
-            Failure::Theirs(fault) => (fault, Vec::new()),
+            Failure::Theirs(fault) => {
+                mark(Mark::HandshakeRefused);
+                (fault, Vec::new())
+            }
         })
     }
 

@@ -6,6 +6,7 @@ use crate::addr::{Offset, Range};
 use crate::event::Event;
 use crate::id::{ContainerId, PeerId};
 use crate::io::{CommandError, Reply, RequestId};
+use crate::mark::{Mark, mark};
 use crate::time::Instant;
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
@@ -30,7 +31,10 @@ impl Ipam {
         });
         match usable.filter(|range| !range.is_empty()) {
             Some(usable) => Ok(Want::Any { id, subnet, usable }),
-            None => Err(Err(self.out_of_range(subnet.to_string()))),
+            None => {
+                mark(Mark::AllocateOutOfRange);
+                Err(Err(self.out_of_range(subnet.to_string())))
+            }
         }
     }
 
@@ -47,18 +51,22 @@ impl Ipam {
         }
         if let Some(holder) = self.holdings.holder(address.addr()) {
             if *holder != id {
+                mark(Mark::ClaimTaken);
                 return Err(Err(taken(address, Some(holder.clone()))));
             }
+            mark(Mark::ClaimAgain);
             let held = self.holdings.held_as(&id, address.addr()).unwrap_or(address);
             return Err(Ok(Reply::Addresses(alloc::vec![held])));
         }
         let Some(offset) = self.universe.offset(address.addr()) else {
+            mark(Mark::ClaimOutside);
             self.hold(&id, address, acts);
             return Err(Ok(Reply::Addresses(alloc::vec![address])));
         };
         // A subnet of one or two addresses has none to spare for network and broadcast (RFC 3021).
         let has_edges = address.max_prefix_len() - address.prefix_len() > 1;
         if has_edges && [address.network(), address.broadcast()].contains(&address.addr()) {
+            mark(Mark::ClaimEdge);
             return Err(Err(self.out_of_range(address.to_string())));
         }
         Ok(Want::This { id, address, offset })
@@ -77,7 +85,10 @@ impl Ipam {
         acts: &mut Vec<Act>,
     ) {
         let outcome = match &want {
-            Ok(want) if self.waiting.len() >= WAITING_MAX => Some(Err(self.reason(want))),
+            Ok(want) if self.waiting.len() >= WAITING_MAX => {
+                mark(Mark::CommandTooManyWaiting);
+                Some(Err(self.reason(want)))
+            }
             Ok(want) => self.attempt(now, want, acts),
             Err(outcome) => Some(outcome.clone()),
         };
@@ -99,6 +110,9 @@ impl Ipam {
         for waiting in core::mem::take(&mut self.waiting) {
             let is_late = waiting.give_up_at.is_some_and(|at| at <= now);
             let outcome = self.attempt(now, &waiting.want, acts);
+            if outcome.is_none() && is_late {
+                mark(Mark::CommandLate);
+            }
             match outcome.or_else(|| is_late.then(|| Err(self.reason(&waiting.want)))) {
                 Some(result) => acts.push(Act::Reply { request: waiting.request, result }),
                 None => self.waiting.push(waiting),
@@ -110,28 +124,45 @@ impl Ipam {
     /// Tries to meet `want`; `None` when it has to wait.
     fn attempt(&mut self, now: Instant, want: &Want, acts: &mut Vec<Act>) -> Option<Outcome> {
         if self.is_stopping {
+            mark(Mark::RefusedStopping);
             return Some(Err(CommandError::Stopping));
         }
         if self.has_left {
+            mark(Mark::RefusedLeft);
             return Some(Err(CommandError::Left));
         }
         if let Want::Any { id, usable, .. } = want
             && let Some(held) = self.holdings.held_in(id, *usable)
         {
+            mark(Mark::AllocateAgain);
             return Some(Ok(Reply::Addresses(alloc::vec![held])));
         }
         self.start(now, acts);
         self.founded.as_ref()?;
         match want {
-            Want::Founding => Some(Ok(Reply::Done)),
+            Want::Founding => {
+                mark(Mark::CommandPrime);
+                Some(Ok(Reply::Done))
+            }
             Want::Any { id, subnet, usable } => {
-                if !self.is_open() {
+                if !self.has_opened() {
                     return None;
                 }
                 self.allocate(now, id, *subnet, *usable, acts)
             }
             Want::This { id, address, offset } => self.claim(now, id, *address, *offset, acts),
         }
+    }
+
+    /// As [`Ipam::is_open`], for whom an address is wanted.
+    fn has_opened(&self) -> bool {
+        let is_open = self.is_open();
+        if !is_open {
+            mark(Mark::GateClosed);
+        } else if !self.is_merged {
+            mark(Mark::GateSole);
+        }
+        is_open
     }
 
     fn allocate(
@@ -144,6 +175,7 @@ impl Ipam {
     ) -> Option<Outcome> {
         let (_, ledger) = self.founded.as_ref()?;
         if let Some(offset) = self.holdings.next_free(ledger, self.me, usable) {
+            mark(Mark::AllocateOwn);
             let address = self.universe.address(offset);
             let address =
                 IpNet::new(address, subnet.prefix_len()).unwrap_or_else(|_| address.into());
@@ -154,8 +186,14 @@ impl Ipam {
         match self.ask(now, usable, acts) {
             Asked::Tell(_) | Asked::Waiting => None,
             // Owners out of reach may yet come back.
-            Asked::Denied | Asked::Nobody if self.out_of_reach(usable) > 0 => None,
-            Asked::Denied | Asked::Nobody => Some(Err(self.exhausted(subnet, usable))),
+            Asked::Denied | Asked::Nobody if self.out_of_reach(usable) > 0 => {
+                mark(Mark::AllocateWaitsForOwner);
+                None
+            }
+            Asked::Denied | Asked::Nobody => {
+                mark(Mark::AllocateExhausted);
+                Some(Err(self.exhausted(subnet, usable)))
+            }
         }
     }
 
@@ -169,6 +207,7 @@ impl Ipam {
     ) -> Option<Outcome> {
         // Another claim may have been first while this one waited.
         if let Some(holder) = self.holdings.holder(address.addr()) {
+            mark(Mark::ClaimOvertaken);
             let holder = holder.clone();
             return Some(if holder == *id {
                 Ok(Reply::Addresses(alloc::vec![address]))
@@ -176,10 +215,11 @@ impl Ipam {
                 Err(taken(address, Some(holder)))
             });
         }
-        if !self.is_open() {
+        if !self.has_opened() {
             return None;
         }
         if self.owner_of(offset) == Some(self.me) {
+            mark(Mark::ClaimOwn);
             self.hold(id, address, acts);
             self.schedule(now);
             return Some(Ok(Reply::Addresses(alloc::vec![address])));
@@ -187,7 +227,10 @@ impl Ipam {
         let range = Range { start: offset, end: Offset(offset.0 + 1) };
         match self.ask(now, range, acts) {
             Asked::Tell(_) | Asked::Waiting | Asked::Nobody => None,
-            Asked::Denied => Some(Err(taken(address, None))),
+            Asked::Denied => {
+                mark(Mark::ClaimDenied);
+                Some(Err(taken(address, None)))
+            }
         }
     }
 
@@ -203,6 +246,7 @@ impl Ipam {
         let donors: BTreeMap<PeerId, u8> = owned.into_iter().map(space).collect();
         let asked = self.asks.ask(now, range, &donors, &mut self.rng);
         if let Asked::Tell(peer) = asked {
+            mark(Mark::AllocateAsked);
             acts.push(Act::Tell { peer, message: IpamMessage::Request { range } });
         }
         asked
@@ -224,8 +268,10 @@ impl Ipam {
     ) -> Outcome {
         let released = self.holdings.release(id, address);
         let (nets, change) = released.ok_or_else(|| {
+            mark(Mark::CommandNotHeld);
             if self.has_left { CommandError::Left } else { CommandError::NotHeld(id.clone()) }
         })?;
+        mark(Mark::CommandReleased);
         acts.push(Act::Persist(change));
         let events = nets.iter().map(|&address| Event::Released { address, id: id.clone() });
         acts.extend(events.map(Act::Event));
@@ -236,10 +282,12 @@ impl Ipam {
     /// Why `want` is not met.
     fn reason(&self, want: &Want) -> CommandError {
         if self.founded.is_none() {
+            mark(Mark::RefusedNoQuorum);
             let (heard, needed) = (self.heard(), self.quorum());
             return CommandError::NoQuorum { heard, needed, universe: self.universe };
         }
         if !self.is_open() {
+            mark(Mark::RefusedNotMerged);
             return CommandError::NotMerged { unreachable: self.missed() };
         }
         match want {
@@ -247,8 +295,10 @@ impl Ipam {
             Want::This { address, offset, .. } => {
                 let owner = self.owner_of(*offset).unwrap_or(self.me);
                 let why = if self.reachable.contains(&owner) {
+                    mark(Mark::RefusedOwnerSilent);
                     alloc::format!("did not answer within {:?}", self.allocate_max)
                 } else {
+                    mark(Mark::RefusedOwnerAway);
                     "is not reachable".to_string()
                 };
                 let owner = owner.default_name().to_string();

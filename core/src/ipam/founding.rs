@@ -20,6 +20,7 @@
 
 use crate::addr::Universe;
 use crate::id::PeerId;
+use crate::mark::{Mark, mark};
 use alloc::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
@@ -109,13 +110,20 @@ pub fn step(me: PeerId, quorum: usize, votes: &Votes) -> Option<Voter> {
     let before = votes.get(&me).cloned().unwrap_or_default();
     let mut vote = before.clone();
     vote.promised = votes.values().filter_map(|vote| vote.promised).max().max(vote.promised);
+    if vote.promised > before.promised {
+        mark(Mark::FoundingPromised);
+    }
     let top = votes.values().filter_map(|vote| vote.accepted.as_ref());
     if let Some((ballot, value)) = top.max_by_key(|(ballot, _)| *ballot)
-        && Some(*ballot) >= vote.promised
         && Some(*ballot) > vote.accepted_ballot()
     {
-        vote.promised = Some(*ballot);
-        vote.accepted = Some((*ballot, value.clone()));
+        if Some(*ballot) < vote.promised {
+            mark(Mark::FoundingOutbid);
+        } else {
+            mark(Mark::FoundingAccepted);
+            vote.promised = Some(*ballot);
+            vote.accepted = Some((*ballot, value.clone()));
+        }
     }
     if let Some(ballot) = vote.promised
         && ballot.proposer == me
@@ -130,10 +138,14 @@ pub fn step(me: PeerId, quorum: usize, votes: &Votes) -> Option<Voter> {
             let top = promises().filter_map(|vote| vote.accepted.as_ref());
             let value = top.max_by_key(|(ballot, _)| *ballot).map_or_else(
                 || {
+                    mark(Mark::FoundingValueOwn);
                     let seeds = votes.keys().copied().chain(core::iter::once(me)).collect();
                     Proposal { origin: ballot, seeds }
                 },
-                |(_, value)| value.clone(),
+                |(_, value)| {
+                    mark(Mark::FoundingValueTakenOver);
+                    value.clone()
+                },
             );
             vote.accepted = Some((ballot, value));
         }

@@ -3,6 +3,7 @@
 use super::ledger::Ledger;
 use crate::addr::{Offset, Range, Universe};
 use crate::id::{ContainerId, PeerId};
+use crate::mark::{Mark, mark};
 use crate::saved::{Change, Damaged, Saved, Slot};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -152,6 +153,9 @@ impl Holdings {
         if self.cursors.len() >= CURSORS_MAX && !self.cursors.contains_key(&within) {
             self.cursors.pop_first();
         }
+        if found < cursor {
+            mark(Mark::AllocateWrapped);
+        }
         self.cursors.insert(within, found.0 + 1);
         Some(found)
     }
@@ -178,8 +182,10 @@ impl Holdings {
         let block = self.stretches(ledger, owner, within).into_iter().map(largest_block);
         let block = block.max_by_key(Range::size)?;
         if block.size() > 1 && block.size() * 2 > self.free_count(ledger, owner, within) {
+            mark(Mark::DonateHalf);
             return Some(Range { start: Offset(block.start.0 + block.size() / 2), ..block });
         }
+        mark(Mark::DonateBlock);
         Some(block)
     }
 

@@ -104,7 +104,11 @@ impl Ledger {
             {
                 let (kept, lost) = (mark.owner.0.min(grant.owner), mark.owner.0.max(grant.owner));
                 let range = Range { start: Offset(piece), end: Offset(piece_end) };
+                crate::mark::mark(crate::mark::Mark::GrantConflict);
                 conflicts.push(Conflict { range, kept, lost });
+            }
+            if theirs < *mark {
+                crate::mark::mark(crate::mark::Mark::GrantOutdated);
             }
             *mark = theirs.max(*mark);
             piece_end = piece;

@@ -22,6 +22,7 @@ use crate::config::{Config, FoundingMode};
 use crate::event::Event;
 use crate::id::{ContainerId, PeerId};
 use crate::io::{Command, CommandError, Reply, RequestId};
+use crate::mark::{Mark, mark};
 use crate::record::{Fingerprint, Key, Record};
 use crate::saved::{Change, Damaged, Saved, Slot};
 use crate::status::{IpamState, IpamStatus, OwnerStatus};
@@ -211,7 +212,9 @@ impl Ipam {
             }
             Command::Prime => self.begin(now, request, Ok(requests::Want::Founding), acts),
             Command::Leave => {
-                if !self.has_left {
+                if self.has_left {
+                    mark(Mark::LeaveTwice);
+                } else {
                     self.leave(now, acts);
                 }
                 acts.push(Act::Reply { request, result: Ok(Reply::Done) });
@@ -247,6 +250,9 @@ impl Ipam {
         match record.key {
             Key::Founding(print) => {
                 if let Ok(founding) = record.decode::<Founding>() {
+                    if self.founded.is_none() {
+                        mark(Mark::FoundingAdopted);
+                    }
                     self.found(now, print, &founding, acts);
                 }
             }
@@ -309,6 +315,7 @@ impl Ipam {
             && with != self.me
             && ledger.owns_any(with)
         {
+            mark(Mark::GateOpened);
             self.is_merged = true;
             self.schedule(now);
         }

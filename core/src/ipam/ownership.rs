@@ -9,6 +9,7 @@ use crate::codec;
 use crate::config::FoundingMode;
 use crate::event::Event;
 use crate::id::PeerId;
+use crate::mark::{Mark, mark};
 use crate::record::{Fingerprint, Key};
 use crate::time::Instant;
 use alloc::vec::Vec;
@@ -94,6 +95,7 @@ impl Ipam {
         }
         self.started = true;
         if self.votes.values().any(|vote| vote.promised.is_some()) {
+            mark(Mark::FoundingJoined);
             // A ballot is under way: another one would only get into its way.
             self.resume_proposing(now);
             self.vote(now, acts);
@@ -108,6 +110,11 @@ impl Ipam {
             return;
         }
         if let Some(vote) = founding::propose(self.me, &self.votes) {
+            mark(if self.proposals == 0 {
+                Mark::FoundingOpened
+            } else {
+                Mark::FoundingOpenedAgain
+            });
             self.votes.insert(self.me, vote);
             self.proposals = self.proposals.saturating_add(1);
             let vote = founding::step(self.me, self.quorum(), &self.votes);
@@ -120,7 +127,9 @@ impl Ipam {
     pub(super) fn resume_proposing(&mut self, now: Instant) {
         let is_wanted = self.founded.is_none() && self.started && self.heard() >= self.quorum();
         if !is_wanted {
-            self.propose_at = None;
+            if self.propose_at.take().is_some() {
+                mark(Mark::FoundingSuspended);
+            }
         } else if self.propose_at.is_none() {
             let doubled = PROPOSE_WAIT_MIN * (2 << self.proposals.min(4));
             let span = doubled.min(PROPOSE_WAIT_MAX) - PROPOSE_WAIT_MIN;
@@ -137,12 +146,13 @@ impl Ipam {
         acts: &mut Vec<Act>,
     ) {
         if self.founded.is_some() {
+            mark(Mark::FoundingLateVote);
             self.bury(Key::Voter(peer));
             return;
         }
         let has_room = self.votes.contains_key(&peer) || self.votes.len() < self.records_max;
         if !vote.is_sound() || !has_room {
-            return;
+            return mark(Mark::FoundingBadVote);
         }
         self.votes.entry(peer).or_default().join(vote);
         if peer != self.me {
@@ -160,6 +170,7 @@ impl Ipam {
         let mut joined = ours.clone();
         joined.join(vote);
         if joined != ours {
+            mark(Mark::FoundingRecalled);
             self.publish_vote(now, Some(joined), acts);
         }
     }
@@ -167,7 +178,7 @@ impl Ipam {
     /// Votes as the rules say, when they say that the vote should change.
     fn vote(&mut self, now: Instant, acts: &mut Vec<Act>) {
         if !self.votes() {
-            return;
+            return mark(Mark::FoundingObserver);
         }
         if let Some(vote) = founding::step(self.me, self.quorum(), &self.votes) {
             self.publish_vote(now, Some(vote), acts);
@@ -188,6 +199,7 @@ impl Ipam {
 
     fn decide(&mut self, now: Instant, acts: &mut Vec<Act>) {
         if let Some(value) = founding::decided(self.quorum(), &self.votes) {
+            mark(Mark::FoundingDecided);
             let (seeds, ballot) = (value.seeds, value.origin);
             let founding = Founding { universe: self.universe, seeds, ballot };
             let body = codec::encode(&founding);
@@ -217,6 +229,7 @@ impl Ipam {
         }
         acts.push(Act::Event(Event::Founded { lineage }));
         for (print, deed) in core::mem::take(&mut self.early) {
+            mark(Mark::GrantEarlyTaken);
             self.take_grant(now, print, deed, acts);
         }
         self.schedule(now);
@@ -233,6 +246,7 @@ impl Ipam {
     ) {
         let Some((lineage, ledger)) = &mut self.founded else {
             if self.early.len() < self.records_max {
+                mark(Mark::GrantEarly);
                 self.early.insert(print, deed);
             }
             return;
@@ -240,6 +254,7 @@ impl Ipam {
         // Nothing decides a takeover yet, which alone may raise the epoch.
         let fits = deed.grant.fits(self.universe) && deed.grant.epoch == 0;
         if deed.grant.lineage != *lineage || !fits || self.titles.waiting() >= self.records_max {
+            mark(Mark::GrantMisfit);
             self.bury(Key::Grant(print));
             return;
         }
@@ -247,15 +262,21 @@ impl Ipam {
         let mut is_refused = false;
         match self.titles.take(print, deed) {
             Taken::Proven(grants) => {
+                mark(if grants.len() > 1 { Mark::GrantProvesOthers } else { Mark::GrantCounts });
                 for grant in grants {
                     conflicts.extend(ledger.apply(&grant));
                     if grant.owner == self.me {
+                        mark(Mark::GrantReceived);
                         self.asks.given(grant.range);
                     }
                 }
             }
-            Taken::Waits(lie) => conflicts.extend(lie),
+            Taken::Waits(lie) => {
+                mark(if lie.is_some() { Mark::GrantCalledOut } else { Mark::GrantWaits });
+                conflicts.extend(lie);
+            }
             Taken::Never(lie) => {
+                mark(Mark::GrantNever);
                 conflicts.push(lie);
                 is_refused = true;
             }
@@ -263,7 +284,11 @@ impl Ipam {
         for Conflict { range, kept, lost } in conflicts {
             acts.push(Act::Event(Event::OwnershipConflict { range, kept, lost }));
         }
-        for print in self.titles.dead().into_iter().chain(is_refused.then_some(print)) {
+        let dead = self.titles.dead();
+        if !dead.is_empty() {
+            mark(Mark::GrantSuperseded);
+        }
+        for print in dead.into_iter().chain(is_refused.then_some(print)) {
             self.bury(Key::Grant(print));
         }
         self.schedule(now);
@@ -293,7 +318,11 @@ impl Ipam {
             // not close behind the gift: what the other owner has, it has from this very process,
             // so meeting it could teach us nothing. (Were our disk an old one, its mistake was to
             // open the gate; closing it afterwards takes back no address that was handed out.)
-            self.is_merged = true;
+            if !core::mem::replace(&mut self.is_merged, true) {
+                mark(Mark::GateGiven);
+            }
+        } else {
+            mark(Mark::GrantSelf);
         }
         self.take_grant(now, print, deed, acts);
         true
@@ -304,16 +333,24 @@ impl Ipam {
     /// Silent while it cannot know, or cannot reach the asker (nobody may be given addresses whom
     /// nobody can ask for them): the asker then turns to the next owner, and comes back.
     pub(super) fn donate(&mut self, now: Instant, from: PeerId, range: Range, acts: &mut Vec<Act>) {
-        let Some((_, ledger)) = &self.founded else { return };
-        if !self.reachable.contains(&from) || self.has_left || !self.is_open() {
-            return;
+        let Some((_, ledger)) = &self.founded else { return mark(Mark::DonateUnfounded) };
+        let obstacle = if !self.reachable.contains(&from) {
+            Some(Mark::DonateUnreachable)
+        } else if self.has_left {
+            Some(Mark::DonateLeft)
+        } else {
+            (!self.is_open()).then_some(Mark::DonateGateClosed)
+        };
+        if let Some(obstacle) = obstacle {
+            return mark(obstacle);
         }
         let owns_part = ledger.owners_in(range).any(|(_, owner)| owner == self.me);
         if range.size() == 1 && !owns_part {
-            return;
+            return mark(Mark::DonateNotOwner);
         }
         let found = self.holdings.to_give(ledger, self.me, range);
         if !found.is_some_and(|range| self.give(now, range, from, acts)) {
+            mark(Mark::DonateDenied);
             acts.push(Act::Tell { peer: from, message: IpamMessage::Denied { range } });
         }
     }
@@ -323,17 +360,23 @@ impl Ipam {
     pub(super) fn leave(&mut self, now: Instant, acts: &mut Vec<Act>) {
         for id in self.holdings.iter().map(|(id, _)| id.clone()).collect::<Vec<_>>() {
             if let Some((nets, change)) = self.holdings.release(&id, None) {
+                mark(Mark::LeaveHolding);
                 acts.push(Act::Persist(change));
                 let released =
                     nets.into_iter().map(|address| Event::Released { address, id: id.clone() });
                 acts.extend(released.map(Act::Event));
             }
         }
-        if let Some((_, ledger)) = &self.founded
-            && self.is_open()
-        {
+        if self.founded.is_some() && !self.is_open() {
+            mark(Mark::LeaveGateClosed);
+        } else if let Some((_, ledger)) = &self.founded {
             let owners = ledger.owners();
             let heir = self.reachable.iter().find(|peer| owners.contains(peer));
+            mark(match heir {
+                Some(_) => Mark::LeaveToOwner,
+                None if self.reachable.is_empty() => Mark::LeaveNobody,
+                None => Mark::LeaveToPeer,
+            });
             if let Some(&heir) = heir.or_else(|| self.reachable.first()) {
                 for range in ledger.owned_by(self.me) {
                     self.give(now, range, heir, acts);
@@ -373,7 +416,10 @@ impl Ipam {
     /// Publishes how much is free here, when the published figure is no longer true.
     pub(super) fn hint(&mut self, now: Instant, acts: &mut Vec<Act>) {
         let free_log2 = u8::try_from((self.free() + 1).ilog2()).unwrap_or(u8::MAX);
-        if self.own_hint != Some(free_log2) {
+        if self.own_hint == Some(free_log2) {
+            mark(Mark::HintSame);
+        } else {
+            mark(Mark::HintPublished);
             self.own_hint = Some(free_log2);
             self.hint_not_before = now + HINT_WAIT;
             let body = codec::encode(&Space { free_log2 });
@@ -385,7 +431,9 @@ impl Ipam {
     /// How much `peer` has to give inside `range`, as a logarithm: what it says, else what it owns.
     pub(super) fn space_of(&self, peer: PeerId, owned: u128) -> u8 {
         let guess = || u8::try_from((owned + 1).ilog2()).unwrap_or(u8::MAX);
-        self.hints.get(&peer).copied().unwrap_or_else(guess)
+        let Some(hint) = self.hints.get(&peer).copied() else { return guess() };
+        mark(Mark::AskHinted);
+        hint
     }
 
     /// Addresses inside `range` whose owners are neither we nor in reach.

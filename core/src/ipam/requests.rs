@@ -3,6 +3,7 @@
 use crate::addr::{Offset, Range};
 use crate::id::{ContainerId, PeerId};
 use crate::io::RequestId;
+use crate::mark::{Mark, mark};
 use crate::time::Instant;
 use alloc::collections::{BTreeMap, BTreeSet};
 use core::time::Duration;
@@ -86,6 +87,9 @@ impl Asks {
         if ask.open.is_some_and(|(peer, _)| donors.contains_key(&peer)) {
             return Asked::Waiting;
         }
+        if ask.open.is_some() {
+            mark(Mark::AskDonorGone);
+        }
         if donors.is_empty() {
             self.0.remove(&range);
             return Asked::Nobody;
@@ -94,6 +98,7 @@ impl Asks {
             return Asked::Denied;
         }
         if donors.keys().all(|peer| ask.denied.contains(peer) || ask.silent.contains(peer)) {
+            mark(Mark::AskSilentAgain);
             ask.silent.clear();
         }
         let left = donors
@@ -113,8 +118,11 @@ impl Asks {
         if let Some(ask) = self.0.get_mut(&range)
             && ask.open.is_some_and(|(peer, _)| peer == from)
         {
+            mark(Mark::AskDenied);
             ask.open = None;
             ask.denied.insert(from);
+        } else {
+            mark(Mark::AskLateDenial);
         }
     }
 
@@ -127,6 +135,7 @@ impl Asks {
     pub(super) fn expire(&mut self, now: Instant) {
         for ask in self.0.values_mut() {
             if let Some((peer, _)) = ask.open.take_if(|(_, silent_at)| *silent_at <= now) {
+                mark(Mark::AskSilent);
                 ask.silent.insert(peer);
             }
         }

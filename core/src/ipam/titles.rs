@@ -12,6 +12,7 @@
 use super::ledger::{Conflict, Grant, Ledger};
 use crate::addr::{Offset, Range};
 use crate::id::PeerId;
+use crate::mark::{Mark, mark};
 use crate::record::Fingerprint;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -135,7 +136,10 @@ impl Titles {
                 for key in keys.map(|(key, _)| *key).collect::<Vec<_>>() {
                     let Some(deed) = self.waiting.remove(&key) else { continue };
                     match self.first_unproven(&deed) {
-                        Some(at) => drop(self.waiting.insert((deed.giver, at, key.2), deed)),
+                        Some(at) => {
+                            mark(Mark::GrantStillWaits);
+                            self.waiting.insert((deed.giver, at, key.2), deed);
+                        }
                         None => open.push((key.2, deed)),
                     }
                 }
@@ -240,7 +244,14 @@ impl Plot {
         let leaps = version / LEAP;
         let near = self.titles.get(&(peer, leaps)).is_some_and(|(first, _)| *first < version);
         let before = || leaps.checked_sub(1).and_then(|leaps| self.titles.get(&(peer, leaps)));
-        near || before().is_some()
+        if near {
+            return true;
+        }
+        let is_before = before().is_some();
+        if is_before {
+            mark(Mark::GrantLeap);
+        }
+        is_before
     }
 
     /// Joins a grant in. Returns whether it gives its owner a better title.

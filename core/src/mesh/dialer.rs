@@ -5,6 +5,7 @@ use crate::config::Config;
 use crate::handshake::HandshakeFault;
 use crate::id::PeerId;
 use crate::io::{ConnId, Target};
+use crate::mark::{Mark, mark};
 use crate::time::Instant;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::{String, ToString};
@@ -127,6 +128,7 @@ impl Dialer {
     /// Dials `targets` at once; with `replace`, forgets all others.
     pub(crate) fn connect(&mut self, now: Instant, targets: &[Target], replace: bool) {
         if replace {
+            mark(Mark::DialReplaced);
             self.attempts.retain(|whom, _| match whom {
                 Whom::Target(target) => targets.contains(target),
                 Whom::Peer(_) => true,
@@ -145,7 +147,9 @@ impl Dialer {
     /// Stops dialing `targets`.
     pub(crate) fn forget(&mut self, targets: &[Target]) {
         for target in targets {
-            self.attempts.remove(&Whom::Target(target.clone()));
+            if self.attempts.remove(&Whom::Target(target.clone())).is_some() {
+                mark(Mark::DialForgotten);
+            }
         }
     }
 
@@ -160,7 +164,11 @@ impl Dialer {
         self.attempts.retain(|whom, attempt| match (whom, attempt.state) {
             (Whom::Target(_), _) | (Whom::Peer(_), State::Dialing(_) | State::Linked(..)) => true,
             (Whom::Peer(peer), State::Waiting { .. } | State::Elsewhere(_)) => {
-                heard_of.contains_key(peer)
+                let is_heard_of = heard_of.contains_key(peer);
+                if !is_heard_of {
+                    mark(Mark::DialUnheard);
+                }
+                is_heard_of
             }
         });
         let lost = core::mem::take(&mut self.lost);
@@ -170,9 +178,18 @@ impl Dialer {
             let whom = Whom::Peer(*peer);
             if !known.contains(peer) && !self.attempts.contains_key(&whom) {
                 let delay = match (me < *peer, lost.contains(peer)) {
-                    (true, _) => Duration::ZERO,
-                    (false, true) => self.wait_min / REDIAL_PART,
-                    (false, false) => self.wait_min.saturating_mul(4),
+                    (true, _) => {
+                        mark(Mark::DialFirst);
+                        Duration::ZERO
+                    }
+                    (false, true) => {
+                        mark(Mark::DialLost);
+                        self.wait_min / REDIAL_PART
+                    }
+                    (false, false) => {
+                        mark(Mark::DialSecond);
+                        self.wait_min.saturating_mul(4)
+                    }
                 };
                 let mut attempt = Attempt::new(now + delay, self.wait_min);
                 attempt.peer = Some(*peer);
@@ -235,6 +252,7 @@ impl Dialer {
             if let State::Waiting { dial_at } = &mut attempt.state
                 && *dial_at <= now
             {
+                mark(Mark::DialPostponed);
                 *dial_at = now + self.wait_max;
             }
         }
@@ -281,9 +299,10 @@ impl Dialer {
             State::Waiting { .. } | State::Elsewhere(_) => false,
         };
         if !ours {
-            return;
+            return mark(Mark::DialMeanwhile);
         }
         if let Some(peer) = by {
+            mark(Mark::DialElsewhere);
             (attempt.state, attempt.peer, attempt.last) =
                 (State::Elsewhere(peer), Some(peer), None);
             return;
@@ -293,10 +312,12 @@ impl Dialer {
         attempt.last = Some(LastFault { why: fault.to_string(), needs_operator });
         attempt.failures = attempt.failures.wrapping_add(1);
         if stood.is_some_and(|stood| stood >= STOOD_MIN) && !needs_operator {
+            mark(Mark::DialAtOnce);
             attempt.base = self.wait_min;
             attempt.state = State::Waiting { dial_at: now };
             return;
         }
+        mark(if needs_operator { Mark::DialOperator } else { Mark::DialBacksOff });
         let base = if needs_operator { self.wait_max } else { attempt.base.min(self.wait_max) };
         attempt.base = base.saturating_mul(2).min(self.wait_max);
         let wait = jittered(base, &mut self.rng);
@@ -310,6 +331,7 @@ impl Dialer {
         }
         for attempt in self.attempts.values_mut() {
             if attempt.state == State::Elsewhere(peer) {
+                mark(Mark::DialBack);
                 attempt.base = self.wait_min;
                 let wait = jittered(self.wait_min, &mut self.rng);
                 attempt.state = State::Waiting { dial_at: now + wait };

@@ -8,6 +8,7 @@ use crate::gossip::{self, Pull, Question, Records};
 use crate::handshake::{Channel, ChannelFault, Handshake, Hello};
 use crate::id::PeerId;
 use crate::io::Timer;
+use crate::mark::{Mark, mark};
 use crate::record::Key;
 use crate::sleeve::SessionIndex;
 use crate::time::Instant;
@@ -155,6 +156,8 @@ impl Link {
             let (pull, question) = Pull::start(records);
             self.pull = Some(pull);
             self.question = Some(question);
+        } else {
+            mark(Mark::PullUnderWay);
         }
     }
 
@@ -166,6 +169,7 @@ impl Link {
     /// The neighbour asks `question`, which is sound.
     pub(crate) fn was_asked(&mut self, question: Question) {
         if self.asked.len() >= ASKED_MAX {
+            mark(Mark::PullTooManyQuestions);
             self.asked.pop_front();
         }
         self.asked.push_back(question);
@@ -176,6 +180,7 @@ impl Link {
         if self.unicasts.len() < UNICASTS_MAX {
             self.unicasts.push_back(unicast);
         } else {
+            mark(Mark::UnicastTooMany);
             tracing::debug!(peer = %self.hello.id, "dropped a unicast: too many wait");
         }
     }

@@ -6,6 +6,7 @@
 
 use crate::config::Config;
 use crate::io::{Outbox, Output};
+use crate::mark::{Mark, mark};
 use crate::sleeve::{Probe, Session, SessionIndex, SleeveFault};
 use crate::time::Instant;
 use core::net::SocketAddr;
@@ -91,6 +92,8 @@ impl Path {
                 self.to = Some(from);
                 turn.moved = Some(from);
             }
+        } else {
+            mark(Mark::PathLate);
         }
         if let Some(heard) =
             probe.heard.filter(|heard| (self.reported + 1..=self.sent).contains(heard))
@@ -100,6 +103,7 @@ impl Path {
                 self.round_trip = Some(now - asked_at);
             }
             if self.proven_at.replace(now).is_none() {
+                mark(Mark::PathProven);
                 turn.proven = Some(true);
                 self.probe_at = now + config.probe_wait.proven;
             }
@@ -115,6 +119,7 @@ impl Path {
         let mut turn = Turn::default();
         if self.silent_at(config).is_some_and(|at| at <= now) {
             (self.proven_at, self.round_trip) = (None, None);
+            mark(Mark::PathSilent);
             turn.proven = Some(false);
             self.probe_at = now;
         }

@@ -4,6 +4,7 @@ use super::Node;
 use crate::event::Event;
 use crate::io::CloseReason;
 use crate::io::{Command, CommandError, Outbox, Output, Reply, RequestId, Target};
+use crate::mark::{Mark, mark};
 use crate::mesh::{ConnFault, Way};
 use crate::names::{NameEntry, TooManyNames};
 use crate::saved::{Change, Slot};
@@ -19,6 +20,7 @@ impl Node {
         out: &mut Outbox,
     ) {
         if self.is_stopped {
+            mark(Mark::CommandAfterStop);
             let result = Err(CommandError::Stopping);
             return out.push(Output::Reply { request, result });
         }
@@ -97,7 +99,10 @@ impl Node {
             .names
             .register(entry.clone())
             .map_err(|TooManyNames(count)| CommandError::TooManyNames(count))?;
-        if is_new {
+        if !is_new {
+            mark(Mark::NamesAgain);
+        } else {
+            mark(Mark::NamesAdded);
             self.names_changed();
             let NameEntry { name, address, .. } = entry;
             out.push(Output::Event(Event::NameAdded { name, address }));
@@ -107,7 +112,10 @@ impl Node {
 
     fn unregister(&mut self, gone: impl Fn(&NameEntry) -> bool, out: &mut Outbox) -> usize {
         let removed = self.names.remove(gone);
-        if !removed.is_empty() {
+        if removed.is_empty() {
+            mark(Mark::NamesNone);
+        } else {
+            mark(Mark::NamesRemoved);
             self.names_changed();
         }
         let count = removed.len();
@@ -132,5 +140,6 @@ impl Node {
             self.end(at, conn, fault, Way::Ours(Vec::new()), out);
         }
         self.is_stopped = true;
+        mark(Mark::CommandStop);
     }
 }

@@ -4,9 +4,10 @@ use super::Node;
 use crate::event::Event;
 use crate::forward::ForwardingChange;
 use crate::gossip::{Answer, Progress};
-use crate::handshake::{Channel, Handshake, HandshakeFault, Hello, Local, Step};
+use crate::handshake::{Channel, ChannelFault, Handshake, HandshakeFault, Hello, Local, Step};
 use crate::id::PeerId;
 use crate::io::{ConnId, Outbox, Output};
+use crate::mark::{Mark, mark};
 use crate::mesh::{Conn, ConnFault, Ends, Goodbye, Link, Message, Path, PathTurn};
 use crate::mesh::{Phase, Shaking, Unicast, Way};
 use crate::sleeve::{Kind, Session, SessionIndex, SessionKeys};
@@ -54,10 +55,12 @@ impl Node {
         let is_dialing =
             self.conns.get(&id).is_some_and(|conn| matches!(conn.phase, Phase::Dialing));
         if is_dialing != id.is_dialed() {
+            mark(Mark::ConnUnexpected);
             tracing::debug!(conn = %id, "a stream opened that was not dialed, or a second time");
             return;
         }
         if self.is_stopped {
+            mark(Mark::ConnAfterStop);
             self.conns.remove(&id);
             out.push(Output::Close { conn: id });
             return;
@@ -67,6 +70,7 @@ impl Node {
         }
         let open = self.conns.values().filter(|conn| !matches!(conn.phase, Phase::Dialing));
         if open.count() >= self.config.conns_max + UNPROVEN_MAX {
+            mark(Mark::ConnLimit);
             let fault = ConnFault::Limit(self.config.conns_max);
             self.end(at, id, fault, Way::Gone, out);
             out.push(Output::Close { conn: id });
@@ -124,11 +128,14 @@ impl Node {
     pub(super) fn received(&mut self, at: Instant, id: ConnId, bytes: &[u8], out: &mut Outbox) {
         let Some(conn) = self.conns.get_mut(&id) else { return };
         match &mut conn.phase {
-            Phase::Dialing | Phase::Ending { .. } => {}
+            Phase::Dialing | Phase::Ending { .. } => mark(Mark::ConnUnheard),
             Phase::Shaking(shaking) => {
                 let Some(handshake) = shaking.handshake.take() else { return };
                 match handshake.receive(bytes) {
                     Ok((next, Step::More { send })) => {
+                        if send.is_empty() {
+                            mark(Mark::HandshakePieces);
+                        }
                         shaking.handshake = next;
                         conn.unsent.extend(send);
                     }
@@ -146,7 +153,15 @@ impl Node {
                 link.heard_at = at;
                 match link.channel.receive(bytes) {
                     Ok(messages) => self.messages(at, id, &messages, out),
-                    Err(fault) => self.end(at, id, fault.into(), Way::Ours(Vec::new()), out),
+                    Err(fault) => {
+                        match fault {
+                            ChannelFault::TooLong(_) => mark(Mark::LinkTooLong),
+                            ChannelFault::NotAuthentic | ChannelFault::UsedUp => {
+                                mark(Mark::LinkNotAuthentic);
+                            }
+                        }
+                        self.end(at, id, fault.into(), Way::Ours(Vec::new()), out);
+                    }
                 }
             }
         }
@@ -159,6 +174,7 @@ impl Node {
             other.is_dialed() != id.is_dialed() && matches!(conn.phase, Phase::Shaking(_))
         });
         if fault == HandshakeFault::Myself && id.is_dialed() && !is_here {
+            mark(Mark::HandshakeClone);
             return ConnFault::Clone;
         }
         fault.into()
@@ -194,6 +210,7 @@ impl Node {
             sealed: hello.seals && self.config.secret.is_some(),
         };
         let Ok(session) = Session::new(Kind::Probe, &keys, hello.session) else {
+            mark(Mark::LinkLowOrder);
             let fault = ConnFault::Protocol("its session key is of low order");
             return self.end(at, id, fault, Way::Ours(Vec::new()), out);
         };
@@ -212,11 +229,13 @@ impl Node {
         let link = Link::new(at, (hello, channel), ends, path, &self.config, &self.records);
         conn.phase = Phase::Up(Box::new(link));
         self.neighbours.insert(peer, id);
+        mark(Mark::LinkUp);
         out.push(Output::Event(Event::ConnUp { conn: id, peer }));
         out.push(Output::Forwarding(change));
         self.turn.links_changed = true;
         let is_expected = conn.whom.clone().is_none_or(|whom| self.dialer.linked(&whom, id, peer));
         if !is_expected && let Some(whom) = conn.whom.take() {
+            mark(Mark::LinkOtherPeer);
             let fault = ConnFault::Protocol("another peer answered than was heard of there");
             self.dialer.ended(at, &whom, id, &fault, None, None);
         }
@@ -228,11 +247,13 @@ impl Node {
     fn refusal(&self, at: Instant, id: ConnId, hello: &Hello) -> Option<ConnFault> {
         let (ours, theirs) = (self.config.universe, hello.universe);
         if ours != theirs {
+            mark(Mark::LinkOtherUniverse);
             return Some(ConnFault::Universe { ours, theirs });
         }
         if let (Some(ours), Some(theirs)) = (self.ipam.lineage(), hello.lineage)
             && ours != theirs
         {
+            mark(Mark::LinkOtherLineage);
             return Some(ConnFault::Lineage);
         }
         if let Some(by) = self.holder_of_name(hello) {
@@ -243,30 +264,45 @@ impl Node {
             let replaces = old.is_none_or(|old| {
                 // The dialer of the link that both sides keep is the peer with the lower id.
                 let dialer_is_lower = id.is_dialed() == (self.me < hello.id);
-                hello.incarnation > old.hello.incarnation
-                    || old.is_doubtful(at, &self.config)
-                    || other.is_dialed() != id.is_dialed() && dialer_is_lower
+                let crossed = other.is_dialed() != id.is_dialed() && dialer_is_lower;
+                let why = if hello.incarnation > old.hello.incarnation {
+                    Some(Mark::LinkRestarted)
+                } else if old.is_doubtful(at, &self.config) {
+                    Some(Mark::LinkDoubtful)
+                } else {
+                    crossed.then_some(Mark::LinkCrossed)
+                };
+                mark(why.unwrap_or(Mark::LinkDuplicate));
+                why.is_some()
             });
             return (!replaces).then_some(ConnFault::Duplicate);
         }
         let limit = self.config.conns_max;
-        (self.neighbours.len() >= limit).then_some(ConnFault::Limit(limit))
+        if self.neighbours.len() < limit {
+            return None;
+        }
+        mark(Mark::LinkLimit);
+        Some(ConnFault::Limit(limit))
     }
 
     /// The nickname of another peer in reach with the name that `hello` has.
     fn holder_of_name(&self, hello: &Hello) -> Option<alloc::string::String> {
         if hello.name == self.name {
+            mark(Mark::LinkOwnName);
             return Some(self.config.nickname.clone());
         }
         let links = self.conns.values().filter_map(Conn::link).map(|link| &link.hello);
         let mut linked = links.filter(|other| other.id != hello.id && other.name == hello.name);
         if let Some(other) = linked.next() {
+            mark(Mark::LinkNeighboursName);
             return Some(other.nickname.clone());
         }
         let known = self.topology.peers().find(|(peer, record)| {
             *peer != hello.id && record.name == hello.name && self.topology.is_reachable(*peer)
         });
-        known.map(|(_, record)| record.nickname.clone())
+        let (_, record) = known?;
+        mark(Mark::LinkKnownName);
+        Some(record.nickname.clone())
     }
 
     /// Ends a link that stands, and tells the other side why when that is a refusal.
@@ -290,10 +326,21 @@ impl Node {
         let until = at + self.config.handshake_max;
         let phase = core::mem::replace(&mut conn.phase, Phase::Ending { until });
         let (session, peer, stood) = match phase {
-            Phase::Dialing => (None, None, None),
-            Phase::Shaking(shaking) => (Some(shaking.session), shaking.peer, None),
+            Phase::Dialing => {
+                mark(Mark::ConnFailed);
+                (None, None, None)
+            }
+            Phase::Shaking(shaking) => {
+                if way == Way::Gone {
+                    mark(Mark::ConnClosed);
+                }
+                (Some(shaking.session), shaking.peer, None)
+            }
             Phase::Up(link) => {
                 let peer = link.hello.id;
+                if way == Way::Gone {
+                    mark(Mark::LinkLost);
+                }
                 self.neighbours.remove(&peer);
                 if link.path.is_proven() {
                     out.push(Output::Event(Event::LinkDown { peer }));
@@ -305,6 +352,7 @@ impl Node {
                 (Some(session), Some(peer), Some(at - link.up_at))
             }
             Phase::Ending { .. } => {
+                mark(Mark::ConnEndedMeanwhile);
                 if way != Way::Gone {
                     out.push(Output::Close { conn: id });
                 }
@@ -327,6 +375,7 @@ impl Node {
             Way::Gone => {}
             Way::Ours(last) if last.is_empty() => out.push(Output::Close { conn: id }),
             Way::Ours(last) => {
+                mark(Mark::ConnLastWords);
                 conn.unsent.extend(last);
                 self.conns.insert(id, conn);
             }
@@ -343,17 +392,19 @@ impl Node {
             let message = match Message::decode(bytes) {
                 Ok(message) if bytes.len() <= self.config.message_len_max => message,
                 Ok(_) | Err(_) => {
+                    mark(Mark::LinkBadMessage);
                     let (fault, way) = broken("a message that does not decode");
                     return self.end(at, id, fault, way, out);
                 }
             };
             match message {
-                Message::Heartbeat => {}
+                Message::Heartbeat => mark(Mark::LinkHeartbeat),
                 Message::Records(records) => {
                     self.accept_all(at, (id, peer), records, out);
                 }
                 Message::Ask(question) => {
                     if !question.is_sound() {
+                        mark(Mark::LinkBadQuestion);
                         let (fault, way) = broken("a question without bounds");
                         return self.end(at, id, fault, way, out);
                     }
@@ -364,6 +415,7 @@ impl Node {
                 Message::Answer(answer) => self.answered(at, (id, peer), answer, out),
                 Message::Unicast(unicast) => self.unicast(at, peer, unicast, out),
                 Message::Goodbye(goodbye) => {
+                    mark(Mark::LinkGoodbye);
                     let fault = goodbye.fault(self.config.universe);
                     return self.end(at, id, fault, Way::Ours(Vec::new()), out);
                 }
@@ -383,21 +435,26 @@ impl Node {
             Answer::Same | Answer::Ranges(_) => true,
         };
         let Some(link) = self.conns.get_mut(&id).and_then(Conn::link_mut) else { return };
-        let Some(pull) = &mut link.pull else { return };
+        let Some(pull) = &mut link.pull else { return mark(Mark::PullUnasked) };
         if !had_room {
             pull.fell_short();
         }
         match pull.answered(&self.records, &answer) {
             Progress::Ask(question) => link.ask(question),
             Progress::Complete => {
+                mark(Mark::PullComplete);
                 link.pull = None;
                 let mut acts = Vec::new();
                 self.ipam.merged(at, peer, &mut acts);
                 self.act(acts, out);
             }
             // The boot gate opens on no less than all that the neighbour knows about ownership.
-            Progress::Short => link.pull = None,
+            Progress::Short => {
+                mark(Mark::PullShort);
+                link.pull = None;
+            }
             Progress::Broken => {
+                mark(Mark::PullBroken);
                 link.pull = None;
                 tracing::debug!(%peer, "an answer does not fit the question: pull given up");
             }
@@ -410,6 +467,7 @@ impl Node {
         if unicast.from == self.me
             || unicast.from != by && self.neighbours.contains_key(&unicast.from)
         {
+            mark(Mark::UnicastWrongName);
             return tracing::debug!(%by, from = %unicast.from, "dropped a unicast in a wrong name");
         }
         if unicast.to == self.me {
@@ -417,8 +475,11 @@ impl Node {
             self.ipam.message(at, unicast.from, &unicast.body, &mut acts);
             self.act(acts, out);
         } else if let Some(hops) = unicast.hops.checked_sub(1) {
+            mark(Mark::UnicastRelayed);
             unicast.hops = hops.min(self.config.hops_max);
             self.pass_on(unicast);
+        } else {
+            mark(Mark::UnicastHops);
         }
     }
 
@@ -430,7 +491,10 @@ impl Node {
         let conn = direct.or_else(hop).and_then(|conn| self.conns.get_mut(conn));
         match conn.and_then(Conn::link_mut) {
             Some(link) => link.tell(unicast),
-            None => tracing::debug!(peer = %to, "no way for a unicast"),
+            None => {
+                mark(Mark::UnicastNoWay);
+                tracing::debug!(peer = %to, "no way for a unicast");
+            }
         }
     }
 
@@ -442,7 +506,7 @@ impl Node {
         out: &mut Outbox,
     ) {
         let Ok((Kind::Probe, index)) = Session::peek(bytes) else { return };
-        let Some(id) = self.sessions.get(&index).copied() else { return };
+        let Some(id) = self.sessions.get(&index).copied() else { return mark(Mark::PathUnknown) };
         let Some(link) = self.conns.get_mut(&id).and_then(Conn::link_mut) else { return };
         match link.path.receive(at, &self.config, (from, bytes), out) {
             Ok(turn) => self.path_turn(id, turn, out),
@@ -454,6 +518,7 @@ impl Node {
         let Some(link) = self.conns.get(&id).and_then(Conn::link) else { return };
         let (peer, session) = (link.hello.id, link.path.index);
         if let Some(to) = turn.moved {
+            mark(Mark::PathMoved);
             out.push(Output::Forwarding(ForwardingChange::SessionMoved { session, to }));
         }
         if let Some(is_proven) = turn.proven {
@@ -475,6 +540,14 @@ impl Node {
                 Phase::Ending { until } => (*until, ConnFault::Silent),
             };
             if due <= at {
+                match &conn.phase {
+                    Phase::Dialing | Phase::Ending { .. } => {}
+                    Phase::Shaking(_) => mark(Mark::HandshakeTimeout),
+                    Phase::Up(link) if conn.writing_since.is_some_and(|at| at < link.heard_at) => {
+                        mark(Mark::LinkStuck);
+                    }
+                    Phase::Up(_) => mark(Mark::LinkSilent),
+                }
                 self.end(at, id, fault, Way::Ours(Vec::new()), out);
                 continue;
             }

@@ -7,6 +7,7 @@ use crate::event::Event;
 use crate::id::{Incarnation, PeerId};
 use crate::io::{ConnId, Outbox, Output};
 use crate::ipam::{Founding, Grant, Space, Voter};
+use crate::mark::{Mark, mark};
 use crate::mesh::{Conn, ConnFault};
 use crate::names::{NAMES_MAX, NamesRecord};
 use crate::record::{Fingerprint, Key, Record, RecordFault, Version};
@@ -41,14 +42,30 @@ impl Node {
             if record.key == Key::Voter(self.me) {
                 self.recall(at, &record, out);
             }
+            let held = self.records.get(&record.key);
+            let (is_held, is_known) = (held == Some(&record), held.is_some());
             if !self.records.is_news(&record) {
+                mark(if is_held { Mark::GossipDuplicate } else { Mark::GossipOlder });
                 continue;
             }
             if self.is_founded_apart(&record) {
+                mark(Mark::GossipOtherLineage);
                 self.end_link(at, conn, ConnFault::Lineage, out);
                 return had_room;
             }
-            if let Err(why) = self.accept(at, conn, record, out) {
+            let accepted = self.accept(at, conn, record, out);
+            mark(match &accepted {
+                Ok(()) if is_known => Mark::GossipNewer,
+                Ok(()) => Mark::GossipFirst,
+                Err(RecordFault::ForeignKey(..)) => Mark::GossipRefusedKey,
+                Err(RecordFault::BadSignature(_)) => Mark::GossipRefusedSignature,
+                Err(RecordFault::BodyTooLong(_) | RecordFault::Malformed(_)) => {
+                    Mark::GossipRefusedBody
+                }
+                Err(RecordFault::Leap(_)) => Mark::FoundingLeap,
+                Err(RecordFault::Full(_)) => Mark::GossipFull,
+            });
+            if let Err(why) = accepted {
                 self.records_refused += 1;
                 if let RecordFault::Full(key) = &why {
                     had_room &= !is_kept(key);
@@ -100,7 +117,10 @@ impl Node {
             // behind: what we may have written in this life, and hold no other version of, is no
             // ghost.
             if version > last || self.records.get(&key).is_some() {
+                mark(Mark::GossipGhost);
                 self.outlive(version.incarnation);
+            } else {
+                mark(Mark::GossipVoteBack);
             }
             return Ok(());
         }
@@ -117,7 +137,7 @@ impl Node {
                 self.topology.put(record.writer, peer);
                 self.turn.peers_changed = true;
             }
-            Body::Names(names) if record.writer == self.me => drop(names),
+            Body::Names(_) if record.writer == self.me => mark(Mark::GossipOwnNames),
             Body::Names(names) => self.names.put(record.writer, version.incarnation, names),
             Body::Vote(_) | Body::Ownership => {
                 if is_kept(&key) {
@@ -199,6 +219,12 @@ impl Node {
             self.routes_at.get_or_insert(at + self.config.routes_wait);
             let (came, went) = self.topology.update();
             let is_changed = !(came.is_empty() && went.is_empty());
+            if !came.is_empty() {
+                mark(Mark::PeerCame);
+            }
+            if !went.is_empty() {
+                mark(Mark::PeerWent);
+            }
             out.push_all(came.into_iter().map(|peer| Output::Event(Event::PeerUp { peer })));
             out.push_all(went.into_iter().map(|peer| Output::Event(Event::PeerDown { peer })));
             if is_changed {
@@ -212,6 +238,7 @@ impl Node {
         if core::mem::take(&mut self.turn.ownership_changed) {
             for key in self.ipam.superseded() {
                 if self.records.get(&key).is_some() {
+                    mark(Mark::GossipDropped);
                     self.records.remove(&key);
                     self.turn.changes.push(Change::remove(Slot::Record(key)));
                 }

@@ -3,6 +3,7 @@
 
 use super::Node;
 use crate::io::{ConnId, Outbox};
+use crate::mark::{Mark, mark};
 use crate::mesh::{ConnFault, Phase, Way};
 use crate::time::Instant;
 use alloc::collections::BTreeMap;
@@ -43,6 +44,7 @@ impl Node {
         let is_full = strangers.values().map(Vec::len).sum::<usize>() >= STRANGERS_MAX;
         let most = || strangers.values().rev().max_by_key(|ids| ids.len()).filter(|_| is_full);
         if let Some(oldest) = own.or_else(most).and_then(|ids| ids.first()) {
+            mark(Mark::ConnCrowded);
             self.end(at, *oldest, ConnFault::Crowded, Way::Ours(Vec::new()), out);
         }
     }

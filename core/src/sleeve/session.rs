@@ -1,6 +1,7 @@
 //! One data session with a neighbour: seals and opens its datagrams.
 
 use super::Window;
+use crate::mark::{Mark, mark};
 use alloc::vec::Vec;
 use crypto_box::aead::AeadInPlace;
 use crypto_box::{ChaChaBox, Nonce, PublicKey, SecretKey, Tag};
@@ -169,6 +170,18 @@ impl Session {
     /// # Errors
     /// As [`Session::open`].
     pub fn open_into(&mut self, datagram: &[u8], payload: &mut Vec<u8>) -> Result<(), SleeveFault> {
+        let opened = self.open_checked(datagram, payload);
+        match opened {
+            Ok(()) if self.cipher.is_none() => mark(Mark::SleeveClear),
+            Ok(()) | Err(SleeveFault::NoSession | SleeveFault::UsedUp) => {}
+            Err(SleeveFault::Malformed | SleeveFault::LowOrderKey) => mark(Mark::SleeveMalformed),
+            Err(SleeveFault::NotAuthentic) => mark(Mark::SleeveNotAuthentic),
+            Err(SleeveFault::Replayed) => mark(Mark::SleeveReplayed),
+        }
+        opened
+    }
+
+    fn open_checked(&mut self, datagram: &[u8], payload: &mut Vec<u8>) -> Result<(), SleeveFault> {
         let (header, body) = Header::read(datagram)?;
         if header.kind != self.kind {
             return Err(SleeveFault::Malformed);

@@ -1,5 +1,6 @@
 //! Which counters were seen already: a sliding window (RFC 6479).
 
+use crate::mark::{Mark, mark};
 use alloc::boxed::Box;
 
 const BLOCK: u64 = u64::BITS as u64;
@@ -44,6 +45,8 @@ impl Window {
                 self.set(block * BLOCK, |_, _| 0);
             }
             self.next = counter + 1;
+        } else {
+            mark(Mark::SleeveReordered);
         }
         self.set(counter, |block, bit| block | bit);
     }

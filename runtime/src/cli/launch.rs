@@ -48,6 +48,9 @@ const PASSWORD_LEN_MAX: usize = 4096;
 /// Longest nickname, in bytes. Source: the check of `weft_core::config`.
 const NICKNAME_LEN_MAX: usize = 63;
 
+/// Longest flight recording, in MiB: some hours of a small mesh.
+const RECORD_MIB: u16 = 64;
+
 /// Capabilities that the daemon cannot do without, by number: CAP_NET_ADMIN, CAP_SYS_ADMIN.
 /// Source: linux/capability.h.
 const CAPABILITIES: u64 = 1 << 12 | 1 << 21;
@@ -117,6 +120,12 @@ pub(super) struct LaunchArgs {
     /// Name of the bridge
     #[arg(long, value_name = "NAME", default_value = BRIDGE, value_parser = bridge_name)]
     bridge: String,
+    /// Write down all that this peer is told, for `sim replay`; secrets are sealed under FILE.key
+    #[arg(long, value_name = "FILE", value_parser = absolute)]
+    record: Option<PathBuf>,
+    /// Longest recording, in MiB: it holds the first part of the run, and says when it is full
+    #[arg(long, value_name = "MIB", default_value_t = RECORD_MIB, requires = "record", value_parser = clap::value_parser!(u16).range(1..))]
+    record_max: u16,
     /// What to log: error, warn, info, debug, trace, or a filter such as weft=debug
     #[arg(long, value_name = "LEVEL", default_value = "info", env = "WEFT_LOG")]
     log_level: String,
@@ -385,6 +394,7 @@ fn options(
         dns: !args.no_dns,
         dns_domain: args.dns_domain.clone(),
         resolv_conf: args.resolv_conf.clone(),
+        record: args.record.clone().map(|path| (path, usize::from(args.record_max) << 20)),
     })
 }
 
@@ -406,6 +416,11 @@ fn nickname(text: &str) -> Result<String, String> {
     } else {
         Err(format!("expected 1 to {NICKNAME_LEN_MAX} bytes without control characters"))
     }
+}
+
+/// The daemon goes to another folder.
+fn absolute(text: &str) -> std::io::Result<PathBuf> {
+    std::path::absolute(text)
 }
 
 fn universe(text: &str) -> Result<Universe, String> {

@@ -133,6 +133,7 @@ fn bare_options(common: &Common, bridge: String) -> Result<Options, Failure> {
         dns: false,
         dns_domain: DOMAIN.parse::<Name>().map_err(Failure::new)?,
         resolv_conf: "/etc/resolv.conf".into(),
+        record: None,
     })
 }
 

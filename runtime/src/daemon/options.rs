@@ -50,6 +50,8 @@ pub struct Options {
     pub dns_domain: Name,
     /// Where the host's name servers are listed.
     pub resolv_conf: PathBuf,
+    /// Where all that the node is told is written down, if anywhere, and at most how many bytes.
+    pub record: Option<(PathBuf, usize)>,
 }
 
 impl Options {

@@ -13,7 +13,7 @@ use crate::driver::{Driver, Parts};
 use crate::handle::NodeHandle;
 use crate::host::{Kernel, tap_name};
 use crate::net::TokioNet;
-use crate::probe::NoProbe;
+use crate::recorder::FlightRecorder;
 use crate::store::RedbStore;
 use nix::sys::stat::{Mode, umask};
 use std::fmt::Display;
@@ -27,6 +27,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 use weft_core::config::{Config, NetworkSecret};
+use weft_core::flight::FlightKey;
 use weft_core::forward::Forwarder;
 use weft_core::handshake;
 use weft_core::io::{Command, DialFailure};
@@ -150,18 +151,20 @@ where
     let frames = Tap::open(&tap).map_err(line)?;
     let (probes, datagrams) = mpsc::channel(PROBES_MAX);
     let sleeve = Sleeve::default();
+    let recorder = options.record.as_ref().map(|(path, len_max)| recorder(path, *len_max));
+    let recorder = recorder.transpose()?;
     let config = config(&options, secret);
     let hops_max = config.hops_max;
     let parts = Parts {
         config,
-        seed: seed()?,
+        seed: Seed(drawn()?),
         clock: Clock::host(),
         net: TokioNet,
         listener,
         store,
         frames: sleeve.clone(),
         datagrams,
-        probe: NoProbe,
+        probe: recorder,
     };
     let (driver, node) = Driver::start(parts).await.map_err(line)?;
     let name = driver.node().name();
@@ -306,11 +309,18 @@ async fn stretch(password: zeroize::Zeroizing<String>) -> Result<NetworkSecret, 
     tokio::task::spawn_blocking(move || handshake::stretch(&password)).await.map_err(line)
 }
 
-fn seed() -> Result<Seed, StartError> {
+fn recorder(path: &Path, len_max: usize) -> Result<FlightRecorder, StartError> {
+    FlightRecorder::create(path, len_max, FlightKey(drawn()?)).map_err(|why| {
+        StartError(format!("cannot record in {}: {why}; choose another --record", path.display()))
+    })
+}
+
+/// 32 bytes that nobody can guess.
+fn drawn() -> Result<[u8; 32], StartError> {
     let mut seed = [0; 32];
     let read = std::fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut seed));
     read.map_err(|why| StartError(format!("cannot read /dev/urandom: {why}")))?;
-    Ok(Seed(seed))
+    Ok(seed)
 }
 
 fn config(options: &Options, secret: Option<NetworkSecret>) -> Config {

@@ -2,9 +2,11 @@
 
 use super::pick::Size;
 use super::{say, verdict};
+use sim::marks::Marks;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use weft_core::mark::Mark;
 
 /// Runs drawn worlds, seed after seed, until a rule is broken or time is up.
 #[derive(Debug, clap::Args)]
@@ -36,6 +38,8 @@ struct Sum {
     simulated: Duration,
     /// Of all jobs together.
     busy: Duration,
+    /// Reached by any of them.
+    marks: Marks,
 }
 
 impl Explore {
@@ -81,6 +85,7 @@ impl Explore {
                 sum.events,
                 if failed { "A RULE WAS BROKEN, see above" } else { "no rule was broken" }
             ));
+            say(&never_reached(&sum.marks));
         }
         !failed
     }
@@ -97,6 +102,7 @@ impl Explore {
         sum.events += verdict.inputs;
         sum.simulated += verdict.simulated;
         sum.busy += took;
+        sum.marks = sum.marks.and(verdict.marks);
         if self.json {
             say(&verdict::as_json(&scenario, &verdict, took).to_string());
         } else if verdict.violation.is_some() {
@@ -105,4 +111,12 @@ impl Explore {
         }
         verdict.violation.is_none()
     }
+}
+
+/// A line for each mark of the core that none of the runs reached.
+fn never_reached(marks: &Marks) -> String {
+    let missing: Vec<String> =
+        marks.missing().map(|mark| format!("\n  {:<28} {}", mark.name(), mark.meaning())).collect();
+    let (all, count) = (Mark::ALL.len(), missing.len());
+    format!("{} of {all} marks reached, {count} never:{}", all - count, missing.concat())
 }

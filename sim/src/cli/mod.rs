@@ -4,6 +4,7 @@ mod explore;
 mod list;
 mod look;
 mod pick;
+mod replay;
 mod run;
 mod shrink;
 mod verdict;
@@ -38,6 +39,7 @@ pub(crate) struct Args {
 enum Command {
     Run(run::Run),
     Explore(explore::Explore),
+    Replay(replay::Replay),
     Shrink(shrink::Shrink),
     Show(look::Show),
     Html(look::Html),
@@ -50,6 +52,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     let held = match args.command {
         Command::Run(run) => run.run()?,
         Command::Explore(explore) => explore.run(),
+        Command::Replay(replay) => replay.run()?,
         Command::Shrink(shrink) => shrink.run()?,
         Command::Show(show) => show.run()?,
         Command::Html(html) => html.run()?,

@@ -6,6 +6,7 @@ use sim::trace::Digest;
 use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
+use weft_core::mark::Mark;
 
 /// Which scenario it is, whatever its seed.
 fn fingerprint(scenario: &Scenario) -> Digest {
@@ -43,6 +44,7 @@ pub(crate) fn as_json(scenario: &Scenario, verdict: &Verdict, took: Duration) ->
         "detail": violation.map(|violation| &violation.detail),
         "at_seconds": violation.map(|it| it.at.as_nanos() as f64 / 1e9),
         "events": verdict.inputs,
+        "marks": verdict.marks.iter().map(Mark::name).collect::<Vec<_>>(),
         "trace": verdict.digest.to_string(),
         "simulated_seconds": verdict.simulated.as_secs_f64(),
         "wall_seconds": took.as_secs_f64(),

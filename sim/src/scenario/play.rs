@@ -4,6 +4,7 @@ use super::Scenario;
 use super::step::Step;
 use super::watch::Watch;
 use crate::check::{self, Violation};
+use crate::marks::Marks;
 use crate::peer::Peer;
 use crate::trace::{Digest, Head, Recording};
 use crate::world::{Act, Setup, World, container};
@@ -29,6 +30,8 @@ pub struct Verdict {
     pub simulated: Duration,
     /// How often nodes were called.
     pub inputs: u64,
+    /// Which marks of the core were reached.
+    pub marks: Marks,
     /// The last state changes, below a line that names the columns.
     pub lines: Vec<String>,
 }
@@ -52,7 +55,7 @@ impl Scenario {
     }
 
     fn conclude(&self, world: &mut World) -> Verdict {
-        let played = catch_unwind(AssertUnwindSafe(|| self.play(world)));
+        let (played, marks) = Marks::during(|| catch_unwind(AssertUnwindSafe(|| self.play(world))));
         let outcome = played.unwrap_or_else(|panic| {
             let text = panic.downcast_ref::<String>().map(String::as_str);
             let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
@@ -67,6 +70,7 @@ impl Scenario {
             digest: world.digest(),
             simulated: world.now.since(Instant::ZERO),
             inputs: world.trace.inputs(),
+            marks,
             lines: world.trace.last(12),
         }
     }

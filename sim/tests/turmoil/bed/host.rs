@@ -151,6 +151,7 @@ impl Host {
             dns: true,
             dns_domain: "weft.local".parse()?,
             resolv_conf: PathBuf::from("/nonexistent"),
+            record: None,
         })
     }
 }

@@ -1,0 +1,294 @@
+//! Marks: named points in the core that a good set of tests reaches, each at least sometimes.
+//!
+//! A mark decides nothing and is not part of any output. Without an observer it costs a load of one
+//! pointer; the simulator has one, and says which marks its runs never reached.
+
+use once_cell::race::OnceRef;
+
+macro_rules! marks {
+    ($($name:literal $mark:ident: $doc:literal)*) => {
+        /// A point that was reached.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Mark {
+            $(#[doc = $doc] $mark,)*
+        }
+
+        impl Mark {
+            /// Every mark, in the order of the variants.
+            pub const ALL: &[Self] = &[$(Self::$mark),*];
+
+            /// What people call it: `ask.silent`.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$mark => $name,)* }
+            }
+
+            /// What happens there.
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Self::$mark => $doc,)* }
+            }
+        }
+    };
+}
+
+impl core::fmt::Display for Mark {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Who is told.
+static OBSERVER: OnceRef<'static, fn(Mark)> = OnceRef::new();
+
+/// Has `observer` called at every mark, on the thread that reached it, until the process ends.
+/// Whoever comes second changes nothing.
+pub fn observe(observer: &'static fn(Mark)) {
+    // The first one stays.
+    let _ = OBSERVER.set(observer);
+}
+
+/// This point is reached.
+pub(crate) fn mark(mark: Mark) {
+    if let Some(observer) = OBSERVER.get() {
+        observer(mark);
+    }
+}
+
+marks! {
+    "start.first" StartFirst: "A node starts that never ran."
+    "start.again" StartAgain: "A node starts with what it saved."
+    "start.founded" StartFounded: "A node starts with a founding on its disk."
+    "start.resumed" StartResumed: "Targets of an earlier run are dialed again."
+    "start.other-universe" StartOtherUniverse: "The saved addresses lie in another range: it does not start."
+    "start.damaged" StartDamaged: "What was saved cannot be believed: it does not start."
+    "command.stop" CommandStop: "The node is told to stop."
+    "command.after-stop" CommandAfterStop: "A command comes to a node that has stopped."
+    "command.too-many-waiting" CommandTooManyWaiting: "A command is answered at once because too many wait."
+    "command.late" CommandLate: "A command is answered with the reason why it could not be met in time."
+    "command.released" CommandReleased: "Addresses are given back."
+    "command.not-held" CommandNotHeld: "Somebody gives back what it does not hold."
+    "command.prime" CommandPrime: "Somebody waits for the founding, and it comes."
+    "allocate.again" AllocateAgain: "An address that is held already is given again to its holder."
+    "allocate.own" AllocateOwn: "An address comes out of what we own."
+    "allocate.wrapped" AllocateWrapped: "The search for a free address starts over from the lowest."
+    "allocate.asked" AllocateAsked: "Another owner is asked for addresses."
+    "allocate.waits-for-owner" AllocateWaitsForOwner: "All in reach said no, but an owner may come back."
+    "allocate.exhausted" AllocateExhausted: "Nothing is free at any owner."
+    "allocate.out-of-range" AllocateOutOfRange: "The subnet has no address that can be given."
+    "claim.outside" ClaimOutside: "An address outside the universe is noted."
+    "claim.own" ClaimOwn: "An address is claimed that we own."
+    "claim.again" ClaimAgain: "A holder claims again what it holds."
+    "claim.taken" ClaimTaken: "The address is held by another container of this host."
+    "claim.overtaken" ClaimOvertaken: "While a claim waited, another took the address."
+    "claim.edge" ClaimEdge: "A network or broadcast address is claimed."
+    "claim.denied" ClaimDenied: "The owner says that the address is held there."
+    "refused.no-quorum" RefusedNoQuorum: "An address is refused because ownership is not decided."
+    "refused.not-merged" RefusedNotMerged: "An address is refused because the boot gate is closed."
+    "refused.owner-away" RefusedOwnerAway: "A claim is refused because the owner cannot be reached."
+    "refused.owner-silent" RefusedOwnerSilent: "A claim is refused because the owner did not answer."
+    "refused.left" RefusedLeft: "An address is refused because the peer has left."
+    "refused.stopping" RefusedStopping: "A command that waits is refused because the node stops."
+    "ask.silent" AskSilent: "An owner that was asked did not answer in time."
+    "ask.silent-again" AskSilentAgain: "All others were asked too: those that were silent get another turn."
+    "ask.donor-gone" AskDonorGone: "The owner that was asked can no longer be reached, or owns nothing there any more."
+    "ask.denied" AskDenied: "An owner that was asked has nothing."
+    "ask.late-denial" AskLateDenial: "A denial comes that nobody waits for."
+    "ask.hinted" AskHinted: "An owner is chosen by what it says is free, not by what it owns."
+    "founding.opened" FoundingOpened: "A first ballot is opened."
+    "founding.opened-again" FoundingOpenedAgain: "Another ballot is opened, because the last one came to nothing."
+    "founding.joined" FoundingJoined: "Somebody needs the founding while a ballot of another peer is under way."
+    "founding.suspended" FoundingSuspended: "No further ballot is planned, because a quorum is out of reach."
+    "founding.observer" FoundingObserver: "A vote is taken in by a peer that does not vote."
+    "founding.promised" FoundingPromised: "A ballot of another peer is promised."
+    "founding.accepted" FoundingAccepted: "A value of another peer's ballot is accepted."
+    "founding.outbid" FoundingOutbid: "A value is not accepted, because a higher ballot was promised."
+    "founding.value-own" FoundingValueOwn: "A quorum promised our ballot, and nobody had accepted anything."
+    "founding.value-taken-over" FoundingValueTakenOver: "A quorum promised our ballot, and the value is one accepted before."
+    "founding.decided" FoundingDecided: "A quorum accepted one value under one ballot."
+    "founding.adopted" FoundingAdopted: "A founding that others decided is taken in."
+    "founding.late-vote" FoundingLateVote: "A vote comes after the founding."
+    "founding.bad-vote" FoundingBadVote: "A vote that no voter would write."
+    "founding.recalled" FoundingRecalled: "A vote of ours that we forgot comes back, and binds us."
+    "founding.leap" FoundingLeap: "A vote whose round is too far ahead is refused."
+    "gate.closed" GateClosed: "An address waits because no other owner was met since the start."
+    "gate.opened" GateOpened: "The boot gate opens: all that an owner knows was taken in."
+    "gate.sole" GateSole: "The boot gate is open, because all is ours by our own disk."
+    "gate.given" GateGiven: "What was open because all was ours stays open behind a grant."
+    "grant.early" GrantEarly: "A grant comes before the founding and is set aside."
+    "grant.early-taken" GrantEarlyTaken: "Grants that were set aside are taken in."
+    "grant.counts" GrantCounts: "A grant is proven and joined into the ledger."
+    "grant.proves-others" GrantProvesOthers: "A grant proves others that waited for it."
+    "grant.still-waits" GrantStillWaits: "A grant that waited lacks another title than before."
+    "grant.waits" GrantWaits: "A grant waits for one that proves it."
+    "grant.called-out" GrantCalledOut: "A grant waits whose giver was not the owner before."
+    "grant.never" GrantNever: "A grant of the first version is not by whom the founding made owner."
+    "grant.misfit" GrantMisfit: "A grant of another lineage, epoch or range, or one too many, is dropped."
+    "grant.conflict" GrantConflict: "Two owners claim the same addresses at one version."
+    "grant.outdated" GrantOutdated: "A grant is below what is known of its addresses."
+    "grant.received" GrantReceived: "Addresses were given to us."
+    "grant.superseded" GrantSuperseded: "A grant is of no use any more."
+    "grant.leap" GrantLeap: "A grant is proven by a title of the leap before."
+    "grant.self" GrantSelf: "Own ranges that touch are written as one."
+    "donate.unfounded" DonateUnfounded: "A peer asks for addresses before the founding."
+    "donate.unreachable" DonateUnreachable: "A peer asks to whom nobody could give."
+    "donate.left" DonateLeft: "A peer asks one that has left."
+    "donate.gate-closed" DonateGateClosed: "A peer asks one whose boot gate is closed."
+    "donate.not-owner" DonateNotOwner: "A peer asks for an address of which we are not the owner."
+    "donate.denied" DonateDenied: "A peer asks, and nothing is free."
+    "donate.half" DonateHalf: "The upper half of the largest free block is given."
+    "donate.block" DonateBlock: "A whole free block is given."
+    "leave.to-owner" LeaveToOwner: "What we own goes to another owner."
+    "leave.to-peer" LeaveToPeer: "What we own goes to a peer that owns nothing."
+    "leave.nobody" LeaveNobody: "Who leaves keeps all, because nobody can be reached."
+    "leave.gate-closed" LeaveGateClosed: "Who leaves keeps all, because the boot gate is closed."
+    "leave.holding" LeaveHolding: "Who leaves gives up addresses that are held."
+    "leave.twice" LeaveTwice: "Who has left leaves again."
+    "hint.published" HintPublished: "How much is free is told."
+    "hint.same" HintSame: "How much is free has not changed enough to be told."
+    "gossip.first" GossipFirst: "A record of a key that was not known."
+    "gossip.newer" GossipNewer: "A newer record replaces the one that is held."
+    "gossip.duplicate" GossipDuplicate: "A record comes that is held."
+    "gossip.older" GossipOlder: "A record comes that is older than the one that is held."
+    "gossip.refused-key" GossipRefusedKey: "A record by whom it does not belong to."
+    "gossip.refused-signature" GossipRefusedSignature: "A record with a wrong signature."
+    "gossip.refused-body" GossipRefusedBody: "A record with a body that says what it may not."
+    "gossip.full" GossipFull: "A record for which there is no room."
+    "gossip.other-lineage" GossipOtherLineage: "The founding of another mesh comes over a link."
+    "gossip.ghost" GossipGhost: "A record of ours that we do not remember: a new life begins."
+    "gossip.vote-back" GossipVoteBack: "A vote of ours that was dropped comes back."
+    "gossip.own-names" GossipOwnNames: "Names of an earlier life of ours come back."
+    "gossip.dropped" GossipDropped: "A record that matters no more is removed."
+    "gossip.split" GossipSplit: "News are more than one write takes."
+    "pull.under-way" PullUnderWay: "It is time to compare records while a comparison is under way."
+    "pull.same" PullSame: "Both sides hold the same."
+    "pull.items" PullItems: "A range is compared record by record."
+    "pull.parts" PullParts: "A range is compared part by part."
+    "pull.lacking" PullLacking: "A record that was asked for is there no more."
+    "pull.complete" PullComplete: "All that the neighbour holds is held here."
+    "pull.short" PullShort: "All was asked for, but there was no room for some."
+    "pull.broken" PullBroken: "An answer does not fit the question."
+    "pull.unasked" PullUnasked: "An answer comes that nobody waits for."
+    "pull.too-many-questions" PullTooManyQuestions: "A neighbour asks more than waits."
+    "peer.came" PeerCame: "A peer can be reached."
+    "peer.went" PeerWent: "A peer can no longer be reached."
+    "routes.changed" RoutesChanged: "The forwarder is given other routes."
+    "routes.same" RoutesSame: "Routes were calculated and are as before."
+    "dial.first" DialFirst: "Who has the lower id dials a peer that was heard of at once."
+    "dial.second" DialSecond: "Who has the higher id leaves the first dial to the other one."
+    "dial.lost" DialLost: "Who has the higher id dials soon, because there was a link before."
+    "dial.unheard" DialUnheard: "A peer that was heard of is heard of no more."
+    "dial.backs-off" DialBacksOff: "A failed dial is repeated after a longer wait."
+    "dial.at-once" DialAtOnce: "A link that stood for long is dialed again at once."
+    "dial.operator" DialOperator: "A dial that needs the operator waits longest."
+    "dial.elsewhere" DialElsewhere: "A target's peer has another link."
+    "dial.back" DialBack: "A target is dialed again, because that other link ended."
+    "dial.postponed" DialPostponed: "Dials wait, because there are as many links as there may be."
+    "dial.replaced" DialReplaced: "Targets are forgotten for others."
+    "dial.forgotten" DialForgotten: "A target is forgotten."
+    "dial.meanwhile" DialMeanwhile: "A dial ends whose target was forgotten or dialed otherwise."
+    "conn.failed" ConnFailed: "A dial comes to nothing."
+    "conn.unexpected" ConnUnexpected: "A stream opens that nobody dialed."
+    "conn.after-stop" ConnAfterStop: "A stream opens after the stop."
+    "conn.crowded" ConnCrowded: "A stranger gives way to a newer one."
+    "conn.limit" ConnLimit: "A stream is refused, because there are too many."
+    "conn.closed" ConnClosed: "A stream ends before it is a link."
+    "conn.last-words" ConnLastWords: "A stream ends after a last message."
+    "conn.ended-meanwhile" ConnEndedMeanwhile: "A stream is gone before its last words could leave."
+    "conn.unheard" ConnUnheard: "Bytes come for a stream that is over."
+    "handshake.wrong-password" HandshakeWrongPassword: "The other side has another password."
+    "handshake.password-missing" HandshakePasswordMissing: "The other side has a password and we have none."
+    "handshake.password-unexpected" HandshakePasswordUnexpected: "We have a password and the other side has none."
+    "handshake.version" HandshakeVersion: "There is no common version."
+    "handshake.myself" HandshakeMyself: "We dialed ourselves."
+    "handshake.clone" HandshakeClone: "Our own identity answers from elsewhere."
+    "handshake.malformed" HandshakeMalformed: "What comes is no handshake of weft."
+    "handshake.refused" HandshakeRefused: "The other side gives up and says why."
+    "handshake.pieces" HandshakePieces: "A message of the handshake comes in pieces."
+    "handshake.timeout" HandshakeTimeout: "A handshake takes too long."
+    "link.up" LinkUp: "A control link stands."
+    "link.crossed" LinkCrossed: "Of two links that crossed, the other one is kept."
+    "link.restarted" LinkRestarted: "A link with an earlier life of a peer gives way."
+    "link.doubtful" LinkDoubtful: "A link that was silent gives way to a new one."
+    "link.duplicate" LinkDuplicate: "A second link is refused."
+    "link.other-universe" LinkOtherUniverse: "A peer with another range is refused."
+    "link.other-lineage" LinkOtherLineage: "A peer of another mesh is refused."
+    "link.own-name" LinkOwnName: "A peer with our name is refused."
+    "link.neighbours-name" LinkNeighboursName: "A peer with the name of a neighbour is refused."
+    "link.known-name" LinkKnownName: "A peer with the name of a peer in reach is refused."
+    "link.limit" LinkLimit: "A peer is refused, because there are as many links as there may be."
+    "link.other-peer" LinkOtherPeer: "Another peer answers than was heard of."
+    "link.low-order" LinkLowOrder: "A session key that anybody could know."
+    "link.silent" LinkSilent: "A link brings nothing for too long."
+    "link.stuck" LinkStuck: "A link takes nothing for too long."
+    "link.lost" LinkLost: "A link's stream ends."
+    "link.goodbye" LinkGoodbye: "A neighbour says why it ends the link."
+    "link.bad-message" LinkBadMessage: "A message that does not decode."
+    "link.bad-question" LinkBadQuestion: "A question without bounds."
+    "link.not-authentic" LinkNotAuthentic: "Bytes that the neighbour did not seal."
+    "link.too-long" LinkTooLong: "A message that is longer than any may be."
+    "link.heartbeat" LinkHeartbeat: "A heartbeat comes."
+    "unicast.wrong-name" UnicastWrongName: "A message in the name of a peer that has a link of its own."
+    "unicast.relayed" UnicastRelayed: "A message is passed on."
+    "unicast.hops" UnicastHops: "A message has gone too far."
+    "unicast.no-way" UnicastNoWay: "There is no way for a message."
+    "unicast.too-many" UnicastTooMany: "A message is dropped, because too many wait."
+    "path.proven" PathProven: "A data path is proven."
+    "path.silent" PathSilent: "A data path answered no probe for too long."
+    "path.moved" PathMoved: "A neighbour's probes come from elsewhere."
+    "path.late" PathLate: "A probe comes behind a newer one."
+    "path.unknown" PathUnknown: "A probe of no session."
+    "sleeve.replayed" SleeveReplayed: "A datagram comes a second time, or too late to tell."
+    "sleeve.reordered" SleeveReordered: "A datagram comes behind a newer one and is taken."
+    "sleeve.not-authentic" SleeveNotAuthentic: "A datagram that does not open."
+    "sleeve.malformed" SleeveMalformed: "What comes is no datagram of the sleeve."
+    "sleeve.clear" SleeveClear: "A datagram is taken in the clear."
+    "forward.local" ForwardLocal: "A frame stays on its bridge."
+    "forward.link-local" ForwardLinkLocal: "A frame that no bridge passes on."
+    "forward.multicast" ForwardMulticast: "A frame for all is sent to all."
+    "forward.flooded" ForwardFlooded: "A frame for an address that is not known is sent to all."
+    "forward.unicast" ForwardUnicast: "A frame goes to the peer where its address was seen."
+    "forward.delivered" ForwardDelivered: "A frame is put on the bridge."
+    "forward.relayed" ForwardRelayed: "A frame is passed on."
+    "forward.hop-limit" ForwardHopLimit: "A frame has been relayed too often."
+    "forward.came-back" ForwardCameBack: "A frame comes back to the peer that it started from."
+    "forward.circle" ForwardCircle: "A frame would go back to where it came from."
+    "forward.no-route" ForwardNoRoute: "There is no way to the peer of a frame."
+    "forward.no-address" ForwardNoAddress: "The next hop has no address yet."
+    "forward.malformed" ForwardMalformed: "A frame or payload that is not well formed."
+    "forward.refused" ForwardRefused: "A datagram that does not open or has no session."
+    "switch.learned" SwitchLearned: "An address is seen for the first time."
+    "switch.moved" SwitchMoved: "An address is seen elsewhere."
+    "switch.full" SwitchFull: "The address that was not seen for longest is forgotten."
+    "switch.aged" SwitchAged: "An address was not seen for too long."
+    "names.added" NamesAdded: "A name is added."
+    "names.again" NamesAgain: "A name is added that is there."
+    "names.full" NamesFull: "There is no room for another name."
+    "names.removed" NamesRemoved: "Names are removed."
+    "names.none" NamesNone: "Nothing matches the names to be removed."
+    "names.taken-in" NamesTakenIn: "Names of another peer are taken in."
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_mark_has_a_name_of_its_own_in_two_parts() {
+        let names: BTreeSet<&str> = Mark::ALL.iter().map(|mark| mark.name()).collect();
+        assert_eq!(names.len(), Mark::ALL.len());
+        for name in names {
+            let (area, point) = name.split_once('.').unwrap();
+            let is_word = |word: &str| {
+                !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b == b'-')
+            };
+            assert!(is_word(area) && is_word(point), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_place_of_a_mark_in_the_list_is_its_number() {
+        for (number, mark) in Mark::ALL.iter().enumerate() {
+            assert_eq!(*mark as usize, number);
+        }
+    }
+}
