@@ -78,8 +78,12 @@ impl Net {
 
     /// A dial reached the other host, or did not.
     pub(super) fn syn(&mut self, now: Instant, id: StreamId) -> Option<Delivery> {
+        // Who is there now: since the last try, a host may have left the address or come to it.
+        let remote = self.streams.get(&id)?.ends[1].address;
+        let to = self.host_at(remote.ip()).unwrap_or(usize::MAX);
         let stream = self.streams.get_mut(&id)?;
-        let [from, to] = [0, 1].map(|end| stream.ends[end].host);
+        stream.ends[1].host = to;
+        let from = stream.ends[0].host;
         let (boot, conn) = (stream.ends[0].boot, stream.ends[0].conn?);
         let wait = self.paths.trip(to, from);
         let way = Way { from, to, carrier: Carrier::Dial };
@@ -111,7 +115,6 @@ impl Net {
             }
             return None;
         }
-        let remote = stream.ends[1].address;
         let listener = self.listeners.get_mut(&to).filter(|_| remote.port() == PORT);
         let Some(Listener { boot: their_boot, accepted }) = listener else {
             self.sightings.lost(now, dial, way, "refused: nobody runs there");
