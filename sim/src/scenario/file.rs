@@ -21,9 +21,6 @@ use weft_core::time::Instant;
 /// Most hosts of a scenario: beyond it a run takes hours.
 const PEERS_MAX: usize = 10_000;
 
-/// Most seeds fit into TOML's integers.
-const SEED_MAX: u64 = i64::MAX.unsigned_abs();
-
 /// A text that is no scenario.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {why}")]
@@ -39,7 +36,7 @@ pub struct BadScenario {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct File {
     title: String,
-    seed: Option<u64>,
+    seed: Option<Spanned<Value>>,
     waits: Option<String>,
     peers: Spanned<usize>,
     universe: Option<Spanned<IpNet>>,
@@ -82,7 +79,10 @@ impl Scenario {
         if let Some(waits) = &self.waits {
             entry(&mut text, "waits", waits);
         }
-        entry(&mut text, "seed", &(setup.seed & SEED_MAX));
+        match i64::try_from(setup.seed) {
+            Ok(seed) => entry(&mut text, "seed", &seed),
+            Err(_) => entry(&mut text, "seed", &setup.seed.to_string()),
+        }
         entry(&mut text, "peers", &setup.hosts);
         if setup.universe != usual.universe {
             entry(&mut text, "universe", &setup.universe.block());
@@ -178,7 +178,11 @@ fn scenario(file: File) -> Result<Scenario, Fault> {
         let why = format!("{hosts} peers: expected 1 to {PEERS_MAX}");
         return Err((file.peers.span(), why));
     }
-    let mut setup = Setup::new(file.seed.unwrap_or(0), hosts);
+    let seed = match &file.seed {
+        Some(written) => seed(written.get_ref()).map_err(|why| (written.span(), why))?,
+        None => 0,
+    };
+    let mut setup = Setup::new(seed, hosts);
     if let Some(universe) = file.universe {
         let block = *universe.get_ref();
         setup.universe = Universe::new(block).map_err(|why| (universe.span(), why.to_string()))?;
@@ -239,6 +243,16 @@ fn scenario(file: File) -> Result<Scenario, Fault> {
         }
     };
     Ok(Scenario { title: file.title, waits: file.waits, setup, steps, blocks, end })
+}
+
+/// A seed is a number, or, beyond TOML's integers, which are signed, the same as a text.
+fn seed(written: &Value) -> Result<u64, String> {
+    let seed = match written {
+        Value::Integer(number) => u64::try_from(*number).ok(),
+        Value::String(text) => text.parse().ok(),
+        _ => None,
+    };
+    seed.ok_or_else(|| format!("`{written}` is no seed: expected 0 to {}", u64::MAX))
 }
 
 /// All hosts that stand somewhere in a step, except as names of containers.
@@ -403,7 +417,7 @@ except = ["dns.no-ghosts"]
 
     #[test]
     fn drawn_scenarios_read_back_as_they_are_written() {
-        for seed in 0..200 {
+        for seed in (0..200).chain([u64::MAX - 1]) {
             let scenario = Scenario::swarm(seed, 1 + usize::try_from(seed % 5).unwrap(), 40);
             assert_eq!(Scenario::from_text(&scenario.to_text()), Ok(scenario));
         }
@@ -414,6 +428,7 @@ except = ["dns.no-ghosts"]
         for (from, to, line, why) in [
             ("peers = 4", "peers = 0", 4, "0 peers: expected 1 to 10000"),
             ("peers = 4", "peers = 3", 18, "there is no n4: there are 3 peers"),
+            ("seed = 17", "seed = -1", 3, "`-1` is no seed: expected 0 to 18446744073709551615"),
             ("title =", "titel =", 2, "unknown field `titel`"),
             ("do = \"heal\"", "do = \"heel\"", 12, "unknown variant `heel`"),
             ("do = \"heal\"", "do = \"heal\", peer = \"n1\"", 12, "unknown key `peer`"),
