@@ -141,6 +141,9 @@ const NOT_YET: &[(&str, &[Mark])] = &[
         &[
             Mark::GrantSuperseded,
             Mark::GrantSelf,
+            Mark::GrantEarly,
+            Mark::GrantEarlyTaken,
+            Mark::DonateGateClosed,
             Mark::DonateUnfounded,
             Mark::DonateUnreachable,
             Mark::FoundingValueTakenOver,
