@@ -160,7 +160,11 @@ impl World {
             }
             (Command::Register { id, name, address }, Ok(_)) => {
                 let entry = NameEntry { name: name.clone(), address: *address, id: id.clone() };
-                there.names_sure.insert(entry);
+                // Whoever has asked for its removal meanwhile cannot rely on it.
+                let mut asked = there.running.iter().flat_map(|running| running.asked.values());
+                if !asked.any(|(_, command)| removes(command, &entry)) {
+                    there.names_sure.insert(entry);
+                }
             }
             (Command::Unregister { id, name, address }, Ok(_)) => {
                 // What was asked for since then may come to be, or is there already.
@@ -194,6 +198,22 @@ fn registered(command: &Command) -> Option<NameEntry> {
         | Command::Prime
         | Command::Leave
         | Command::Stop => None,
+    }
+}
+
+/// Whether `command` takes `entry` back.
+fn removes(command: &Command, entry: &NameEntry) -> bool {
+    match command {
+        Command::Unregister { id, name, address } => matches(entry, id, name, address),
+        Command::Connect { .. }
+        | Command::Forget { .. }
+        | Command::Allocate { .. }
+        | Command::Claim { .. }
+        | Command::Release { .. }
+        | Command::Register { .. }
+        | Command::Prime
+        | Command::Leave
+        | Command::Stop => false,
     }
 }
 
