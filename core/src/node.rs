@@ -95,6 +95,10 @@ pub struct Node {
     /// As last told to the forwarder.
     routes: Routes,
     routes_at: Option<Instant>,
+    /// When our own record is next to be looked at.
+    describe_at: Option<Instant>,
+    /// When it was last.
+    described_at: Option<Instant>,
     /// What the call in progress has found out, to be acted upon before it returns.
     turn: Turn,
     conns_ended: u64,
@@ -109,8 +113,6 @@ struct Turn {
     changes: Vec<Change>,
     /// Our links or addresses may differ from our record.
     links_changed: bool,
-    /// Some peer's record changed.
-    peers_changed: bool,
 }
 
 impl Node {
@@ -186,6 +188,8 @@ impl Node {
             handshake_rng: seed.child("handshake"),
             routes: Routes::default(),
             routes_at: None,
+            describe_at: None,
+            described_at: None,
             turn: Turn { links_changed: true, ..Turn::default() },
             conns_ended: 0,
             records_refused: 0,
@@ -271,6 +275,7 @@ impl Node {
         }
         if self.routes_at.is_some_and(|due| due <= at) {
             self.routes_at = None;
+            self.survey(at, out);
             let routes = self.current_routes();
             if routes == self.routes {
                 mark(Mark::RoutesSame);
@@ -322,6 +327,7 @@ impl Node {
             self.dialer.deadline().map(|at| Deadline { at, timer: Timer::Dial }),
             self.ipam.deadline().map(|at| Deadline { at, timer: Timer::Ipam }),
             self.routes_at.map(|at| Deadline { at, timer: Timer::Routes }),
+            self.describe_at.map(|at| Deadline { at, timer: Timer::Describe }),
         ];
         others.into_iter().flatten().chain(self.conn_deadlines()).min()
     }

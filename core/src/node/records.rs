@@ -17,6 +17,15 @@ use crate::topology::PeerRecord;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::net::SocketAddr;
+use core::time::Duration;
+
+/// Least time between two records of ourselves. A peer that joins gets its links one by one, and one
+/// that flaps loses and regains them: it is told in few records, each of which every peer checks.
+const DESCRIBE_WAIT: Duration = Duration::from_millis(100);
+
+/// What each peer of the mesh adds to [`crate::config::Config::routes_wait`]: a calculation takes
+/// about 1 µs for each, so that it is at most a hundredth of all that a peer does.
+const ROUTES_WAIT_PER_PEER: Duration = Duration::from_micros(100);
 
 /// A body that was read.
 enum Body {
@@ -135,7 +144,7 @@ impl Node {
         match body {
             Body::Peer(peer) => {
                 self.topology.put(record.writer, peer);
-                self.turn.peers_changed = true;
+                self.plan_routes(at);
             }
             Body::Names(_) if record.writer == self.me => mark(Mark::GossipOwnNames),
             Body::Names(names) => self.names.put(record.writer, version.incarnation, names),
@@ -210,33 +219,20 @@ impl Node {
             return;
         }
         if core::mem::take(&mut self.turn.links_changed) {
+            // Also when our record stays the same: another session may carry the link.
+            self.plan_routes(at);
+            let next = self.described_at.map_or(at, |last| last + DESCRIBE_WAIT);
+            self.describe_at.get_or_insert(next.max(at));
+        }
+        if self.describe_at.is_some_and(|due| due <= at) {
+            (self.describe_at, self.described_at) = (None, Some(at));
             let own = self.describe();
             if self.topology.get(self.me) != Some(&own) {
                 self.publish(Key::Peer(self.me), codec::encode(&own));
                 self.topology.put(self.me, own);
+                self.plan_routes(at);
             }
-            // Also when our record stays the same: another session may carry the link.
-            self.turn.peers_changed = true;
-        }
-        if core::mem::take(&mut self.turn.peers_changed) {
-            self.routes_at.get_or_insert(at + self.config.routes_wait);
-            let (came, went) = self.topology.update();
-            let is_changed = !(came.is_empty() && went.is_empty());
-            if !came.is_empty() {
-                mark(Mark::PeerCame);
-            }
-            if !went.is_empty() {
-                mark(Mark::PeerWent);
-            }
-            out.push_all(came.into_iter().map(|peer| Output::Event(Event::PeerUp { peer })));
-            out.push_all(went.into_iter().map(|peer| Output::Event(Event::PeerDown { peer })));
-            if is_changed {
-                let reachable: BTreeSet<PeerId> = self.topology.hops().keys().copied().collect();
-                let mut acts = Vec::new();
-                self.ipam.reachable(at, &reachable, &mut acts);
-                self.act(acts, out);
-            }
-            self.discover(at);
+            self.survey(at, out);
         }
         // Whatever brought this call about: a vote of a peer that has not heard of the founding may
         // come at any time, and kept, it would go to and fro between neighbours for ever.
@@ -249,6 +245,34 @@ impl Node {
                 }
             }
         }
+    }
+
+    /// Has routes calculated soon: what changes in the meantime costs nothing more.
+    fn plan_routes(&mut self, at: Instant) {
+        let peers = u32::try_from(self.topology.len()).unwrap_or(u32::MAX);
+        let wait = self.config.routes_wait + ROUTES_WAIT_PER_PEER.saturating_mul(peers);
+        self.routes_at.get_or_insert(at + wait);
+    }
+
+    /// Finds out who can be reached, and acts upon what has changed.
+    pub(super) fn survey(&mut self, at: Instant, out: &mut Outbox) {
+        let (came, went) = self.topology.update();
+        let is_changed = !(came.is_empty() && went.is_empty());
+        if !came.is_empty() {
+            mark(Mark::PeerCame);
+        }
+        if !went.is_empty() {
+            mark(Mark::PeerWent);
+        }
+        out.push_all(came.into_iter().map(|peer| Output::Event(Event::PeerUp { peer })));
+        out.push_all(went.into_iter().map(|peer| Output::Event(Event::PeerDown { peer })));
+        if is_changed {
+            let reachable: BTreeSet<PeerId> = self.topology.hops().keys().copied().collect();
+            let mut acts = Vec::new();
+            self.ipam.reachable(at, &reachable, &mut acts);
+            self.act(acts, out);
+        }
+        self.discover(at);
     }
 
     /// What we say of ourselves.
