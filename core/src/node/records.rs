@@ -222,7 +222,7 @@ impl Node {
             // Also when our record stays the same: another session may carry the link.
             self.plan_routes(at);
             let next = self.described_at.map_or(at, |last| last + DESCRIBE_WAIT);
-            self.describe_at.get_or_insert(next.max(at));
+            self.describe_at.get_or_insert_with(|| next.max(at));
         }
         if self.describe_at.is_some_and(|due| due <= at) {
             (self.describe_at, self.described_at) = (None, Some(at));

@@ -20,6 +20,11 @@ use weft_core::time::Instant;
 /// Most time between two steps that are drawn, when nothing else is said.
 const WAIT_MAX: Duration = Duration::from_secs(6);
 
+/// Most time between two steps of a drawn world, in seconds; each world has one of these. In a hurry
+/// faults meet what other faults have begun; at leisure they meet what only time brings about:
+/// back-off, ageing, comparisons of records.
+const PACES: [u64; 6] = [2, 6, 20, 60, 60, 180];
+
 /// A kind of faults. Commands that succeed on a good day are always drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -209,9 +214,9 @@ impl Scenario {
         }
         let mut steps = Vec::new();
         let mut at = Instant::ZERO;
-        let wait_max = u64::try_from(WAIT_MAX.as_millis()).unwrap_or(u64::MAX);
+        let pace = choices.pick(&PACES).copied().unwrap_or(1);
         for _ in 0..len {
-            at += Duration::from_millis(choices.below(wait_max));
+            at += Duration::from_millis(choices.below(pace * 1_000));
             steps.push(step(at, act(choices, &setup, &faults)));
         }
         let title = format!("seed {seed}, {hosts} hosts, {len} steps");
