@@ -225,8 +225,10 @@ impl Node {
             self.describe_at.get_or_insert_with(|| next.max(at));
         }
         if self.describe_at.is_some_and(|due| due <= at) {
-            (self.describe_at, self.described_at) = (None, Some(at));
+            self.describe_at = None;
             let own = self.describe();
+            // The first link is told of at once: until then nobody was told anything.
+            self.described_at = (!own.links.is_empty()).then_some(at);
             if self.topology.get(self.me) != Some(&own) {
                 self.publish(Key::Peer(self.me), codec::encode(&own));
                 self.topology.put(self.me, own);
