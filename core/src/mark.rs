@@ -186,7 +186,6 @@ marks! {
     "dial.forgotten" DialForgotten: "A target is forgotten."
     "dial.meanwhile" DialMeanwhile: "A dial ends whose target was forgotten or dialed otherwise."
     "conn.failed" ConnFailed: "A dial comes to nothing."
-    "conn.unexpected" ConnUnexpected: "A stream opens that nobody dialed."
     "conn.after-stop" ConnAfterStop: "A stream opens after the stop."
     "conn.crowded" ConnCrowded: "A stranger gives way to a newer one."
     "conn.limit" ConnLimit: "A stream is refused, because there are too many."

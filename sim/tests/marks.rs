@@ -97,7 +97,6 @@ const NOT_YET: &[(&str, &[Mark])] = &[
             Mark::SleeveMalformed,
             Mark::ForwardMalformed,
             Mark::AskLateDenial,
-            Mark::ConnUnexpected,
         ],
     ),
     (

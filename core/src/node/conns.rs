@@ -52,13 +52,6 @@ impl Node {
         remote: SocketAddr,
         out: &mut Outbox,
     ) {
-        let is_dialing =
-            self.conns.get(&id).is_some_and(|conn| matches!(conn.phase, Phase::Dialing));
-        if is_dialing != id.is_dialed() {
-            mark(Mark::ConnUnexpected);
-            tracing::debug!(conn = %id, "a stream opened that was not dialed, or a second time");
-            return;
-        }
         if self.is_stopped {
             mark(Mark::ConnAfterStop);
             self.conns.remove(&id);
