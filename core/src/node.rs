@@ -177,7 +177,7 @@ impl Node {
             sequence: 0,
             records: Records::new(config.records_max, config.records_len_max),
             topology: Topology::new(me),
-            names: Names::new(saved.get(&Slot::Names)?.unwrap_or_default()),
+            names: Names::new(saved.get(&Slot::Names)?.unwrap_or_default(), config.names_max),
             ipam: Ipam::new(&config, me, &saved, seed.child("ipam"))?,
             dialer: Dialer::new(&config, seed.child("dial")),
             conns: BTreeMap::new(),

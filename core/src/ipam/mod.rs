@@ -100,6 +100,7 @@ pub struct Ipam {
     default_subnet: IpNet,
     mode: FoundingMode,
     allocate_max: Duration,
+    waiting_max: usize,
     /// Most grants set aside, and most peers whose votes and hints are kept.
     records_max: usize,
     rng: ChaCha20Rng,
@@ -158,6 +159,7 @@ impl Ipam {
             default_subnet: config.default_subnet.unwrap_or_else(|| config.universe.block()),
             mode: config.founding.clone(),
             allocate_max: config.allocate_max,
+            waiting_max: config.waiting_max,
             records_max: config.records_max,
             rng,
             reachable: BTreeSet::new(),
