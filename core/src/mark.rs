@@ -121,7 +121,7 @@ marks! {
     "grant.waits" GrantWaits: "A grant waits for one that proves it."
     "grant.called-out" GrantCalledOut: "A grant waits whose giver was not the owner before."
     "grant.never" GrantNever: "A grant of the first version is not by whom the founding made owner."
-    "grant.misfit" GrantMisfit: "A grant of another lineage, epoch or range, or one too many, is dropped."
+    "grant.misfit" GrantMisfit: "A grant of another lineage, epoch or range is dropped."
     "grant.conflict" GrantConflict: "Two owners claim the same addresses at one version."
     "grant.outdated" GrantOutdated: "A grant is below what is known of its addresses."
     "grant.received" GrantReceived: "Addresses were given to us."

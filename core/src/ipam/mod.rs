@@ -101,7 +101,7 @@ pub struct Ipam {
     mode: FoundingMode,
     allocate_max: Duration,
     waiting_max: usize,
-    /// Most grants set aside, and most peers whose votes and hints are kept.
+    /// Most peers whose votes and hints are kept, and what is kept of grants that wait follows from it.
     records_max: usize,
     rng: ChaCha20Rng,
     reachable: BTreeSet<PeerId>,
