@@ -16,6 +16,8 @@ pub(in crate::world) struct Facts {
     pub(super) universe: Universe,
     pub(super) lineage: Option<Fingerprint>,
     pub(super) owned: Vec<Owned>,
+    /// Peers that the host has links with.
+    pub(super) neighbours: Vec<PeerId>,
     /// Of all records.
     pub(super) keys: Vec<Key>,
 }
@@ -33,6 +35,11 @@ impl Facts {
             lineage: node.ipam().lineage(),
             owned: entries
                 .map(|(range, epoch, version, owner)| Owned { range, epoch, version, owner })
+                .collect(),
+            neighbours: node
+                .peers()
+                .filter(|(id, _)| *id == node.id())
+                .flat_map(|(_, record)| record.links.iter().copied())
                 .collect(),
             keys: node.records().iter().map(|record| record.key).collect(),
         }

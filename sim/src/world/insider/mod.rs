@@ -288,7 +288,7 @@ impl Insider {
         } else if self.lie == Lie::ManyQuestions {
             vec![Message::Ask(Question::Expand(vec![Prefix::ROOT])); 40]
         } else if self.lie == Lie::WrongName {
-            let others = facts.others.iter().map(|(id, _)| *id).chain([host]);
+            let others = facts.neighbours.iter().copied().chain([host]);
             let both = |from| [&request, &denied].map(|body| unicast(from, host, 9, body.clone()));
             others.flat_map(both).collect()
         } else if self.lie == Lie::FarMessages {
