@@ -45,6 +45,11 @@ impl Facts {
         }
     }
 
+    /// Its name.
+    pub(super) fn another_name(&self) -> PeerName {
+        self.others.first().map_or(self.name, |(_, name)| *name)
+    }
+
     /// Another peer that the host knows of, or the host itself.
     pub(super) fn another(&self) -> PeerId {
         self.others.first().map_or(self.host, |(id, _)| *id)

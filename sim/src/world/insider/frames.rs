@@ -53,8 +53,7 @@ fn forged(SessionIndex(index): SessionIndex, count: u32) -> Vec<Vec<u8>> {
 
 /// Payloads that are well sealed and no frames that any host would send.
 fn bad_payloads(facts: &Facts, name: PeerName) -> Vec<Vec<u8>> {
-    let nobody = PeerName([2, 9, 9, 9, 9, 9]);
-    let other = facts.others.first().map_or(nobody, |(_, name)| *name);
+    let (nobody, other) = (PeerName([2, 9, 9, 9, 9, 9]), facts.another_name());
     let all = PeerName::default();
     let frame = frame([0x0a, 9, 9, 9, 9, 9]);
     vec![

@@ -24,6 +24,8 @@ pub enum Lie {
     LowOrderSession,
     /// It says that its name is that of another host.
     BorrowedName,
+    /// Behind the handshake it gossips that its name is that of another peer.
+    StolenName,
     /// Behind the handshake it says what is sealed by nobody.
     Babble,
     /// It announces a message that is longer than any may be.
@@ -93,7 +95,7 @@ impl Lie {
     /// Those after which all rules hold, whenever they are told. The others are for worlds made for
     /// them: one that is given addresses keeps them when its host dies in between, and one that has
     /// a host's name, or takes all places for streams, keeps others out for as long as it stays.
-    pub const BOUNDED: [Self; 33] = [
+    pub const BOUNDED: [Self; 34] = [
         Self::OtherVersion,
         Self::CutGreeting,
         Self::ChangedGreeting,
@@ -102,6 +104,7 @@ impl Lie {
         Self::Mirror,
         Self::Nameless,
         Self::LowOrderSession,
+        Self::StolenName,
         Self::Babble,
         Self::TooLong,
         Self::NoMessage,

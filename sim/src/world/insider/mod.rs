@@ -116,7 +116,7 @@ impl Insider {
             name: if lie == Lie::Nameless {
                 PeerName::default()
             } else if lie == Lie::BorrowedName {
-                facts.and_then(|facts| facts.others.first()).map_or(own, |(_, name)| *name)
+                facts.map_or(own, Facts::another_name)
             } else {
                 own
             },
@@ -253,7 +253,9 @@ impl Insider {
             has_asked: false,
         };
         words.linked = true;
-        let presence = records::presence(&self.liar, facts, self.hello.incarnation);
+        let own = self.liar.id().default_name();
+        let name = if self.lie == Lie::StolenName { facts.another_name() } else { own };
+        let presence = records::presence(&self.liar, name, facts, self.hello.incarnation);
         words.writes.extend(link.say(&Message::Records(vec![presence])));
         if self.lie != Lie::OneBreath {
             let records = records::of(self.lie, &self.liar, facts, self.count);

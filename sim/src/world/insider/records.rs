@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use weft_core::addr::{Offset, Range, Universe};
 use weft_core::codec;
-use weft_core::id::{Identity, Incarnation, PeerId};
+use weft_core::id::{Identity, Incarnation, PeerId, PeerName};
 use weft_core::ipam::{Ballot, Founding, Grant, Space, Voter};
 use weft_core::names::{NAMES_MAX, NamesRecord};
 use weft_core::record::{Fingerprint, Key, Record, Version};
@@ -17,10 +17,15 @@ const FAR: u64 = 1 << 40;
 /// Versions after which a grant needs another title.
 const LEAP: u64 = 1 << 32;
 
-/// What `liar` says of itself: that it is linked with the host.
-pub(super) fn presence(liar: &Identity, facts: &Facts, incarnation: Incarnation) -> Record {
+/// What `liar` says of itself: that it is called `name`, and linked with the host.
+pub(super) fn presence(
+    liar: &Identity,
+    name: PeerName,
+    facts: &Facts,
+    incarnation: Incarnation,
+) -> Record {
     let body = PeerRecord {
-        name: liar.id().default_name(),
+        name,
         nickname: "insider".to_owned(),
         incarnation,
         links: [facts.host].into(),
@@ -127,6 +132,7 @@ pub(super) fn of(lie: Lie, liar: &Identity, facts: &Facts, count: u32) -> Vec<Re
         | Lie::Nameless
         | Lie::LowOrderSession
         | Lie::BorrowedName
+        | Lie::StolenName
         | Lie::Babble
         | Lie::TooLong
         | Lie::NoMessage
