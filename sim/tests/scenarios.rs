@@ -73,8 +73,18 @@ fn scenarios_of_names_hold() -> Result<()> {
 }
 
 #[test]
+fn scenarios_of_insiders_and_outsiders_hold() -> Result<()> {
+    hold("hostile")
+}
+
+#[test]
+fn scenarios_of_limits_hold() -> Result<()> {
+    hold("limits")
+}
+
+#[test]
 fn every_scenario_is_in_a_folder_that_is_tested() -> Result<()> {
-    let tested = ["founding", "addresses", "mesh", "names"];
+    let tested = ["founding", "addresses", "mesh", "names", "hostile", "limits"];
     let mut counted = 0;
     for folder in tested {
         counted += catalogue(folder)?.len();
@@ -98,12 +108,25 @@ fn the_guide_to_scenarios_names_all_that_can_stand_in_one() -> Result<()> {
         #[serde(rename = "faults")]
         _faults: sim::scenario::Class,
     }
+    #[derive(Debug, serde::Deserialize)]
+    struct Says {
+        #[serde(rename = "says")]
+        _says: sim::world::Lie,
+    }
+    #[derive(Debug, serde::Deserialize)]
+    struct What {
+        #[serde(rename = "what")]
+        _what: sim::host::report::Report,
+    }
     let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("SCENARIOS.md");
     let guide = std::fs::read_to_string(guide)?;
     let known = [
         names_of::<sim::world::Act>("do = '?'"),
         names_of::<sim::scenario::Sight>("see = '?'"),
         names_of::<Faults>("faults = '?'"),
+        names_of::<Says>("says = '?'"),
+        names_of::<What>("what = '?'"),
+        names_of::<sim::world::Limits>("'?' = 0"),
         names_of::<sim::net::Conditions>("'?' = 0"),
         names_of::<sim::world::Own>("'?' = 0"),
         names_of::<sim::scenario::End>("'?' = 0"),

@@ -33,6 +33,7 @@ enum Body {
     Names(NamesRecord),
     /// IPAM reads it itself; so it does the others of ownership.
     Vote(Voter),
+    Grant(Grant),
     Ownership,
 }
 
@@ -139,6 +140,11 @@ impl Node {
                 return Err(RecordFault::Leap(key));
             }
         }
+        if let Body::Grant(grant) = &body
+            && !self.ipam.has_room(grant, record.writer)
+        {
+            return Err(RecordFault::Full(key));
+        }
         self.records.accept(record.clone())?;
         self.mark_dirty(key, Some(from));
         match body {
@@ -148,7 +154,7 @@ impl Node {
             }
             Body::Names(_) if record.writer == self.me => mark(Mark::GossipOwnNames),
             Body::Names(names) => self.names.put(record.writer, version.incarnation, names),
-            Body::Vote(_) | Body::Ownership => {
+            Body::Vote(_) | Body::Grant(_) | Body::Ownership => {
                 if is_kept(&key) {
                     self.turn.changes.push(Change::put(Slot::Record(key), &record));
                 }
@@ -340,7 +346,7 @@ fn read(record: &Record, universe: Universe) -> Result<Body, RecordFault> {
             sound(founding.universe == universe && !founding.seeds.is_empty())?;
             Ok(Body::Ownership)
         }
-        Key::Grant(_) => record.decode::<Grant>().map(|_| Body::Ownership),
+        Key::Grant(_) => record.decode::<Grant>().map(Body::Grant),
         Key::Voter(_) => record.decode::<Voter>().map(Body::Vote),
         Key::Space(_) => record.decode::<Space>().map(|_| Body::Ownership),
     }
@@ -464,7 +470,7 @@ mod tests {
 
     #[test]
     fn it_is_said_when_there_was_no_room_for_a_grant() {
-        let config = Config { nickname: "a".to_string(), records_max: 8, ..Config::default() };
+        let config = Config { nickname: "a".to_string(), records_max: 32, ..Config::default() };
         let mut out = Outbox::default();
         let start = (Saved::default(), Seed([1; 32]), Now::default());
         let mut node = Node::new(config, start.0, start.1, start.2, &mut out).unwrap();

@@ -4,12 +4,14 @@ pub mod clock;
 pub mod desk;
 pub mod disk;
 pub mod frame;
+pub mod report;
 
 use crate::trace::Summary;
 use clock::{Clock, Speed};
 use desk::Desk;
 use disk::Disk;
 use frame::{EtherPayload, Frame, MacBytes};
+use report::Report;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -171,6 +173,8 @@ pub struct Host {
     pub names_sure: BTreeSet<NameEntry>,
     /// Names that were asked for, and whose removal is not confirmed.
     pub names_possible: BTreeSet<NameEntry>,
+    /// What its node told of trouble, in all of its runs.
+    pub reports: BTreeSet<Report>,
 }
 
 /// What a forwarder wants done, collected during its call.
@@ -214,6 +218,7 @@ impl Host {
             held: BTreeMap::new(),
             names_sure: BTreeSet::new(),
             names_possible: BTreeSet::new(),
+            reports: BTreeSet::new(),
         }
     }
 

@@ -10,7 +10,7 @@ use crate::choices::Choices;
 use crate::host::clock::Speed;
 use crate::net::{Conditions, Share};
 use crate::peer::Peer;
-use crate::world::{Act, Nat, Setup};
+use crate::world::{Act, Lie, Nat, Setup};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -51,6 +51,8 @@ pub enum Class {
     Places,
     /// Strangers send what they like, and hear what is sent.
     Strangers,
+    /// Somebody who knows the password keeps no rules, in ways that leave all of them in force.
+    Insiders,
     /// Disks are lost, put back, and forget what they were given. Not drawn by itself: whoever loses
     /// what it voted for can found a mesh twice, and no design is safe against that.
     Rollbacks,
@@ -58,7 +60,7 @@ pub enum Class {
 
 impl Class {
     /// All that a mesh comes through whenever they happen.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Partitions,
         Self::OneWay,
         Self::Crashes,
@@ -70,6 +72,7 @@ impl Class {
         Self::Streams,
         Self::Places,
         Self::Strangers,
+        Self::Insiders,
     ];
 
     /// Draws a fault of this kind; none for those that are drawn among the commands.
@@ -113,7 +116,7 @@ impl Class {
                 // One host at most is hidden: of two, neither can dial the other.
                 let hidden = Peer(hosts - 1);
                 match choices.below(4) {
-                    0 => Act::Move { peer },
+                    0 => Act::Move { peer, to: None },
                     1 => Act::Rebind { peer: hidden },
                     2 => Act::Nat { peer: hidden, kind: Nat::Cone },
                     _ => Act::Nat { peer: hidden, kind: Nat::Symmetric },
@@ -126,6 +129,10 @@ impl Class {
                 3 => Act::Record,
                 _ => Act::Replay { reflect: choices.coin() },
             },
+            Self::Insiders => {
+                let says = *choices.pick(&Lie::BOUNDED)?;
+                Act::Insider { peer, says, count: count(choices) }
+            }
             Self::Rollbacks => match choices.below(4) {
                 0 => Act::LoseDisk { peer },
                 1 => Act::Snapshot { peer, name: "drawn".to_owned() },

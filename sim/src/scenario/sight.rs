@@ -1,6 +1,7 @@
 //! What can be seen of a world from outside, by whoever writes a scenario.
 
 use crate::check::{PeerView, View};
+use crate::host::report::Report;
 use crate::peer::Peer;
 use crate::world::{container, name_of};
 use serde::{Deserialize, Serialize};
@@ -73,6 +74,21 @@ pub enum Sight {
         /// These.
         #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
         peers: BTreeSet<Peer>,
+    },
+    /// A node has told of trouble of this kind since the world began.
+    Reports {
+        /// Each of these.
+        peers: BTreeSet<Peer>,
+        /// Which.
+        what: Report,
+    },
+    /// A node keeps so many records at most, its own and others'.
+    Keeps {
+        /// Each of these.
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        peers: BTreeSet<Peer>,
+        /// Records.
+        most: usize,
     },
     /// A container gets an answer when it pings another by name; it tries again and again.
     Pings {
@@ -155,6 +171,14 @@ impl Sight {
                     }
                 })
             }
+            Self::Reports { peers, what } => each(view, peers, |peer| {
+                let told = peer.reports.contains(what);
+                if told { Ok(()) } else { Err(format!("has told of no {what}")) }
+            }),
+            Self::Keeps { peers, most } => each(view, peers, |peer| {
+                let kept = peer.records;
+                if kept <= *most { Ok(()) } else { Err(format!("keeps {kept} records")) }
+            }),
             // Whoever looks has to send something for it.
             Self::Pings { container: id, to, .. } => Err(format!("{to} does not answer {id}")),
         }
@@ -168,6 +192,8 @@ impl Sight {
             | Self::Ready { peers }
             | Self::Owns { peers, .. }
             | Self::Answers { peers, .. }
+            | Self::Reports { peers, .. }
+            | Self::Keeps { peers, .. }
             | Self::SameLedger { peers } => peers.clone(),
             Self::Linked { peers, with } | Self::Reaches { peers, with } => peers | with,
             Self::Holds { peer, .. } | Self::Pings { peer, .. } => [*peer].into(),
@@ -234,6 +260,7 @@ mod tests {
             "see = 'holds'\npeer = 'n1'\ncontainer = 'c1'",
             "see = 'answers'\ncontainer = 'c1'",
             "see = 'same-ledger'",
+            "see = 'keeps'\nmost = 20",
         ] {
             assert_eq!(sight(seen).judge(view), Ok(()), "{seen}");
         }
@@ -241,6 +268,10 @@ mod tests {
             ("see = 'running'\npeers = ['n3']", "there is no n3"),
             ("see = 'owns'\npeers = ['n2']\nleast = 200", "n2 owns 128"),
             ("see = 'holds'\npeer = 'n2'\ncontainer = 'c1'", "c1 on n2 has no address"),
+            (
+                "see = 'reports'\npeers = ['n1']\nwhat = 'record-full'",
+                "n1 has told of no record-full",
+            ),
             ("see = 'answers'\ncontainer = 'c2'", "n1 does not answer c2.weft.local"),
         ] {
             assert_eq!(sight(unseen).judge(view), Err(why.to_owned()), "{unseen}");

@@ -152,7 +152,9 @@ impl Open {
                     | Sight::Owns { .. }
                     | Sight::Holds { .. }
                     | Sight::Answers { .. }
-                    | Sight::SameLedger { .. } => false,
+                    | Sight::SameLedger { .. }
+                    | Sight::Reports { .. }
+                    | Sight::Keeps { .. } => false,
                 };
                 let seen = if answered { Ok(()) } else { sight.judge(world.look()) };
                 let right = match (seen, *not) {

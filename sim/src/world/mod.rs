@@ -4,7 +4,10 @@ mod act;
 mod busy;
 mod call;
 mod disks;
+mod insider;
+mod insiders;
 mod judge;
+mod limits;
 mod operator;
 mod outsiders;
 mod setup;
@@ -14,6 +17,8 @@ mod ways;
 
 pub use crate::peer::{BadPeer, Peer};
 pub use act::Act;
+pub use insider::Lie;
+pub use limits::Limits;
 pub use operator::{container, name_of};
 pub use setup::{Own, Setup};
 pub use ways::Nat;
@@ -160,6 +165,9 @@ impl World {
                     if self.hosts[host].boots == boot && self.hosts[host].running.is_some() {
                         self.deliver(host, input);
                     }
+                }
+                Some((_, Some(Delivery::Datagram(datagram)))) if datagram.host == STRANGER => {
+                    self.insider_is_sent(&datagram.bytes);
                 }
                 Some((_, Some(Delivery::Datagram(datagram)))) => self.receive(datagram),
                 Some((_, None)) | None => {}
