@@ -76,7 +76,7 @@ pub struct PeerView {
     /// What it told of trouble so far.
     pub reports: BTreeSet<Report>,
     /// How many records it keeps.
-    pub records: usize,
+    pub kept: usize,
 }
 
 /// All hosts at one moment.
@@ -186,6 +186,6 @@ impl PeerView {
         self.unicast = status.unicast.into_iter().collect();
         self.broadcast = status.broadcast.into_iter().collect();
         self.names = status.names.into_iter().collect();
-        self.records = node.records().len();
+        self.kept = node.records().len();
     }
 }
