@@ -5,6 +5,7 @@ mod busy;
 mod call;
 mod disks;
 mod judge;
+mod life;
 mod operator;
 mod outsiders;
 mod setup;
