@@ -137,7 +137,8 @@ impl Node {
                 self.topology.put(record.writer, peer);
                 self.turn.peers_changed = true;
             }
-            Body::Names(_) if record.writer == self.me => mark(Mark::GossipOwnNames),
+            // Ours are always newer than what comes: they are published at each start.
+            Body::Names(_) if record.writer == self.me => {}
             Body::Names(names) => self.names.put(record.writer, version.incarnation, names),
             Body::Vote(_) | Body::Ownership => {
                 if is_kept(&key) {
