@@ -1,18 +1,21 @@
 //! Begin and end of what runs, and of what keeps hosts apart.
 
 use super::World;
+use super::act::Refusal;
+use super::setup::Own;
 use crate::choices::rng_for;
 use crate::host::Running;
 use crate::host::clock::Speed;
-use crate::net::Conditions;
+use crate::net::{Conditions, PORT};
 use crate::peer::Peer;
 use crate::trace::What;
 use rand_core::RngCore;
 use std::collections::BTreeSet;
 use std::time::Duration;
 use weft_core::forward::Forwarder;
-use weft_core::io::{Command, Outbox};
-use weft_core::node::{Node, Seed};
+use weft_core::io::{Command, Outbox, Target};
+use weft_core::node::{Node, Seed, StartError};
+use weft_core::status::IpamState;
 use weft_core::time::{Instant, Now};
 
 impl World {
@@ -24,8 +27,15 @@ impl World {
 
     /// Starts the node of `host`, if it does not run, and has it dial its targets.
     pub fn boot(&mut self, host: usize) {
-        if self.hosts[host].running.is_some() {
-            return;
+        self.start(host, None);
+    }
+
+    /// Starts the node of `host`, if it does not run; it must come to what `refuses` says.
+    pub(super) fn start(&mut self, host: usize, refuses: Option<Refusal>) {
+        match &self.hosts[host].running {
+            Some(running) if running.has_stopped => self.crash(host, false),
+            Some(_) => return,
+            None => {}
         }
         let boots = self.hosts[host].boots + 1;
         self.hosts[host].boots = boots;
@@ -39,8 +49,12 @@ impl World {
         let hops_max = config.hops_max;
         let node = match Node::new(config, saved, Seed(seed), now, &mut out) {
             Ok(node) => node,
-            Err(error) => return self.breach("sim.starts", format!("n{}: {error}", host + 1)),
+            Err(error) => return self.stays_down(host, refuses, &error),
         };
+        if let Some(refuses) = refuses {
+            let detail = format!("{} starts, though it is to refuse: {refuses:?}", Peer(host));
+            self.breach("sim.starts", detail);
+        }
         self.trace.names.know(node.id(), Peer(host));
         let forwarder = Forwarder::new(node.name(), hops_max);
         let booted_at = self.hosts[host].clock.steady(self.now);
@@ -48,8 +62,49 @@ impl World {
         self.tell(Some(host), What::Start { boot: boots });
         self.finish_call(host, &mut out);
         if self.hosts[host].running.is_some() {
-            let targets = self.hosts[host].targets.clone();
-            self.ask(host, Command::Connect { targets, replace: false });
+            self.dial_targets(host);
+            self.list(host);
+        }
+    }
+
+    /// Has the node of `host` dial whom it is told to from the start.
+    pub(super) fn dial_targets(&mut self, host: usize) {
+        let targets = self.hosts[host].targets.clone();
+        self.ask(host, Command::Connect { targets, replace: false });
+    }
+
+    /// The node of `host` does not start.
+    fn stays_down(&mut self, host: usize, refuses: Option<Refusal>, error: &StartError) {
+        // What listened for it goes away.
+        self.net.crash(self.now, host, false);
+        let why = match error {
+            StartError::Damaged(_) => Refusal::Damaged,
+            StartError::OtherUniverse { .. } => Refusal::OtherUniverse,
+            StartError::Config(_) => Refusal::BadSetting,
+        };
+        if refuses == Some(why) {
+            self.note(Some(host), "FAULT", format_args!("refuses to start: {error}"));
+        } else {
+            self.breach("sim.starts", format!("{}: {error}", Peer(host)));
+        }
+    }
+
+    /// Changes settings of `host`, for its starts from here on.
+    pub(super) fn settings(&mut self, host: usize, own: &Own) {
+        own.apply(&mut self.hosts[host].config);
+        if let Some(dials) = &own.dials {
+            let target = |peer: &Peer| Target { host: peer.to_string(), port: PORT };
+            self.hosts[host].targets = dials.iter().map(target).collect();
+        }
+        self.note(Some(host), "FAULT", format_args!("has other settings"));
+    }
+
+    /// The process of a node that has stopped ends, unless it was started again.
+    pub(super) fn exit(&mut self, host: usize, boot: u64) {
+        let there = &self.hosts[host];
+        let has_stopped = there.running.as_ref().is_some_and(|running| running.has_stopped);
+        if has_stopped && there.boots == boot {
+            self.crash(host, false);
         }
     }
 
@@ -106,6 +161,29 @@ impl World {
             }
         }
         self.wake_all();
+        self.engines_tell_all();
+    }
+
+    /// Ends the cut of one direction between two hosts.
+    pub fn mend(&mut self, from: usize, to: usize) {
+        self.net.mend(self.now, from, to);
+        self.note(None, "HEAL", format_args!("{} to {}", Peer(from), Peer(to)));
+    }
+
+    /// What operators see to once all faults are over: whoever stopped or left is started again,
+    /// and whoever was made to forget others is told of them.
+    pub(crate) fn tidy_up(&mut self, host: usize) {
+        let is_over = |running: &Running| {
+            running.has_stopped || running.node.ipam().status().state == IpamState::Left
+        };
+        if self.hosts[host].running.as_ref().is_some_and(is_over) {
+            self.crash(host, false);
+        }
+        let runs = self.hosts[host].running.is_some();
+        if std::mem::take(&mut self.hosts[host].has_forgotten) && runs {
+            self.dial_targets(host);
+        }
+        self.boot(host);
     }
 
     /// Ends all cuts.
