@@ -182,7 +182,15 @@ impl World {
             }
             (Command::Register { id, name, address }, Ok(_)) => {
                 let entry = NameEntry { name: name.clone(), address: *address, id: id.clone() };
-                there.names_sure.insert(entry);
+                // A command behind this one, which waits for the node, may take it back again.
+                let asked = there.running.iter().flat_map(|running| running.asked.range(request..));
+                let is_taken_back = asked.into_iter().any(|(_, (_, command))| {
+                    let Command::Unregister { id, name, address } = command else { return false };
+                    matches(&entry, id, name, address)
+                });
+                if !is_taken_back {
+                    there.names_sure.insert(entry);
+                }
             }
             (Command::Unregister { id, name, address }, Ok(_)) => {
                 there.forget_names(|entry| matches(entry, id, name, address));

@@ -95,3 +95,14 @@ fn a_container_moves_with_its_address() {
     assert_eq!(held(&world, 0, "c1"), (false, false));
     assert!(world.hosts[1].held[&container("c1")].contains(&address));
 }
+
+#[test]
+fn a_name_that_was_registered_and_removed_while_its_node_slept_is_gone() {
+    let mut world = mesh(87, 2);
+    act(&mut world, "do = 'pause', peer = 'n1', for = '5s'");
+    act(&mut world, "do = 'register', peer = 'n1', container = 'c1', name = 'brief.weft.local'");
+    act(&mut world, "do = 'unregister', peer = 'n1', name = 'brief.weft.local'");
+    run(&mut world, 6);
+    world.settle(PATIENCE).or_show(&world);
+    assert!(!answers(&mut world, 1, "brief.weft.local"));
+}
