@@ -10,10 +10,11 @@ use crate::choices::Choices;
 use crate::host::clock::Speed;
 use crate::net::{Conditions, Share};
 use crate::peer::Peer;
-use crate::world::{Act, Nat, Setup};
+use crate::world::{Act, Addressee, Nat, Setup};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::time::Duration;
 use weft_core::addr::{Offset, Universe};
 use weft_core::time::Instant;
@@ -49,7 +50,7 @@ pub enum Class {
     Strangers,
     /// Operators stop nodes, have them leave, and have them dial others or forget them.
     Operators,
-    /// Containers go to other hosts with their addresses.
+    /// Containers go to other hosts with their addresses, and send frames.
     Moves,
     /// Engines tell late, twice, out of order or never what becomes of containers.
     Engines,
@@ -152,10 +153,13 @@ impl Class {
             },
             Self::Moves => {
                 let container = format!("c{}-{peer}", choices.below(12));
-                // Half of the time it comes back from where it went.
-                match choices.coin() {
-                    false => Act::Migrate { container, from: peer, to: other? },
-                    true => Act::Migrate { container, from: other?, to: peer },
+                match choices.below(5) {
+                    0 => Act::Migrate { container, from: peer, to: other? },
+                    // It comes back from where it went.
+                    1 => Act::Migrate { container, from: other?, to: peer },
+                    2 => Act::Send { peer, container, to: Addressee::All },
+                    3 => Act::Send { peer, container, to: Addressee::Nobody },
+                    _ => Act::Send { peer, container, to: Addressee::Bridge },
                 }
             }
             Self::Engines => {
@@ -276,6 +280,11 @@ const fn step(at: Instant, act: Act) -> Step {
     Step { at, deed: Deed::Act { act, expect: None } }
 }
 
+/// An address in a range that no mesh of these divides.
+fn outside(choices: &mut Choices) -> IpAddr {
+    IpAddr::from([192, 0, 2, u8::try_from(choices.below(4)).unwrap_or(0)])
+}
+
 /// A range that no mesh of these divides.
 fn elsewhere() -> Option<IpNet> {
     "192.0.2.0/24".parse().ok()
@@ -351,7 +360,11 @@ fn act(choices: &mut Choices, setup: &Setup, faults: &BTreeSet<Class>) -> Act {
         8 if on(Class::Network) => Act::Network { conditions: conditions(choices) },
         9 if on(Class::Claims) => {
             let size = u64::try_from(setup.universe.size()).unwrap_or(u64::MAX);
-            let address = setup.universe.address(Offset(choices.below(size).into()));
+            let address = if choices.below(8) == 7 {
+                outside(choices)
+            } else {
+                setup.universe.address(Offset(choices.below(size).into()))
+            };
             Act::Claim { peer, container, address, prefix: None }
         }
         8..13 => Act::Allocate { peer, container, subnet: None },

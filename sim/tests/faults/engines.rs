@@ -7,8 +7,8 @@ use sim::world::{World, container};
 fn held(world: &World, host: usize, id: &str) -> (bool, bool) {
     let there = &world.hosts[host];
     let id = container(id);
-    let running = there.running.as_ref().unwrap();
-    (there.held.contains_key(&id), running.node.ipam().held().any(|(noted, _)| *noted == id))
+    let mut noted = there.running.iter().flat_map(|running| running.node.ipam().held());
+    (there.held.contains_key(&id), noted.any(|(noted, _)| *noted == id))
 }
 
 fn answers(world: &mut World, host: usize, name: &str) -> bool {
