@@ -3,6 +3,7 @@
 use crate::addr::Universe;
 use crate::conn::Target;
 use crate::id::PeerName;
+use crate::names::NAMES_MAX;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -71,6 +72,12 @@ pub struct Config {
     /// Most bytes of records kept, as they are sent. Bounds memory where single records are long: a
     /// peer with 4,000 names takes 256 KiB, so that `records_max` alone would allow for 25 GB.
     pub records_len_max: usize,
+    /// Most commands that wait at once; more are answered at once with what they would wait for.
+    /// Bounds memory and the work of each call, which looks at all of them.
+    pub waiting_max: usize,
+    /// Most names registered here, at most [`NAMES_MAX`](crate::names::NAMES_MAX), which others hold
+    /// us to: all of them are signed and sent again with each change.
+    pub names_max: usize,
     /// Times that a frame may be relayed from peer to peer.
     pub hops_max: u8,
 }
@@ -115,6 +122,8 @@ impl Default for Config {
             message_len_max: 1 << 20,
             records_max: 100_000,
             records_len_max: 64 << 20,
+            waiting_max: 1024,
+            names_max: NAMES_MAX,
             hops_max: 16,
         }
     }

@@ -329,6 +329,8 @@ pub struct Deadline {
 pub enum Timer {
     /// A target is to be dialed.
     Dial,
+    /// Our own record is out of date.
+    Describe,
     /// A handshake has taken too long.
     Handshake,
     /// An idle control link needs a heartbeat.

@@ -120,16 +120,17 @@ pub const NAMES_MAX: usize = 2_000;
 pub(crate) struct TooManyNames(pub(crate) usize);
 
 /// Our own names, and what other peers wrote.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Names {
     own: NamesRecord,
+    own_max: usize,
     others: BTreeMap<PeerId, (Incarnation, NamesRecord)>,
 }
 
 impl Names {
-    /// With our own names as they were saved.
-    pub(crate) const fn new(own: NamesRecord) -> Self {
-        Self { own, others: BTreeMap::new() }
+    /// With our own names as they were saved, and room for `own_max` of them.
+    pub(crate) fn new(own: NamesRecord, own_max: usize) -> Self {
+        Self { own, own_max: own_max.min(NAMES_MAX), others: BTreeMap::new() }
     }
 
     pub(crate) const fn own(&self) -> &NamesRecord {
@@ -143,7 +144,7 @@ impl Names {
         }
         let count = self.own.entries.len();
         self.own.entries.insert(entry.clone());
-        if count >= NAMES_MAX || codec::encode(&self.own).len() > Record::BODY_LEN_MAX {
+        if count >= self.own_max || codec::encode(&self.own).len() > Record::BODY_LEN_MAX {
             self.own.entries.remove(&entry);
             mark(Mark::NamesFull);
             return Err(TooManyNames(count));
@@ -200,7 +201,7 @@ mod tests {
     #[test]
     fn names_of_peers_that_do_not_live_are_not_known() {
         let (me, other) = (PeerId([1; 32]), PeerId([2; 32]));
-        let mut names = Names::default();
+        let mut names = Names::new(NamesRecord::default(), usize::MAX);
         names.register(entry("a.weft.local")).unwrap();
         names.put(other, Incarnation(3), NamesRecord { entries: [entry("b.weft.local")].into() });
         let known = |start| names.known(me, |_, incarnation| incarnation == Incarnation(start));
@@ -210,7 +211,7 @@ mod tests {
 
     #[test]
     fn there_is_no_room_for_more_names_than_the_limit() {
-        let mut names = Names::default();
+        let mut names = Names::new(NamesRecord::default(), usize::MAX);
         for n in 0..NAMES_MAX {
             assert_eq!(names.register(entry(&std::format!("n{n}"))), Ok(true));
         }

@@ -95,6 +95,10 @@ pub struct Node {
     /// As last told to the forwarder.
     routes: Routes,
     routes_at: Option<Instant>,
+    /// When our own record is next to be looked at.
+    describe_at: Option<Instant>,
+    /// When it was last.
+    described_at: Option<Instant>,
     /// What the call in progress has found out, to be acted upon before it returns.
     turn: Turn,
     conns_ended: u64,
@@ -109,10 +113,6 @@ struct Turn {
     changes: Vec<Change>,
     /// Our links or addresses may differ from our record.
     links_changed: bool,
-    /// Some peer's record changed.
-    peers_changed: bool,
-    /// Grants or a founding came.
-    ownership_changed: bool,
 }
 
 impl Node {
@@ -177,7 +177,7 @@ impl Node {
             sequence: 0,
             records: Records::new(config.records_max, config.records_len_max),
             topology: Topology::new(me),
-            names: Names::new(saved.get(&Slot::Names)?.unwrap_or_default()),
+            names: Names::new(saved.get(&Slot::Names)?.unwrap_or_default(), config.names_max),
             ipam: Ipam::new(&config, me, &saved, seed.child("ipam"))?,
             dialer: Dialer::new(&config, seed.child("dial")),
             conns: BTreeMap::new(),
@@ -188,6 +188,8 @@ impl Node {
             handshake_rng: seed.child("handshake"),
             routes: Routes::default(),
             routes_at: None,
+            describe_at: None,
+            described_at: None,
             turn: Turn { links_changed: true, ..Turn::default() },
             conns_ended: 0,
             records_refused: 0,
@@ -273,6 +275,7 @@ impl Node {
         }
         if self.routes_at.is_some_and(|due| due <= at) {
             self.routes_at = None;
+            self.survey(at, out);
             let routes = self.current_routes();
             if routes == self.routes {
                 mark(Mark::RoutesSame);
@@ -299,17 +302,24 @@ impl Node {
             let conn = self.neighbours.get(peer).and_then(|conn| self.conns.get(conn));
             conn.and_then(|conn| conn.link()).map(|link| link.path.index)
         };
-        let mut routes = Routes::default();
-        // Should two peers have one name, the one with the lower id is served.
-        for (peer, hop) in &hops.unicast {
-            if let (Some(name), Some(session)) = (name(peer), session(hop)) {
-                routes.unicast.entry(name).or_insert(session);
+        // Should two peers have one name, the one is served from whose id it follows, for anybody can
+        // choose any other; and else the one with the lower id.
+        let mut holders: BTreeMap<PeerName, PeerId> = BTreeMap::new();
+        for peer in hops.unicast.keys().chain(hops.broadcast.keys()) {
+            let Some(name) = name(peer) else { continue };
+            let holder = holders.entry(name).or_insert(*peer);
+            let rank = |peer: &PeerId| (peer.default_name() != name, *peer);
+            if holder != peer && rank(peer) < rank(holder) {
+                *holder = *peer;
             }
         }
-        for (source, next) in &hops.broadcast {
-            if let Some(name) = name(source) {
-                let next = next.iter().filter_map(&session).collect();
-                routes.broadcast.entry(name).or_insert(next);
+        let mut routes = Routes::default();
+        for (name, peer) in holders {
+            if let Some(session) = hops.unicast.get(&peer).and_then(&session) {
+                routes.unicast.insert(name, session);
+            }
+            if let Some(next) = hops.broadcast.get(&peer) {
+                routes.broadcast.insert(name, next.iter().filter_map(&session).collect());
             }
         }
         routes
@@ -324,6 +334,7 @@ impl Node {
             self.dialer.deadline().map(|at| Deadline { at, timer: Timer::Dial }),
             self.ipam.deadline().map(|at| Deadline { at, timer: Timer::Ipam }),
             self.routes_at.map(|at| Deadline { at, timer: Timer::Routes }),
+            self.describe_at.map(|at| Deadline { at, timer: Timer::Describe }),
         ];
         others.into_iter().flatten().chain(self.conn_deadlines()).min()
     }

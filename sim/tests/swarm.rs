@@ -1,50 +1,66 @@
 //! Drawn worlds: every rule, under whatever faults the seed brings. Seeds are new in every run; one
 //! that fails is printed and kept.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "says how fast the runs were; worlds never see this clock"
+)]
+
 use proptest::prelude::*;
-use proptest::test_runner::FileFailurePersistence;
+use proptest::test_runner::{FileFailurePersistence, TestRunner};
 use sim::choices::Choices;
 use sim::scenario::Scenario;
+use std::cell::Cell;
+use std::io::Write as _;
+use std::time::{Duration, Instant};
 
-fn judge(scenario: &Scenario) -> Result<(), TestCaseError> {
-    let verdict = scenario.run();
-    match verdict.violation {
-        None => Ok(()),
-        Some(violation) => Err(TestCaseError::fail(format!(
-            "{violation}\n{}\n{}",
-            verdict.lines.join("\n"),
-            scenario.to_text()
-        ))),
-    }
+/// Worlds of each of the two ways to draw them, which are two tests, so that two cores are at work.
+const WORLDS: u32 = 1_000;
+
+#[test]
+fn no_rule_is_broken_whatever_befalls_the_mesh() {
+    let drawn = (any::<u64>(), 1_usize..=5, 0_usize..60);
+    hold("swarm.txt", &drawn, |(seed, hosts, len)| Scenario::swarm(seed, hosts, len));
 }
 
-/// So many worlds, with failures kept in a file of their own.
-fn cases(cases: u32, file: &'static str) -> ProptestConfig {
-    let kept = FileFailurePersistence::Direct(file);
-    ProptestConfig { cases, failure_persistence: Some(Box::new(kept)), ..ProptestConfig::default() }
+#[test]
+fn no_rule_is_broken_whatever_bytes_decide() {
+    let drawn = (any::<u64>(), 1_usize..=5, proptest::collection::vec(any::<u8>(), 0..400));
+    hold("bytes.txt", &drawn, |(seed, hosts, bytes)| {
+        Scenario::drawn(&mut Choices::from_bytes(&bytes), seed, hosts, 30)
+    });
 }
 
-// Two tests of the same kind, so that two cores are at work.
-proptest! {
-    #![proptest_config(cases(1_000, "proptest-regressions/swarm.txt"))]
-
-    #[test]
-    fn no_rule_is_broken_whatever_befalls_the_mesh(
-        seed: u64, hosts in 1_usize..=5, len in 0_usize..60
-    ) {
-        judge(&Scenario::swarm(seed, hosts, len))?;
+/// Runs [`WORLDS`] worlds made of what `drawn` brings, and says how much time passed in them.
+/// Failures are kept in `file`.
+fn hold<S: Strategy>(file: &str, drawn: &S, world: impl Fn(S::Value) -> Scenario) {
+    let path = format!("{}/proptest-regressions/{file}", env!("CARGO_MANIFEST_DIR"));
+    let kept = FileFailurePersistence::Direct(String::leak(path));
+    let config = ProptestConfig {
+        cases: WORLDS,
+        failure_persistence: Some(Box::new(kept)),
+        ..ProptestConfig::default()
+    };
+    let (simulated, begun) = (Cell::new(Duration::ZERO), Instant::now());
+    let outcome = TestRunner::new(config).run(drawn, |it| {
+        let scenario = world(it);
+        let verdict = scenario.run();
+        simulated.set(simulated.get() + verdict.simulated);
+        let Some(violation) = verdict.violation else { return Ok(()) };
+        let (lines, text) = (verdict.lines.join("\n"), scenario.to_text());
+        Err(TestCaseError::fail(format!("{violation}\n{lines}\n{text}")))
+    });
+    if let Err(failure) = outcome {
+        panic!("{failure}");
     }
-}
-
-proptest! {
-    #![proptest_config(cases(1_000, "proptest-regressions/bytes.txt"))]
-
-    #[test]
-    fn no_rule_is_broken_whatever_bytes_decide(
-        seed: u64, hosts in 1_usize..=5, bytes in proptest::collection::vec(any::<u8>(), 0..400)
-    ) {
-        judge(&Scenario::drawn(&mut Choices::from_bytes(&bytes), seed, hosts, 30))?;
-    }
+    let (simulated, took) = (simulated.get().as_secs_f64(), begun.elapsed().as_secs_f64());
+    // Not by a macro, so that it is seen although the test passes.
+    let _ = writeln!(
+        std::io::stderr(),
+        "{file}: {WORLDS} worlds, {:.0} simulated hours, {:.0} times as fast as real time",
+        simulated / 3_600.0,
+        simulated / took
+    );
 }
 
 #[test]

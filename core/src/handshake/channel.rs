@@ -64,7 +64,10 @@ impl Channel {
     }
 
     /// Records that carry `plain`, whatever it means.
-    pub(crate) fn seal_records(&mut self, plain: &[u8]) -> Result<Vec<u8>, ChannelFault> {
+    ///
+    /// # Errors
+    /// [`ChannelFault::UsedUp`].
+    pub fn seal_records(&mut self, plain: &[u8]) -> Result<Vec<u8>, ChannelFault> {
         let records = plain.len().div_ceil(RECORD_LEN_MAX);
         let mut out = Vec::with_capacity(plain.len() + records * (frame::HEADER_LEN + TAG_LEN));
         for chunk in plain.chunks(RECORD_LEN_MAX) {

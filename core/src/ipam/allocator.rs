@@ -1,6 +1,6 @@
 //! Commands: handing out addresses, noting claims, taking addresses back.
 
-use super::requests::{Asked, WAITING_MAX, Waiting, Want};
+use super::requests::{Asked, Waiting, Want};
 use super::{Act, Ipam, IpamMessage};
 use crate::addr::{Offset, Range};
 use crate::event::Event;
@@ -85,7 +85,7 @@ impl Ipam {
         acts: &mut Vec<Act>,
     ) {
         let outcome = match &want {
-            Ok(want) if self.waiting.len() >= WAITING_MAX => {
+            Ok(want) if self.waiting.len() >= self.waiting_max => {
                 mark(Mark::CommandTooManyWaiting);
                 Some(Err(self.reason(want)))
             }

@@ -100,7 +100,8 @@ pub struct Ipam {
     default_subnet: IpNet,
     mode: FoundingMode,
     allocate_max: Duration,
-    /// Most grants set aside, and most peers whose votes and hints are kept.
+    waiting_max: usize,
+    /// Most peers whose votes and hints are kept, and what is kept of grants that wait follows from it.
     records_max: usize,
     rng: ChaCha20Rng,
     reachable: BTreeSet<PeerId>,
@@ -158,6 +159,7 @@ impl Ipam {
             default_subnet: config.default_subnet.unwrap_or_else(|| config.universe.block()),
             mode: config.founding.clone(),
             allocate_max: config.allocate_max,
+            waiting_max: config.waiting_max,
             records_max: config.records_max,
             rng,
             reachable: BTreeSet::new(),

@@ -1,7 +1,7 @@
 //! Ownership: voting on the founding, taking in grants, and giving addresses to others.
 
 use super::founding::{self, Founding, Voter};
-use super::ledger::{Conflict, Ledger};
+use super::ledger::{Conflict, Grant, Ledger};
 use super::titles::{Deed, Taken, Titles};
 use super::{Act, Ipam, IpamMessage, Space};
 use crate::addr::{Offset, Range};
@@ -38,6 +38,10 @@ const ABSORB_WAIT: Duration = Duration::from_secs(1);
 
 /// Most keys kept for [`Ipam::superseded`]; the rest is named when it is handed in again.
 const DEAD_MAX: usize = 65_536;
+
+/// Of the records that may be kept, this part may be grants that wait for others to prove them.
+/// Anybody can make those up, and they must not take the room of those that count.
+const WAITING_PART: usize = 8;
 
 impl Ipam {
     pub(super) const fn quorum(&self) -> usize {
@@ -235,6 +239,18 @@ impl Ipam {
         self.schedule(now);
     }
 
+    /// Whether a grant may be taken in: one that counts always, and as many that wait as there may be.
+    pub fn has_room(&self, grant: &Grant, giver: PeerId) -> bool {
+        let waiting_max = self.records_max / WAITING_PART;
+        match &self.founded {
+            None => self.early.len() < waiting_max,
+            Some(_) => {
+                let deed = Deed { grant: grant.clone(), giver };
+                self.titles.waiting() < waiting_max || self.titles.proves(&deed)
+            }
+        }
+    }
+
     /// Joins a grant into the ledger once its giver is known to have owned what it gives; before
     /// the founding it is set aside.
     pub(super) fn take_grant(
@@ -245,15 +261,13 @@ impl Ipam {
         acts: &mut Vec<Act>,
     ) {
         let Some((lineage, ledger)) = &mut self.founded else {
-            if self.early.len() < self.records_max {
-                mark(Mark::GrantEarly);
-                self.early.insert(print, deed);
-            }
+            mark(Mark::GrantEarly);
+            self.early.insert(print, deed);
             return;
         };
         // Nothing decides a takeover yet, which alone may raise the epoch.
         let fits = deed.grant.fits(self.universe) && deed.grant.epoch == 0;
-        if deed.grant.lineage != *lineage || !fits || self.titles.waiting() >= self.records_max {
+        if deed.grant.lineage != *lineage || !fits {
             mark(Mark::GrantMisfit);
             self.bury(Key::Grant(print));
             return;

@@ -11,9 +11,6 @@ use ipnet::IpNet;
 use rand_chacha::ChaCha20Rng;
 use rand_core::RngCore;
 
-/// Most commands that wait at once; more are answered at once with what they would wait for.
-pub(super) const WAITING_MAX: usize = 1024;
-
 /// A donor that has not answered for this long is passed over for the next one.
 pub(super) const ANSWER_MAX: Duration = Duration::from_millis(400);
 

@@ -456,6 +456,30 @@ fn a_grant_by_a_peer_that_never_owned_the_addresses_changes_nothing_and_is_told(
     assert_eq!(*ipam.ledger().unwrap(), before);
 }
 
+#[test]
+fn grants_that_nobody_can_judge_leave_room_for_those_that_count() {
+    let config = Config { records_max: 64, ..config("10.0.0.0/24", 2) };
+    let mut ipam = start(&config, peer(0), &Saved::default());
+    let body = codec::encode(&founding_of(2, "10.0.0.0/24"));
+    let founding = record(peer(0), Key::Founding(Fingerprint::of(&body)), &body);
+    ipam.record(at(1), &founding, &mut Vec::new());
+    let (lineage, range) = (ipam.lineage().unwrap(), universe("10.0.0.0/24").range());
+    let grant = |range, version| Grant { lineage, range, epoch: 0, version, owner: peer(0) };
+    let mut taken = 0;
+    for version in 100..200 {
+        let made_up = grant(range, version);
+        if ipam.has_room(&made_up, peer(9)) {
+            let body = codec::encode(&made_up);
+            let key = Key::Grant(Fingerprint::by(&peer(9), &body));
+            ipam.record(at(1), &record(peer(9), key, &body), &mut Vec::new());
+            taken += 1;
+        }
+    }
+    assert_eq!(taken, 8);
+    let theirs = ipam.ledger().unwrap().owned_by(peer(1))[0];
+    assert!(ipam.has_room(&grant(theirs, 1), peer(1)));
+}
+
 fn founding_of(seeds: u8, block: &str) -> Founding {
     let ballot = Ballot { round: 1, proposer: peer(0) };
     Founding { universe: universe(block), seeds: (0..seeds).map(peer).collect(), ballot }

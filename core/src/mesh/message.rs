@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 /// One message. Its encoding is postcard; the variants are numbered in this order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Message {
+pub enum Message {
     /// Still here.
     Heartbeat,
     /// News, most urgent kind first.
@@ -30,20 +30,20 @@ pub(crate) enum Message {
 
 /// A message on its way from peer to peer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Unicast {
+pub struct Unicast {
     /// Who says it; not signed, so a peer that relays it could lie.
-    pub(crate) from: PeerId,
+    pub from: PeerId,
     /// To whom.
-    pub(crate) to: PeerId,
+    pub to: PeerId,
     /// How many more peers may pass it on.
-    pub(crate) hops: u8,
+    pub hops: u8,
     /// What.
-    pub(crate) body: IpamMessage,
+    pub body: IpamMessage,
 }
 
 /// Why a peer ends a link that the handshake allowed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Goodbye {
+pub enum Goodbye {
     /// Its mesh divides this.
     Universe(Universe),
     /// Its mesh was founded apart.
@@ -105,7 +105,7 @@ fn plain(text: &str) -> String {
 
 impl Message {
     /// The bytes of this message.
-    pub(crate) fn encode(&self) -> Vec<u8> {
+    pub fn encode(&self) -> Vec<u8> {
         codec::encode(self)
     }
 
@@ -113,7 +113,7 @@ impl Message {
     ///
     /// # Errors
     /// When they are not just what [`Message::encode`] writes.
-    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         codec::decode_canonical(bytes)
     }
 }

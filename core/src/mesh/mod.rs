@@ -7,7 +7,7 @@ mod path;
 
 pub(crate) use dialer::{Attempt, Dialer, State as DialState};
 pub(crate) use link::{Conn, Ends, Link, Phase, Shaking, Way};
-pub(crate) use message::{Goodbye, Message, Unicast};
 pub(crate) use path::{Path, Turn as PathTurn};
 
 pub use crate::fault::ConnFault;
+pub use message::{Goodbye, Message, Unicast};

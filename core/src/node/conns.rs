@@ -52,13 +52,6 @@ impl Node {
         remote: SocketAddr,
         out: &mut Outbox,
     ) {
-        let is_dialing =
-            self.conns.get(&id).is_some_and(|conn| matches!(conn.phase, Phase::Dialing));
-        if is_dialing != id.is_dialed() {
-            mark(Mark::ConnUnexpected);
-            tracing::debug!(conn = %id, "a stream opened that was not dialed, or a second time");
-            return;
-        }
         if self.is_stopped {
             mark(Mark::ConnAfterStop);
             self.conns.remove(&id);
@@ -285,11 +278,15 @@ impl Node {
         Some(ConnFault::Limit(limit))
     }
 
-    /// The nickname of another peer in reach with the name that `hello` has.
+    /// The nickname of another peer in reach with the name that `hello` has. A name that follows from
+    /// the peer's id is its own, whoever else has chosen it and came first.
     fn holder_of_name(&self, hello: &Hello) -> Option<alloc::string::String> {
         if hello.name == self.name {
             mark(Mark::LinkOwnName);
             return Some(self.config.nickname.clone());
+        }
+        if hello.name == hello.id.default_name() {
+            return None;
         }
         let links = self.conns.values().filter_map(Conn::link).map(|link| &link.hello);
         let mut linked = links.filter(|other| other.id != hello.id && other.name == hello.name);

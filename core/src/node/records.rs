@@ -17,6 +17,15 @@ use crate::topology::PeerRecord;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::net::SocketAddr;
+use core::time::Duration;
+
+/// Least time between two records of ourselves. A peer that joins gets its links one by one, and one
+/// that flaps loses and regains them: it is told in few records, each of which every peer checks.
+const DESCRIBE_WAIT: Duration = Duration::from_millis(100);
+
+/// What each peer of the mesh adds to [`crate::config::Config::routes_wait`]: a calculation takes
+/// about 1 µs for each, so that it is at most a hundredth of all that a peer does.
+const ROUTES_WAIT_PER_PEER: Duration = Duration::from_micros(100);
 
 /// A body that was read.
 enum Body {
@@ -24,6 +33,7 @@ enum Body {
     Names(NamesRecord),
     /// IPAM reads it itself; so it does the others of ownership.
     Vote(Voter),
+    Grant(Grant),
     Ownership,
 }
 
@@ -130,20 +140,24 @@ impl Node {
                 return Err(RecordFault::Leap(key));
             }
         }
+        if let Body::Grant(grant) = &body
+            && !self.ipam.has_room(grant, record.writer)
+        {
+            return Err(RecordFault::Full(key));
+        }
         self.records.accept(record.clone())?;
         self.mark_dirty(key, Some(from));
         match body {
             Body::Peer(peer) => {
                 self.topology.put(record.writer, peer);
-                self.turn.peers_changed = true;
+                self.plan_routes(at);
             }
             // Ours are always newer than what comes: they are published at each start.
             Body::Names(_) if record.writer == self.me => {}
             Body::Names(names) => self.names.put(record.writer, version.incarnation, names),
-            Body::Vote(_) | Body::Ownership => {
+            Body::Vote(_) | Body::Grant(_) | Body::Ownership => {
                 if is_kept(&key) {
                     self.turn.changes.push(Change::put(Slot::Record(key), &record));
-                    self.turn.ownership_changed = true;
                 }
                 let mut acts = Vec::new();
                 self.ipam.record(at, &record, &mut acts);
@@ -178,12 +192,16 @@ impl Node {
             Version::default()
         };
         let record = Record::sign(&self.identity, key, version, body);
-        if is_kept(&key) || key == Key::Voter(self.me) {
+        if self.is_saved(&key) {
             self.turn.changes.push(Change::put(Slot::Record(key), &record));
         }
-        self.turn.ownership_changed |= is_kept(&key);
         self.records.put(record);
         self.mark_dirty(key, None);
+    }
+
+    /// Whether a record under `key` has a place on our disk.
+    fn is_saved(&self, key: &Key) -> bool {
+        is_kept(key) || *key == Key::Voter(self.me)
     }
 
     pub(super) fn publish_names(&mut self) {
@@ -208,43 +226,62 @@ impl Node {
             return;
         }
         if core::mem::take(&mut self.turn.links_changed) {
+            // Also when our record stays the same: another session may carry the link.
+            self.plan_routes(at);
+            let next = self.described_at.map_or(at, |last| last + DESCRIBE_WAIT);
+            self.describe_at.get_or_insert_with(|| next.max(at));
+        }
+        if self.describe_at.is_some_and(|due| due <= at) {
+            self.describe_at = None;
             let own = self.describe();
+            // The first link is told of at once: until then nobody was told anything.
+            self.described_at = (!own.links.is_empty()).then_some(at);
             if self.topology.get(self.me) != Some(&own) {
                 self.publish(Key::Peer(self.me), codec::encode(&own));
                 self.topology.put(self.me, own);
+                self.plan_routes(at);
             }
-            // Also when our record stays the same: another session may carry the link.
-            self.turn.peers_changed = true;
+            self.survey(at, out);
         }
-        if core::mem::take(&mut self.turn.peers_changed) {
-            self.routes_at.get_or_insert(at + self.config.routes_wait);
-            let (came, went) = self.topology.update();
-            let is_changed = !(came.is_empty() && went.is_empty());
-            if !came.is_empty() {
-                mark(Mark::PeerCame);
-            }
-            if !went.is_empty() {
-                mark(Mark::PeerWent);
-            }
-            out.push_all(came.into_iter().map(|peer| Output::Event(Event::PeerUp { peer })));
-            out.push_all(went.into_iter().map(|peer| Output::Event(Event::PeerDown { peer })));
-            if is_changed {
-                let reachable: BTreeSet<PeerId> = self.topology.hops().keys().copied().collect();
-                let mut acts = Vec::new();
-                self.ipam.reachable(at, &reachable, &mut acts);
-                self.act(acts, out);
-            }
-            self.discover(at);
-        }
-        if core::mem::take(&mut self.turn.ownership_changed) {
-            for key in self.ipam.superseded() {
-                if self.records.get(&key).is_some() {
-                    mark(Mark::GossipDropped);
-                    self.records.remove(&key);
+        // Whatever brought this call about: a vote of a peer that has not heard of the founding may
+        // come at any time, and kept, it would go to and fro between neighbours for ever.
+        for key in self.ipam.superseded() {
+            if self.records.get(&key).is_some() {
+                mark(Mark::GossipDropped);
+                self.records.remove(&key);
+                if self.is_saved(&key) {
                     self.turn.changes.push(Change::remove(Slot::Record(key)));
                 }
             }
         }
+    }
+
+    /// Has routes calculated soon: what changes in the meantime costs nothing more.
+    fn plan_routes(&mut self, at: Instant) {
+        let peers = u32::try_from(self.topology.len()).unwrap_or(u32::MAX);
+        let wait = self.config.routes_wait + ROUTES_WAIT_PER_PEER.saturating_mul(peers);
+        self.routes_at.get_or_insert(at + wait);
+    }
+
+    /// Finds out who can be reached, and acts upon what has changed.
+    pub(super) fn survey(&mut self, at: Instant, out: &mut Outbox) {
+        let (came, went) = self.topology.update();
+        let is_changed = !(came.is_empty() && went.is_empty());
+        if !came.is_empty() {
+            mark(Mark::PeerCame);
+        }
+        if !went.is_empty() {
+            mark(Mark::PeerWent);
+        }
+        out.push_all(came.into_iter().map(|peer| Output::Event(Event::PeerUp { peer })));
+        out.push_all(went.into_iter().map(|peer| Output::Event(Event::PeerDown { peer })));
+        if is_changed {
+            let reachable: BTreeSet<PeerId> = self.topology.hops().keys().copied().collect();
+            let mut acts = Vec::new();
+            self.ipam.reachable(at, &reachable, &mut acts);
+            self.act(acts, out);
+        }
+        self.discover(at);
     }
 
     /// What we say of ourselves.
@@ -310,7 +347,7 @@ fn read(record: &Record, universe: Universe) -> Result<Body, RecordFault> {
             sound(founding.universe == universe && !founding.seeds.is_empty())?;
             Ok(Body::Ownership)
         }
-        Key::Grant(_) => record.decode::<Grant>().map(|_| Body::Ownership),
+        Key::Grant(_) => record.decode::<Grant>().map(Body::Grant),
         Key::Voter(_) => record.decode::<Voter>().map(Body::Vote),
         Key::Space(_) => record.decode::<Space>().map(|_| Body::Ownership),
     }
@@ -335,8 +372,9 @@ const fn is_kept(key: &Key) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
-    use crate::id::Identity;
+    use crate::config::{Config, FoundingMode};
+    use crate::id::{ContainerId, Identity};
+    use crate::io::{Command, Input, RequestId};
     use crate::ipam::Ballot;
     use crate::ipam::founding::ROUND_LEAP_MAX;
     use crate::node::Seed;
@@ -394,6 +432,24 @@ mod tests {
     }
 
     #[test]
+    fn a_vote_that_comes_after_the_founding_is_not_kept() {
+        let founding = FoundingMode::Consensus { peers: Some(1) };
+        let config = Config { nickname: "a".to_string(), founding, ..Config::default() };
+        let (mut out, now, at) = (Outbox::default(), Now::default(), Instant::ZERO);
+        let mut node = Node::new(config, Saved::default(), Seed([1; 32]), now, &mut out).unwrap();
+        let command = Command::Allocate { id: ContainerId::external(), subnet: None };
+        node.handle(now, Input::Command { request: RequestId(1), command }, &mut out);
+        assert!(node.ipam.lineage().is_some());
+        let before: Vec<Record> = node.records.iter().cloned().collect();
+        let late = Identity::from_seed([2; 32]);
+        let (key, version) = (Key::Voter(late.id()), Version::default());
+        let vote = Record::sign(&late, key, version, codec::encode(&Voter::default()));
+        node.accept_all(at, (ConnId::dialed(0), late.id()), std::vec![vote], &mut out);
+        node.settle(at, &mut out);
+        assert!(node.records.iter().eq(&before));
+    }
+
+    #[test]
     fn a_vote_with_the_last_round_of_all_does_not_freeze_the_founding() {
         let mut node = started(1);
         let liar = Identity::from_seed([2; 32]);
@@ -415,7 +471,7 @@ mod tests {
 
     #[test]
     fn it_is_said_when_there_was_no_room_for_a_grant() {
-        let config = Config { nickname: "a".to_string(), records_max: 8, ..Config::default() };
+        let config = Config { nickname: "a".to_string(), records_max: 32, ..Config::default() };
         let mut out = Outbox::default();
         let start = (Saved::default(), Seed([1; 32]), Now::default());
         let mut node = Node::new(config, start.0, start.1, start.2, &mut out).unwrap();

@@ -414,6 +414,33 @@ fn a_peer_that_takes_our_name_by_gossip_changes_none_of_our_routes() {
 }
 
 #[test]
+fn whoever_chooses_the_name_of_another_peer_takes_none_of_its_frames_and_keeps_it_out_of_nothing() {
+    for (victim, liar) in [(1, 2), (2, 1)] {
+        let mut world = World::new(3, config);
+        world.run(SECOND * 3);
+        let name = world.node(victim).name;
+        let there = &mut world.hosts[liar].as_mut().unwrap().node;
+        there.name = name;
+        there.turn.links_changed = true;
+        world.input(liar, Input::Timeout);
+        world.run(SECOND);
+        let is_served = |world: &World| {
+            let node = world.node(0);
+            let conn = node.neighbours[&world.node(victim).me];
+            let session = node.conns[&conn].link().unwrap().path.index;
+            world.hosts[0].as_ref().unwrap().routes.unicast == BTreeMap::from([(name, session)])
+        };
+        assert!(is_served(&world), "{victim} {liar}");
+        // Nor when the liar was there first.
+        let saved = world.kill(victim);
+        world.run(SECOND * 20);
+        world.start(victim, saved);
+        world.run(SECOND * 3);
+        assert!(is_served(&world), "{victim} {liar}");
+    }
+}
+
+#[test]
 fn a_lone_peer_that_is_its_own_target_allocates_after_a_restart() {
     let itself = |host| Config {
         founding: FoundingMode::Consensus { peers: Some(1) },

@@ -71,6 +71,16 @@ impl Topology {
         self.peers.iter().map(|(peer, record)| (*peer, record))
     }
 
+    /// How many peers are known, ourselves included.
+    pub fn len(&self) -> usize {
+        self.peers.len()
+    }
+
+    /// Whether nobody is known.
+    pub fn is_empty(&self) -> bool {
+        self.peers.is_empty()
+    }
+
     /// Whether there is a way to `peer`, as of the last [`Topology::update`]; to ourselves always.
     pub fn is_reachable(&self, peer: PeerId) -> bool {
         peer == self.me || self.hops.contains_key(&peer)

@@ -24,28 +24,48 @@ pub struct NextHops {
 }
 
 impl Graph {
-    /// The graph around `me` of what each peer reports.
+    /// The graph around `me` of what each peer reports, in the order of their ids.
     pub fn new<'a>(
         me: PeerId,
         reported: impl Iterator<Item = (PeerId, &'a BTreeSet<PeerId>)>,
     ) -> Self {
-        let reported: BTreeMap<PeerId, &BTreeSet<PeerId>> = reported.collect();
-        let reported = &reported;
-        let mutual = |peer: PeerId| {
-            let links = reported.get(&peer).into_iter().flat_map(|links| links.iter().copied());
-            links.filter(move |other| {
-                *other != peer && reported.get(other).is_some_and(|back| back.contains(&peer))
-            })
+        let (known, reports): (Vec<PeerId>, Vec<_>) = reported.unzip();
+        let number = |peer: &PeerId| known.binary_search(peer).ok();
+        let claims: Vec<Vec<usize>> =
+            reports.iter().map(|links| links.iter().filter_map(number).collect()).collect();
+        let claims = |peer: usize| claims.get(peer).map_or(&[][..], Vec::as_slice);
+        let mutual = |peer: usize| {
+            let links = claims(peer).iter().copied();
+            links.filter(move |other| *other != peer && claims(*other).binary_search(&peer).is_ok())
         };
-        let mut found = BTreeSet::from([me]);
-        let mut next = VecDeque::from([me]);
+        let Some(start) = number(&me) else {
+            return Self { me: 0, ids: alloc::vec![me], links: alloc::vec![Vec::new()] };
+        };
+        let mut is_found = alloc::vec![false; known.len()];
+        let mut next = VecDeque::from([start]);
+        let mut find = |peer: usize| {
+            is_found.get_mut(peer).is_some_and(|found| !core::mem::replace(found, true))
+        };
+        find(start);
         while let Some(peer) = next.pop_front() {
-            next.extend(mutual(peer).filter(|other| found.insert(*other)));
+            next.extend(mutual(peer).filter(|other| find(*other)));
         }
-        let ids: Vec<PeerId> = found.into_iter().collect();
-        let number = |peer: PeerId| ids.binary_search(&peer).ok();
-        let links = ids.iter().map(|id| mutual(*id).filter_map(&number).collect()).collect();
-        Self { me: number(me).unwrap_or(0), links, ids }
+        // Those that are found are numbered anew, in the same order.
+        let mut count = 0;
+        let numbers: Vec<Option<usize>> = is_found
+            .iter()
+            .map(|found| {
+                count += usize::from(*found);
+                found.then(|| count - 1)
+            })
+            .collect();
+        let renumber = |peer: usize| numbers.get(peer).copied().flatten();
+        let found = || (0..known.len()).filter(|peer| renumber(*peer).is_some());
+        Self {
+            me: renumber(start).unwrap_or(0),
+            ids: found().filter_map(|peer| known.get(peer).copied()).collect(),
+            links: found().map(|peer| mutual(peer).filter_map(renumber).collect()).collect(),
+        }
     }
 
     /// Next hops from `me` to everybody else, along a shortest way.

@@ -1,6 +1,7 @@
 //! What the oracle sees: plain data about each host, small enough to be made up in a test.
 
 use crate::host::Host;
+use crate::host::report::Report;
 use std::collections::{BTreeMap, BTreeSet};
 use weft_core::addr::{Range, Universe};
 use weft_core::id::{ContainerId, Incarnation, PeerId, PeerName};
@@ -72,6 +73,10 @@ pub struct PeerView {
     pub names_sure: BTreeSet<NameEntry>,
     /// Names that may be registered here.
     pub names_possible: BTreeSet<NameEntry>,
+    /// What it told of trouble so far.
+    pub reports: BTreeSet<Report>,
+    /// How many records it keeps.
+    pub records: usize,
 }
 
 /// All hosts at one moment.
@@ -115,6 +120,7 @@ impl PeerView {
         self.held.clone_from(&host.held);
         self.names_sure.clone_from(&host.names_sure);
         self.names_possible.clone_from(&host.names_possible);
+        self.reports.clone_from(&host.reports);
         self.live = host.running.is_some();
         self.waiting.clear();
         let Some(running) = &host.running else { return };
@@ -180,5 +186,6 @@ impl PeerView {
         self.unicast = status.unicast.into_iter().collect();
         self.broadcast = status.broadcast.into_iter().collect();
         self.names = status.names.into_iter().collect();
+        self.records = node.records().len();
     }
 }

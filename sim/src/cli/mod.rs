@@ -7,6 +7,7 @@ mod pick;
 mod replay;
 mod run;
 mod shrink;
+mod steady;
 mod verdict;
 
 use anyhow::Result;
@@ -25,7 +26,7 @@ A world is named by a scenario file (sim/SCENARIOS.md says what can stand in it)
 (`sim run --record`), or by the number of a seed, from which everything is drawn.
 
   sim explore --for 60s            search drawn worlds for a broken rule
-  sim run sim/scenarios/base/noisy-quorum.toml --seeds 200
+  sim run sim/scenarios/founding/noisy-quorum.toml --seeds 200
   sim show 17 --part ipam          what happened in the world of seed 17
   sim shrink 17 -o small.toml      a small scenario that breaks the same rule
   sim html small.toml -o small.html"
@@ -45,6 +46,7 @@ enum Command {
     Html(look::Html),
     Diff(look::Diff),
     List(list::List),
+    Steady(steady::Steady),
 }
 
 /// What all commands come to.
@@ -58,6 +60,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
         Command::Html(html) => html.run()?,
         Command::Diff(diff) => diff.run()?,
         Command::List(list) => list.run()?,
+        Command::Steady(steady) => steady.run()?,
     };
     Ok(ExitCode::from(u8::from(!held)))
 }

@@ -5,6 +5,7 @@ pub mod desk;
 pub mod disk;
 pub mod engine;
 pub mod frame;
+pub mod report;
 
 use crate::trace::Summary;
 use clock::{Clock, Speed};
@@ -12,6 +13,7 @@ use desk::Desk;
 use disk::Disk;
 use engine::Engine;
 use frame::{EtherPayload, Frame, MacBytes};
+use report::Report;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -184,6 +186,8 @@ pub struct Host {
     pub names_sure: BTreeSet<NameEntry>,
     /// Names that were asked for, and whose removal is not confirmed.
     pub names_possible: BTreeSet<NameEntry>,
+    /// What its node told of trouble, in all of its runs.
+    pub reports: BTreeSet<Report>,
 }
 
 /// What a forwarder wants done, collected during its call.
@@ -231,6 +235,7 @@ impl Host {
             held: BTreeMap::new(),
             names_sure: BTreeSet::new(),
             names_possible: BTreeSet::new(),
+            reports: BTreeSet::new(),
         }
     }
 

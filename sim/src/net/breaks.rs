@@ -1,7 +1,7 @@
 //! What befalls single streams while the ways below them work.
 
 use super::{Arrival, Mishap, Net};
-use weft_core::io::{CloseReason, Input};
+use weft_core::io::{CloseReason, ConnId, Input};
 use weft_core::time::Instant;
 
 impl Net {
@@ -9,6 +9,14 @@ impl Net {
     pub fn reset(&mut self, now: Instant, a: usize, b: usize) {
         for (from, to) in [(a, b), (b, a)] {
             self.end_streams(now, from, Some(to), "connection reset");
+        }
+    }
+
+    /// `host` reads nothing more of `conn`.
+    pub fn deafen(&mut self, host: usize, conn: ConnId) {
+        let Some(&(id, end)) = self.conns.get(&(host, conn)) else { return };
+        if let Some(stream) = self.streams.get_mut(&id) {
+            stream.ends[end].deaf = true;
         }
     }
 

@@ -45,7 +45,7 @@ pub fn address_of(host: usize) -> IpAddr {
     IpAddr::V4(Ipv4Addr::from(u32::from(Ipv4Addr::new(172, 16, 0, 0)) + low))
 }
 
-/// The host that has or had the underlay address `address`; `None` when that is none.
+/// The host that has or had the underlay address `address` at first; `None` when that is none.
 pub fn host_of(address: IpAddr) -> Option<usize> {
     let IpAddr::V4(v4) = address else { return None };
     let low = u32::from(v4).checked_sub(u32::from(Ipv4Addr::new(172, 16, 0, 0)))?;
@@ -103,8 +103,10 @@ pub struct Net {
     /// Routers, by the host behind them.
     nats: BTreeMap<usize, Router>,
     tape: Tape,
-    /// How often each host got another address.
+    /// How often each place got another address.
     moves: BTreeMap<usize, u32>,
+    /// Where hosts are that took another's place: the host whose place it was at first.
+    places: BTreeMap<usize, usize>,
     /// What an observer saw, while there is one.
     pub sightings: Sightings,
     /// What went wrong.
@@ -124,6 +126,7 @@ impl Net {
             nats: BTreeMap::new(),
             tape: Tape::new(),
             moves: BTreeMap::new(),
+            places: BTreeMap::new(),
             sightings: Sightings::new(),
             tally: Tally::new(),
         }

@@ -29,21 +29,38 @@ impl Net {
 
     /// Gives `host` another address. Its streams are over; the other ends find out for themselves.
     pub fn change_address(&mut self, now: Instant, host: usize) {
-        *self.moves.entry(host).or_insert(0) += 1;
+        *self.moves.entry(self.place(host)).or_insert(0) += 1;
         self.tally.count(Mishap::Moved);
         self.end_streams(now, host, None, "network is unreachable");
     }
 
+    /// Gives `host` the address of `other`, which gets its own. The streams of both are over.
+    pub fn swap_addresses(&mut self, now: Instant, host: usize, other: usize) {
+        let (here, there) = (self.place(host), self.place(other));
+        self.places.extend([(host, there), (other, here)]);
+        self.tally.count(Mishap::Moved);
+        for moved in [host, other] {
+            self.end_streams(now, moved, None, "network is unreachable");
+        }
+    }
+
+    fn place(&self, host: usize) -> usize {
+        self.places.get(&host).copied().unwrap_or(host)
+    }
+
     /// Where `host` is.
     pub fn address(&self, host: usize) -> IpAddr {
-        let IpAddr::V4(first) = address_of(host) else { return address_of(host) };
-        let moves = self.moves.get(&host).copied().unwrap_or(0);
+        let place = self.place(host);
+        let IpAddr::V4(first) = address_of(place) else { return address_of(place) };
+        let moves = self.moves.get(&place).copied().unwrap_or(0);
         IpAddr::V4(Ipv4Addr::from(u32::from(first) + (moves % 16) * GENERATION))
     }
 
     /// Who is at `address`.
     pub fn host_at(&self, address: IpAddr) -> Option<usize> {
-        host_of(address).filter(|host| self.address(*host) == address)
+        let place = host_of(address)?;
+        let moved = self.places.iter().find(|(_, at)| **at == place).map(|(host, _)| *host);
+        Some(moved.unwrap_or(place)).filter(|host| self.address(*host) == address)
     }
 
     /// The host that a datagram for `to` gets to, and where it seems to come from.

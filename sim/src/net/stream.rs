@@ -51,6 +51,8 @@ pub(super) struct End {
     pub(super) last_arrival: Instant,
     /// When its reader takes the next piece at the earliest.
     pub(super) reads_at: Instant,
+    /// Whether its reader takes nothing more.
+    pub(super) deaf: bool,
     /// Whether a `Pump` for this end is in the queue.
     pub(super) pumping: bool,
     pub(super) stalled: Option<Instant>,
@@ -76,6 +78,7 @@ impl End {
             inbound_len: 0,
             last_arrival: now,
             reads_at: now,
+            deaf: false,
             pumping: false,
             stalled: None,
             writer_waits: false,

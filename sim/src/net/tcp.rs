@@ -153,6 +153,10 @@ impl Net {
     pub fn write(&mut self, now: Instant, host: usize, conn: ConnId, bytes: Vec<u8>) {
         let local = Duration::from_micros(5 + self.paths.draw(20));
         let Some(&(id, end)) = self.conns.get(&(host, conn)) else { return };
+        // A kernel that has forgotten the stream sends nothing on it; the node is about to hear.
+        if self.streams.get(&id).is_some_and(|stream| !stream.ends[end].live) {
+            return;
+        }
         let len = bytes.len();
         self.send(now, id, 1 - end, Item::Bytes(bytes));
         let Some(stream) = self.streams.get_mut(&id) else { return };
@@ -219,6 +223,9 @@ impl Net {
             [a, b] => [b, a],
         };
         near.pumping = false;
+        if near.deaf && near.live {
+            return None;
+        }
         if blocked {
             if stands {
                 self.tally.count(Mishap::Stalled);
@@ -244,9 +251,17 @@ impl Net {
         near.reads_at = now;
         let input = match item {
             Item::Bytes(mut bytes) => {
-                if cut_in_two && bytes.len() > 1 {
+                // Who reads slowly takes no more than a second's worth at once.
+                let most = reads
+                    .map_or(usize::MAX, |rate| usize::try_from(rate.max(1)).unwrap_or(usize::MAX));
+                let cut = if cut_in_two && bytes.len() > 1 {
                     let len = u64::try_from(bytes.len() - 1).unwrap_or(1);
-                    let rest = bytes.split_off(1 + usize::try_from(cut_at % len).unwrap_or(0));
+                    1 + usize::try_from(cut_at % len).unwrap_or(0)
+                } else {
+                    bytes.len()
+                };
+                if cut.min(most) < bytes.len() {
+                    let rest = bytes.split_off(cut.min(most));
                     near.inbound.push_front((now + trip / 4, message, Item::Bytes(rest)));
                     whole = false;
                 }

@@ -8,7 +8,7 @@ use super::{End, Scenario};
 use crate::check;
 use crate::net::Conditions;
 use crate::peer::Peer;
-use crate::world::{Own, Setup};
+use crate::world::{Limits, Own, Setup};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -49,6 +49,8 @@ struct File {
     password: Option<String>,
     #[serde(default)]
     network: Conditions,
+    #[serde(default)]
+    limits: Limits,
     walls: Option<Spanned<Vec<(Peer, Peer)>>>,
     peer: Option<Spanned<BTreeMap<Peer, Own>>>,
     #[serde(default)]
@@ -102,6 +104,9 @@ impl Scenario {
         }
         if setup.conditions != Conditions::default() {
             entry(&mut text, "network", &setup.conditions);
+        }
+        if setup.limits != Limits::default() {
+            entry(&mut text, "limits", &setup.limits);
         }
         if !setup.walls.is_empty() {
             entry(&mut text, "walls", &setup.walls);
@@ -195,6 +200,7 @@ fn scenario(file: File) -> Result<Scenario, Fault> {
     setup.discovery = file.discovery.unwrap_or(setup.discovery);
     setup.password = file.password.unwrap_or(setup.password);
     setup.conditions = file.network;
+    setup.limits = file.limits;
     let known = |peers: &BTreeSet<Peer>, span: &Range<usize>| match peers
         .iter()
         .find(|peer| peer.0 >= hosts)
@@ -429,6 +435,7 @@ voters = 3
 discovery = false
 password = "secret"
 network = { latency = "5ms", loss = "2.5%" }
+limits = { conns = 6, allocate = "3s" }
 walls = [["n1", "n3"]]
 step = [
     { at = "5s", do = "heal" },
@@ -440,6 +447,8 @@ step = [
 [peer.n4]
 observer = true
 dials = ["n2"]
+name = "02:00:00:00:00:07"
+limits = { records = 40 }
 
 [[swarm]]
 at = "10s"
@@ -489,19 +498,19 @@ except = ["dns.no-ghosts"]
     fn mistakes_are_told_with_their_lines() {
         for (from, to, line, why) in [
             ("peers = 4", "peers = 0", 4, "0 peers: expected 1 to 10000"),
-            ("peers = 4", "peers = 3", 18, "there is no n4: there are 3 peers"),
+            ("peers = 4", "peers = 3", 19, "there is no n4: there are 3 peers"),
             ("seed = 17", "seed = -1", 3, "`-1` is no seed: expected 0 to 18446744073709551615"),
             ("title =", "titel =", 2, "unknown field `titel`"),
-            ("do = \"heal\"", "do = \"heel\"", 12, "unknown variant `heel`"),
-            ("do = \"heal\"", "do = \"heal\", peer = \"n1\"", 12, "unknown key `peer`"),
-            ("side = ", "sides = ", 13, "unknown field `sides`"),
-            ("at = \"5s\"", "at = \"5x\"", 12, "`at`: `5x` is no time"),
-            ("at = \"5s\", ", "", 12, "this step lacks `at"),
-            ("no-quorum", "no-luck", 14, "`no-luck` is nothing that a command can come to"),
-            ("[\"n1\"], with", "[\"n9\"], with", 15, "there is no n9: there are 4 peers"),
+            ("do = \"heal\"", "do = \"heel\"", 13, "unknown variant `heel`"),
+            ("do = \"heal\"", "do = \"heal\", peer = \"n1\"", 13, "unknown key `peer`"),
+            ("side = ", "sides = ", 14, "unknown field `sides`"),
+            ("at = \"5s\"", "at = \"5x\"", 13, "`at`: `5x` is no time"),
+            ("at = \"5s\", ", "", 13, "this step lacks `at"),
+            ("no-quorum", "no-luck", 15, "`no-luck` is nothing that a command can come to"),
+            ("[\"n1\"], with", "[\"n9\"], with", 16, "there is no n9: there are 4 peers"),
             ("2.5%", "2.5", 9, "`2.5` is not a share"),
-            ("dns.no-ghosts", "dns.ghosts", 27, "no rule is called `dns.ghosts`"),
-            ("crashes", "crash", 25, "unknown variant `crash`"),
+            ("dns.no-ghosts", "dns.ghosts", 30, "no rule is called `dns.ghosts`"),
+            ("crashes", "crash", 28, "unknown variant `crash`"),
         ] {
             let text = WHOLE.replace(from, to);
             assert_ne!(text, WHOLE, "{from}");

@@ -10,7 +10,7 @@ use crate::choices::Choices;
 use crate::host::clock::Speed;
 use crate::net::{Conditions, Share};
 use crate::peer::Peer;
-use crate::world::{Act, Addressee, Nat, Setup};
+use crate::world::{Act, Addressee, Lie, Nat, Setup};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -21,6 +21,11 @@ use weft_core::time::Instant;
 
 /// Most time between two steps that are drawn, when nothing else is said.
 const WAIT_MAX: Duration = Duration::from_secs(6);
+
+/// Most time between two steps of a drawn world, in seconds; each world has one of these. In a hurry
+/// faults meet what other faults have begun; at leisure they meet what only time brings about:
+/// back-off, ageing, comparisons of records.
+const PACES: [u64; 6] = [2, 6, 20, 60, 60, 180];
 
 /// A kind of faults. Commands that succeed on a good day are always drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -58,6 +63,8 @@ pub enum Class {
     Flapping,
     /// Ways are cut one after the other, and mended in another order.
     Swizzle,
+    /// Somebody who knows the password keeps no rules, in ways that leave all of them in force.
+    Insiders,
     /// Disks are lost, put back, and forget what they were given. Not drawn by itself: whoever loses
     /// what it voted for can found a mesh twice, and no design is safe against that.
     Rollbacks,
@@ -65,7 +72,7 @@ pub enum Class {
 
 impl Class {
     /// All that a mesh comes through whenever they happen.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Partitions,
         Self::OneWay,
         Self::Crashes,
@@ -82,6 +89,7 @@ impl Class {
         Self::Engines,
         Self::Flapping,
         Self::Swizzle,
+        Self::Insiders,
     ];
 
     /// Draws a fault of this kind; none for those that are drawn among the commands, or are more
@@ -130,7 +138,7 @@ impl Class {
                 // One host at most is hidden: of two, neither can dial the other.
                 let hidden = Peer(hosts - 1);
                 match choices.below(4) {
-                    0 => Act::Move { peer },
+                    0 => Act::Move { peer, to: None },
                     1 => Act::Rebind { peer: hidden },
                     2 => Act::Nat { peer: hidden, kind: Nat::Cone },
                     _ => Act::Nat { peer: hidden, kind: Nat::Symmetric },
@@ -174,6 +182,10 @@ impl Class {
                     1..5 => Act::Born { peer, container },
                     _ => Act::Die { peer, container },
                 }
+            }
+            Self::Insiders => {
+                let says = *choices.pick(&Lie::BOUNDED)?;
+                Act::Insider { peer, says, count: count(choices) }
             }
             Self::Rollbacks => match choices.below(4) {
                 0 => Act::LoseDisk { peer },
@@ -264,9 +276,9 @@ impl Scenario {
         }
         let mut steps = Vec::new();
         let mut at = Instant::ZERO;
-        let wait_max = u64::try_from(WAIT_MAX.as_millis()).unwrap_or(u64::MAX);
+        let pace = choices.pick(&PACES).copied().unwrap_or(1);
         for _ in 0..len {
-            at += Duration::from_millis(choices.below(wait_max));
+            at += Duration::from_millis(choices.below(pace * 1_000));
             steps.push(step(at, act(choices, &setup, &faults)));
             steps.extend(ways(choices, hosts, at, &faults));
         }

@@ -1,6 +1,7 @@
 //! What can be seen of a world from outside, by whoever writes a scenario.
 
 use crate::check::{PeerView, View};
+use crate::host::report::Report;
 use crate::peer::Peer;
 use crate::world::{Counted, container, name_of};
 use serde::{Deserialize, Serialize};
@@ -119,6 +120,21 @@ pub enum Sight {
         #[serde(with = "crate::duration")]
         over: Duration,
     },
+    /// A node has told of trouble of this kind since the world began.
+    Reports {
+        /// Each of these.
+        peers: BTreeSet<Peer>,
+        /// Which.
+        what: Report,
+    },
+    /// A node keeps so many records at most, its own and others'.
+    Keeps {
+        /// Each of these.
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        peers: BTreeSet<Peer>,
+        /// Records.
+        most: usize,
+    },
     /// A container gets an answer when it pings another by name; it tries again and again.
     Pings {
         /// Where it is.
@@ -214,6 +230,14 @@ impl Sight {
             }
             // Whoever looks has to count.
             Self::Traffic { .. } | Self::Calls { .. } | Self::Updates { .. } => Ok(()),
+            Self::Reports { peers, what } => each(view, peers, |peer| {
+                let told = peer.reports.contains(what);
+                if told { Ok(()) } else { Err(format!("has told of no {what}")) }
+            }),
+            Self::Keeps { peers, most } => each(view, peers, |peer| {
+                let kept = peer.records;
+                if kept <= *most { Ok(()) } else { Err(format!("keeps {kept} records")) }
+            }),
             // Whoever looks has to send something for it.
             Self::Pings { container: id, to, .. } => Err(format!("{to} does not answer {id}")),
         }
@@ -236,6 +260,8 @@ impl Sight {
             | Self::Entries { .. }
             | Self::Answers { .. }
             | Self::SameLedger { .. }
+            | Self::Reports { .. }
+            | Self::Keeps { .. }
             | Self::Pings { .. } => None,
         }
     }
@@ -252,7 +278,9 @@ impl Sight {
             | Self::SameLedger { peers }
             | Self::Traffic { peers, .. }
             | Self::Calls { peers, .. }
-            | Self::Updates { peers, .. } => peers.clone(),
+            | Self::Updates { peers, .. }
+            | Self::Reports { peers, .. }
+            | Self::Keeps { peers, .. } => peers.clone(),
             Self::Linked { peers, with } | Self::Reaches { peers, with } => peers | with,
             Self::Holds { peer, .. } | Self::Pings { peer, .. } => [*peer].into(),
         }
@@ -319,6 +347,7 @@ mod tests {
             "see = 'answers'\ncontainer = 'c1'\naddresses = 1",
             "see = 'entries'\nmost = 2",
             "see = 'same-ledger'",
+            "see = 'keeps'\nmost = 20",
         ] {
             assert_eq!(sight(seen).judge(view), Ok(()), "{seen}");
         }
@@ -330,6 +359,10 @@ mod tests {
             (
                 "see = 'answers'\ncontainer = 'c1'\naddresses = 2",
                 "n1 answers c1.weft.local with 1 addresses, not 2",
+            ),
+            (
+                "see = 'reports'\npeers = ['n1']\nwhat = 'record-full'",
+                "n1 has told of no record-full",
             ),
             ("see = 'answers'\ncontainer = 'c2'", "n1 does not answer c2.weft.local"),
         ] {

@@ -184,7 +184,9 @@ impl Open {
                     | Sight::SameLedger { .. }
                     | Sight::Traffic { .. }
                     | Sight::Calls { .. }
-                    | Sight::Updates { .. } => false,
+                    | Sight::Updates { .. }
+                    | Sight::Reports { .. }
+                    | Sight::Keeps { .. } => false,
                 };
                 let seen = if answered { Ok(()) } else { sight.judge(world.look()) };
                 let right = match (seen, *not) {

@@ -1,9 +1,9 @@
 //! What can befall a world: faults, repairs and commands, as data.
 
 use super::World;
+use super::insider::Lie;
 use super::operator::{container, name_of};
 use super::setup::Own;
-use super::stranger::Stranger;
 use super::traffic::Addressee;
 use super::ways::Nat;
 use crate::host::clock::Speed;
@@ -223,6 +223,9 @@ pub enum Act {
     Move {
         /// Which.
         peer: Peer,
+        /// That of this host, which gets its own.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        to: Option<Peer>,
     },
     /// A stranger sends datagrams that mean nothing.
     Spray {
@@ -243,6 +246,16 @@ pub enum Act {
         /// To whom.
         peer: Peer,
         /// How many.
+        count: u32,
+    },
+    /// Somebody who knows the password dials a host, shakes hands, and says what no peer would.
+    Insider {
+        /// To whom.
+        peer: Peer,
+        /// What.
+        says: Lie,
+        /// How much of it, where that makes a difference.
+        #[serde(default = "one", skip_serializing_if = "is_one")]
         count: u32,
     },
     /// A stranger records datagrams from here on, 512 at most.
@@ -405,6 +418,14 @@ pub enum Refusal {
     BadSetting,
 }
 
+const fn one() -> u32 {
+    1
+}
+
+const fn is_one(number: &u32) -> bool {
+    *number == 1
+}
+
 const fn is_zero(number: &u64) -> bool {
     *number == 0
 }
@@ -449,8 +470,9 @@ impl World {
                 return self.migrate(&container(id), from.0, to.0);
             }
             Act::Spray { peer, count } => self.spray(peer.0, *count),
-            Act::Mute { peer, count } => self.visit(peer.0, *count, Stranger::Mute),
-            Act::Babble { peer, count } => self.visit(peer.0, *count, Stranger::Babbler),
+            Act::Mute { peer, count } => self.mute(peer.0, *count),
+            Act::Babble { peer, count } => self.babble(peer.0, *count),
+            Act::Insider { peer, says, count } => self.insider(peer.0, *says, *count),
             Act::Record => self.net.record_tape(),
             Act::Replay { reflect } => self.replay(*reflect),
             Act::Stall { from, to } => self.stall(from.0, to.0),
@@ -459,7 +481,7 @@ impl World {
             Act::SlowReader { peer, rate } => self.slow_reader(peer.0, *rate),
             Act::Nat { peer, kind } => self.hide(peer.0, *kind),
             Act::Rebind { peer } => self.rebind(peer.0),
-            Act::Move { peer } => self.change_address(peer.0),
+            Act::Move { peer, to } => self.change_address(peer.0, to.map(|to| to.0)),
             Act::SlowDisk { peer, sync } => self.slow_disk(peer.0, *sync),
             Act::Pause { peer, length } => self.pause(peer.0, *length),
             Act::Starve { peer, cost } => self.starve(peer.0, *cost),
@@ -513,6 +535,7 @@ impl World {
             | Act::Spray { .. }
             | Act::Mute { .. }
             | Act::Babble { .. }
+            | Act::Insider { .. }
             | Act::Record
             | Act::Replay { .. }
             | Act::Stall { .. }

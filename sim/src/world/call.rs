@@ -1,6 +1,7 @@
 //! The only caller of the nodes: every input goes in here, and every output comes out here.
 
 use super::World;
+use crate::host::report::Report;
 use crate::trace::What;
 use std::collections::VecDeque;
 use weft_core::io::{Input, Outbox, Output};
@@ -140,6 +141,7 @@ impl World {
             }
             Output::Reply { request, result } => self.reply(host, request, result),
             Output::Event(event) => {
+                self.hosts[host].reports.extend(Report::of(&event));
                 if let Some(running) = &mut self.hosts[host].running {
                     running.count(&event);
                 }

@@ -66,8 +66,7 @@ impl World {
 
     fn read_all(&mut self) {
         self.view.at = self.now;
-        let islands: Vec<BTreeSet<usize>> =
-            (0..self.hosts.len()).map(|host| self.island(host)).collect();
+        let islands = self.islands();
         for ((peer, host), island) in self.view.peers.iter_mut().zip(&self.hosts).zip(islands) {
             peer.read_addresses(host);
             peer.island = island;
@@ -77,21 +76,31 @@ impl World {
         }
     }
 
-    /// Hosts that run and to which a way exists from `host`, over others that run if need be.
-    fn island(&self, host: usize) -> BTreeSet<usize> {
-        let mut island: BTreeSet<usize> = [host].into();
-        let mut edge = vec![host];
-        while let Some(at) = edge.pop() {
-            for next in 0..self.hosts.len() {
-                if self.hosts[next].running.is_some()
-                    && self.net.connected(at, next)
-                    && island.insert(next)
-                {
+    /// For each host, those that run and to which a way exists from it, over others that run if need
+    /// be, and itself.
+    fn islands(&self) -> Vec<BTreeSet<usize>> {
+        let mut islands: Vec<BTreeSet<usize>> =
+            (0..self.hosts.len()).map(|host| BTreeSet::from([host])).collect();
+        let mut left: BTreeSet<usize> =
+            (0..self.hosts.len()).filter(|host| self.hosts[*host].running.is_some()).collect();
+        // A way works in both directions or not at all, so an island is one for all who are on it.
+        while let Some(first) = left.pop_first() {
+            let mut island = BTreeSet::from([first]);
+            let mut edge = vec![first];
+            while let Some(at) = edge.pop() {
+                let near: Vec<usize> =
+                    left.iter().copied().filter(|next| self.net.connected(at, *next)).collect();
+                for next in near {
+                    left.remove(&next);
+                    island.insert(next);
                     edge.push(next);
                 }
             }
+            for host in &island {
+                islands[*host].clone_from(&island);
+            }
         }
-        island
+        islands
     }
 
     pub(super) fn judge(&mut self) -> Result<(), Violation> {

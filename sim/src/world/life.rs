@@ -91,7 +91,8 @@ impl World {
 
     /// Changes settings of `host`, for its starts from here on.
     pub(super) fn settings(&mut self, host: usize, own: &Own) {
-        own.apply(&mut self.hosts[host].config);
+        let there = &mut self.hosts[host];
+        there.config = own.apply(there.config.clone());
         if let Some(dials) = &own.dials {
             let target = |peer: &Peer| Target { host: peer.to_string(), port: PORT };
             self.hosts[host].targets = dials.iter().map(target).collect();

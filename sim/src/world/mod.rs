@@ -6,8 +6,11 @@ mod call;
 mod counted;
 mod disks;
 mod engine;
+mod insider;
+mod insiders;
 mod judge;
 mod life;
+mod limits;
 mod operator;
 mod outsiders;
 mod setup;
@@ -18,6 +21,8 @@ mod ways;
 pub use crate::peer::{BadPeer, Peer};
 pub use act::{Act, Refusal};
 pub use counted::Counted;
+pub use insider::Lie;
+pub use limits::Limits;
 pub use operator::{container, name_of};
 pub use setup::{Own, Setup};
 pub use traffic::Addressee;
@@ -179,6 +184,9 @@ impl World {
                     if self.hosts[host].boots == boot && self.hosts[host].running.is_some() {
                         self.deliver(host, input);
                     }
+                }
+                Some((_, Some(Delivery::Datagram(datagram)))) if datagram.host == STRANGER => {
+                    self.insider_is_sent(&datagram.bytes);
                 }
                 Some((_, Some(Delivery::Datagram(datagram)))) => self.receive(datagram),
                 Some((_, None)) | None => {}

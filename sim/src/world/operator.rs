@@ -182,13 +182,9 @@ impl World {
             }
             (Command::Register { id, name, address }, Ok(_)) => {
                 let entry = NameEntry { name: name.clone(), address: *address, id: id.clone() };
-                // A command behind this one, which waits for the node, may take it back again.
-                let asked = there.running.iter().flat_map(|running| running.asked.range(request..));
-                let is_taken_back = asked.into_iter().any(|(_, (_, command))| {
-                    let Command::Unregister { id, name, address } = command else { return false };
-                    matches(&entry, id, name, address)
-                });
-                if !is_taken_back {
+                // Whoever has asked for its removal meanwhile cannot rely on it.
+                let mut asked = there.running.iter().flat_map(|running| running.asked.values());
+                if !asked.any(|(_, command)| removes(command, &entry)) {
                     there.names_sure.insert(entry);
                 }
             }
@@ -237,6 +233,22 @@ fn registered(command: &Command) -> Option<NameEntry> {
         | Command::Prime
         | Command::Leave
         | Command::Stop => None,
+    }
+}
+
+/// Whether `command` takes `entry` back.
+fn removes(command: &Command, entry: &NameEntry) -> bool {
+    match command {
+        Command::Unregister { id, name, address } => matches(entry, id, name, address),
+        Command::Connect { .. }
+        | Command::Forget { .. }
+        | Command::Allocate { .. }
+        | Command::Claim { .. }
+        | Command::Release { .. }
+        | Command::Register { .. }
+        | Command::Prime
+        | Command::Leave
+        | Command::Stop => false,
     }
 }
 

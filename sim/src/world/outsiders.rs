@@ -25,16 +25,25 @@ impl World {
         }
     }
 
-    /// Has strangers open `count` streams to `host`.
-    pub(super) fn visit(&mut self, host: usize, count: u32, kind: Stranger) {
-        self.note(Some(host), "FAULT", format_args!("{count} strangers call ({kind:?})"));
-        for _ in 0..count {
-            let conn = ConnId::dialed(self.visits);
-            self.visits += 1;
-            self.strangers.insert(conn, kind);
-            let target = Target { host: self.net.address(host).to_string(), port: PORT };
-            self.net.dial(self.now, STRANGER, 0, conn, &target);
-        }
+    /// Has strangers who never say a word open `count` streams to `host`.
+    pub(super) fn mute(&mut self, host: usize, count: u32) {
+        self.note(Some(host), "FAULT", format_args!("{count} strangers call and are silent"));
+        (0..count).for_each(|_| self.visit(host, Stranger::Mute));
+    }
+
+    /// Has strangers who say what means nothing open `count` streams to `host`.
+    pub(super) fn babble(&mut self, host: usize, count: u32) {
+        self.note(Some(host), "FAULT", format_args!("{count} strangers call and babble"));
+        (0..count).for_each(|_| self.visit(host, Stranger::Babbler));
+    }
+
+    /// Has a stranger open a stream to `host`.
+    pub(super) fn visit(&mut self, host: usize, stranger: Stranger) {
+        let conn = ConnId::dialed(self.visits);
+        self.visits += 1;
+        self.strangers.insert(conn, stranger);
+        let target = Target { host: self.net.address(host).to_string(), port: PORT };
+        self.net.dial(self.now, STRANGER, 0, conn, &target);
     }
 
     /// Sends every datagram again that was recorded, to whom it was for or back to its sender.
@@ -52,14 +61,15 @@ impl World {
                     let noise = self.noise();
                     self.net.write(self.now, STRANGER, *conn, noise);
                 }
+                Some(Stranger::Insider(_)) => self.insider_begins(*conn),
                 Some(Stranger::Mute) | None => {}
             },
+            Input::Received { conn, bytes } => self.insider_hears(*conn, bytes),
             Input::DialFailed { conn, .. } | Input::Closed { conn, .. } => {
                 self.net.forget(STRANGER, *conn);
                 self.strangers.remove(conn);
             }
             Input::Timeout
-            | Input::Received { .. }
             | Input::Written { .. }
             | Input::Datagram { .. }
             | Input::Command { .. } => {}

@@ -1,6 +1,7 @@
 //! How a world is set up.
 
 use super::World;
+use super::limits::Limits;
 use crate::net::Conditions;
 use crate::peer::Peer;
 use ipnet::IpNet;
@@ -9,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use weft_core::addr::Universe;
 use weft_core::config::{Config, FoundingMode, NetworkSecret};
+use weft_core::id::PeerName;
 use weft_core::record::Fingerprint;
 
 /// How a world is set up.
@@ -30,6 +32,8 @@ pub struct Setup {
     pub password: String,
     /// How well the network works at first.
     pub conditions: Conditions,
+    /// Of every node.
+    pub limits: Limits,
     /// What single hosts do otherwise.
     pub own: BTreeMap<Peer, Own>,
     /// Whether history is printed as it happens.
@@ -40,6 +44,9 @@ pub struct Setup {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Own {
+    /// What its operator calls it, in place of the name that follows from its identity.
+    #[serde(with = "name", skip_serializing_if = "Option::is_none")]
+    pub name: Option<PeerName>,
     /// What it believes that the mesh divides.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub universe: Option<IpNet>,
@@ -64,11 +71,16 @@ pub struct Own {
     /// It does not start with the others.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub late: bool,
+    /// Of its node.
+    #[serde(skip_serializing_if = "Limits::is_usual")]
+    pub limits: Limits,
 }
 
 impl Own {
-    /// Changes `config` as far as anything is given.
-    pub(super) fn apply(&self, config: &mut Config) {
+    /// `config`, changed as far as anything is given.
+    pub(super) fn apply(&self, config: Config) -> Config {
+        let mut config = self.limits.apply(config);
+        config.name = self.name.or(config.name);
         if let Some(Ok(universe)) = self.universe.map(Universe::new) {
             config.universe = universe;
         }
@@ -82,6 +94,7 @@ impl Own {
         }
         config.default_subnet = self.subnet.or(config.default_subnet);
         config.resume |= self.resume;
+        config
     }
 }
 
@@ -101,6 +114,7 @@ impl Setup {
             walls: Vec::new(),
             password: "weft".to_owned(),
             conditions: Conditions::default(),
+            limits: Limits::default(),
             own: BTreeMap::new(),
             echo: false,
         }
@@ -128,10 +142,11 @@ impl Setup {
             discovery: self.discovery,
             ..Config::default()
         };
-        if let Some(own) = self.own.get(&Peer(host)) {
-            own.apply(&mut config);
+        config = self.limits.apply(config);
+        match self.own.get(&Peer(host)) {
+            Some(own) => own.apply(config),
+            None => config,
         }
-        config
     }
 
     /// Whether `host` starts with the others.
@@ -157,6 +172,28 @@ impl Setup {
             + config.silence_max * 2
             + config.reconcile_wait * hops
             + Duration::from_secs(20)
+    }
+}
+
+/// Names of peers as people write them: `0a:1b:2c:3d:4e:5f`.
+mod name {
+    use serde::{Deserialize, Deserializer, Serializer, de};
+    use weft_core::id::PeerName;
+
+    pub(super) fn serialize<S: Serializer>(
+        name: &Option<PeerName>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match name {
+            None => serializer.serialize_none(),
+            Some(name) => serializer.collect_str(name),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<PeerName>, D::Error> {
+        String::deserialize(deserializer)?.parse().map(Some).map_err(de::Error::custom)
     }
 }
 

@@ -56,9 +56,12 @@ impl World {
         self.note(Some(host), "FAULT", format_args!("its router gives other ports"));
     }
 
-    /// Gives `host` another address.
-    pub fn change_address(&mut self, host: usize) {
-        self.net.change_address(self.now, host);
+    /// Gives `host` another address: that of `other`, which gets its own, or one of nobody.
+    pub fn change_address(&mut self, host: usize, other: Option<usize>) {
+        match other {
+            Some(other) => self.net.swap_addresses(self.now, host, other),
+            None => self.net.change_address(self.now, host),
+        }
         let address = self.net.address(host);
         self.note(Some(host), "FAULT", format_args!("its address is {address}"));
     }

@@ -5,6 +5,7 @@ mod clocks;
 mod datagrams;
 mod disks;
 mod engines;
+mod insiders;
 mod outsiders;
 mod places;
 mod streams;

@@ -52,3 +52,17 @@ fn a_host_that_got_another_address_is_found_there() {
     }
     comes_back(&mut world);
 }
+
+#[test]
+fn hosts_that_change_places_are_found_where_the_other_was() {
+    let mut world = mesh(68, 3);
+    let (one, two) = (world.net.address(0), world.net.address(1));
+    act(&mut world, "do = 'move', peer = 'n1', to = 'n2'");
+    assert_eq!((world.net.address(0), world.net.address(1)), (two, one));
+    assert_eq!((world.net.host_at(one), world.net.host_at(two)), (Some(1), Some(0)));
+    run(&mut world, 5);
+    world.settle(Setup::new(0, 3).settle_max()).or_show(&world);
+    ping(&mut world, 0, 1);
+    ping(&mut world, 2, 0);
+    comes_back(&mut world);
+}

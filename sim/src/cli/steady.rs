@@ -1,0 +1,97 @@
+//! `sim steady`.
+
+use super::say;
+use anyhow::{Result, bail, ensure};
+use sim::check::Violation;
+use sim::world::{Own, Peer, Setup, World};
+use std::time::{Duration, Instant};
+
+/// Peers that each peer is told to dial; as many dial it.
+const DIALS: usize = 4;
+
+/// Peers that found the mesh. More of them would only vote longer.
+const VOTERS: usize = 3;
+
+/// A mesh that does not know itself after this time of the world's clock never will.
+const GATHER_MAX: Duration = Duration::from_secs(600);
+
+/// Measures how fast a large mesh runs in which nothing happens.
+///
+/// Each peer links with 8 others. The time until all peers know all is not part of the figure.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Steady {
+    /// How many peers
+    #[arg(long, default_value_t = 1_000)]
+    peers: usize,
+    /// How long nothing happens, on the world's clock
+    #[arg(long = "for", value_parser = humantime::parse_duration, default_value = "60s")]
+    span: Duration,
+    /// Where chances come from
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+}
+
+impl Steady {
+    /// Whether all rules held, and no more time passed here than there.
+    pub(crate) fn run(self) -> Result<bool> {
+        ensure!(self.peers > 2 * DIALS, "a mesh of {} peers is not large", self.peers);
+        let mut world = self.setup().start();
+        let begun = Instant::now();
+        while !self.is_gathered(&world) {
+            if world.now.since(weft_core::time::Instant::ZERO) > GATHER_MAX {
+                bail!("after {GATHER_MAX:?} not all peers know all others");
+            }
+            if let Err(violation) = world.run_for(Duration::from_secs(1)) {
+                return Ok(broken(&violation));
+            }
+        }
+        let (gathered, since, inputs) = (world.now, begun.elapsed(), world.trace.inputs());
+        let begun = Instant::now();
+        if let Err(violation) = world.run_for(self.span) {
+            return Ok(broken(&violation));
+        }
+        let took = begun.elapsed();
+        let inputs = world.trace.inputs() - inputs;
+        let rate = self.span.as_secs_f64() / took.as_secs_f64().max(f64::EPSILON);
+        say(&format!(
+            "{} peers know each other after {gathered} ({:.1} s of real time)\n\
+             {:?} in which nothing happens: {:.1} s of real time, {rate:.1} times as fast, {inputs} events",
+            self.peers,
+            since.as_secs_f64(),
+            self.span,
+            took.as_secs_f64(),
+        ));
+        Ok(rate >= 1.0)
+    }
+
+    /// Peers in a circle, each of which dials the next one and some far ahead, so that all are near
+    /// to each other.
+    fn setup(&self) -> Setup {
+        let mut setup = Setup::new(self.seed, self.peers);
+        (setup.discovery, setup.voters) = (false, VOTERS);
+        for host in 0..self.peers {
+            let strides = (0..DIALS).map(|dial| stride(self.peers, dial));
+            let dials = strides.map(|stride| Peer((host + stride) % self.peers)).collect();
+            let own = Own { dials: Some(dials), observer: host >= VOTERS, ..Own::default() };
+            setup.own.insert(Peer(host), own);
+        }
+        setup
+    }
+
+    fn is_gathered(&self, world: &World) -> bool {
+        let mut running = world.hosts.iter().filter_map(|host| host.running.as_ref());
+        running.all(|running| running.summary.peers + 1 == self.peers)
+    }
+}
+
+/// How far ahead dial number `dial` goes: each of four dials reaches about as many times as far as
+/// the one before. Odd, so that strides do not coincide.
+fn stride(peers: usize, dial: usize) -> usize {
+    let root = peers.isqrt().isqrt().max(2);
+    root.pow(u32::try_from(dial).unwrap_or(0)) | 1
+}
+
+fn broken(violation: &Violation) -> bool {
+    say(&violation.to_string());
+    false
+}

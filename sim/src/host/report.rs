@@ -1,0 +1,128 @@
+//! What a node reports of those who break rules, by the names that scenario files use.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use weft_core::event::Event;
+use weft_core::fault::ConnFault;
+use weft_core::handshake::HandshakeFault;
+use weft_core::record::RecordFault;
+
+/// A kind of trouble that a node has told of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Report {
+    /// A dial came to nothing.
+    Dial,
+    /// A stream ended from the other side.
+    Closed,
+    /// Another password.
+    WrongPassword,
+    /// They have a password and this one has none.
+    PasswordMissing,
+    /// This one has a password and they have none.
+    PasswordUnexpected,
+    /// No common version.
+    Version,
+    /// It dialed itself.
+    Myself,
+    /// No handshake of weft.
+    Malformed,
+    /// A handshake took too long.
+    HandshakeTimeout,
+    /// A stranger gave way to newer ones.
+    Crowded,
+    /// Sealed bytes that do not open, or a message over the limit.
+    Channel,
+    /// A neighbour broke the protocol.
+    Protocol,
+    /// A link was silent or stuck for too long.
+    Silent,
+    /// A second link.
+    Duplicate,
+    /// Too many links.
+    Limit,
+    /// A name that is taken.
+    NameTaken,
+    /// A copy of its own disk.
+    Clone,
+    /// Another range.
+    Universe,
+    /// Another founding.
+    Lineage,
+    /// A record by whom it does not belong to.
+    RecordForeign,
+    /// A record with a wrong signature.
+    RecordForged,
+    /// A record that is too long.
+    RecordTooLong,
+    /// A record that says what it may not.
+    RecordMalformed,
+    /// A record that counts too far ahead.
+    RecordLeap,
+    /// A record for which there is no room.
+    RecordFull,
+    /// Two claim the same addresses.
+    Conflict,
+}
+
+impl fmt::Display for Report {
+    /// As in a scenario file.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
+    }
+}
+
+impl Report {
+    /// What `event` tells of trouble.
+    pub const fn of(event: &Event) -> Option<Self> {
+        match event {
+            Event::ConnDown { why, .. } => Some(Self::of_conn(why)),
+            Event::RecordRefused { why, .. } => Some(match why {
+                RecordFault::BodyTooLong(_) => Self::RecordTooLong,
+                RecordFault::ForeignKey(..) => Self::RecordForeign,
+                RecordFault::BadSignature(_) => Self::RecordForged,
+                RecordFault::Malformed(_) => Self::RecordMalformed,
+                RecordFault::Leap(_) => Self::RecordLeap,
+                RecordFault::Full(_) => Self::RecordFull,
+            }),
+            Event::OwnershipConflict { .. } => Some(Self::Conflict),
+            Event::ConnUp { .. }
+            | Event::LinkUp { .. }
+            | Event::LinkDown { .. }
+            | Event::PeerUp { .. }
+            | Event::PeerDown { .. }
+            | Event::Founded { .. }
+            | Event::Granted { .. }
+            | Event::Allocated { .. }
+            | Event::Released { .. }
+            | Event::NameAdded { .. }
+            | Event::NameRemoved { .. } => None,
+        }
+    }
+
+    const fn of_conn(why: &ConnFault) -> Self {
+        match why {
+            ConnFault::Dial(_) => Self::Dial,
+            ConnFault::Closed(_) => Self::Closed,
+            ConnFault::Handshake(fault) => match fault {
+                HandshakeFault::WrongPassword => Self::WrongPassword,
+                HandshakeFault::PasswordMissing => Self::PasswordMissing,
+                HandshakeFault::PasswordUnexpected => Self::PasswordUnexpected,
+                HandshakeFault::Version(..) => Self::Version,
+                HandshakeFault::Myself => Self::Myself,
+                HandshakeFault::Malformed(_) => Self::Malformed,
+            },
+            ConnFault::HandshakeTimeout => Self::HandshakeTimeout,
+            ConnFault::Crowded => Self::Crowded,
+            ConnFault::Channel(_) => Self::Channel,
+            ConnFault::Protocol(_) => Self::Protocol,
+            ConnFault::Silent => Self::Silent,
+            ConnFault::Duplicate => Self::Duplicate,
+            ConnFault::Limit(_) => Self::Limit,
+            ConnFault::NameTaken { .. } => Self::NameTaken,
+            ConnFault::Clone => Self::Clone,
+            ConnFault::Universe { .. } => Self::Universe,
+            ConnFault::Lineage => Self::Lineage,
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! What an insider says.
+
+use serde::{Deserialize, Serialize};
+
+/// A way in which somebody who knows the password breaks the rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Lie {
+    /// It speaks only versions of the protocol that nobody here knows.
+    OtherVersion,
+    /// Its first message ends in the middle, and nothing follows.
+    CutGreeting,
+    /// One bit of its first message is wrong.
+    ChangedGreeting,
+    /// One bit of its last message of the handshake is wrong.
+    ChangedProof,
+    /// Its first message has a key of low order, with which anybody could know the secret.
+    LowOrderGreeting,
+    /// It sends back what it hears.
+    Mirror,
+    /// It says that its name is zeros.
+    Nameless,
+    /// The key of its data session is of low order.
+    LowOrderSession,
+    /// It says that its name is that of another host.
+    BorrowedName,
+    /// Behind the handshake it gossips that its name is that of another peer.
+    StolenName,
+    /// Behind the handshake it says what is sealed by nobody.
+    Babble,
+    /// It announces a message that is longer than any may be.
+    TooLong,
+    /// It says a message that is none.
+    NoMessage,
+    /// It asks for more ranges of records than one question may.
+    BoundlessQuestion,
+    /// It asks more questions than wait.
+    ManyQuestions,
+    /// It answers a question twice.
+    UnaskedAnswer,
+    /// Its answer does not fit the question.
+    BrokenAnswer,
+    /// It says messages in the name of the host itself and of others that are linked with it.
+    WrongName,
+    /// It says messages for others that have gone too far, or may go further than any.
+    FarMessages,
+    /// It says so many messages for another host at once.
+    ManyMessages,
+    /// It denies addresses that nobody asked it for.
+    LateDenial,
+    /// Records about other peers, signed by itself.
+    ForeignRecord,
+    /// Records in the names of other peers, which those did not sign.
+    ForgedRecord,
+    /// Records of each kind whose bodies say what they may not.
+    BadRecords,
+    /// A record that is longer than any may be.
+    LongRecord,
+    /// A vote that no voter would write.
+    BadVote,
+    /// A vote of the last round of all.
+    LeapingVote,
+    /// It gives itself all addresses of others.
+    StolenAddresses,
+    /// Grants of another founding, of a later epoch, and of addresses that there are not.
+    MisfitGrant,
+    /// Records of so many peers that it made up.
+    ManyRecords,
+    /// So many grants that nobody can judge yet.
+    ManyGrants,
+    /// So many records, each almost as long as any may be.
+    LongRecords,
+    /// It tells each host something else under one version.
+    Equivocation,
+    /// It asks for addresses, and gives them back 2^32 versions later.
+    LeapingGrant,
+    /// It asks for addresses, and gives them to two hosts under one version.
+    DoubleGrant,
+    /// It asks for addresses, and gives them back by way of a peer that it made up, last grant first.
+    PatchworkGrant,
+    /// In one breath, a grant, which must be durable, and what ends the link; and datagrams after it.
+    OneBreath,
+    /// Datagrams of its own session and of others that nobody sealed, and that are cut short.
+    ForgedDatagrams,
+    /// Frames that are none, that have gone too far, and in the name of the host itself.
+    BadFrames,
+    /// Frames from so many addresses.
+    ManyMacs,
+    /// It comes back so many times, each time as a later life, and reads nothing of all that it asks
+    /// for.
+    Revenant,
+}
+
+impl Lie {
+    /// Those after which all rules hold, whenever they are told. The others are for worlds made for
+    /// them: one that is given addresses keeps them when its host dies in between, and one that has
+    /// a host's name, or takes all places for streams, keeps others out for as long as it stays.
+    pub const BOUNDED: [Self; 34] = [
+        Self::OtherVersion,
+        Self::CutGreeting,
+        Self::ChangedGreeting,
+        Self::ChangedProof,
+        Self::LowOrderGreeting,
+        Self::Mirror,
+        Self::Nameless,
+        Self::LowOrderSession,
+        Self::StolenName,
+        Self::Babble,
+        Self::TooLong,
+        Self::NoMessage,
+        Self::BoundlessQuestion,
+        Self::ManyQuestions,
+        Self::UnaskedAnswer,
+        Self::BrokenAnswer,
+        Self::WrongName,
+        Self::FarMessages,
+        Self::ManyMessages,
+        Self::LateDenial,
+        Self::ForeignRecord,
+        Self::ForgedRecord,
+        Self::BadRecords,
+        Self::LongRecord,
+        Self::BadVote,
+        Self::LeapingVote,
+        Self::StolenAddresses,
+        Self::MisfitGrant,
+        Self::ManyRecords,
+        Self::ManyGrants,
+        Self::Equivocation,
+        Self::OneBreath,
+        Self::ForgedDatagrams,
+        Self::BadFrames,
+    ];
+
+    /// Whether it must be given addresses first.
+    pub(super) const fn wants_addresses(self) -> bool {
+        matches!(self, Self::LeapingGrant | Self::DoubleGrant | Self::PatchworkGrant)
+    }
+
+    /// Whether all who say this are one and the same.
+    pub(in crate::world) const fn is_by_one(self) -> bool {
+        matches!(self, Self::Equivocation | Self::Revenant)
+    }
+}
