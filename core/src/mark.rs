@@ -155,7 +155,6 @@ marks! {
     "gossip.other-lineage" GossipOtherLineage: "The founding of another mesh comes over a link."
     "gossip.ghost" GossipGhost: "A record of ours that we do not remember: a new life begins."
     "gossip.vote-back" GossipVoteBack: "A vote of ours that was dropped comes back."
-    "gossip.own-names" GossipOwnNames: "Names of an earlier life of ours come back."
     "gossip.dropped" GossipDropped: "A record that matters no more is removed."
     "gossip.split" GossipSplit: "News are more than one write takes."
     "pull.under-way" PullUnderWay: "It is time to compare records while a comparison is under way."

@@ -3,6 +3,7 @@
 //! A crash falls between two outputs of one outbox ([`crate::host::Host::crash_after`]); since a
 //! `Persist` is one output and atomic, every prefix of an outbox is a state a real disk can be in.
 
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use weft_core::io::RequestId;
 use weft_core::names::NamesRecord;
@@ -12,6 +13,50 @@ use weft_core::saved::{Change, Saved, Slot};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the disk cannot be written")]
 pub struct DiskError;
+
+/// What a disk cannot read any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rot {
+    /// Who the peer is.
+    Identity,
+    /// How often it started.
+    Incarnation,
+    /// What the mesh divides.
+    Range,
+    /// One of the records that must survive.
+    Record,
+    /// What one container holds.
+    Holding,
+    /// Its own names.
+    Names,
+    /// Whom it dials.
+    Targets,
+}
+
+impl Rot {
+    const fn befalls(self, slot: &Slot) -> bool {
+        match (self, slot) {
+            (Self::Identity, Slot::Identity)
+            | (Self::Incarnation, Slot::Incarnation)
+            | (Self::Range, Slot::Network)
+            | (Self::Record, Slot::Record(_))
+            | (Self::Holding, Slot::Holding(_))
+            | (Self::Names, Slot::Names)
+            | (Self::Targets, Slot::Targets) => true,
+            (
+                _,
+                Slot::Identity
+                | Slot::Incarnation
+                | Slot::Network
+                | Slot::Record(_)
+                | Slot::Holding(_)
+                | Slot::Names
+                | Slot::Targets,
+            ) => false,
+        }
+    }
+}
 
 /// The disk of one host.
 #[derive(Clone, Debug)]
@@ -52,6 +97,22 @@ impl Disk {
             self.saved.apply(change);
         }
         Ok(())
+    }
+
+    /// Damages the first value of a kind: a record by one wrong bit at its end, which only its
+    /// signature shows, anything else by a lost last byte. Returns whether there is one.
+    pub fn rot(&mut self, what: Rot) -> bool {
+        let mut slots = self.saved.slots.iter_mut();
+        let Some((slot, value)) = slots.find(|(slot, _)| what.befalls(slot)) else {
+            return false;
+        };
+        match (slot, value.last_mut()) {
+            (Slot::Record(_), Some(last)) => *last ^= 1,
+            (_, Some(_) | None) => {
+                value.pop();
+            }
+        }
+        true
     }
 
     /// Fails every write after `more` of them.
@@ -142,6 +203,16 @@ mod tests {
         assert_eq!(found(&disk), Some("first".to_owned()));
         disk.mend();
         assert_eq!(written(&mut disk, "third"), Ok(()));
+    }
+
+    #[test]
+    fn what_rots_cannot_be_read_and_all_else_can() {
+        let mut disk = Disk::EMPTY;
+        written(&mut disk, "target").unwrap();
+        assert!(!disk.rot(Rot::Names));
+        assert_eq!(found(&disk), Some("target".to_owned()));
+        assert!(disk.rot(Rot::Targets));
+        assert!(disk.saved().get::<String>(&Slot::Targets).is_err());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod desk;
 pub mod disk;
+pub mod engine;
 pub mod frame;
 pub mod report;
 
@@ -10,6 +11,7 @@ use crate::trace::Summary;
 use clock::{Clock, Speed};
 use desk::Desk;
 use disk::Disk;
+use engine::Engine;
 use frame::{EtherPayload, Frame, MacBytes};
 use report::Report;
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,6 +44,8 @@ pub struct Running {
     pub wake_at: Option<Instant>,
     /// What waits while the node cannot run.
     pub desk: Desk,
+    /// Whether it has stopped in order; its process ends soon.
+    pub has_stopped: bool,
     /// Commands that wait for a reply.
     pub asked: BTreeMap<RequestId, (Instant, Command)>,
     /// What the ends of the lines of a trace show.
@@ -60,6 +64,7 @@ impl Running {
             deadline: None,
             wake_at: None,
             desk: Desk::default(),
+            has_stopped: false,
             asked: BTreeMap::new(),
             summary: Summary::default(),
             peers: BTreeSet::new(),
@@ -165,6 +170,14 @@ pub struct Host {
     pub crash_after: Option<usize>,
     /// Whether a crash that is due takes the machine's power too.
     pub crash_power: bool,
+    /// Whether its node was told to forget a target.
+    pub has_forgotten: bool,
+    /// Bytes that its nodes have sent to others, frames of containers left out.
+    pub control_sent: u64,
+    /// How often its nodes were called.
+    pub calls: u64,
+    /// Where its containers come from, and who tells of them.
+    pub engine: Engine,
     /// Its containers; they outlive the node.
     pub containers: BTreeMap<ContainerId, Container>,
     /// Addresses handed to living containers, as their runtimes know it.
@@ -214,6 +227,10 @@ impl Host {
             cost: Duration::ZERO,
             crash_after: None,
             crash_power: false,
+            has_forgotten: false,
+            control_sent: 0,
+            calls: 0,
+            engine: Engine::new(),
             containers: BTreeMap::new(),
             held: BTreeMap::new(),
             names_sure: BTreeSet::new(),
@@ -225,7 +242,7 @@ impl Host {
     /// The host has another disk than a moment ago: containers and names that are not on it are gone
     /// with the old one, and a name that is on it may be answered again.
     pub fn follow_disk(&mut self) {
-        let Self { disk, held, containers, names_sure, names_possible, .. } = self;
+        let Self { disk, held, containers, names_sure, names_possible, engine, .. } = self;
         held.retain(|id, nets| {
             let noted = disk.held(id);
             nets.retain(|net| noted.contains(net));
@@ -235,6 +252,7 @@ impl Host {
             let nets = held.get(id);
             nets.is_some_and(|nets| nets.iter().any(|net| net.addr() == container.address))
         });
+        engine.keep(|id| held.contains_key(id));
         let names = disk.names().entries;
         names_sure.retain(|entry| names.contains(entry));
         *names_possible = names;

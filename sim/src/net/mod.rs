@@ -167,6 +167,12 @@ impl Net {
         }
     }
 
+    /// Ends one cut; what waited in streams moves again.
+    pub fn mend(&mut self, now: Instant, from: usize, to: usize) {
+        self.paths.mend(from, to);
+        self.resume(now);
+    }
+
     /// Ends all cuts; what waited in streams moves again.
     pub fn heal(&mut self, now: Instant) {
         self.paths.heal();

@@ -79,6 +79,11 @@ impl Paths {
         self.cuts.insert((from, to));
     }
 
+    /// Ends the cut of `from` from `to`.
+    pub fn mend(&mut self, from: usize, to: usize) {
+        self.cuts.remove(&(from, to));
+    }
+
     /// Ends all cuts.
     pub fn heal(&mut self) {
         self.cuts.clear();

@@ -2,6 +2,7 @@
 //! go on editing it. `sim/SCENARIOS.md` says what can stand in it.
 
 use super::random::Block;
+use super::sight::Sight;
 use super::step::{Deed, Expected, Step};
 use super::{End, Scenario};
 use crate::check;
@@ -20,6 +21,9 @@ use weft_core::time::Instant;
 
 /// Most hosts of a scenario: beyond it a run takes hours.
 const PEERS_MAX: usize = 10_000;
+
+/// Most times that one step is repeated.
+const REPEATS_MAX: usize = 100_000;
 
 /// A text that is no scenario.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -222,9 +226,13 @@ fn scenario(file: File) -> Result<Scenario, Fault> {
     let mut steps = Vec::new();
     for spanned in file.step {
         let span = spanned.span();
-        let table = spanned.into_inner();
+        let mut table = spanned.into_inner();
         known(&named(&Value::Table(table.clone())), &span)?;
-        steps.push(step(table).map_err(|why| (span, why))?);
+        let repeat = take_repeat(&mut table).map_err(|why| (span.clone(), why))?;
+        let first = step(table).map_err(|why| (span.clone(), why))?;
+        let more = repeated(&first, repeat).map_err(|why| (span, why))?;
+        steps.push(first);
+        steps.extend(more);
     }
     // Steps may stand in any order; those of one time are taken in the order of the text.
     steps.sort_by_key(|step| step.at);
@@ -344,8 +352,15 @@ fn step(mut table: Table) -> Result<Step, String> {
             if expect.is_some() {
                 return Err("`expect` is for commands; say with `see` what is to be seen".into());
             }
+            let is_plain = within.is_none() && stays.is_none() && !not;
             let (within, stays) = (within.unwrap_or_default(), stays.unwrap_or_default());
-            Deed::See { sight: whole(table)?, not, within, stays }
+            let sight: Sight = whole(table)?;
+            if sight.budget().is_some() && !is_plain {
+                return Err(
+                    "what is counted `over` a time knows no other time, and no `not`".into()
+                );
+            }
+            Deed::See { sight, not, within, stays }
         }
         (true, true) => return Err("a step either does something or sees something".into()),
         (false, false) => {
@@ -353,6 +368,32 @@ fn step(mut table: Table) -> Result<Step, String> {
         }
     };
     Ok(Step { at, deed })
+}
+
+/// How often a step is done again, and until when.
+fn take_repeat(table: &mut Table) -> Result<Option<(Duration, Duration)>, String> {
+    match (take_time(table, "every")?, take_time(table, "until")?) {
+        (None, None) => Ok(None),
+        (Some(every), Some(until)) if !every.is_zero() => Ok(Some((every, until))),
+        (Some(_) | None, Some(_) | None) => {
+            Err("`every` and `until` belong together: `every = \"1s\", until = \"5m\"`".into())
+        }
+    }
+}
+
+/// The same step again and again after its first time.
+fn repeated(first: &Step, repeat: Option<(Duration, Duration)>) -> Result<Vec<Step>, String> {
+    let Some((every, until)) = repeat else { return Ok(Vec::new()) };
+    let (mut at, until) = (first.at + every, Instant::ZERO + until);
+    let mut steps = Vec::new();
+    while at < until {
+        if steps.len() >= REPEATS_MAX {
+            return Err(format!("repeated more than {REPEATS_MAX} times"));
+        }
+        steps.push(Step { at, deed: first.deed.clone() });
+        at += every;
+    }
+    Ok(steps)
 }
 
 fn take_time(table: &mut Table, key: &str) -> Result<Option<Duration>, String> {
@@ -434,6 +475,23 @@ except = ["dns.no-ghosts"]
             let scenario = Scenario::swarm(seed, 1 + usize::try_from(seed % 5).unwrap(), 40);
             assert_eq!(Scenario::from_text(&scenario.to_text()), Ok(scenario));
         }
+    }
+
+    #[test]
+    fn a_step_that_is_repeated_is_as_many_steps() {
+        let heal =
+            |more| format!("title = 't'\npeers = 2\nstep = [{{ at = '1s', do = 'heal'{more} }}]");
+        let read = |more| Scenario::from_text(&heal(more));
+        let times: Vec<Instant> = read(", every = '2s', until = '7s'")
+            .unwrap()
+            .steps
+            .iter()
+            .map(|step| step.at)
+            .collect();
+        assert_eq!(times, [1, 3, 5].map(|second| Instant::ZERO + Duration::from_secs(second)));
+        assert!(read(", every = '2s'").unwrap_err().why.contains("belong together"));
+        assert!(read(", every = '0s', until = '7s'").is_err());
+        assert!(read(", every = '1us', until = '7s'").unwrap_err().why.contains("more than"));
     }
 
     #[test]

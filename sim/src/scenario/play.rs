@@ -85,7 +85,8 @@ impl Scenario {
         for host in 0..self.setup.hosts {
             let wait = Duration::from_millis(world.draw(spread));
             if self.setup.starts(host) {
-                world.plan(Instant::ZERO + wait, Act::Start { peer: Peer(host) });
+                let act = Act::Start { peer: Peer(host), refuses: None };
+                world.plan(Instant::ZERO + wait, act);
             }
         }
         let unfolded;
@@ -107,9 +108,11 @@ impl Scenario {
 
     fn finish(&self, world: &mut World) -> Result<(), Violation> {
         world.calm();
+        // What waited for nodes that could not run is taken up; some of it may be to stop.
+        world.run_for(AFTERMATH)?;
         let alive = || (0..self.setup.hosts).filter(|host| !self.end.gone.contains(&Peer(*host)));
         for host in alive() {
-            world.boot(host);
+            world.tidy_up(host);
         }
         for peer in &self.end.gone {
             world.crash(peer.0, false);

@@ -10,9 +10,11 @@ use crate::choices::Choices;
 use crate::host::clock::Speed;
 use crate::net::{Conditions, Share};
 use crate::peer::Peer;
-use crate::world::{Act, Lie, Nat, Setup};
+use crate::world::{Act, Addressee, Lie, Nat, Setup};
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::time::Duration;
 use weft_core::addr::{Offset, Universe};
 use weft_core::time::Instant;
@@ -51,6 +53,16 @@ pub enum Class {
     Places,
     /// Strangers send what they like, and hear what is sent.
     Strangers,
+    /// Operators stop nodes, have them leave, and have them dial others or forget them.
+    Operators,
+    /// Containers go to other hosts with their addresses, and send frames.
+    Moves,
+    /// Engines tell late, twice, out of order or never what becomes of containers.
+    Engines,
+    /// One way flaps.
+    Flapping,
+    /// Ways are cut one after the other, and mended in another order.
+    Swizzle,
     /// Somebody who knows the password keeps no rules, in ways that leave all of them in force.
     Insiders,
     /// Disks are lost, put back, and forget what they were given. Not drawn by itself: whoever loses
@@ -60,7 +72,7 @@ pub enum Class {
 
 impl Class {
     /// All that a mesh comes through whenever they happen.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 17] = [
         Self::Partitions,
         Self::OneWay,
         Self::Crashes,
@@ -72,10 +84,16 @@ impl Class {
         Self::Streams,
         Self::Places,
         Self::Strangers,
+        Self::Operators,
+        Self::Moves,
+        Self::Engines,
+        Self::Flapping,
+        Self::Swizzle,
         Self::Insiders,
     ];
 
-    /// Draws a fault of this kind; none for those that are drawn among the commands.
+    /// Draws a fault of this kind; none for those that are drawn among the commands, or are more
+    /// than one step.
     fn draw(self, choices: &mut Choices, peer: Peer, hosts: usize) -> Option<Act> {
         // A host's way to itself has no faults.
         let other = (peer.0 + 1 + choices.index(hosts.saturating_sub(1))) % hosts;
@@ -83,9 +101,13 @@ impl Class {
         let millis = |choices: &mut Choices, most| Duration::from_millis(1 + choices.below(most));
         let count = |choices: &mut Choices| 1 + u32::try_from(choices.below(40)).unwrap_or(0);
         Some(match self {
-            Self::Partitions | Self::OneWay | Self::Crashes | Self::Network | Self::Claims => {
-                return None;
-            }
+            Self::Partitions
+            | Self::OneWay
+            | Self::Crashes
+            | Self::Network
+            | Self::Claims
+            | Self::Flapping
+            | Self::Swizzle => return None,
             Self::Disks => match choices.below(3) {
                 0 => Act::MendDisk { peer },
                 1 => Act::SlowDisk { peer, sync: millis(choices, 10_000) },
@@ -129,6 +151,38 @@ impl Class {
                 3 => Act::Record,
                 _ => Act::Replay { reflect: choices.coin() },
             },
+            Self::Operators => match choices.below(8) {
+                0 => Act::Stop { peer },
+                1 => Act::Leave { peer },
+                2 | 3 => Act::Forget { peer, to: other? },
+                4 => Act::Connect { peer, to: other?, replace: true },
+                5 | 6 => Act::Prime { peer },
+                _ => Act::Allocate { peer, container: "misled".to_owned(), subnet: elsewhere() },
+            },
+            Self::Moves => {
+                let container = format!("c{}-{peer}", choices.below(12));
+                match choices.below(5) {
+                    0 => Act::Migrate { container, from: peer, to: other? },
+                    // It comes back from where it went.
+                    1 => Act::Migrate { container, from: other?, to: peer },
+                    2 => Act::Send { peer, container, to: Addressee::All },
+                    3 => Act::Send { peer, container, to: Addressee::Nobody },
+                    _ => Act::Send { peer, container, to: Addressee::Bridge },
+                }
+            }
+            Self::Engines => {
+                let container = format!("e{}-{peer}", choices.below(4));
+                match choices.below(8) {
+                    0 => Act::Events {
+                        peer,
+                        lost: share(choices, 500),
+                        late: millis(choices, 60_000),
+                        twice: share(choices, 500),
+                    },
+                    1..5 => Act::Born { peer, container },
+                    _ => Act::Die { peer, container },
+                }
+            }
             Self::Insiders => {
                 let says = *choices.pick(&Lie::BOUNDED)?;
                 Act::Insider { peer, says, count: count(choices) }
@@ -192,6 +246,7 @@ impl Block {
                 return steps;
             }
             steps.push(step(at, act(choices, setup, &self.faults)));
+            steps.extend(ways(choices, setup.hosts, at, &self.faults));
         }
     }
 }
@@ -225,7 +280,9 @@ impl Scenario {
         for _ in 0..len {
             at += Duration::from_millis(choices.below(pace * 1_000));
             steps.push(step(at, act(choices, &setup, &faults)));
+            steps.extend(ways(choices, hosts, at, &faults));
         }
+        steps.sort_by_key(|step| step.at);
         let title = format!("seed {seed}, {hosts} hosts, {len} steps");
         Self { title, waits: None, setup, steps, blocks: Vec::new(), end: End::default() }
     }
@@ -233,6 +290,55 @@ impl Scenario {
 
 const fn step(at: Instant, act: Act) -> Step {
     Step { at, deed: Deed::Act { act, expect: None } }
+}
+
+/// An address in a range that no mesh of these divides.
+fn outside(choices: &mut Choices) -> IpAddr {
+    IpAddr::from([192, 0, 2, u8::try_from(choices.below(4)).unwrap_or(0)])
+}
+
+/// A range that no mesh of these divides.
+fn elsewhere() -> Option<IpNet> {
+    "192.0.2.0/24".parse().ok()
+}
+
+fn share(choices: &mut Choices, thousandths: u64) -> Share {
+    Share::per_thousand(u32::try_from(choices.below(thousandths)).unwrap_or(0))
+}
+
+/// Draws what befalls single ways in more than one step: now and then, and where they may.
+fn ways(choices: &mut Choices, hosts: usize, at: Instant, faults: &BTreeSet<Class>) -> Vec<Step> {
+    let mut steps = Vec::new();
+    if hosts < 2 {
+        return steps;
+    }
+    let way = |choices: &mut Choices| {
+        let from = choices.index(hosts);
+        (Peer(from), Peer((from + 1 + choices.index(hosts - 1)) % hosts))
+    };
+    if faults.contains(&Class::Flapping) && choices.below(8) == 7 {
+        let (from, to) = way(choices);
+        let half = Duration::from_millis(50 + choices.below(5_000));
+        for turn in 0..1 + u32::try_from(choices.below(10)).unwrap_or(0) {
+            steps.push(step(at + half * (2 * turn), Act::Cut { from, to }));
+            steps.push(step(at + half * (2 * turn + 1), Act::Mend { from, to }));
+        }
+    }
+    if faults.contains(&Class::Swizzle) && choices.below(8) == 7 {
+        let mut ways: Vec<(Peer, Peer)> =
+            (0..=choices.index(hosts)).map(|_| way(choices)).collect();
+        let mut at = at;
+        for (from, to) in &ways {
+            steps.push(step(at, Act::Cut { from: *from, to: *to }));
+            at += Duration::from_millis(choices.below(10_000));
+        }
+        while !ways.is_empty() {
+            let (from, to) = ways.swap_remove(choices.index(ways.len()));
+            steps.push(step(at, Act::Mend { from, to }));
+            at += Duration::from_millis(choices.below(10_000));
+        }
+    }
+    steps
 }
 
 /// Draws what happens next.
@@ -248,7 +354,10 @@ fn act(choices: &mut Choices, setup: &Setup, faults: &BTreeSet<Class>) -> Act {
         && let Some(act) =
             choices.pick(&apart).copied().and_then(|it| it.draw(choices, peer, hosts))
     {
-        return act;
+        // Behind a wall, who owns nothing may be all that stands between two owners, and a boot gate
+        // opens only over one that does.
+        let is_barred = matches!(act, Act::Leave { .. }) && !setup.walls.is_empty();
+        return if is_barred { Act::Prime { peer } } else { act };
     }
     match choices.below(20) {
         0..2 if on(Class::Partitions) => {
@@ -259,19 +368,23 @@ fn act(choices: &mut Choices, setup: &Setup, faults: &BTreeSet<Class>) -> Act {
         4..6 if on(Class::Crashes) => {
             Act::Crash { peer, after: Some(choices.index(6)), power: choices.coin() }
         }
-        4..8 => Act::Start { peer },
+        4..8 => Act::Start { peer, refuses: None },
         8 if on(Class::Network) => Act::Network { conditions: conditions(choices) },
         9 if on(Class::Claims) => {
             let size = u64::try_from(setup.universe.size()).unwrap_or(u64::MAX);
-            let address = setup.universe.address(Offset(choices.below(size).into()));
-            Act::Claim { peer, container, address }
+            let address = if choices.below(8) == 7 {
+                outside(choices)
+            } else {
+                setup.universe.address(Offset(choices.below(size).into()))
+            };
+            Act::Claim { peer, container, address, prefix: None }
         }
-        8..13 => Act::Allocate { peer, container },
-        13..15 => Act::Release { peer, container },
-        15..17 => Act::Register { peer, container },
-        17 => Act::Unregister { peer, container },
-        18 => Act::Connect { peer, to: Peer(choices.index(hosts)) },
-        _ => Act::Allocate { peer, container },
+        8..13 => Act::Allocate { peer, container, subnet: None },
+        13..15 => Act::Release { peer, container, address: None },
+        15..17 => Act::Register { peer, container, name: None, address: None },
+        17 => Act::Unregister { peer, container: Some(container), name: None, address: None },
+        18 => Act::Connect { peer, to: Peer(choices.index(hosts)), replace: false },
+        _ => Act::Allocate { peer, container, subnet: None },
     }
 }
 

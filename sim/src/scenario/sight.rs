@@ -3,11 +3,12 @@
 use crate::check::{PeerView, View};
 use crate::host::report::Report;
 use crate::peer::Peer;
-use crate::world::{container, name_of};
+use crate::world::{Counted, container, name_of};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
+use std::time::Duration;
 
 /// Something that is seen, or not. Where `peers` are none, all that run are meant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +52,14 @@ pub enum Sight {
         /// Addresses.
         least: u64,
     },
+    /// A ledger has few entries.
+    Entries {
+        /// That of each of these.
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        peers: BTreeSet<Peer>,
+        /// So many at most.
+        most: usize,
+    },
     /// A container has an address.
     Holds {
         /// Where it is.
@@ -68,12 +77,48 @@ pub enum Sight {
         peers: BTreeSet<Peer>,
         /// Whose name.
         container: String,
+        /// With just so many addresses; else with any.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        addresses: Option<usize>,
     },
     /// Peers have equal ledgers.
     SameLedger {
         /// These.
         #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
         peers: BTreeSet<Peer>,
+    },
+    /// What each sends to others, frames of containers left out, on average from here on.
+    Traffic {
+        /// These.
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        peers: BTreeSet<Peer>,
+        /// Bytes in a second, at most.
+        most: u64,
+        /// For so long.
+        #[serde(with = "crate::duration")]
+        over: Duration,
+    },
+    /// How often each node has something to do, on average from here on.
+    Calls {
+        /// These.
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        peers: BTreeSet<Peer>,
+        /// Times in a second, at most.
+        most: u64,
+        /// For so long.
+        #[serde(with = "crate::duration")]
+        over: Duration,
+    },
+    /// How often each peer says something else of itself, on average from here on.
+    Updates {
+        /// These.
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        peers: BTreeSet<Peer>,
+        /// Times in a second, at most.
+        most: u64,
+        /// For so long.
+        #[serde(with = "crate::duration")]
+        over: Duration,
     },
     /// A node has told of trouble of this kind since the world began.
     Reports {
@@ -153,13 +198,25 @@ impl Sight {
                 let what = address.map_or("no address".to_owned(), |it| format!("not {it}"));
                 Err(format!("{id} on {peer} has {what}"))
             }
-            Self::Answers { peers, container: id } => {
+            Self::Answers { peers, container: id, addresses } => {
                 let name = name_of(&container(id));
                 each(view, peers, |peer| {
-                    let known = peer.names.iter().any(|known| known.entry.name.as_str() == name);
-                    if known { Ok(()) } else { Err(format!("does not answer {name}")) }
+                    let known = peer.names.iter().map(|known| &known.entry);
+                    let known = known.filter(|entry| entry.name.as_str() == name);
+                    let known: BTreeSet<IpAddr> = known.map(|entry| entry.address).collect();
+                    match (known.len(), addresses) {
+                        (0, None | Some(1..)) => Err(format!("does not answer {name}")),
+                        (count, Some(wanted)) if count != *wanted => {
+                            Err(format!("answers {name} with {count} addresses, not {wanted}"))
+                        }
+                        (_, None | Some(_)) => Ok(()),
+                    }
                 })
             }
+            Self::Entries { peers, most } => each(view, peers, |peer| {
+                let entries = peer.ledger.as_ref().map_or(0, Vec::len);
+                if entries <= *most { Ok(()) } else { Err(format!("has {entries} entries")) }
+            }),
             Self::SameLedger { peers } => {
                 let mut first = None;
                 each(view, peers, |peer| {
@@ -171,6 +228,8 @@ impl Sight {
                     }
                 })
             }
+            // Whoever looks has to count.
+            Self::Traffic { .. } | Self::Calls { .. } | Self::Updates { .. } => Ok(()),
             Self::Reports { peers, what } => each(view, peers, |peer| {
                 let told = peer.reports.contains(what);
                 if told { Ok(()) } else { Err(format!("has told of no {what}")) }
@@ -184,6 +243,29 @@ impl Sight {
         }
     }
 
+    /// What is counted, how much of it there may be in a second, and for how long; `None` for what
+    /// is seen at once.
+    pub const fn budget(&self) -> Option<(Counted, u64, Duration)> {
+        match self {
+            Self::Traffic { most, over, .. } => Some((Counted::Bytes, *most, *over)),
+            Self::Calls { most, over, .. } => Some((Counted::Calls, *most, *over)),
+            Self::Updates { most, over, .. } => Some((Counted::Updates, *most, *over)),
+            Self::Running { .. }
+            | Self::Linked { .. }
+            | Self::Reaches { .. }
+            | Self::Founded { .. }
+            | Self::Ready { .. }
+            | Self::Owns { .. }
+            | Self::Holds { .. }
+            | Self::Entries { .. }
+            | Self::Answers { .. }
+            | Self::SameLedger { .. }
+            | Self::Reports { .. }
+            | Self::Keeps { .. }
+            | Self::Pings { .. } => None,
+        }
+    }
+
     /// Hosts that it names.
     pub fn peers(&self) -> BTreeSet<Peer> {
         match self {
@@ -191,10 +273,14 @@ impl Sight {
             | Self::Founded { peers }
             | Self::Ready { peers }
             | Self::Owns { peers, .. }
+            | Self::Entries { peers, .. }
             | Self::Answers { peers, .. }
+            | Self::SameLedger { peers }
+            | Self::Traffic { peers, .. }
+            | Self::Calls { peers, .. }
+            | Self::Updates { peers, .. }
             | Self::Reports { peers, .. }
-            | Self::Keeps { peers, .. }
-            | Self::SameLedger { peers } => peers.clone(),
+            | Self::Keeps { peers, .. } => peers.clone(),
             Self::Linked { peers, with } | Self::Reaches { peers, with } => peers | with,
             Self::Holds { peer, .. } | Self::Pings { peer, .. } => [*peer].into(),
         }
@@ -238,7 +324,6 @@ fn pairs(
 mod tests {
     use super::*;
     use crate::world::Setup;
-    use std::time::Duration;
 
     fn sight(text: &str) -> Sight {
         toml::from_str(text).unwrap()
@@ -259,6 +344,8 @@ mod tests {
             "see = 'owns'\npeers = ['n2']\nleast = 100",
             "see = 'holds'\npeer = 'n1'\ncontainer = 'c1'",
             "see = 'answers'\ncontainer = 'c1'",
+            "see = 'answers'\ncontainer = 'c1'\naddresses = 1",
+            "see = 'entries'\nmost = 2",
             "see = 'same-ledger'",
             "see = 'keeps'\nmost = 20",
         ] {
@@ -268,6 +355,11 @@ mod tests {
             ("see = 'running'\npeers = ['n3']", "there is no n3"),
             ("see = 'owns'\npeers = ['n2']\nleast = 200", "n2 owns 128"),
             ("see = 'holds'\npeer = 'n2'\ncontainer = 'c1'", "c1 on n2 has no address"),
+            ("see = 'entries'\nmost = 1", "n1 has 2 entries"),
+            (
+                "see = 'answers'\ncontainer = 'c1'\naddresses = 2",
+                "n1 answers c1.weft.local with 1 addresses, not 2",
+            ),
             (
                 "see = 'reports'\npeers = ['n1']\nwhat = 'record-full'",
                 "n1 has told of no record-full",

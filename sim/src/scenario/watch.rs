@@ -3,7 +3,8 @@
 use super::sight::Sight;
 use super::step::{Deed, Expected, Outcome};
 use crate::check::Violation;
-use crate::world::World;
+use crate::peer::Peer;
+use crate::world::{Counted, World};
 use std::time::Duration;
 use weft_core::io::RequestId;
 use weft_core::time::Instant;
@@ -33,6 +34,7 @@ struct Open {
 #[derive(Debug)]
 enum Expectation {
     Answer { request: RequestId, outcome: Outcome },
+    Budget { counted: Counted, most: u64, over: Duration, before: Vec<(Peer, u64)> },
     Sight { sight: Sight, not: bool, stays: Duration, since: Option<Instant>, ping: u64 },
 }
 
@@ -67,6 +69,17 @@ impl Watch {
                 self.open.push(Open { step, until: begun + within, what });
             }
             Deed::See { sight, not, within, stays } => {
+                if let Some((counted, most, over)) = sight.budget() {
+                    let mut peers = sight.peers();
+                    if peers.is_empty() {
+                        peers = world.look().live().map(|(host, _)| Peer(host)).collect();
+                    }
+                    let count = |peer: Peer| (peer, world.count(peer.0, counted));
+                    let before = peers.into_iter().map(count).collect();
+                    let what = Expectation::Budget { counted, most, over, before };
+                    self.open.push(Open { step, until: begun + over, what });
+                    return Ok(());
+                }
                 let (sight, ping) = (sight.clone(), world.new_ping());
                 let what =
                     Expectation::Sight { sight, not: *not, stays: *stays, since: None, ping };
@@ -139,6 +152,21 @@ impl Open {
                 None if *outcome == Outcome::NoAnswer && now >= until => Standing::Met,
                 None => Standing::Open(format!("no answer, expected {outcome}")),
             },
+            Expectation::Budget { .. } if now < until => {
+                Standing::Open("it is still counted".to_owned())
+            }
+            Expectation::Budget { counted, most, over, before } => {
+                let allowed = u128::from(*most) * over.as_millis() / 1_000;
+                let spent = before.iter().map(|(peer, before)| {
+                    (*peer, world.count(peer.0, *counted).saturating_sub(*before))
+                });
+                match spent.max_by_key(|(_, spent)| *spent) {
+                    Some((peer, spent)) if u128::from(spent) > allowed => Standing::Failed(
+                        format!("{peer}: {spent} {counted} within {over:?}, more than {allowed}"),
+                    ),
+                    Some(_) | None => Standing::Met,
+                }
+            }
             Expectation::Sight { sight, not, stays, since, ping } => {
                 let answered = match sight {
                     Sight::Pings { peer, container, to } => {
@@ -151,8 +179,12 @@ impl Open {
                     | Sight::Ready { .. }
                     | Sight::Owns { .. }
                     | Sight::Holds { .. }
+                    | Sight::Entries { .. }
                     | Sight::Answers { .. }
                     | Sight::SameLedger { .. }
+                    | Sight::Traffic { .. }
+                    | Sight::Calls { .. }
+                    | Sight::Updates { .. }
                     | Sight::Reports { .. }
                     | Sight::Keeps { .. } => false,
                 };

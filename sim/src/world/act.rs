@@ -2,24 +2,22 @@
 
 use super::World;
 use super::insider::Lie;
-use super::operator::container;
+use super::operator::{container, name_of};
+use super::setup::Own;
+use super::traffic::Addressee;
 use super::ways::Nat;
-use crate::choices::rng_for;
-use crate::host::Running;
 use crate::host::clock::Speed;
-use crate::net::{Conditions, PORT};
+use crate::host::disk::Rot;
+use crate::host::engine::Telling;
+use crate::net::{Conditions, PORT, Share};
 use crate::peer::Peer;
-use crate::trace::What;
-use rand_core::RngCore;
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
-use weft_core::forward::Forwarder;
 use weft_core::id::ContainerId;
-use weft_core::io::{Command, Outbox, RequestId, Target};
-use weft_core::node::{Node, Seed};
-use weft_core::time::{Instant, Now};
+use weft_core::io::{Command, RequestId, Target};
 
 /// One thing that befalls a world.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +33,13 @@ pub enum Act {
         /// Nothing that leaves here…
         from: Peer,
         /// …arrives here.
+        to: Peer,
+    },
+    /// End one cut.
+    Mend {
+        /// What leaves here…
+        from: Peer,
+        /// …arrives here again.
         to: Peer,
     },
     /// End all cuts.
@@ -69,6 +74,16 @@ pub enum Act {
     Start {
         /// Whose.
         peer: Peer,
+        /// It must refuse to, for this reason; else it must not refuse.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        refuses: Option<Refusal>,
+    },
+    /// Change settings of a host, for its starts from here on.
+    Settings {
+        /// Which.
+        peer: Peer,
+        /// These; what is not given stays as it was.
+        own: Box<Own>,
     },
     /// A host is installed anew: its disk is empty, and its containers are gone.
     LoseDisk {
@@ -113,6 +128,13 @@ pub enum Act {
     MendDisk {
         /// Whose.
         peer: Peer,
+    },
+    /// What a disk holds cannot be read any more, in one place.
+    RotDisk {
+        /// Whose; its node goes on until it needs to read.
+        peer: Peer,
+        /// Which place.
+        what: Rot,
     },
     /// Have each write of a disk take long; what hangs on it waits.
     SlowDisk {
@@ -244,12 +266,62 @@ pub enum Act {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         reflect: bool,
     },
+    /// The container engine of a host tells badly what becomes of containers.
+    Events {
+        /// Which host.
+        peer: Peer,
+        /// Share of what it never tells.
+        #[serde(default, skip_serializing_if = "Share::is_none")]
+        lost: Share,
+        /// Longest time after which it tells; so what came later may be told earlier.
+        #[serde(default, with = "crate::duration", skip_serializing_if = "Duration::is_zero")]
+        late: Duration,
+        /// Share of what it tells twice.
+        #[serde(default, skip_serializing_if = "Share::is_none")]
+        twice: Share,
+    },
+    /// The engine starts a container, which is then to be attached: an address and a name.
+    Born {
+        /// On this host.
+        peer: Peer,
+        /// Which.
+        container: String,
+    },
+    /// A container ends, and is then to be detached.
+    Die {
+        /// On this host.
+        peer: Peer,
+        /// Which.
+        container: String,
+    },
+    /// A container sends a frame that no other one answers.
+    Send {
+        /// On this host.
+        peer: Peer,
+        /// Which.
+        container: String,
+        /// To whom.
+        to: Addressee,
+    },
+    /// Move a container to another host: its first address is given back at one and claimed at the
+    /// other, and its MAC goes with it.
+    Migrate {
+        /// Which.
+        container: String,
+        /// From here; nothing happens when it has no address here.
+        from: Peer,
+        /// To here.
+        to: Peer,
+    },
     /// Ask for an address.
     Allocate {
         /// At this peer.
         peer: Peer,
         /// For this container.
         container: String,
+        /// Where from, if not the default subnet.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        subnet: Option<IpNet>,
     },
     /// Ask for just this address.
     Claim {
@@ -259,27 +331,46 @@ pub enum Act {
         container: String,
         /// Which.
         address: IpAddr,
+        /// Bits of its subnet, if not those of the universe.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        prefix: Option<u8>,
     },
-    /// Give all addresses of a container back.
+    /// Give addresses of a container back.
     Release {
         /// At this peer.
         peer: Peer,
         /// Whose.
         container: String,
+        /// Which; else all.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        address: Option<IpAddr>,
     },
-    /// Register `CONTAINER.weft.local` for the first address that it holds.
+    /// Register a name for a container.
     Register {
         /// At this peer.
         peer: Peer,
         /// Whose.
         container: String,
+        /// Which; else `CONTAINER.weft.local`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+        /// What it stands for; else the first address that the container holds.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        address: Option<IpAddr>,
     },
-    /// Remove all names of a container.
+    /// Remove names that fit all that is given.
     Unregister {
         /// At this peer.
         peer: Peer,
-        /// Whose.
-        container: String,
+        /// Whose; else anybody's.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        container: Option<String>,
+        /// Which; else all.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+        /// For which address; else for any.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        address: Option<IpAddr>,
     },
     /// Dial another peer from here on.
     Connect {
@@ -287,6 +378,9 @@ pub enum Act {
         peer: Peer,
         /// Whom.
         to: Peer,
+        /// And forget all others.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        replace: bool,
     },
     /// Stop dialing another peer.
     Forget {
@@ -305,12 +399,25 @@ pub enum Act {
         /// At this peer.
         peer: Peer,
     },
-    /// Stop in order.
+    /// Stop in order; the process ends soon after.
     Stop {
         /// At this peer.
         peer: Peer,
     },
 }
+
+/// Why a node refuses to start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Refusal {
+    /// What was saved cannot be believed.
+    Damaged,
+    /// What was saved lies in another range.
+    OtherUniverse,
+    /// A setting is wrong.
+    BadSetting,
+}
+
 const fn one() -> u32 {
     1
 }
@@ -332,6 +439,7 @@ impl World {
                 self.net.paths.cut(from.0, to.0);
                 self.note(None, "FAULT", format_args!("cut {from} to {to}"));
             }
+            Act::Mend { from, to } => self.mend(from.0, to.0),
             Act::Heal => self.heal(),
             Act::Network { conditions } => self.conditions(*conditions),
             Act::Path { from, to, conditions } => {
@@ -342,7 +450,8 @@ impl World {
             Act::Crash { peer, after: Some(after), power } => {
                 self.crash_soon(peer.0, *after, *power);
             }
-            Act::Start { peer } => self.boot(peer.0),
+            Act::Start { peer, refuses } => self.start(peer.0, *refuses),
+            Act::Settings { peer, own } => self.settings(peer.0, own),
             Act::LoseDisk { peer } => self.lose_disk(peer.0),
             Act::Snapshot { peer, name } => self.snapshot(peer.0, name),
             Act::Restore { peer, name } => self.restore(peer.0, name),
@@ -350,6 +459,16 @@ impl World {
             Act::LyingDisk { peer } => self.lying_disk(peer.0),
             Act::FailDisk { peer, after } => self.fail_disk(peer.0, *after),
             Act::MendDisk { peer } => self.mend_disk(peer.0),
+            Act::RotDisk { peer, what } => self.rot_disk(peer.0, *what),
+            Act::Events { peer, lost, late, twice } => {
+                self.engine_tells(peer.0, Telling { lost: *lost, late: *late, twice: *twice });
+            }
+            Act::Born { peer, container: id } => self.born(peer.0, container(id)),
+            Act::Die { peer, container: id } => self.die(peer.0, container(id)),
+            Act::Send { peer, container: id, to } => self.send(peer.0, &container(id), *to),
+            Act::Migrate { container: id, from, to } => {
+                return self.migrate(&container(id), from.0, to.0);
+            }
             Act::Spray { peer, count } => self.spray(peer.0, *count),
             Act::Mute { peer, count } => self.mute(peer.0, *count),
             Act::Babble { peer, count } => self.babble(peer.0, *count),
@@ -392,11 +511,13 @@ impl World {
         match act {
             Act::Partition { .. }
             | Act::Cut { .. }
+            | Act::Mend { .. }
             | Act::Heal
             | Act::Network { .. }
             | Act::Path { .. }
             | Act::Crash { .. }
             | Act::Start { .. }
+            | Act::Settings { .. }
             | Act::LoseDisk { .. }
             | Act::Snapshot { .. }
             | Act::Restore { .. }
@@ -404,6 +525,12 @@ impl World {
             | Act::LyingDisk { .. }
             | Act::FailDisk { .. }
             | Act::MendDisk { .. }
+            | Act::RotDisk { .. }
+            | Act::Events { .. }
+            | Act::Born { .. }
+            | Act::Die { .. }
+            | Act::Send { .. }
+            | Act::Migrate { .. }
             | Act::SlowDisk { .. }
             | Act::Spray { .. }
             | Act::Mute { .. }
@@ -422,30 +549,34 @@ impl World {
             | Act::Starve { .. }
             | Act::Clock { .. }
             | Act::Drift { .. } => None,
-            Act::Allocate { container: id, .. } => {
-                Some(Command::Allocate { id: container(id), subnet: None })
+            Act::Allocate { container: id, subnet, .. } => {
+                Some(Command::Allocate { id: container(id), subnet: *subnet })
             }
-            Act::Claim { peer, container: id, address } => {
-                let len = self.hosts.get(peer.0)?.config.universe.block().prefix_len();
-                let address = ipnet::IpNet::new(*address, len).ok()?;
+            Act::Claim { peer, container: id, address, prefix } => {
+                let usual = self.hosts.get(peer.0)?.config.universe.block().prefix_len();
+                let address = IpNet::new(*address, prefix.unwrap_or(usual)).ok()?;
                 Some(Command::Claim { id: container(id), address })
             }
-            Act::Release { peer, container: id } => {
+            Act::Release { peer, container: id, address } => {
                 let id = container(id);
                 // An engine removes a container only after its call for an address has returned.
                 let waits = self.waits_for_address(peer.0, &id);
-                (!waits).then_some(Command::Release { id, address: None })
+                (!waits).then_some(Command::Release { id, address: *address })
             }
-            Act::Register { peer, container: id } => {
-                let (id, name) = (container(id), format!("{id}.weft.local").parse().ok()?);
-                let address = self.hosts.get(peer.0)?.held.get(&id)?.first()?.addr();
+            Act::Register { peer, container: id, name, address } => {
+                let id = container(id);
+                let name = name.clone().unwrap_or_else(|| name_of(&id)).parse().ok()?;
+                let held = || Some(self.hosts.get(peer.0)?.held.get(&id)?.first()?.addr());
+                let address = address.or_else(held)?;
                 Some(Command::Register { id, name, address })
             }
-            Act::Unregister { container: id, .. } => {
-                Some(Command::Unregister { id: Some(container(id)), name: None, address: None })
+            Act::Unregister { container: id, name, address, .. } => {
+                let name = name.as_ref().map(|name| name.parse()).transpose().ok()?;
+                let id = id.as_deref().map(container);
+                Some(Command::Unregister { id, name, address: *address })
             }
-            Act::Connect { to, .. } => {
-                Some(Command::Connect { targets: target(to), replace: false })
+            Act::Connect { to, replace, .. } => {
+                Some(Command::Connect { targets: target(to), replace: *replace })
             }
             Act::Forget { to, .. } => Some(Command::Forget { targets: target(to) }),
             Act::Prime { .. } => Some(Command::Prime),
@@ -454,7 +585,7 @@ impl World {
         }
     }
 
-    fn waits_for_address(&self, host: usize, id: &ContainerId) -> bool {
+    pub(super) fn waits_for_address(&self, host: usize, id: &ContainerId) -> bool {
         let running = self.hosts.get(host).and_then(|host| host.running.as_ref());
         let mut asked = running.iter().flat_map(|running| running.asked.values());
         asked.any(|(_, command)| match command {
@@ -468,103 +599,5 @@ impl World {
             | Command::Leave
             | Command::Stop => false,
         })
-    }
-
-    /// How well the network works from here on.
-    pub fn conditions(&mut self, conditions: Conditions) {
-        self.net.paths.set_usual(conditions);
-        self.note(None, "net", format_args!("{conditions:?}"));
-    }
-
-    /// Starts the node of `host`, if it does not run, and has it dial its targets.
-    pub fn boot(&mut self, host: usize) {
-        if self.hosts[host].running.is_some() {
-            return;
-        }
-        let boots = self.hosts[host].boots + 1;
-        self.hosts[host].boots = boots;
-        self.net.boot(self.now, host, boots);
-        let mut seed = [0; 32];
-        let purpose = 2 + u64::try_from(host).unwrap_or(0) + (boots << 32);
-        rng_for(self.seed, purpose).fill_bytes(&mut seed);
-        let mut out = Outbox::default();
-        let (config, saved) = (self.hosts[host].config.clone(), self.hosts[host].disk.saved());
-        let now = Now { mono: Instant::ZERO, unix: self.hosts[host].clock.first_wall() };
-        let hops_max = config.hops_max;
-        let node = match Node::new(config, saved, Seed(seed), now, &mut out) {
-            Ok(node) => node,
-            Err(error) => return self.breach("sim.starts", format!("n{}: {error}", host + 1)),
-        };
-        self.trace.names.know(node.id(), Peer(host));
-        let forwarder = Forwarder::new(node.name(), hops_max);
-        let booted_at = self.hosts[host].clock.steady(self.now);
-        self.hosts[host].running = Some(Running::new(node, forwarder, booted_at));
-        self.tell(Some(host), What::Start { boot: boots });
-        self.finish_call(host, &mut out);
-        if self.hosts[host].running.is_some() {
-            let targets = self.hosts[host].targets.clone();
-            self.ask(host, Command::Connect { targets, replace: false });
-        }
-    }
-
-    /// Kills the node of `host` at once; with `power`, the machine under it too.
-    pub fn crash(&mut self, host: usize, power: bool) {
-        let Some(running) = self.hosts[host].running.take() else { return };
-        if let Some(wake_at) = running.wake_at {
-            self.wakes.remove(&(wake_at, host));
-        }
-        if let Some(free_at) = running.desk.free_at {
-            self.frees.remove(&(free_at, host));
-        }
-        self.hosts[host].crash_after = None;
-        self.net.crash(self.now, host, power);
-        if power && self.hosts[host].disk.lose_power() {
-            self.hosts[host].follow_disk();
-        }
-        self.tell(Some(host), What::Crash { power });
-        self.touched.insert(host);
-    }
-
-    /// Kills the node of `host` once it has had `outputs` more of its outputs carried out.
-    pub fn crash_soon(&mut self, host: usize, outputs: usize, power: bool) {
-        self.hosts[host].crash_after = Some(outputs);
-        self.hosts[host].crash_power = power;
-    }
-
-    /// Cuts all hosts in `side` off from all others.
-    pub fn partition(&mut self, side: &BTreeSet<usize>) {
-        for a in 0..self.hosts.len() {
-            for b in 0..self.hosts.len() {
-                if side.contains(&a) != side.contains(&b) {
-                    self.net.paths.cut(a, b);
-                }
-            }
-        }
-        let names: Vec<String> = side.iter().map(|host| Peer(*host).to_string()).collect();
-        self.note(None, "FAULT", format_args!("partition {} | rest", names.join(" ")));
-    }
-
-    /// Ends every fault that lasts. Nodes that stand still are not started.
-    pub fn calm(&mut self) {
-        self.strangers_leave();
-        self.net.calm(self.now);
-        self.note(None, "HEAL", format_args!("all cuts"));
-        for host in &mut self.hosts {
-            host.crash_after = None;
-            host.disk.mend();
-            host.cost = Duration::ZERO;
-        }
-        for host in 0..self.hosts.len() {
-            if self.hosts[host].clock.speed() != Speed::RIGHT {
-                self.drift(host, Speed::RIGHT);
-            }
-        }
-        self.wake_all();
-    }
-
-    /// Ends all cuts.
-    pub fn heal(&mut self) {
-        self.net.heal(self.now);
-        self.note(None, "HEAL", format_args!("all cuts"));
     }
 }

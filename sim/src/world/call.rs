@@ -44,10 +44,12 @@ impl World {
         let Some(input) = self.unless_busy(host, input) else { return };
         let Some(now) = self.hosts[host].now(self.now) else { return };
         self.trace.input(self.now, host, &input);
+        self.takes(host, &input);
         let Some(running) = &mut self.hosts[host].running else { return };
         let fits = running.contract.input(&input);
         let mut out = Outbox::default();
         running.node.handle(now, input, &mut out);
+        self.hosts[host].calls += 1;
         if let Err(why) = fits {
             self.breach("sim.contract", format!("n{}, by the simulator: {why}", host + 1));
         }
@@ -118,10 +120,12 @@ impl World {
                 self.net.dial(now, host, boot, conn, &target);
             }
             Output::Write { conn, bytes } => {
+                self.hosts[host].control_sent += u64::try_from(bytes.len()).unwrap_or(0);
                 self.net.write(now, host, conn, bytes);
             }
             Output::Close { conn } => self.net.close(now, host, conn),
             Output::Datagram { to, bytes } => {
+                self.hosts[host].control_sent += u64::try_from(bytes.len()).unwrap_or(0);
                 self.net.datagram(now, host, to, &bytes);
             }
             Output::Persist(changes) => {

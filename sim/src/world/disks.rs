@@ -1,7 +1,7 @@
 //! What befalls the disks of a world.
 
 use super::World;
-use crate::host::disk::{Disk, DiskError};
+use crate::host::disk::{Disk, DiskError, Rot};
 use crate::peer::Peer;
 
 impl World {
@@ -50,6 +50,13 @@ impl World {
     pub fn fail_disk(&mut self, host: usize, more: u64) {
         self.hosts[host].disk.fail(more);
         self.note(Some(host), "FAULT", format_args!("its disk fails after {more} writes"));
+    }
+
+    /// Damages what the disk of `host` holds in one place, if it holds anything there.
+    pub(super) fn rot_disk(&mut self, host: usize, what: Rot) {
+        if self.hosts[host].disk.rot(what) {
+            self.note(Some(host), "FAULT", format_args!("its disk is damaged ({what:?})"));
+        }
     }
 
     /// Makes the disk of `host` a sound one.

@@ -40,20 +40,6 @@ impl Limits {
         *self == Self::default()
     }
 
-    /// These where they are given, and else those of `usual`.
-    pub(super) fn or(self, usual: Self) -> Self {
-        Self {
-            conns: self.conns.or(usual.conns),
-            records: self.records.or(usual.records),
-            records_len: self.records_len.or(usual.records_len),
-            message_len: self.message_len.or(usual.message_len),
-            hops: self.hops.or(usual.hops),
-            names: self.names.or(usual.names),
-            waiting: self.waiting.or(usual.waiting),
-            allocate: self.allocate.or(usual.allocate),
-        }
-    }
-
     /// `config` with these limits.
     pub(super) fn apply(self, config: Config) -> Config {
         Config {
@@ -78,7 +64,7 @@ mod tests {
     fn what_one_host_is_told_goes_before_what_all_are_told() {
         let own = Limits { conns: Some(2), ..Limits::default() };
         let all = Limits { conns: Some(6), hops: Some(3), ..Limits::default() };
-        let config = own.or(all).apply(Config::default());
+        let config = own.apply(all.apply(Config::default()));
         assert_eq!((config.conns_max, config.hops_max), (2, 3));
         assert_eq!(config.records_max, Config::default().records_max);
     }

@@ -3,10 +3,13 @@
 mod act;
 mod busy;
 mod call;
+mod counted;
 mod disks;
+mod engine;
 mod insider;
 mod insiders;
 mod judge;
+mod life;
 mod limits;
 mod operator;
 mod outsiders;
@@ -16,11 +19,13 @@ mod traffic;
 mod ways;
 
 pub use crate::peer::{BadPeer, Peer};
-pub use act::Act;
+pub use act::{Act, Refusal};
+pub use counted::Counted;
 pub use insider::Lie;
 pub use limits::Limits;
 pub use operator::{container, name_of};
 pub use setup::{Own, Setup};
+pub use traffic::Addressee;
 pub use ways::Nat;
 
 use crate::check::{self, Invariant, PeerView, View, Violation};
@@ -36,6 +41,7 @@ use std::fmt;
 use std::time::Duration;
 use stranger::Stranger;
 use weft_core::event::Event;
+use weft_core::id::ContainerId;
 use weft_core::io::{CommandError, ConnId, Input, Reply, RequestId, Target};
 use weft_core::time::Instant;
 
@@ -46,6 +52,19 @@ enum Next {
     Net,
     Wake(usize),
     Free(usize),
+}
+
+/// What will happen.
+#[derive(Debug)]
+enum Due {
+    /// A step of a plan.
+    Act(Act),
+    /// The process of a node that has stopped ends, if it is that run.
+    Exit { host: usize, boot: u64 },
+    /// The runtime of a host is told that something became of a container.
+    Told { host: usize, id: ContainerId },
+    /// The runtime of a host asks its engine for all containers.
+    List { host: usize },
 }
 
 /// All hosts, the network between them, and the judge.
@@ -60,7 +79,7 @@ pub struct World {
     pub trace: Trace,
     /// What each event did that was reported, by host.
     pub events: Vec<(Instant, usize, Event)>,
-    plan: Queue<Act>,
+    plan: Queue<Due>,
     /// When each node wants to be called without news, as (time, host).
     wakes: BTreeSet<(Instant, usize)>,
     /// When each node that cannot run just now can again, as (time, host).
@@ -153,8 +172,8 @@ impl World {
         self.now = self.now.max(at);
         match next {
             Next::Plan => {
-                if let Some((_, act)) = self.plan.pop() {
-                    self.act(&act);
+                if let Some((_, due)) = self.plan.pop() {
+                    self.due(due);
                 }
             }
             Next::Net => match self.net.step() {
@@ -191,7 +210,18 @@ impl World {
 
     /// Plans `act` for `at`.
     pub fn plan(&mut self, at: Instant, act: Act) {
-        self.plan.push(at, act);
+        self.plan.push(at, Due::Act(act));
+    }
+
+    fn due(&mut self, due: Due) {
+        match due {
+            Due::Act(act) => {
+                self.act(&act);
+            }
+            Due::Exit { host, boot } => self.exit(host, boot),
+            Due::Told { host, id } => self.follow(host, &id),
+            Due::List { host } => self.list_again(host),
+        }
     }
 
     /// Runs for `wait` of simulated time.

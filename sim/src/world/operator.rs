@@ -1,9 +1,9 @@
 //! Those who give commands: operators and container runtimes, and what they remember.
 
-use super::World;
+use super::{Due, World};
 use crate::check::Violation;
-use crate::host::Container;
 use crate::host::frame::MacBytes;
+use crate::host::{Container, Host};
 use crate::trace::What;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -12,6 +12,9 @@ use weft_core::id::ContainerId;
 use weft_core::io::{Command, CommandError, Input, Reply, RequestId, Target};
 use weft_core::names::{Name, NameEntry};
 use weft_core::record::Fingerprint;
+
+/// From the answer to `Stop` to the end of the process, in which last words are sent.
+const EXIT_WAIT: Duration = Duration::from_millis(500);
 
 impl World {
     /// Gives a command to the node of `host`. If it does not run, the answer never comes.
@@ -112,13 +115,29 @@ impl World {
             Command::Unregister { id, name, address } => {
                 host.names_sure.retain(|entry| !matches(entry, id, name, address));
             }
-            Command::Connect { .. }
-            | Command::Forget { .. }
+            Command::Forget { .. } | Command::Connect { replace: true, .. } => {
+                host.has_forgotten = true;
+            }
+            Command::Connect { replace: false, .. }
             | Command::Allocate { .. }
             | Command::Claim { .. }
             | Command::Prime
             | Command::Leave
             | Command::Stop => {}
+        }
+    }
+
+    /// The node of `host` takes up `input`: whoever leaves takes its containers off the network.
+    pub(super) fn takes(&mut self, host: usize, input: &Input) {
+        let there = &mut self.hosts[host];
+        let obeys = there.running.as_ref().is_some_and(|running| !running.has_stopped);
+        if let Input::Command { command: Command::Leave, .. } = input
+            && obeys
+        {
+            there.held.clear();
+            there.containers.clear();
+            there.names_sure.clear();
+            self.touched.insert(host);
         }
     }
 
@@ -142,7 +161,9 @@ impl World {
                 let inside = |net: &&ipnet::IpNet| universe.offset(net.addr()).is_some();
                 let given: Vec<ipnet::IpNet> = given.iter().filter(inside).copied().collect();
                 let durable = there.disk.holds(request, id, &given);
-                for net in given {
+                // Whom the engine has ended meanwhile uses no address.
+                let uses = there.engine.lives(id) != Some(false);
+                for net in given.into_iter().filter(|_| uses) {
                     there.held.entry(id.clone()).or_default().insert(net);
                     there.containers.entry(id.clone()).or_insert_with(|| Container {
                         mac: mac_of(id),
@@ -157,6 +178,7 @@ impl World {
                     self.breach("persist-before-reply", format!("n{}: {why}", host + 1));
                 }
                 self.announce(host, &id);
+                self.was_given(host, &id);
             }
             (Command::Register { id, name, address }, Ok(_)) => {
                 let entry = NameEntry { name: name.clone(), address: *address, id: id.clone() };
@@ -167,19 +189,32 @@ impl World {
                 }
             }
             (Command::Unregister { id, name, address }, Ok(_)) => {
-                // What was asked for since then may come to be, or is there already.
-                let asked = there.running.iter().flat_map(|running| running.asked.values());
-                let coming: BTreeSet<NameEntry> =
-                    asked.filter_map(|(_, command)| registered(command)).collect();
-                let sure = &there.names_sure;
-                there.names_possible.retain(|entry| {
-                    let stays = sure.contains(entry) || coming.contains(entry);
-                    stays || !matches(entry, id, name, address)
-                });
+                there.forget_names(|entry| matches(entry, id, name, address));
+            }
+            (Command::Leave, Ok(_)) => there.forget_names(|_| true),
+            (Command::Stop, Ok(_)) => {
+                let boot = there.boots;
+                if let Some(running) = &mut there.running {
+                    running.has_stopped = true;
+                }
+                self.plan.push(self.now + EXIT_WAIT, Due::Exit { host, boot });
             }
             (_, Ok(_) | Err(_)) => {}
         }
         self.replies.insert(request, result);
+    }
+}
+
+impl Host {
+    /// Names that `gone` fits are removed; but what was asked for since then may come to be, or is
+    /// there already.
+    fn forget_names(&mut self, gone: impl Fn(&NameEntry) -> bool) {
+        let asked = self.running.iter().flat_map(|running| running.asked.values());
+        let coming: BTreeSet<NameEntry> =
+            asked.filter_map(|(_, command)| registered(command)).collect();
+        let sure = &self.names_sure;
+        self.names_possible
+            .retain(|entry| sure.contains(entry) || coming.contains(entry) || !gone(entry));
     }
 }
 

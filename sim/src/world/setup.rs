@@ -62,12 +62,40 @@ pub struct Own {
     /// Whom it is told to dial; else all that no wall keeps it from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dials: Option<BTreeSet<Peer>>,
+    /// Where its allocations come from, when they name no subnet; else all of the range.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subnet: Option<IpNet>,
+    /// It dials those too that it was told to dial in earlier runs.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub resume: bool,
     /// It does not start with the others.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub late: bool,
     /// Of its node.
     #[serde(skip_serializing_if = "Limits::is_usual")]
     pub limits: Limits,
+}
+
+impl Own {
+    /// `config`, changed as far as anything is given.
+    pub(super) fn apply(&self, config: Config) -> Config {
+        let mut config = self.limits.apply(config);
+        config.name = self.name.or(config.name);
+        if let Some(Ok(universe)) = self.universe.map(Universe::new) {
+            config.universe = universe;
+        }
+        if let Some(password) = &self.password {
+            config.secret = secret(password);
+        }
+        if self.observer {
+            config.founding = FoundingMode::Observer;
+        } else if let Some(voters) = self.voters {
+            config.founding = FoundingMode::Consensus { peers: Some(voters) };
+        }
+        config.default_subnet = self.subnet.or(config.default_subnet);
+        config.resume |= self.resume;
+        config
+    }
 }
 
 impl Setup {
@@ -105,25 +133,20 @@ impl Setup {
 
     /// Settings of the node of `host`.
     pub fn config(&self, host: usize, port: u16) -> Config {
-        let own = self.own.get(&Peer(host)).cloned().unwrap_or_default();
-        let password = own.password.as_ref().unwrap_or(&self.password);
-        let universe = own.universe.and_then(|block| Universe::new(block).ok());
-        let voters = own.voters.unwrap_or(self.voters);
-        let config = Config {
-            name: own.name,
+        let mut config = Config {
             nickname: Peer(host).to_string(),
             port,
-            secret: secret(password),
-            universe: universe.unwrap_or(self.universe),
-            founding: if own.observer {
-                FoundingMode::Observer
-            } else {
-                FoundingMode::Consensus { peers: Some(voters) }
-            },
+            secret: secret(&self.password),
+            universe: self.universe,
+            founding: FoundingMode::Consensus { peers: Some(self.voters) },
             discovery: self.discovery,
             ..Config::default()
         };
-        own.limits.or(self.limits).apply(config)
+        config = self.limits.apply(config);
+        match self.own.get(&Peer(host)) {
+            Some(own) => own.apply(config),
+            None => config,
+        }
     }
 
     /// Whether `host` starts with the others.

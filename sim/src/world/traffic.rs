@@ -6,12 +6,53 @@ use crate::check::Violation;
 use crate::host::Wishes;
 use crate::host::frame::{BROADCAST, EtherPayload, Frame};
 use crate::net::Datagram;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use weft_core::id::ContainerId;
-use weft_core::io::Input;
+use weft_core::io::{Command, Input, RequestId};
 use weft_core::time::Instant;
 
+/// Whom a frame is for that no container answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Addressee {
+    /// The next bridge only, whatever that is (IEEE 802.1D table 7-10).
+    Bridge,
+    /// A MAC address that nobody has.
+    Nobody,
+    /// Everybody: it says that its address is its own.
+    All,
+}
+
 impl World {
+    /// Has a container send a frame, if it is there.
+    pub(super) fn send(&mut self, host: usize, id: &ContainerId, to: Addressee) {
+        let destination = match to {
+            Addressee::Bridge => [0x01, 0x80, 0xc2, 0, 0, 0x0e],
+            Addressee::Nobody => [0x0a, 0, 0, 0, 0, 0],
+            Addressee::All => return self.announce(host, id),
+        };
+        let Some(container) = self.hosts[host].containers.get(id) else { return };
+        let (source, from) = (container.mac, container.address);
+        let payload = EtherPayload::Echo { from, to: from, number: 0 };
+        self.send_frame(host, &Frame { source, destination, payload });
+    }
+
+    /// Moves a container with its first address to another host.
+    pub(super) fn migrate(
+        &mut self,
+        id: &ContainerId,
+        from: usize,
+        to: usize,
+    ) -> Option<RequestId> {
+        let address = *self.hosts.get(from)?.held.get(id)?.first()?;
+        if from == to || self.waits_for_address(from, id) || self.waits_for_address(to, id) {
+            return None;
+        }
+        self.ask(from, Command::Release { id: id.clone(), address: Some(address.addr()) });
+        Some(self.ask(to, Command::Claim { id: id.clone(), address }))
+    }
+
     /// Pings from a container to a name, as a program in it would: resolves the name at its own
     /// host, then the address, then sends echoes. Returns the time until an answer.
     ///

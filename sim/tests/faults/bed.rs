@@ -61,7 +61,7 @@ pub(crate) fn comes_back(world: &mut World) {
     world.calm();
     let hosts = world.hosts.len();
     for host in 0..hosts {
-        world.act(&Act::Start { peer: Peer(host) });
+        world.act(&Act::Start { peer: Peer(host), refuses: None });
     }
     world.settle(Setup::new(0, hosts).settle_max()).or_show(world);
     for host in 0..hosts {

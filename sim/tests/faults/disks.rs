@@ -83,3 +83,26 @@ fn a_node_whose_disk_fails_stops_before_it_promises_anything() {
     act(&mut world, "do = 'mend-disk', peer = 'n1'");
     comes_back(&mut world);
 }
+
+#[test]
+fn a_node_refuses_to_start_from_what_it_cannot_believe() {
+    for (seed, what) in
+        (34..).zip(["identity", "incarnation", "range", "record", "holding", "names"])
+    {
+        let mut world = mesh(seed, 3);
+        act(&mut world, "do = 'crash', peer = 'n2'");
+        act(&mut world, &format!("do = 'rot-disk', peer = 'n2', what = '{what}'"));
+        act(&mut world, "do = 'start', peer = 'n2', refuses = 'damaged'");
+        run(&mut world, 5);
+        assert!(world.hosts[1].running.is_none(), "{what}");
+    }
+}
+
+#[test]
+fn a_node_that_refuses_for_no_reason_that_was_told_breaks_a_rule() {
+    let mut world = mesh(41, 2);
+    act(&mut world, "do = 'crash', peer = 'n2'");
+    act(&mut world, "do = 'start', peer = 'n2', refuses = 'damaged'");
+    let broken = world.run_for(PATIENCE).unwrap_err();
+    assert_eq!(broken.rule, "sim.starts");
+}

@@ -4,6 +4,7 @@ mod bed;
 mod clocks;
 mod datagrams;
 mod disks;
+mod engines;
 mod insiders;
 mod outsiders;
 mod places;

@@ -1,0 +1,44 @@
+//! What is counted of each host, for those who expect it to be little.
+
+use super::World;
+use std::fmt;
+use weft_core::record::Key;
+
+/// What is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counted {
+    /// Bytes sent to others, frames of containers left out.
+    Bytes,
+    /// Calls of the node.
+    Calls,
+    /// Versions of what the peer says of itself.
+    Updates,
+}
+
+impl fmt::Display for Counted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Bytes => "bytes",
+            Self::Calls => "calls",
+            Self::Updates => "updates",
+        })
+    }
+}
+
+impl World {
+    /// How much there was of it at `host` so far. Versions begin anew with each start.
+    pub fn count(&self, host: usize, counted: Counted) -> u64 {
+        let Some(there) = self.hosts.get(host) else { return 0 };
+        match counted {
+            Counted::Bytes => there.control_sent,
+            Counted::Calls => there.calls,
+            Counted::Updates => {
+                let Some(running) = &there.running else { return 0 };
+                let me = running.node.id();
+                let own = [Key::Peer(me), Key::Names(me), Key::Space(me), Key::Voter(me)];
+                let own = own.iter().filter_map(|key| running.node.records().get(key));
+                own.map(|record| record.version.sequence).max().unwrap_or(0)
+            }
+        }
+    }
+}
