@@ -111,8 +111,6 @@ struct Turn {
     links_changed: bool,
     /// Some peer's record changed.
     peers_changed: bool,
-    /// Grants or a founding came.
-    ownership_changed: bool,
 }
 
 impl Node {
