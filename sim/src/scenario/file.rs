@@ -250,7 +250,11 @@ fn seed(written: &Value) -> Result<u64, String> {
     let seed = match written {
         Value::Integer(number) => u64::try_from(*number).ok(),
         Value::String(text) => text.parse().ok(),
-        _ => None,
+        Value::Float(_)
+        | Value::Boolean(_)
+        | Value::Datetime(_)
+        | Value::Array(_)
+        | Value::Table(_) => None,
     };
     seed.ok_or_else(|| format!("`{written}` is no seed: expected 0 to {}", u64::MAX))
 }
