@@ -53,7 +53,8 @@ impl Invariant for Gate {
                 peer.noted.values().flatten().map(ipnet::IpNet::addr).collect();
             let life = lives.entry(host).or_default();
             if life.boots != peer.boots {
-                let open = peer.lineage.is_none();
+                // Of a life that has gone on for a while nothing can be told.
+                let open = peer.lineage.is_none() || !peer.met.is_empty();
                 *life = Life { boots: peer.boots, open, noted, ..Life::default() };
                 continue;
             }

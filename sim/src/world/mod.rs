@@ -141,6 +141,14 @@ impl World {
     /// Judges by `rules` only; for worlds that are meant to be broken.
     pub fn judge_by(&mut self, rules: Vec<Box<dyn Invariant>>) {
         self.rules = rules;
+        // New rules know of nobody.
+        self.touched.extend(0..self.hosts.len());
+    }
+
+    /// Judges by `rules` too, besides those that it has.
+    pub fn judge_also_by(&mut self, rules: Vec<Box<dyn Invariant>>) {
+        self.rules.extend(rules);
+        self.touched.extend(0..self.hosts.len());
     }
 
     /// What the mesh divides.
