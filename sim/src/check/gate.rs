@@ -68,13 +68,15 @@ impl Invariant for Gate {
             if !(life.open || is_sole || life.was_sole) {
                 if let Some(address) = more {
                     return Err(format!(
-                        "n{} hands out {address} and has not heard since its start what any other owner knows",
+                        "n{} hands out {address} and has not heard since its start what \
+                         any other owner knows",
                         host + 1
                     ));
                 }
                 if gives {
                     return Err(format!(
-                        "n{} gives addresses away and has not heard since its start what any other owner knows",
+                        "n{} gives addresses away and has not heard since its start what any \
+                         other owner knows",
                         host + 1
                     ));
                 }

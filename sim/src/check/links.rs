@@ -107,7 +107,8 @@ impl Invariant for Healed {
                 let bound = bound.max(HEALED_MAX);
                 if view.at.since(since) > bound {
                     return Err(format!(
-                        "n{} and n{} could be linked since {since} and are not after {bound:?}; they had been apart for {outage:?}",
+                        "n{} and n{} could be linked since {since} and are not after {bound:?}; they \
+                         had been apart for {outage:?}",
                         a + 1,
                         b + 1
                     ));

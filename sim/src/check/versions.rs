@@ -45,7 +45,8 @@ impl Invariant for OwnVersionOnly {
                 versions.into_iter().for_each(|version| self.wrote(writer, version));
                 if let Some(newest) = self.newest.get(&writer).filter(|newest| version > newest) {
                     return Err(format!(
-                        "n{} holds {key:?} as {version:?}, and {} never came further than {newest:?}",
+                        "n{} holds {key:?} as {version:?}, and {} never came further than \
+                         {newest:?}",
                         host + 1,
                         view.label(writer)
                     ));

@@ -160,7 +160,8 @@ impl Wire {
         let payload = is_opened.then(|| end.open(&datagram, true));
         if payload == Some(None) {
             let detail = format!(
-                "n{} sealed datagram {counter} under another nonce than its direction, kind and counter make",
+                "n{} sealed datagram {counter} under another nonce than its direction, kind and \
+                 counter make",
                 host + 1
             );
             return Err((UNIQUE_NONCE, detail));
@@ -181,7 +182,8 @@ impl Wire {
             };
             if most.is_none_or(|most| hops > most) {
                 let detail = format!(
-                    "n{} sent on a frame that may be relayed {hops} more times, which came with {before:?}",
+                    "n{} sent on a frame that may be relayed {hops} more times, which came with \
+                     {before:?}",
                     host + 1
                 );
                 return Err((HOPS, detail));
