@@ -148,7 +148,6 @@ impl Node {
             Body::Vote(_) | Body::Grant(_) | Body::Ownership => {
                 if is_kept(&key) {
                     self.turn.changes.push(Change::put(Slot::Record(key), &record));
-                    self.turn.ownership_changed = true;
                 }
                 let mut acts = Vec::new();
                 self.ipam.record(at, &record, &mut acts);
@@ -183,12 +182,16 @@ impl Node {
             Version::default()
         };
         let record = Record::sign(&self.identity, key, version, body);
-        if is_kept(&key) || key == Key::Voter(self.me) {
+        if self.is_saved(&key) {
             self.turn.changes.push(Change::put(Slot::Record(key), &record));
         }
-        self.turn.ownership_changed |= is_kept(&key);
         self.records.put(record);
         self.mark_dirty(key, None);
+    }
+
+    /// Whether a record under `key` has a place on our disk.
+    fn is_saved(&self, key: &Key) -> bool {
+        is_kept(key) || *key == Key::Voter(self.me)
     }
 
     pub(super) fn publish_names(&mut self) {
@@ -241,11 +244,13 @@ impl Node {
             }
             self.discover(at);
         }
-        if core::mem::take(&mut self.turn.ownership_changed) {
-            for key in self.ipam.superseded() {
-                if self.records.get(&key).is_some() {
-                    mark(Mark::GossipDropped);
-                    self.records.remove(&key);
+        // Whatever brought this call about: a vote of a peer that has not heard of the founding may
+        // come at any time, and kept, it would go to and fro between neighbours for ever.
+        for key in self.ipam.superseded() {
+            if self.records.get(&key).is_some() {
+                mark(Mark::GossipDropped);
+                self.records.remove(&key);
+                if self.is_saved(&key) {
                     self.turn.changes.push(Change::remove(Slot::Record(key)));
                 }
             }
@@ -340,8 +345,9 @@ const fn is_kept(key: &Key) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
-    use crate::id::Identity;
+    use crate::config::{Config, FoundingMode};
+    use crate::id::{ContainerId, Identity};
+    use crate::io::{Command, Input, RequestId};
     use crate::ipam::Ballot;
     use crate::ipam::founding::ROUND_LEAP_MAX;
     use crate::node::Seed;
@@ -396,6 +402,24 @@ mod tests {
             let kept = node.turn.changes.contains(&Change::put(Slot::Record(key), ours));
             assert!(kept, "a promise must be durable");
         }
+    }
+
+    #[test]
+    fn a_vote_that_comes_after_the_founding_is_not_kept() {
+        let founding = FoundingMode::Consensus { peers: Some(1) };
+        let config = Config { nickname: "a".to_string(), founding, ..Config::default() };
+        let (mut out, now, at) = (Outbox::default(), Now::default(), Instant::ZERO);
+        let mut node = Node::new(config, Saved::default(), Seed([1; 32]), now, &mut out).unwrap();
+        let command = Command::Allocate { id: ContainerId::external(), subnet: None };
+        node.handle(now, Input::Command { request: RequestId(1), command }, &mut out);
+        assert!(node.ipam.lineage().is_some());
+        let before: Vec<Record> = node.records.iter().cloned().collect();
+        let late = Identity::from_seed([2; 32]);
+        let (key, version) = (Key::Voter(late.id()), Version::default());
+        let vote = Record::sign(&late, key, version, codec::encode(&Voter::default()));
+        node.accept_all(at, (ConnId::dialed(0), late.id()), std::vec![vote], &mut out);
+        node.settle(at, &mut out);
+        assert!(node.records.iter().eq(&before));
     }
 
     #[test]

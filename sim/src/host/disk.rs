@@ -4,8 +4,10 @@
 //! `Persist` is one output and atomic, every prefix of an outbox is a state a real disk can be in.
 
 use std::time::Duration;
+use weft_core::codec;
 use weft_core::io::RequestId;
 use weft_core::names::NamesRecord;
+use weft_core::record::{Key, Record};
 use weft_core::saved::{Change, Saved, Slot};
 
 /// The disk cannot be written.
@@ -98,6 +100,20 @@ impl Disk {
     /// Names that the node keeps.
     pub fn names(&self) -> NamesRecord {
         self.saved.get(&Slot::Names).ok().flatten().unwrap_or_default()
+    }
+
+    /// Records on it whose keys are of the kind that `is_meant` says.
+    pub fn papers(&self, is_meant: fn(&Key) -> bool) -> Vec<Record> {
+        let slots = self.saved.slots.iter().filter_map(|(slot, bytes)| match slot {
+            Slot::Record(key) => is_meant(key).then_some(bytes),
+            Slot::Identity
+            | Slot::Incarnation
+            | Slot::Network
+            | Slot::Holding(_)
+            | Slot::Names
+            | Slot::Targets => None,
+        });
+        slots.filter_map(|bytes| codec::decode(bytes).ok()).collect()
     }
 
     /// Whether all of `addresses` are noted as held for `id`.

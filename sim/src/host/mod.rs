@@ -157,6 +157,8 @@ pub struct Host {
     pub running: Option<Running>,
     /// Starts so far.
     pub boots: u64,
+    /// How often its disk came to hold other than its node had it hold.
+    pub losses: u64,
     /// What it reads time from.
     pub clock: Clock,
     /// How long each call of its node takes.
@@ -210,6 +212,7 @@ impl Host {
             snapshots: BTreeMap::new(),
             running: None,
             boots: 0,
+            losses: 0,
             clock: Clock::new(wall),
             cost: Duration::ZERO,
             crash_after: None,

@@ -176,7 +176,7 @@ impl Sight {
                 if told { Ok(()) } else { Err(format!("has told of no {what}")) }
             }),
             Self::Keeps { peers, most } => each(view, peers, |peer| {
-                let kept = peer.records;
+                let kept = peer.kept;
                 if kept <= *most { Ok(()) } else { Err(format!("keeps {kept} records")) }
             }),
             // Whoever looks has to send something for it.

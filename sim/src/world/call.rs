@@ -1,6 +1,7 @@
 //! The only caller of the nodes: every input goes in here, and every output comes out here.
 
 use super::World;
+use crate::check::{self, PERSIST_BEFORE_SEND};
 use crate::host::report::Report;
 use crate::trace::What;
 use std::collections::VecDeque;
@@ -44,10 +45,26 @@ impl World {
         let Some(input) = self.unless_busy(host, input) else { return };
         let Some(now) = self.hosts[host].now(self.now) else { return };
         self.trace.input(self.now, host, &input);
+        self.see_input(host, &input);
         let Some(running) = &mut self.hosts[host].running else { return };
         let fits = running.contract.input(&input);
+        let probe = match &input {
+            Input::Datagram { bytes, .. } => Some(bytes.clone()),
+            Input::Timeout
+            | Input::Opened { .. }
+            | Input::DialFailed { .. }
+            | Input::Received { .. }
+            | Input::Written { .. }
+            | Input::Closed { .. }
+            | Input::Command { .. } => None,
+        };
+        let taken = running.node.probes_taken();
         let mut out = Outbox::default();
         running.node.handle(now, input, &mut out);
+        let is_taken = running.node.probes_taken() > taken;
+        if let Some(bytes) = probe.filter(|_| is_taken) {
+            self.see_taken(host, &bytes);
+        }
         if let Err(why) = fits {
             self.breach("sim.contract", format!("n{}, by the simulator: {why}", host + 1));
         }
@@ -59,6 +76,8 @@ impl World {
         let there = &mut self.hosts[host];
         let (Some(now), cost) = (there.now(self.now), there.cost) else { return };
         let Some(running) = &mut there.running else { return };
+        self.view.peers[host].version = running.node.last_version();
+        let said = check::said_in_order(out.outputs().iter());
         let deadline = running.node.deadline();
         running.deadline = deadline.map(|due| running.booted_at + due.at.since(Instant::ZERO));
         let wake_at = running.deadline.map(|deadline| there.clock.world(deadline));
@@ -69,6 +88,9 @@ impl World {
         }
         if let Err(why) = running.contract.rest(now.mono, deadline) {
             self.breach("contract", format!("n{}: {why}", host + 1));
+        }
+        if let Err(why) = said {
+            self.breach(PERSIST_BEFORE_SEND, format!("n{} {why}", host + 1));
         }
         let outputs: VecDeque<Output> = out.drain().collect();
         if cost.is_zero() {
@@ -118,10 +140,12 @@ impl World {
                 self.net.dial(now, host, boot, conn, &target);
             }
             Output::Write { conn, bytes } => {
+                self.see_write(host, bytes.len());
                 self.net.write(now, host, conn, bytes);
             }
             Output::Close { conn } => self.net.close(now, host, conn),
             Output::Datagram { to, bytes } => {
+                self.see_sent(host, &bytes);
                 self.net.datagram(now, host, to, &bytes);
             }
             Output::Persist(changes) => {
@@ -129,8 +153,10 @@ impl World {
                 if let Err(why) = self.hosts[host].disk.persist(changes) {
                     self.stop_for(host, why);
                 }
+                self.view.peers[host].read_disk(&self.hosts[host]);
             }
             Output::Forwarding(change) => {
+                self.see_forwarding(host, &change);
                 if let Some(running) = &mut self.hosts[host].running {
                     running.forwarder.apply(change);
                 }
@@ -138,6 +164,7 @@ impl World {
             Output::Reply { request, result } => self.reply(host, request, result),
             Output::Event(event) => {
                 self.hosts[host].reports.extend(Report::of(&event));
+                self.see_event(host, &event);
                 if let Some(running) = &mut self.hosts[host].running {
                     running.count(&event);
                 }

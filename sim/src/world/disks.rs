@@ -35,6 +35,7 @@ impl World {
     fn swap_disk(&mut self, host: usize, disk: &Disk) {
         // The machine is switched off for it.
         self.crash(host, true);
+        self.hosts[host].losses += 1;
         self.hosts[host].disk.copy_of(disk);
         self.hosts[host].follow_disk();
         self.touched.insert(host);
