@@ -17,10 +17,10 @@ use crate::ipam::{Act, Ipam};
 use crate::mark::{Mark, mark};
 use crate::mesh::{Conn, ConnFault, Dialer, Way};
 use crate::names::{KnownName, Names};
-use crate::record::{Key, Record};
+use crate::record::{Key, Record, Version};
 use crate::saved::{Change, Damaged, Network, Saved, Slot};
 use crate::sleeve::SessionIndex;
-use crate::status::Status;
+use crate::status::{Sizes, Status};
 use crate::time::{Instant, Now};
 use crate::topology::{PeerRecord, Topology};
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -103,6 +103,7 @@ pub struct Node {
     turn: Turn,
     conns_ended: u64,
     records_refused: u64,
+    probes_taken: u64,
     is_stopped: bool,
 }
 
@@ -193,6 +194,7 @@ impl Node {
             turn: Turn { links_changed: true, ..Turn::default() },
             conns_ended: 0,
             records_refused: 0,
+            probes_taken: 0,
             is_stopped: false,
             config,
         };
@@ -380,6 +382,16 @@ impl Node {
         &self.records
     }
 
+    /// The version of the last record of our own, for judges.
+    pub const fn last_version(&self) -> Version {
+        Version { incarnation: self.incarnation, sequence: self.sequence }
+    }
+
+    /// Probes of data paths that were taken in since the start, for judges.
+    pub const fn probes_taken(&self) -> u64 {
+        self.probes_taken
+    }
+
     /// What each known peer says of itself, for judges.
     pub fn peers(&self) -> impl Iterator<Item = (PeerId, &PeerRecord)> {
         self.topology.peers()
@@ -396,6 +408,11 @@ impl Node {
     /// A snapshot for people.
     pub fn status(&self, now: Now) -> Status {
         self.snapshot(now.mono)
+    }
+
+    /// How full its tables are, for judges.
+    pub fn sizes(&self) -> Sizes {
+        self.measure()
     }
 }
 

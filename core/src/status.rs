@@ -50,6 +50,29 @@ pub struct Status {
     pub records: usize,
 }
 
+/// How full the tables of a node are: numbers of entries, unless something else is said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Sizes {
+    /// Control streams in every phase.
+    pub conns: usize,
+    /// Those of them that are being opened.
+    pub dialing: usize,
+    /// Links that stand.
+    pub links: usize,
+    /// Labels of data sessions that are taken.
+    pub sessions: usize,
+    /// Targets, and peers that were only heard of.
+    pub attempts: usize,
+    /// Those of them that wait for their next dial.
+    pub postponed: usize,
+    /// Records, our own included.
+    pub records: usize,
+    /// Bytes of all records, as they are sent.
+    pub records_len: usize,
+    /// Commands that wait for something.
+    pub waiting: usize,
+}
+
 /// One configured target.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TargetStatus {

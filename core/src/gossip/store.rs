@@ -163,6 +163,11 @@ impl Records {
         self.by_key.len()
     }
 
+    /// How many bytes they are, as they are sent.
+    pub const fn len_bytes(&self) -> usize {
+        self.all.len
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.by_key.is_empty()

@@ -413,6 +413,11 @@ impl Ipam {
         core::mem::take(&mut self.dead)
     }
 
+    /// How many commands wait.
+    pub const fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// A snapshot for people.
     pub fn status(&self) -> IpamStatus {
         let state = if self.has_left {

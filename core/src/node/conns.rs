@@ -506,7 +506,10 @@ impl Node {
         let Some(id) = self.sessions.get(&index).copied() else { return mark(Mark::PathUnknown) };
         let Some(link) = self.conns.get_mut(&id).and_then(Conn::link_mut) else { return };
         match link.path.receive(at, &self.config, (from, bytes), out) {
-            Ok(turn) => self.path_turn(id, turn, out),
+            Ok(turn) => {
+                self.probes_taken += 1;
+                self.path_turn(id, turn, out);
+            }
             Err(fault) => tracing::debug!(%from, %fault, "dropped a probe"),
         }
     }

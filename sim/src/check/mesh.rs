@@ -159,7 +159,7 @@ mod tests {
             peer(1, [(0, 0), (2, 2)], [&[2], &[0, 2], &[0]]),
             peer(2, [(0, 1), (1, 1)], [&[], &[], &[1]]),
         ];
-        View { at: Instant::ZERO, universe: Universe::DEFAULT, peers }
+        View::new(Instant::ZERO, Universe::DEFAULT, peers)
     }
 
     fn broken(change: impl FnOnce(&mut View)) -> View {

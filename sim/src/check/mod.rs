@@ -4,11 +4,31 @@
 //! deciding, and each has a test below its code that shows it can fail.
 
 mod addresses;
+mod apart;
+mod bounds;
+mod catalogue;
+mod durable;
+mod founding;
+mod gate;
+mod ledgers;
+mod links;
+#[cfg(test)]
+mod made_up;
 mod mesh;
 mod names;
+mod papers;
+mod quiet;
+mod versions;
 mod view;
+mod wire;
 
-pub use view::{Owned, PeerView, View, Waiting};
+pub use apart::{AUTHENTIC, NO_MIXING, authentic, belong_together};
+pub use catalogue::{CATALOGUE, ELSEWHERE, OTHERS, Property};
+pub use durable::{PERSIST_BEFORE_SEND, said_in_order};
+pub use links::all_linked;
+pub use papers::{Paper, Says};
+pub use view::{Linked, Owned, PeerView, Told, View, Waiting};
+pub use wire::{Fault, Wire};
 
 use std::fmt;
 use weft_core::time::Instant;
@@ -18,8 +38,14 @@ use weft_core::time::Instant;
 pub enum When {
     /// After every event.
     Always,
+    /// Every half second: what depends on time.
+    Regularly,
     /// Some time after the last fault and the last command.
     Settled,
+    /// In a settled mesh, 2 s after the last command.
+    Told,
+    /// In a settled mesh, at the begin and at the end of a time in which nothing happens.
+    Quiet,
 }
 
 /// A rule that does not hold.
@@ -74,7 +100,8 @@ impl Invariant for Rule {
     }
 }
 
-/// Every rule over views. (`contract` and `persist-before-reply` are judged where nodes are called.)
+/// Every rule over views. ([`ELSEWHERE`] names those that are judged where nodes are called and where
+/// datagrams pass.)
 pub fn all() -> Vec<Box<dyn Invariant>> {
     let rule = |name, when, judge: fn(&View) -> Result<(), String>| -> Box<dyn Invariant> {
         Box::new(Rule { name, when, judge })
@@ -84,8 +111,25 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
         rule("ipam.one-owner", When::Always, addresses::one_owner),
         rule("ipam.tiles", When::Always, addresses::tiles),
         rule("ipam.conserved", When::Always, addresses::conserved),
+        rule("ipam.reserved", When::Always, addresses::reserved),
         rule("ipam.no-stuck-request", When::Always, addresses::no_stuck_request),
         Box::new(addresses::OneFounding::default()),
+        Box::new(founding::Valid::default()),
+        Box::new(founding::PromiseKept::default()),
+        Box::new(durable::SeenWasStored::default()),
+        Box::new(ledgers::ByGrant::default()),
+        Box::new(ledgers::SameLedger::default()),
+        Box::new(ledgers::NeverBack::default()),
+        Box::new(gate::Gate::default()),
+        rule(NO_MIXING, When::Always, apart::no_mixing),
+        Box::new(versions::OwnVersionOnly::default()),
+        Box::new(versions::NewLife::default()),
+        Box::new(versions::NamesNeverBack::default()),
+        Box::new(founding::InTime::default()),
+        rule("mesh.dead-noticed", When::Regularly, links::dead_noticed),
+        Box::new(links::Healed::default()),
+        rule("bounds.tables", When::Regularly, bounds::tables),
+        rule("bounds.records", When::Regularly, bounds::records),
         rule("ipam.same-ledger", When::Settled, addresses::same_ledger),
         rule("mesh.same-view", When::Settled, mesh::same_view),
         rule("mesh.one-conn", When::Settled, mesh::one_conn),
@@ -93,6 +137,11 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
         rule("mesh.broadcast-once", When::Settled, mesh::broadcast_once),
         rule("dns.same-answer", When::Settled, names::same_answer),
         rule("dns.no-ghosts", When::Settled, names::no_ghosts),
+        rule("dns.seen-everywhere", When::Told, names::seen_everywhere),
+        rule("dns.gone-everywhere", When::Told, names::gone_everywhere),
+        rule("bounds.tables", When::Quiet, bounds::baseline),
+        rule("gossip.same-records", When::Quiet, quiet::same_records),
+        Box::new(quiet::Quiet::default()),
     ]
 }
 

@@ -2,6 +2,7 @@
 
 use super::View;
 use std::collections::BTreeSet;
+use weft_core::names::NameEntry;
 
 /// Peers that can be connected answer every name alike, and know all that was registered at each.
 pub(super) fn same_answer(view: &View) -> Result<(), String> {
@@ -65,13 +66,55 @@ pub(super) fn no_ghosts(view: &View) -> Result<(), String> {
     Ok(())
 }
 
+/// A name that was registered in a mesh at rest is answered everywhere within the time after which
+/// this is judged.
+pub(super) fn seen_everywhere(view: &View) -> Result<(), String> {
+    for (origin_host, origin) in view.live() {
+        for (host, peer) in view.live().filter(|(host, _)| origin.island.contains(host)) {
+            let knows = |entry: &NameEntry| {
+                let mut known = peer.names.iter();
+                known.any(|known| Some(known.origin) == origin.id && known.entry == *entry)
+            };
+            if let Some(entry) = origin.names_sure.iter().find(|entry| !knows(entry)) {
+                let name = &entry.name;
+                return Err(format!(
+                    "{name} was registered on n{} and n{} does not answer it",
+                    origin_host + 1,
+                    host + 1
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A name that was taken back in a mesh at rest is answered nowhere after the same time.
+pub(super) fn gone_everywhere(view: &View) -> Result<(), String> {
+    for (host, peer) in view.live() {
+        for known in &peer.names {
+            let mut origins = view.live().filter(|(_, origin)| origin.id == Some(known.origin));
+            if let Some((origin_host, _)) =
+                origins.find(|(_, origin)| !origin.names_possible.contains(&known.entry))
+            {
+                let name = &known.entry.name;
+                return Err(format!(
+                    "{name} was taken back on n{} and n{} still answers it",
+                    origin_host + 1,
+                    host + 1
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::PeerView;
     use super::*;
     use weft_core::addr::Universe;
     use weft_core::id::{ContainerId, PeerId};
-    use weft_core::names::{KnownName, NameEntry};
+    use weft_core::names::KnownName;
     use weft_core::time::Instant;
 
     /// Two peers; a name lives on the first.
@@ -92,7 +135,7 @@ mod tests {
             ..PeerView::default()
         };
         let peers = vec![peer(1, [entry].into()), peer(2, BTreeSet::new())];
-        View { at: Instant::ZERO, universe: Universe::DEFAULT, peers }
+        View::new(Instant::ZERO, Universe::DEFAULT, peers)
     }
 
     fn broken(change: impl FnOnce(&mut View)) -> View {
@@ -112,6 +155,23 @@ mod tests {
         assert!(same_answer(&broken(|view| view.peers[1].names.clear())).is_err());
         let nowhere = |view: &mut View| view.peers.iter_mut().for_each(|peer| peer.names.clear());
         assert!(same_answer(&broken(nowhere)).is_err());
+    }
+
+    #[test]
+    fn seen_everywhere_fails_when_a_peer_in_reach_does_not_answer() {
+        assert_eq!(seen_everywhere(&good()), Ok(()));
+        assert!(seen_everywhere(&broken(|view| view.peers[1].names.clear())).is_err());
+        let apart = broken(|view| {
+            view.peers[1].names.clear();
+            view.peers[0].island = [0].into();
+        });
+        assert_eq!(seen_everywhere(&apart), Ok(()));
+    }
+
+    #[test]
+    fn gone_everywhere_fails_when_a_name_is_answered_that_was_taken_back() {
+        assert_eq!(gone_everywhere(&good()), Ok(()));
+        assert!(gone_everywhere(&broken(|view| view.peers[0].names_possible.clear())).is_err());
     }
 
     #[test]

@@ -2,11 +2,15 @@
 
 use super::{pick, say};
 use anyhow::{Context as _, Result, ensure};
+use sim::check::{CATALOGUE, OTHERS};
 use std::path::{Path, PathBuf};
 
 /// Lists scenario files: which there are, and which wait for something that is to be built.
 #[derive(Debug, clap::Args)]
 pub(crate) struct List {
+    /// Lists the rules instead, and what each property waits for that is not judged in full
+    #[arg(long)]
+    rules: bool,
     /// A file, or a folder with others in it
     #[arg(default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios"))]
     folder: PathBuf,
@@ -14,6 +18,10 @@ pub(crate) struct List {
 
 impl List {
     pub(crate) fn run(self) -> Result<bool> {
+        if self.rules {
+            rules();
+            return Ok(true);
+        }
         let mut files = Vec::new();
         collect(&self.folder, &mut files)?;
         ensure!(!files.is_empty(), "no scenario in {}", self.folder.display());
@@ -36,6 +44,25 @@ impl List {
         say(&format!("{} scenarios, {waiting} of them wait", files.len()));
         Ok(true)
     }
+}
+
+/// Prints every property with the rules that judge it, and the rules beside them.
+fn rules() {
+    for property in CATALOGUE {
+        let state = if property.rules.is_empty() { "waits" } else { "judged" };
+        say(&format!("{:<4} {state:<7} {}", property.id, property.says));
+        if !property.rules.is_empty() {
+            say(&format!("{:<12} by {}", "", property.rules.join(", ")));
+        }
+        if let Some(waits) = property.waits {
+            say(&format!("{:<12} waits for {waits}", ""));
+        }
+    }
+    for (rule, why) in OTHERS {
+        say(&format!("{:<4} {:<7} {rule}: {why}", "", "besides"));
+    }
+    let waiting = CATALOGUE.iter().filter(|property| property.waits.is_some()).count();
+    say(&format!("{} properties, {waiting} of them wait in part or in whole", CATALOGUE.len()));
 }
 
 /// All scenario files below `path`, in order of their names.

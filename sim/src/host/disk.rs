@@ -5,8 +5,10 @@
 
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
+use weft_core::codec;
 use weft_core::io::RequestId;
 use weft_core::names::NamesRecord;
+use weft_core::record::{Key, Record};
 use weft_core::saved::{Change, Saved, Slot};
 
 /// The disk cannot be written.
@@ -159,6 +161,20 @@ impl Disk {
     /// Names that the node keeps.
     pub fn names(&self) -> NamesRecord {
         self.saved.get(&Slot::Names).ok().flatten().unwrap_or_default()
+    }
+
+    /// Records on it whose keys are of the kind that `is_meant` says.
+    pub fn papers(&self, is_meant: fn(&Key) -> bool) -> Vec<Record> {
+        let slots = self.saved.slots.iter().filter_map(|(slot, bytes)| match slot {
+            Slot::Record(key) => is_meant(key).then_some(bytes),
+            Slot::Identity
+            | Slot::Incarnation
+            | Slot::Network
+            | Slot::Holding(_)
+            | Slot::Names
+            | Slot::Targets => None,
+        });
+        slots.filter_map(|bytes| codec::decode(bytes).ok()).collect()
     }
 
     /// Whether all of `addresses` are noted as held for `id`.

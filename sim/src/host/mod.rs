@@ -162,6 +162,8 @@ pub struct Host {
     pub running: Option<Running>,
     /// Starts so far.
     pub boots: u64,
+    /// How often its disk came to hold other than its node had it hold.
+    pub losses: u64,
     /// What it reads time from.
     pub clock: Clock,
     /// How long each call of its node takes.
@@ -172,8 +174,6 @@ pub struct Host {
     pub crash_power: bool,
     /// Whether its node was told to forget a target.
     pub has_forgotten: bool,
-    /// Bytes that its nodes have sent to others, frames of containers left out.
-    pub control_sent: u64,
     /// How often its nodes were called.
     pub calls: u64,
     /// Where its containers come from, and who tells of them.
@@ -223,12 +223,12 @@ impl Host {
             snapshots: BTreeMap::new(),
             running: None,
             boots: 0,
+            losses: 0,
             clock: Clock::new(wall),
             cost: Duration::ZERO,
             crash_after: None,
             crash_power: false,
             has_forgotten: false,
-            control_sent: 0,
             calls: 0,
             engine: Engine::new(),
             containers: BTreeMap::new(),

@@ -205,6 +205,14 @@ impl Net {
         }
     }
 
+    /// Who is at the other end of `conn` of `host`, and what it calls the stream; `None` when
+    /// nobody is there any more.
+    pub fn other_end(&self, host: usize, conn: ConnId) -> Option<(usize, ConnId)> {
+        let (id, end) = self.conns.get(&(host, conn))?;
+        let other = &self.streams.get(id)?.ends[1 - *end];
+        Some((other.host, other.conn?))
+    }
+
     /// Whether `conn` of `host` may still be named towards its node.
     pub fn knows(&self, host: usize, conn: ConnId) -> bool {
         self.conns.contains_key(&(host, conn))

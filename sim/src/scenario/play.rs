@@ -7,9 +7,10 @@ use crate::check::{self, Violation};
 use crate::marks::Marks;
 use crate::peer::Peer;
 use crate::trace::{Digest, Head, Recording};
-use crate::world::{Act, Setup, World, container};
+use crate::world::{Act, Setup, World, container, name_of};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
+use weft_core::addr::Offset;
 use weft_core::io::{Command, CommandError};
 use weft_core::time::Instant;
 
@@ -135,9 +136,27 @@ impl Scenario {
                 }
             }
         }
-        if self.end.settle {
-            world.settle(bound)?;
+        if !self.end.settle {
+            return Ok(());
         }
-        Ok(())
+        world.settle(bound)?;
+        if let Some(host) = alive().next() {
+            Self::tell(world, host)?;
+        }
+        world.rest(bound)
+    }
+
+    /// Has `host` register a name and take it back: each is known everywhere in time.
+    fn tell(world: &mut World, host: usize) -> Result<(), Violation> {
+        let id = container("told");
+        let address = world.universe().address(Offset(1));
+        let Ok(name) = name_of(&id).parse() else { return Ok(()) };
+        match world.answer(host, Command::Register { id: id.clone(), name, address })? {
+            Ok(_) => world.judge_told()?,
+            Err(_) => return Ok(()),
+        }
+        let gone = Command::Unregister { id: Some(id), name: None, address: None };
+        let _ = world.answer(host, gone)?;
+        world.judge_told()
     }
 }

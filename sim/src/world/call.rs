@@ -1,6 +1,7 @@
 //! The only caller of the nodes: every input goes in here, and every output comes out here.
 
 use super::World;
+use crate::check::{self, PERSIST_BEFORE_SEND};
 use crate::host::report::Report;
 use crate::trace::What;
 use std::collections::VecDeque;
@@ -45,11 +46,27 @@ impl World {
         let Some(now) = self.hosts[host].now(self.now) else { return };
         self.trace.input(self.now, host, &input);
         self.takes(host, &input);
+        self.see_input(host, &input);
         let Some(running) = &mut self.hosts[host].running else { return };
         let fits = running.contract.input(&input);
+        let probe = match &input {
+            Input::Datagram { bytes, .. } => Some(bytes.clone()),
+            Input::Timeout
+            | Input::Opened { .. }
+            | Input::DialFailed { .. }
+            | Input::Received { .. }
+            | Input::Written { .. }
+            | Input::Closed { .. }
+            | Input::Command { .. } => None,
+        };
+        let taken = running.node.probes_taken();
         let mut out = Outbox::default();
         running.node.handle(now, input, &mut out);
+        let is_taken = running.node.probes_taken() > taken;
         self.hosts[host].calls += 1;
+        if let Some(bytes) = probe.filter(|_| is_taken) {
+            self.see_taken(host, &bytes);
+        }
         if let Err(why) = fits {
             self.breach("sim.contract", format!("n{}, by the simulator: {why}", host + 1));
         }
@@ -61,6 +78,8 @@ impl World {
         let there = &mut self.hosts[host];
         let (Some(now), cost) = (there.now(self.now), there.cost) else { return };
         let Some(running) = &mut there.running else { return };
+        self.view.peers[host].version = running.node.last_version();
+        let said = check::said_in_order(out.outputs().iter());
         let deadline = running.node.deadline();
         running.deadline = deadline.map(|due| running.booted_at + due.at.since(Instant::ZERO));
         let wake_at = running.deadline.map(|deadline| there.clock.world(deadline));
@@ -71,6 +90,9 @@ impl World {
         }
         if let Err(why) = running.contract.rest(now.mono, deadline) {
             self.breach("contract", format!("n{}: {why}", host + 1));
+        }
+        if let Err(why) = said {
+            self.breach(PERSIST_BEFORE_SEND, format!("n{} {why}", host + 1));
         }
         let outputs: VecDeque<Output> = out.drain().collect();
         if cost.is_zero() {
@@ -120,12 +142,12 @@ impl World {
                 self.net.dial(now, host, boot, conn, &target);
             }
             Output::Write { conn, bytes } => {
-                self.hosts[host].control_sent += u64::try_from(bytes.len()).unwrap_or(0);
+                self.see_write(host, bytes.len());
                 self.net.write(now, host, conn, bytes);
             }
             Output::Close { conn } => self.net.close(now, host, conn),
             Output::Datagram { to, bytes } => {
-                self.hosts[host].control_sent += u64::try_from(bytes.len()).unwrap_or(0);
+                self.see_sent(host, &bytes);
                 self.net.datagram(now, host, to, &bytes);
             }
             Output::Persist(changes) => {
@@ -133,8 +155,10 @@ impl World {
                 if let Err(why) = self.hosts[host].disk.persist(changes) {
                     self.stop_for(host, why);
                 }
+                self.view.peers[host].read_disk(&self.hosts[host]);
             }
             Output::Forwarding(change) => {
+                self.see_forwarding(host, &change);
                 if let Some(running) = &mut self.hosts[host].running {
                     running.forwarder.apply(change);
                 }
@@ -142,6 +166,7 @@ impl World {
             Output::Reply { request, result } => self.reply(host, request, result),
             Output::Event(event) => {
                 self.hosts[host].reports.extend(Report::of(&event));
+                self.see_event(host, &event);
                 if let Some(running) = &mut self.hosts[host].running {
                     running.count(&event);
                 }

@@ -30,7 +30,7 @@ impl World {
     pub fn count(&self, host: usize, counted: Counted) -> u64 {
         let Some(there) = self.hosts.get(host) else { return 0 };
         match counted {
-            Counted::Bytes => there.control_sent,
+            Counted::Bytes => self.view.peers.get(host).map_or(0, |peer| peer.spent),
             Counted::Calls => there.calls,
             Counted::Updates => {
                 let Some(running) = &there.running else { return 0 };

@@ -35,6 +35,7 @@ impl World {
     fn swap_disk(&mut self, host: usize, disk: &Disk) {
         // The machine is switched off for it.
         self.crash(host, true);
+        self.hosts[host].losses += 1;
         self.hosts[host].disk.copy_of(disk);
         self.hosts[host].follow_disk();
         self.touched.insert(host);
@@ -55,6 +56,7 @@ impl World {
     /// Damages what the disk of `host` holds in one place, if it holds anything there.
     pub(super) fn rot_disk(&mut self, host: usize, what: Rot) {
         if self.hosts[host].disk.rot(what) {
+            self.hosts[host].losses += 1;
             self.note(Some(host), "FAULT", format_args!("its disk is damaged ({what:?})"));
         }
     }

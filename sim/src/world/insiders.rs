@@ -81,9 +81,13 @@ impl World {
     fn insider_says(&mut self, conn: ConnId, words: Words) {
         let Some(Stranger::Insider(insider)) = self.strangers.get(&conn) else { return };
         let (host, lie, count) = (insider.host, insider.lie, insider.count);
+        let (name, index) = (insider.name(), insider.session());
         if let Some(why) = words.refused {
             let host = Peer(host);
             self.note(None, "insider", format_args!("{host} refuses one ({lie:?}): {why}"));
+        }
+        if words.linked {
+            self.wire.insider(name, index.0);
         }
         for bytes in words.writes {
             self.net.write(self.now, STRANGER, conn, bytes);

@@ -13,6 +13,12 @@ const JUDGE_WAIT: Duration = Duration::from_millis(500);
 /// A settled world is looked at this often, and must look settled twice running.
 const SETTLE_STEP: Duration = Duration::from_millis(500);
 
+/// In a healthy mesh a name is known everywhere, or nowhere any more, within this time.
+const TOLD_MAX: Duration = Duration::from_secs(2);
+
+/// A mesh at rest is watched for so long: two comparisons of records, and some rounds of probes.
+const QUIET: Duration = Duration::from_secs(20);
+
 impl World {
     /// Runs until nothing is pending and all rules of a settled world hold.
     ///
@@ -66,6 +72,8 @@ impl World {
 
     fn read_all(&mut self) {
         self.view.at = self.now;
+        self.view.changed = (0..self.hosts.len()).collect();
+        self.look_at_all();
         let islands = self.islands();
         for ((peer, host), island) in self.view.peers.iter_mut().zip(&self.hosts).zip(islands) {
             peer.read_addresses(host);
@@ -74,6 +82,35 @@ impl World {
                 peer.read_mesh(&running.node, now);
             }
         }
+    }
+
+    /// Judges what must be so 2 s after a command in a settled mesh.
+    ///
+    /// # Errors
+    /// A broken rule.
+    pub fn judge_told(&mut self) -> Result<(), Violation> {
+        self.run_for(TOLD_MAX)?;
+        self.read_all();
+        check::judge(&mut self.rules, When::Told, &self.view)
+    }
+
+    /// Lets a settled mesh be for a while, once all its links stand or `bound` is over, and judges
+    /// that it is quiet.
+    ///
+    /// # Errors
+    /// A broken rule.
+    pub fn rest(&mut self, bound: Duration) -> Result<(), Violation> {
+        let begun = self.now;
+        // Where this takes too long, a rule of its own says so.
+        while !check::all_linked(&self.view) && self.now.since(begun) < bound {
+            self.run_for(SETTLE_STEP)?;
+        }
+        self.run_for(TOLD_MAX)?;
+        self.read_all();
+        check::judge(&mut self.rules, When::Quiet, &self.view)?;
+        self.run_for(QUIET)?;
+        self.read_all();
+        check::judge(&mut self.rules, When::Quiet, &self.view)
     }
 
     /// For each host, those that run and to which a way exists from it, over others that run if need
@@ -107,15 +144,47 @@ impl World {
         if let Some(breach) = self.breach.take() {
             return Err(breach);
         }
-        if self.touched.is_empty() && self.now.since(self.judged_at) < JUDGE_WAIT {
+        let is_time = self.now.since(self.judged_at) >= JUDGE_WAIT;
+        if self.touched.is_empty() && !is_time {
             return Ok(());
         }
-        for host in std::mem::take(&mut self.touched) {
-            self.view.peers[host].read_addresses(&self.hosts[host]);
+        if is_time {
+            self.look_at_all();
         }
-        self.judged_at = self.now;
         self.view.at = self.now;
-        check::judge(&mut self.rules, When::Always, &self.view)
+        self.view.changed = std::mem::take(&mut self.touched);
+        for host in &self.view.changed {
+            self.view.peers[*host].read_addresses(&self.hosts[*host]);
+        }
+        check::judge(&mut self.rules, When::Always, &self.view)?;
+        for host in &self.view.changed {
+            self.view.peers[*host].written.clear();
+        }
+        if is_time {
+            self.judged_at = self.now;
+            check::judge(&mut self.rules, When::Regularly, &self.view)?;
+        }
+        Ok(())
+    }
+
+    /// Reads what depends on time of all hosts, and has those read whose records have changed
+    /// without anything that told of it.
+    fn look_at_all(&mut self) {
+        for (host, there) in self.hosts.iter().enumerate() {
+            let (Some(now), Some(running)) = (there.now(self.now), &there.running) else {
+                continue;
+            };
+            let peer = &mut self.view.peers[host];
+            peer.mono = now.mono;
+            if self.view.calm_at.is_some() {
+                let others = (0..self.hosts.len()).filter(|other| *other != host);
+                peer.near = others.filter(|other| self.net.connected(host, *other)).collect();
+            }
+            peer.sizes = running.node.sizes();
+            if peer.has_news(&running.node) {
+                self.touched.insert(host);
+            }
+        }
     }
 
     pub(super) fn breach(&mut self, rule: &'static str, detail: String) {

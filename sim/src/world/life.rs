@@ -119,8 +119,10 @@ impl World {
             self.frees.remove(&(free_at, host));
         }
         self.hosts[host].crash_after = None;
+        self.see_end(host);
         self.net.crash(self.now, host, power);
         if power && self.hosts[host].disk.lose_power() {
+            self.hosts[host].losses += 1;
             self.hosts[host].follow_disk();
         }
         self.tell(Some(host), What::Crash { power });
@@ -163,6 +165,7 @@ impl World {
         }
         self.wake_all();
         self.engines_tell_all();
+        self.view.calm_at = Some(self.now);
     }
 
     /// Ends the cut of one direction between two hosts.

@@ -13,6 +13,7 @@ mod life;
 mod limits;
 mod operator;
 mod outsiders;
+mod seen;
 mod setup;
 mod stranger;
 mod traffic;
@@ -28,7 +29,7 @@ pub use setup::{Own, Setup};
 pub use traffic::Addressee;
 pub use ways::Nat;
 
-use crate::check::{self, Invariant, PeerView, View, Violation};
+use crate::check::{self, Invariant, PeerView, View, Violation, Wire};
 use crate::choices::rng_for;
 use crate::host::Host;
 use crate::net::{Delivery, Net, PORT, STRANGER};
@@ -40,9 +41,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 use stranger::Stranger;
+use weft_core::addr::Universe;
 use weft_core::event::Event;
 use weft_core::id::ContainerId;
 use weft_core::io::{CommandError, ConnId, Input, Reply, RequestId, Target};
+use weft_core::record::Fingerprint;
 use weft_core::time::Instant;
 
 /// Where the next thing happens; at one time, in this order.
@@ -90,6 +93,10 @@ pub struct World {
     rules: Vec<Box<dyn Invariant>>,
     touched: BTreeSet<usize>,
     judged_at: Instant,
+    /// What passes between hosts in datagrams.
+    wire: Wire,
+    /// Which founding a node knew of when it said hello on a conn.
+    hellos: BTreeMap<(usize, ConnId), Option<Fingerprint>>,
     requests: u64,
     replies: BTreeMap<RequestId, Result<Reply, CommandError>>,
     pings: u64,
@@ -140,10 +147,12 @@ impl World {
             frees: BTreeSet::new(),
             rng,
             seed: setup.seed,
-            view: View { at: Instant::ZERO, universe: setup.universe, peers },
+            view: View::new(Instant::ZERO, setup.universe, peers),
             rules: check::all(),
             touched: BTreeSet::new(),
             judged_at: Instant::ZERO,
+            wire: Wire::default(),
+            hellos: BTreeMap::new(),
             requests: 0,
             replies: BTreeMap::new(),
             pings: 0,
@@ -156,6 +165,19 @@ impl World {
     /// Judges by `rules` only; for worlds that are meant to be broken.
     pub fn judge_by(&mut self, rules: Vec<Box<dyn Invariant>>) {
         self.rules = rules;
+        // New rules know of nobody.
+        self.touched.extend(0..self.hosts.len());
+    }
+
+    /// Judges by `rules` too, besides those that it has.
+    pub fn judge_also_by(&mut self, rules: Vec<Box<dyn Invariant>>) {
+        self.rules.extend(rules);
+        self.touched.extend(0..self.hosts.len());
+    }
+
+    /// What the mesh divides.
+    pub const fn universe(&self) -> Universe {
+        self.view.universe
     }
 
     /// The identity of the run so far.

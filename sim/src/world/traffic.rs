@@ -150,7 +150,12 @@ impl World {
             return;
         }
         let mut wishes = Wishes::default();
+        let refused = running.forwarder.counters().refused;
         running.forwarder.datagram(mono, datagram.source, &datagram.bytes, &mut wishes);
+        // A probe is for the node to take.
+        if running.forwarder.counters().refused == refused && wishes.probes.is_empty() {
+            self.see_taken(datagram.host, &datagram.bytes);
+        }
         self.carry_wishes(datagram.host, wishes);
     }
 
@@ -162,6 +167,7 @@ impl World {
             }
         }
         for (to, bytes) in wishes.sent {
+            self.see_sent(host, &bytes);
             self.net.datagram(self.now, host, to, &bytes);
         }
         for (from, bytes) in wishes.probes {

@@ -47,7 +47,7 @@ fn an_address_that_a_daemon_forgot_in_a_crash_fails_the_run() -> Outcome {
     bed.disk(0).wipe();
     bed.boot(0);
     let failure = bed.settle(secs(30)).unwrap_err();
-    assert_eq!(failure.violation.rule, "ipam.conserved");
+    assert_eq!(failure.violation.rule, "ipam.reserved");
     Ok(())
 }
 

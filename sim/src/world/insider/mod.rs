@@ -137,6 +137,11 @@ impl Insider {
         Self { host, lie, count, liar, secret, hello, session_secret, stage, rng }
     }
 
+    /// What it says that it is called.
+    pub(super) const fn name(&self) -> PeerName {
+        self.hello.name
+    }
+
     /// Its own index of the data session.
     pub(super) const fn session(&self) -> SessionIndex {
         self.hello.session

@@ -2,7 +2,9 @@
 
 use super::disk::Disk;
 use ipnet::IpNet;
-use sim::check::{self, Invariant, PeerView, View, Violation, Waiting, When};
+use sim::check::{
+    self, Invariant, PERSIST_BEFORE_SEND, PeerView, Told, View, Violation, Waiting, When,
+};
 use sim::peer::Peer;
 use sim::trace::{Trace, What};
 use std::collections::BTreeMap;
@@ -45,9 +47,11 @@ fn sim_now() -> Instant {
 }
 
 impl Judge {
-    pub(super) fn new(hosts: usize, universe: Universe, echo: bool) -> Self {
+    pub(super) fn new(told: &[Told], universe: Universe, echo: bool) -> Self {
+        let hosts = told.len();
+        let peers = told.iter().map(|told| PeerView { told: told.clone(), ..PeerView::default() });
         Self {
-            view: View { at: Instant::ZERO, universe, peers: vec![PeerView::default(); hosts] },
+            view: View::new(Instant::ZERO, universe, peers.collect()),
             rules: check::all(),
             called: (0..hosts).map(|_| Called::default()).collect(),
             trace: Trace::new(hosts, universe, echo),
@@ -83,8 +87,15 @@ impl Judge {
 
     /// Judges what must hold at every moment.
     fn judge(&mut self) {
-        self.judged_at = self.view.at;
-        if let Err(violation) = check::judge(&mut self.rules, When::Always, &self.view) {
+        let is_time = self.view.at.since(self.judged_at) >= JUDGE_WAIT;
+        let mut verdict = check::judge(&mut self.rules, When::Always, &self.view);
+        if is_time {
+            self.judged_at = self.view.at;
+            verdict =
+                verdict.and_then(|()| check::judge(&mut self.rules, When::Regularly, &self.view));
+        }
+        self.view.changed.clear();
+        if let Err(violation) = verdict {
             self.breach.get_or_insert(violation);
         }
     }
@@ -118,6 +129,7 @@ impl Judge {
         if let Some(peer) = self.view.peers.get_mut(host) {
             peer.live = false;
             peer.waiting.clear();
+            peer.begin(peer.boots + 1);
         }
         if let Some(called) = self.called.get_mut(host) {
             *called = Called::default();
@@ -127,7 +139,12 @@ impl Judge {
     /// What lay on the disk of `host` is lost: its containers go with it.
     pub(super) fn wiped(&mut self, host: usize) {
         if let Some(peer) = self.view.peers.get_mut(host) {
-            *peer = PeerView::default();
+            *peer = PeerView {
+                told: peer.told.clone(),
+                boots: peer.boots + 1,
+                losses: peer.losses + 1,
+                ..PeerView::default()
+            };
         }
     }
 
@@ -153,8 +170,13 @@ impl Judge {
         }
     }
 
-    fn before(&mut self, host: usize, input: &Input) {
+    fn before(&mut self, host: usize, now: Now, input: &Input) {
         let at = sim_now();
+        if let (Some(peer), Input::Received { conn, .. }) = (self.view.peers.get_mut(host), input)
+            && let Some(linked) = peer.linked.get_mut(conn)
+        {
+            linked.heard_at = now.mono;
+        }
         self.view.at = at;
         self.trace.input(at, host, input);
         let Some(called) = self.called.get_mut(host) else { return };
@@ -186,6 +208,9 @@ impl Judge {
                     self.trace.names.know(node.id(), Peer(host));
                     let what = What::event(event, &self.trace.names);
                     self.trace.tell(at, Some(Peer(host)), what, None);
+                    if let Some(peer) = self.view.peers.get_mut(host) {
+                        peer.heard(now.mono, event);
+                    }
                 }
                 Output::Dial { .. }
                 | Output::Write { .. }
@@ -206,8 +231,14 @@ impl Judge {
         if let Some(peer) = self.view.peers.get_mut(host) {
             peer.live = true;
             peer.waiting = waiting;
+            // What it is to write has yet to be written.
+            peer.busy = outputs.iter().any(|output| matches!(output, Output::Persist(_)));
             peer.read_ipam(node);
             peer.read_mesh(node, now);
+            self.view.changed.insert(host);
+        }
+        if let Err(why) = check::said_in_order(outputs.iter()) {
+            self.break_rule(PERSIST_BEFORE_SEND, format!("n{} {why}", host + 1));
         }
         if let Err(why) = fits {
             self.break_rule("contract", format!("n{}: {why}", host + 1));
@@ -274,8 +305,8 @@ pub(super) struct Watcher {
 }
 
 impl Probe for Watcher {
-    fn before(&mut self, _now: Now, input: &Input) {
-        super::lock(&self.judge).before(self.host, input);
+    fn before(&mut self, now: Now, input: &Input) {
+        super::lock(&self.judge).before(self.host, now, input);
     }
     fn after(&mut self, now: Now, node: &Node, outputs: &[Output]) {
         super::lock(&self.judge).after(self.host, now, node, outputs);

@@ -28,7 +28,7 @@ use faults::Way;
 use host::Host;
 use inside::Work;
 use judge::Judge;
-use sim::check::{View, Violation};
+use sim::check::{Told, View, Violation};
 use sim::logs::Errors;
 use sim::trace::Digest;
 use std::cell::RefCell;
@@ -136,7 +136,8 @@ impl Bed {
         let configs: Vec<Config> =
             (0..plan.hosts).map(|host| plan.config(host)).collect::<Result<_, _>>()?;
         let universe = configs.first().map_or(weft_core::addr::Universe::DEFAULT, |c| c.universe);
-        let judge = Arc::new(Mutex::new(Judge::new(plan.hosts, universe, plan.echo)));
+        let told: Vec<Told> = configs.iter().map(Told::of).collect();
+        let judge = Arc::new(Mutex::new(Judge::new(&told, universe, plan.echo)));
         let mut hosts = Vec::new();
         for index in 0..plan.hosts {
             let host = Rc::new(Host::new(index, plan, Arc::clone(&judge))?);

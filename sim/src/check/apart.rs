@@ -1,0 +1,117 @@
+//! Rules about who may be linked with whom: `mesh.authentic`, `mesh.no-mixing`.
+
+use super::papers::{foundings, grants};
+use super::{PeerView, View};
+use weft_core::id::PeerId;
+use weft_core::record::{Fingerprint, Key};
+
+/// The name of the rule about links between peers that belong together.
+pub const NO_MIXING: &str = "mesh.no-mixing";
+/// The name of the rule about who is at the other end of a link.
+pub const AUTHENTIC: &str = "mesh.authentic";
+
+/// A link comes up between hosts with the same password, and each has the peer at its other end
+/// that it believes to have: `host` believes to be linked with `claimed`, and is with `other`.
+///
+/// # Errors
+/// Who is taken for whom, or was let in without the password.
+pub fn authentic(view: &View, host: usize, claimed: PeerId, other: usize) -> Result<(), String> {
+    let (Some(here), Some(there)) = (view.peers.get(host), view.peers.get(other)) else {
+        return Ok(());
+    };
+    if here.told.secret != there.told.secret {
+        return Err(format!(
+            "n{} has linked with n{}, which has another password",
+            host + 1,
+            other + 1
+        ));
+    }
+    if there.id != Some(claimed) {
+        return Err(format!("n{} takes n{} for {}", host + 1, other + 1, view.label(claimed)));
+    }
+    Ok(())
+}
+
+/// A link comes up between hosts of one universe, and of one founding unless one of them knows of
+/// none: `ours` is what `host` knows, `theirs` what `other` knew when it said hello.
+///
+/// # Errors
+/// What they do not share.
+pub fn belong_together(
+    view: &View,
+    (host, ours): (usize, Option<Fingerprint>),
+    (other, theirs): (usize, Option<Fingerprint>),
+) -> Result<(), String> {
+    let (Some(here), Some(there)) = (view.peers.get(host), view.peers.get(other)) else {
+        return Ok(());
+    };
+    let what = if here.told.universe != there.told.universe {
+        "another universe"
+    } else if ours.is_some() && theirs.is_some() && ours != theirs {
+        "another founding"
+    } else {
+        return Ok(());
+    };
+    Err(format!("n{} has linked with n{}, which has {what}", host + 1, other + 1))
+}
+
+/// Nobody who is founded holds what says who owns addresses of another founding.
+pub(super) fn no_mixing(view: &View) -> Result<(), String> {
+    for (host, peer) in view.changed().filter(|(_, peer)| peer.live) {
+        let Some(lineage) = peer.lineage else { continue };
+        if let Some(key) = foreign(peer, lineage) {
+            return Err(format!("n{} holds {key:?}, which is not of its founding", host + 1));
+        }
+    }
+    Ok(())
+}
+
+fn foreign(peer: &PeerView, lineage: Fingerprint) -> Option<Key> {
+    let mut founded = foundings(&peer.papers).map(|(key, _)| key);
+    let granted = grants(&peer.papers).filter(|(_, _, grant)| grant.lineage != lineage);
+    founded
+        .find(|key| *key != Key::Founding(lineage))
+        .or_else(|| granted.map(|(key, ..)| key).next())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::made_up::{LINEAGE, changed, grant, id, pair};
+    use super::super::{Paper, Says};
+    use super::*;
+    use weft_core::config::NetworkSecret;
+
+    const OTHER: Fingerprint = Fingerprint([8; 16]);
+
+    #[test]
+    fn authentic_fails_on_another_password_and_on_another_peer_than_is_claimed() {
+        assert_eq!(authentic(&pair(), 0, id(2), 1), Ok(()));
+        assert!(authentic(&pair(), 0, id(3), 1).is_err());
+        let wrong = changed(|view| view.peers[1].told.secret = Some(NetworkSecret([1; 32])));
+        assert!(authentic(&wrong, 0, id(2), 1).is_err());
+    }
+
+    #[test]
+    fn belong_together_fails_on_another_universe_and_on_another_founding() {
+        let both = |view: &View, theirs| belong_together(view, (0, Some(LINEAGE)), (1, theirs));
+        assert_eq!(both(&pair(), Some(LINEAGE)), Ok(()));
+        assert_eq!(both(&pair(), None), Ok(()));
+        assert!(both(&pair(), Some(OTHER)).is_err());
+        assert!(both(&changed(|view| view.peers[1].told.universe = None), None).is_err());
+    }
+
+    #[test]
+    fn no_mixing_fails_when_a_peer_holds_what_another_mesh_says_of_ownership() {
+        assert_eq!(no_mixing(&pair()), Ok(()));
+        let (key, mut paper) = grant(1, 2, (0, 4), 1);
+        let good = changed(|view| view.peers[0].papers.extend([(key, paper.clone())]));
+        assert_eq!(no_mixing(&good), Ok(()));
+        if let Says::Grant(grant) = &mut paper.says {
+            grant.lineage = OTHER;
+        }
+        let foreign = |held: (Key, Paper)| changed(|view| view.peers[0].papers.extend([held]));
+        assert!(no_mixing(&foreign((key, paper.clone()))).is_err());
+        let (_, founding) = super::super::made_up::founding(&[1]);
+        assert!(no_mixing(&foreign((Key::Founding(OTHER), founding))).is_err());
+    }
+}

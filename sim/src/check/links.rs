@@ -1,0 +1,262 @@
+//! Rules about links over time: `mesh.dead-noticed`, `mesh.healed-link`.
+
+use super::{Invariant, PeerView, View, When};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+use weft_core::id::PeerId;
+use weft_core::time::Instant;
+
+/// A link that brings nothing for this long is over, on the clock of its node.
+const SILENCE_MAX: Duration = Duration::from_secs(15);
+
+/// Nobody keeps a link that brought nothing for longer than a dead peer may go unnoticed. All that
+/// is seen of a dead peer is its silence, so that silence is what is judged. A node that cannot run
+/// just now is asked when it can again.
+pub(super) fn dead_noticed(view: &View) -> Result<(), String> {
+    for (host, peer) in view.live().filter(|(_, peer)| !peer.busy) {
+        for linked in peer.linked.values() {
+            let silence = peer.mono.since(linked.heard_at);
+            if silence > SILENCE_MAX {
+                return Err(format!(
+                    "n{} believes in a link with {} that brought nothing for {silence:?}",
+                    host + 1,
+                    view.label(linked.peer)
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A link comes back within this time after a short outage.
+const HEALED_MAX: Duration = Duration::from_secs(10);
+/// Longest wait between two dials: the cap of its base is 60 s, and 1.5 times the base is drawn at
+/// most.
+const DIAL_WAIT_MAX: Duration = Duration::from_secs(90);
+/// A dial that found nobody, or a handshake that hangs, lasts so long before the wait begins.
+const HANG_MAX: Duration = Duration::from_secs(6);
+/// Each wait between dials is at most 1.5 times a base that doubles, and at least half of it: the
+/// waits of an outage together are then at least a third of the one that is under way.
+const OUTAGE_FACTOR: u32 = 3;
+/// A link that stood for so long, on the clocks of both its ends, is one that lasts.
+const STOOD_MIN: Duration = Duration::from_secs(10);
+/// Pairs are watched in meshes of at most so many hosts; in larger ones their number would cost
+/// more than all the rest.
+const HOSTS_MAX: usize = 32;
+
+/// Once faults are over, two peers that the network connects are linked again: within 10 s, or
+/// three times as long as they were apart, and never later than the longest wait for a dial.
+///
+/// The bound follows the outage because waits between dials do: they double, up to a cap, so that
+/// a fleet stays quiet while an address is dead. How long they were apart is told by the clocks of
+/// their nodes, whichever ran faster. A link that stood for less than 10 s ends no outage: waits
+/// start over after one that lasted, else one that comes and goes would be dialed without pause.
+#[derive(Debug, Default)]
+pub(super) struct Healed {
+    apart: BTreeMap<(usize, usize), Apart>,
+}
+
+/// Two peers without a link that lasts.
+#[derive(Clone, Copy, Debug)]
+struct Apart {
+    /// Since when, by the life and the clock of each of them.
+    since: [Moment; 2],
+    /// Since when they have a link all the same.
+    linked: Option<[Moment; 2]>,
+    /// Since when nothing keeps them from a link, on the world's clock, and how long they had been
+    /// apart by then.
+    free: Option<(Instant, Duration)>,
+}
+
+impl Invariant for Healed {
+    fn name(&self) -> &'static str {
+        "mesh.healed-link"
+    }
+    fn when(&self) -> When {
+        When::Regularly
+    }
+    fn check(&mut self, view: &View) -> Result<(), String> {
+        if view.peers.len() > HOSTS_MAX {
+            return Ok(());
+        }
+        for (a, one) in view.peers.iter().enumerate() {
+            for (b, two) in view.peers.iter().enumerate().skip(a + 1) {
+                let now = [(one.boots, one.mono), (two.boots, two.mono)];
+                let links = [is_linked(one, two), is_linked(two, one)];
+                let begun = || Apart { since: now, linked: None, free: None };
+                if links == [true, true] {
+                    let Some(apart) = self.apart.get_mut(&(a, b)) else { continue };
+                    apart.free = None;
+                    let [first, second] = *apart.linked.get_or_insert(now);
+                    if length(first, one).min(length(second, two)) >= STOOD_MIN {
+                        self.apart.remove(&(a, b));
+                    }
+                    continue;
+                }
+                let apart = self.apart.entry((a, b)).or_insert_with(begun);
+                apart.linked = None;
+                let outage = length(apart.since[0], one).max(length(apart.since[1], two));
+                // Who still believes in a link has yet to notice, which is another rule's concern.
+                let is_free = links == [false, false] && may_link(view, a, b);
+                if !is_free {
+                    apart.free = None;
+                    continue;
+                }
+                let (since, outage) = *apart.free.get_or_insert((view.at, outage));
+                let bound = (outage * OUTAGE_FACTOR).min(DIAL_WAIT_MAX) + HANG_MAX;
+                let bound = bound.max(HEALED_MAX);
+                if view.at.since(since) > bound {
+                    return Err(format!(
+                        "n{} and n{} could be linked since {since} and are not after {bound:?}; they \
+                         had been apart for {outage:?}",
+                        a + 1,
+                        b + 1
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether all pairs of peers that look for a link with each other have one, and nobody is going to
+/// dial.
+pub fn all_linked(view: &View) -> bool {
+    let dials = |peer: &PeerView| peer.sizes.postponed + peer.sizes.dialing > 0;
+    if view.live().any(|(_, peer)| dials(peer)) {
+        return false;
+    }
+    let hosts = || 0..view.peers.len();
+    let mut pairs = hosts().flat_map(|a| hosts().skip(a + 1).map(move |b| (a, b)));
+    pairs.all(|(a, b)| {
+        let (one, two) = (&view.peers[a], &view.peers[b]);
+        is_linked(one, two) && is_linked(two, one) || !may_link(view, a, b)
+    })
+}
+
+fn is_linked(peer: &PeerView, other: &PeerView) -> bool {
+    peer.live && peer.linked.values().any(|linked| Some(linked.peer) == other.id)
+}
+
+/// Which life of a node, and when on its clock.
+type Moment = (u64, Instant);
+
+/// How long ago that was for `peer`, on its own clock; what was in an earlier life is forgotten.
+fn length((boots, since): Moment, peer: &PeerView) -> Duration {
+    peer.mono.since(if peer.boots == boots { since } else { Instant::ZERO })
+}
+
+/// Whether nothing keeps `a` and `b` from a link, and one of them looks for it.
+fn may_link(view: &View, a: usize, b: usize) -> bool {
+    let (one, two) = (&view.peers[a], &view.peers[b]);
+    let runs = |peer: &PeerView| peer.live && !peer.busy;
+    let same = one.told.universe == two.told.universe && one.told.secret == two.told.secret;
+    let founded = one.lineage.is_none() || two.lineage.is_none() || one.lineage == two.lineage;
+    let has_room = |peer: &PeerView| peer.linked.len() < peer.told.conns_max;
+    let ids: BTreeSet<Option<PeerId>> = [one.id, two.id].into();
+    view.calm_at.is_some()
+        && one.near.contains(&b)
+        && runs(one)
+        && runs(two)
+        && same
+        && founded
+        && has_room(one)
+        && has_room(two)
+        && ids.len() == 2
+        && one.told.discovers
+        && two.told.discovers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::made_up::{changed, fails, holds, pair, secs};
+    use super::*;
+
+    #[test]
+    fn dead_noticed_fails_when_a_silent_link_is_kept() {
+        assert_eq!(dead_noticed(&pair()), Ok(()));
+        let later = changed(|view| view.peers[0].mono = secs(115));
+        assert!(dead_noticed(&later).is_err());
+        let stopped = changed(|view| {
+            view.peers[0].mono = secs(115);
+            view.peers[0].busy = true;
+        });
+        assert_eq!(dead_noticed(&stopped), Ok(()));
+    }
+
+    /// Both peers without a link, at a time of the world and of their clocks.
+    fn apart(at: u64) -> View {
+        changed(|view| {
+            view.at = secs(at);
+            for peer in &mut view.peers {
+                peer.linked.clear();
+                peer.mono = secs(at);
+            }
+        })
+    }
+
+    /// The same with their link.
+    fn linked(at: u64) -> View {
+        changed(|view| {
+            view.at = secs(at);
+            view.peers.iter_mut().for_each(|peer| peer.mono = secs(at));
+        })
+    }
+
+    #[test]
+    fn healed_link_does_not_take_a_link_that_did_not_last_for_the_end_of_an_outage() {
+        let cut = |at: u64| {
+            let mut view = apart(at);
+            view.peers[0].near.clear();
+            view
+        };
+        let before = [cut(100), cut(120), linked(121)];
+        let after = |last| [before.to_vec(), vec![apart(125), apart(last)]].concat();
+        holds::<Healed>(&after(190));
+        let lasted = [before.to_vec(), vec![linked(131), apart(132), apart(143)]].concat();
+        fails::<Healed>(&lasted);
+    }
+
+    #[test]
+    fn healed_link_fails_after_ten_seconds_when_the_outage_was_short() {
+        holds::<Healed>(&[pair(), apart(101), apart(110), linked(111), linked(121), apart(130)]);
+        fails::<Healed>(&[pair(), apart(101), apart(111), apart(112)]);
+    }
+
+    #[test]
+    fn healed_link_waits_longer_after_a_longer_outage_but_not_for_ever() {
+        let cut = |at: u64| {
+            let mut view = apart(at);
+            view.peers[0].near.clear();
+            view
+        };
+        holds::<Healed>(&[cut(100), cut(120), apart(121), apart(180)]);
+        fails::<Healed>(&[cut(100), cut(120), apart(121), apart(180), apart(191)]);
+        fails::<Healed>(&[cut(100), cut(900), apart(901), apart(996), apart(998)]);
+    }
+
+    #[test]
+    fn healed_link_asks_for_nothing_that_cannot_be() {
+        for change in [
+            |view: &mut View| view.calm_at = None,
+            |view: &mut View| view.peers[0].near.clear(),
+            |view: &mut View| view.peers[1].live = false,
+            |view: &mut View| view.peers[1].told.universe = None,
+            |view: &mut View| view.peers[1].told.discovers = false,
+        ] {
+            let with = |at| {
+                let mut view = apart(at);
+                change(&mut view);
+                view
+            };
+            holds::<Healed>(&[with(100), with(300)]);
+        }
+    }
+
+    #[test]
+    fn all_linked_is_false_while_a_pair_lacks_its_link_or_somebody_is_going_to_dial() {
+        assert!(all_linked(&pair()));
+        assert!(!all_linked(&apart(100)));
+        assert!(!all_linked(&changed(|view| view.peers[0].sizes.postponed = 1)));
+    }
+}

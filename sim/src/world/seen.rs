@@ -1,0 +1,109 @@
+//! What the oracle is told where inputs, outputs and datagrams pass.
+
+use super::World;
+use crate::check::{self, AUTHENTIC, NO_MIXING};
+use weft_core::event::Event;
+use weft_core::forward::ForwardingChange;
+use weft_core::io::{Command, ConnId, Input};
+
+impl World {
+    /// A node is about to be told `input`.
+    pub(super) fn see_input(&mut self, host: usize, input: &Input) {
+        let Some(now) = self.hosts[host].now(self.now) else { return };
+        let Some(running) = &self.hosts[host].running else { return };
+        let peer = &mut self.view.peers[host];
+        match input {
+            Input::Opened { conn, .. } => {
+                self.hellos.insert((host, *conn), running.node.ipam().lineage());
+            }
+            Input::Received { conn, .. } => {
+                if let Some(linked) = peer.linked.get_mut(conn) {
+                    linked.heard_at = now.mono;
+                }
+            }
+            Input::Command { command: Command::Allocate { .. } | Command::Prime, .. } => {
+                peer.asked_founding = true;
+            }
+            Input::Timeout
+            | Input::DialFailed { .. }
+            | Input::Written { .. }
+            | Input::Closed { .. }
+            | Input::Datagram { .. }
+            | Input::Command { .. } => {}
+        }
+    }
+
+    /// An event of a node comes out.
+    pub(super) fn see_event(&mut self, host: usize, event: &Event) {
+        let Some(now) = self.hosts[host].now(self.now) else { return };
+        let lineage = self.hosts[host].running.as_ref().and_then(|run| run.node.ipam().lineage());
+        self.view.peers[host].heard(now.mono, event);
+        match event {
+            Event::ConnUp { conn, peer } => {
+                let Some((other, theirs)) = self.net.other_end(host, *conn) else { return };
+                if let Err(why) = check::authentic(&self.view, host, *peer, other) {
+                    self.breach(AUTHENTIC, why);
+                }
+                let said = self.hellos.get(&(other, theirs)).copied().flatten();
+                let verdict = check::belong_together(&self.view, (host, lineage), (other, said));
+                if let Err(why) = verdict {
+                    self.breach(NO_MIXING, why);
+                }
+            }
+            Event::ConnDown { conn, .. } => {
+                self.hellos.remove(&(host, *conn));
+            }
+            Event::LinkUp { .. }
+            | Event::LinkDown { .. }
+            | Event::PeerUp { .. }
+            | Event::PeerDown { .. }
+            | Event::RecordRefused { .. }
+            | Event::Founded { .. }
+            | Event::Granted { .. }
+            | Event::Allocated { .. }
+            | Event::Released { .. }
+            | Event::NameAdded { .. }
+            | Event::NameRemoved { .. }
+            | Event::OwnershipConflict { .. } => {}
+        }
+    }
+
+    /// A node tells its data path something.
+    pub(super) fn see_forwarding(&mut self, host: usize, change: &ForwardingChange) {
+        if let Some(running) = &self.hosts[host].running {
+            self.wire.forwarding(host, running.node.name(), change);
+        }
+    }
+
+    /// A host writes so many bytes to a stream.
+    pub(super) fn see_write(&mut self, host: usize, len: usize) {
+        self.view.peers[host].spent += u64::try_from(len).unwrap_or(u64::MAX);
+    }
+
+    /// A host sends a datagram.
+    pub(super) fn see_sent(&mut self, host: usize, bytes: &[u8]) {
+        self.see_write(host, bytes.len());
+        let there = &self.hosts[host];
+        let Some(running) = &there.running else { return };
+        let name = (running.node.name(), there.config.hops_max);
+        if let Err((rule, why)) = self.wire.sent(host, name, bytes) {
+            self.breach(rule, why);
+        }
+    }
+
+    /// A host has taken a datagram.
+    pub(super) fn see_taken(&mut self, host: usize, bytes: &[u8]) {
+        if let Err((rule, why)) = self.wire.taken(host, bytes) {
+            self.breach(rule, why);
+        }
+    }
+
+    /// The node of `host` runs no more: nothing of it is asked again.
+    pub(super) fn see_end(&mut self, host: usize) {
+        let all = (host, ConnId::dialed(0))..=(host, ConnId::accepted(u64::MAX >> 1));
+        let gone: Vec<(usize, ConnId)> = self.hellos.range(all).map(|(key, _)| *key).collect();
+        for key in gone {
+            self.hellos.remove(&key);
+        }
+    }
+}
