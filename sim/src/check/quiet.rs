@@ -13,10 +13,10 @@ const BYTES_PER_LINK: u64 = 80;
 const BYTES_ONCE: u64 = 2_000;
 
 /// From one look at a mesh at rest to the next, no record gets another version, and what each peer
-/// sends stays within its budget.
+/// sends stays within its budget; unless a command was given between them.
 #[derive(Debug, Default)]
 pub(super) struct Quiet {
-    before: Option<(Instant, Vec<Seen>)>,
+    before: Option<(Instant, u64, Vec<Seen>)>,
 }
 
 /// Peers that can be connected hold the same records, each in the same version: else they would tell
@@ -62,10 +62,13 @@ impl Invariant for Quiet {
             records: peer.records.clone(),
         });
         let seen: Vec<Seen> = seen.collect();
-        let Some((since, before)) = self.before.take() else {
-            self.before = Some((view.at, seen));
+        let Some((since, asked, before)) = self.before.take() else {
+            self.before = Some((view.at, view.asked, seen));
             return Ok(());
         };
+        if asked != view.asked {
+            return Ok(());
+        }
         let seconds = view.at.since(since).as_secs().max(1);
         for (host, peer) in view.live() {
             let (Some(before), Some(now)) = (before.get(host), seen.get(host)) else { continue };
@@ -132,6 +135,8 @@ mod tests {
             later(|view| view.peers[0].records.extend([(key, version(1, 4))])),
         ]);
         fails::<Quiet>(&[pair(), later(|view| view.peers[0].spent = 4_000)]);
+        let asked = later(|view| (view.asked, view.peers[0].spent) = (1, 4_000));
+        holds::<Quiet>(&[pair(), asked]);
         // A second time of quiet begins anew.
         holds::<Quiet>(&[pair(), later(|_| {}), pair(), later(|_| {})]);
     }

@@ -185,13 +185,15 @@ pub struct View {
     pub changed: BTreeSet<usize>,
     /// Since when there are no faults, and all hosts that are to run do.
     pub calm_at: Option<Instant>,
+    /// Commands that were given so far.
+    pub asked: u64,
 }
 
 impl View {
     /// All of `peers`, each just read.
     pub fn new(at: Instant, universe: Universe, peers: Vec<PeerView>) -> Self {
         let changed = (0..peers.len()).collect();
-        Self { at, universe, peers, changed, calm_at: None }
+        Self { at, universe, peers, changed, calm_at: None, asked: 0 }
     }
 
     /// Hosts that were read since the rules were last judged, as (host, view).

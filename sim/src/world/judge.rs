@@ -72,6 +72,7 @@ impl World {
 
     fn read_all(&mut self) {
         self.view.at = self.now;
+        self.view.asked = self.requests;
         self.view.changed = (0..self.hosts.len()).collect();
         self.look_at_all();
         let islands = self.islands();
