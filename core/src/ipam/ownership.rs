@@ -156,6 +156,8 @@ impl Ipam {
         }
         let has_room = self.votes.contains_key(&peer) || self.votes.len() < self.records_max;
         if !vote.is_sound() || !has_room {
+            // Kept, it would outlast the founding, which drops only what was counted.
+            self.bury(Key::Voter(peer));
             return mark(Mark::FoundingBadVote);
         }
         self.votes.entry(peer).or_default().join(vote);

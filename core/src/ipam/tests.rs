@@ -608,3 +608,13 @@ impl Ledger {
         all.map(|(range, epoch, version, _)| (range, (epoch, version))).collect()
     }
 }
+
+#[test]
+fn a_vote_that_no_voter_would_write_is_dropped_at_once() {
+    let mut cluster = Cluster::new(1, "10.0.0.0/24");
+    let ipam = &mut cluster.hosts[0].ipam;
+    let key = Key::Voter(peer(7));
+    let nothing = record(peer(7), key, &codec::encode(&Voter::default()));
+    ipam.record(at(1), &nothing, &mut Vec::new());
+    assert_eq!(ipam.superseded(), [key]);
+}
