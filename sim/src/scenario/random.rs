@@ -355,8 +355,9 @@ fn act(choices: &mut Choices, setup: &Setup, faults: &BTreeSet<Class>) -> Act {
             choices.pick(&apart).copied().and_then(|it| it.draw(choices, peer, hosts))
     {
         // Behind a wall, who owns nothing may be all that stands between two owners, and a boot gate
-        // opens only over one that does.
-        let is_barred = matches!(act, Act::Leave { .. }) && !setup.walls.is_empty();
+        // opens only over one that does. And an insider in reach may be handed all, and never return.
+        let is_unsafe = !setup.walls.is_empty() || on(Class::Insiders);
+        let is_barred = matches!(act, Act::Leave { .. }) && is_unsafe;
         return if is_barred { Act::Prime { peer } } else { act };
     }
     match choices.below(20) {
