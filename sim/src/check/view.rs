@@ -100,6 +100,8 @@ pub struct PeerView {
     pub incarnation: Incarnation,
     /// Starts so far.
     pub boots: u64,
+    /// The start that was last looked into.
+    pub read_boots: u64,
     /// How often its disk came to hold other than its node had it hold: lost, put back, forgetful.
     pub losses: u64,
     /// What its operator told it.
@@ -256,6 +258,13 @@ impl PeerView {
                 .values()
                 .map(|(since, command)| Waiting { since: *since, command: command.clone() }),
         );
+        // What a node has decided counts once it comes out. Until then a crash makes that undone, and
+        // a life that has said nothing has not begun.
+        if !running.desk.rest.is_empty() {
+            self.live = self.read_boots == host.boots;
+            return;
+        }
+        self.read_boots = host.boots;
         self.read_ipam(&running.node);
     }
 

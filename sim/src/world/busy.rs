@@ -98,6 +98,7 @@ impl World {
         }
         running.desk.stopped = false;
         let rest = std::mem::take(&mut running.desk.rest);
+        self.touched.insert(host);
         self.carry_on(host, rest);
         loop {
             let now = self.now;

@@ -47,6 +47,7 @@ impl World {
         self.trace.input(self.now, host, &input);
         self.takes(host, &input);
         self.see_input(host, &input);
+        self.look_ahead(host);
         let Some(running) = &mut self.hosts[host].running else { return };
         let fits = running.contract.input(&input);
         let probe = match &input {

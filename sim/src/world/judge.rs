@@ -79,7 +79,9 @@ impl World {
         for ((peer, host), island) in self.view.peers.iter_mut().zip(&self.hosts).zip(islands) {
             peer.read_addresses(host);
             peer.island = island;
-            if let (Some(now), Some(running)) = (host.now(self.now), &host.running) {
+            if let (Some(now), Some(running)) = (host.now(self.now), &host.running)
+                && running.desk.rest.is_empty()
+            {
                 peer.read_mesh(&running.node, now);
             }
         }
@@ -139,6 +141,16 @@ impl World {
             }
         }
         islands
+    }
+
+    /// A node is about to decide something that takes time to come out: what is judged meanwhile is
+    /// how it stands now.
+    pub(super) fn look_ahead(&mut self, host: usize) {
+        let there = &self.hosts[host];
+        let is_slow = !there.cost.is_zero() || !there.disk.sync.is_zero();
+        if is_slow && self.touched.contains(&host) {
+            self.view.peers[host].read_addresses(there);
+        }
     }
 
     pub(super) fn judge(&mut self) -> Result<(), Violation> {
