@@ -3,6 +3,7 @@
 use super::lock::{self, PidLock};
 use super::{Options, StartError};
 use crate::host::Kernel;
+use crate::run_files;
 use std::io;
 use std::path::Path;
 
@@ -19,7 +20,7 @@ pub async fn reset(options: &Options) -> Result<(), StartError> {
         clear(options).await?;
         drop(lock);
         // Files of a `weft run` that still runs, or of others, stay.
-        let _ = std::fs::remove_dir(options.run_dir.join("run"));
+        run_files::clear(&options.run_dir);
         let _ = std::fs::remove_dir(&options.run_dir);
     } else {
         clear(options).await?;

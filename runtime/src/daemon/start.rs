@@ -14,6 +14,7 @@ use crate::handle::NodeHandle;
 use crate::host::{Kernel, tap_name};
 use crate::net::TokioNet;
 use crate::recorder::FlightRecorder;
+use crate::run_files;
 use crate::store::RedbStore;
 use nix::sys::stat::{Mode, umask};
 use std::fmt::Display;
@@ -78,7 +79,7 @@ impl Drop for RunFolder {
     fn drop(&mut self) {
         // The log of a daemon in the background stays, and so do the files of a `weft run` that
         // still runs.
-        let _ = std::fs::remove_dir(self.0.join("run"));
+        run_files::clear(&self.0);
         let _ = std::fs::remove_dir(&self.0);
     }
 }
@@ -235,6 +236,7 @@ where
     let (listener, file) = control_socket(&options.socket())?;
     running.add(api(controls.clone(), listener));
     running.add(attachments.clone().look_after());
+    running.add(run_files::look_after(options.run_dir.clone()));
     if signals.has_come().await {
         return Err(interrupted());
     }
