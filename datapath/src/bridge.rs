@@ -40,7 +40,13 @@ pub async fn ensure(
         .mcast_snooping(false);
     let done = match existing {
         None => handle.link().add(bridge.build()).execute().await,
-        Some(link) => link::change(handle, bridge.index(link.header.index).build()).await,
+        Some(link) => {
+            // While spanning trees are on, the kernel takes no forward delay of zero.
+            let off = LinkMessageBuilder::<LinkBridge>::new(name).index(link.header.index);
+            let off = off.stp_state(BridgeStpState::Disabled).build();
+            link::change(handle, off).await.doing(doing)?;
+            link::change(handle, bridge.index(link.header.index).build()).await
+        }
     };
     done.doing(doing)?;
     // The kernel takes no alias with a request that makes something.

@@ -250,6 +250,18 @@ fn a_namespace_that_is_not_there_is_named() -> Result<()> {
 }
 
 #[test]
+fn a_name_that_no_host_can_have_is_named() -> Result<()> {
+    let lab = Lab::full(1)?;
+    let host = lab.host(1);
+    host.launch(&[])?;
+    for name in ["-x", "x-", "a b", "a..b"] {
+        let run = ["run", &format!("--name={name}"), "--", "true"];
+        refused(host, &run, USAGE, name, &["neither first nor last"])?;
+    }
+    lab.finish()
+}
+
+#[test]
 fn a_second_launch_is_refused_and_the_first_goes_on() -> Result<()> {
     let lab = Lab::full(1)?;
     let host = lab.host(1);

@@ -17,6 +17,9 @@ fn a_bridge_is_made_once_and_then_only_set_right() {
     let host = bed.net();
     bed.runtime.block_on(async {
         for mtu in [MTU, MTU, 1300] {
+            if mtu == 1300 {
+                host.run(&["ip", "link", "set", BRIDGE, "type", "bridge", "stp_state", "1"]);
+            }
             bridge::ensure(&host.handle, BRIDGE, MAC, mtu, &owner()).await.unwrap();
         }
         let shown = host.run(&["ip", "-d", "link", "show", BRIDGE]);
