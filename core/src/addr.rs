@@ -22,6 +22,11 @@ pub enum UniverseError {
     /// Larger than offsets are meant for.
     #[error("the range {0} is too large: use a prefix of /64 or longer")]
     TooLarge(IpNet),
+    /// Some of it can never be an address of a container.
+    #[error(
+        "the range {0} meets {1}, which no host can use as addresses of its own: choose another"
+    )]
+    Unusable(IpNet, IpNet),
     /// Bits set below the prefix.
     #[error("the range {given} has bits set below its prefix: did you mean {meant}?")]
     HostBits {
@@ -32,6 +37,19 @@ pub enum UniverseError {
     },
 }
 
+/// Blocks that hold no unicast addresses that packets between hosts may bear: this network,
+/// loopback, multicast and broadcast, and in IPv6 also link-local ones, of which each interface has
+/// its own. Source: RFC 6890.
+const UNUSABLE: [IpNet; 7] = [
+    IpNet::V4(ipnet::Ipv4Net::new_assert(Ipv4Addr::new(0, 0, 0, 0), 8)),
+    IpNet::V4(ipnet::Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8)),
+    IpNet::V4(ipnet::Ipv4Net::new_assert(Ipv4Addr::new(224, 0, 0, 0), 4)),
+    IpNet::V4(ipnet::Ipv4Net::new_assert(Ipv4Addr::new(255, 0, 0, 0), 8)),
+    IpNet::V6(ipnet::Ipv6Net::new_assert(Ipv6Addr::UNSPECIFIED, 127)),
+    IpNet::V6(ipnet::Ipv6Net::new_assert(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10)),
+    IpNet::V6(ipnet::Ipv6Net::new_assert(Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0), 8)),
+];
+
 impl Universe {
     /// Weave Net's default, 10.32.0.0/12.
     pub const DEFAULT: Self =
@@ -40,11 +58,16 @@ impl Universe {
     /// The universe of `block`.
     ///
     /// # Errors
-    /// When `block` is smaller than four addresses, larger than 2^64, or has bits below its prefix.
+    /// When `block` is smaller than four addresses, larger than 2^64, has bits below its prefix, or
+    /// holds addresses that no host can have.
     pub fn new(block: IpNet) -> Result<Self, UniverseError> {
         let host_bits = block.max_prefix_len() - block.prefix_len();
         if block.trunc() != block {
             return Err(UniverseError::HostBits { given: block, meant: block.trunc() });
+        }
+        let meets = |other: &&IpNet| other.contains(&block) || block.contains(*other);
+        if let Some(unusable) = UNUSABLE.iter().find(meets) {
+            return Err(UniverseError::Unusable(block, *unusable));
         }
         match host_bits {
             0 | 1 => Err(UniverseError::TooSmall(block)),
@@ -82,14 +105,15 @@ impl Universe {
         }
     }
 
-    /// The part of `subnet` inside the universe, or `None` when they do not meet.
+    /// Where `subnet` lies, or `None` unless all of it is inside: an interface in a wider one would
+    /// take networks for its neighbours that are not of this mesh.
     pub fn subrange(&self, subnet: IpNet) -> Option<Range> {
-        if self.0.contains(&subnet) {
-            let start = self.offset(subnet.network())?;
-            let size = 1u128 << (subnet.max_prefix_len() - subnet.prefix_len());
-            return Some(Range { start, end: Offset(start.0 + size) });
+        if !self.0.contains(&subnet) {
+            return None;
         }
-        subnet.contains(&self.0).then(|| self.range())
+        let start = self.offset(subnet.network())?;
+        let size = 1u128 << (subnet.max_prefix_len() - subnet.prefix_len());
+        Some(Range { start, end: Offset(start.0 + size) })
     }
 }
 
@@ -177,5 +201,25 @@ mod tests {
         assert!(matches!(new("10.0.0.0/31"), Err(UniverseError::TooSmall(_))));
         assert!(matches!(new("fd00::/63"), Err(UniverseError::TooLarge(_))));
         assert!(matches!(new("10.0.0.1/24"), Err(UniverseError::HostBits { .. })));
+    }
+
+    #[test]
+    fn a_block_that_holds_no_addresses_for_hosts_is_refused() {
+        for block in [
+            "0.0.0.0/12",
+            "127.0.0.0/16",
+            "224.0.0.0/8",
+            "192.0.0.0/2",
+            "255.1.0.0/16",
+            "::/64",
+            "fe80::/64",
+            "ff02::/64",
+        ] {
+            let refused = Universe::new(block.parse().unwrap());
+            assert!(matches!(refused, Err(UniverseError::Unusable(..))), "{block}: {refused:?}");
+        }
+        for block in ["1.0.0.0/8", "169.254.0.0/16", "240.0.0.0/8", "fd00::/64", "2001:db8::/64"] {
+            assert!(Universe::new(block.parse().unwrap()).is_ok(), "{block}");
+        }
     }
 }

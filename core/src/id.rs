@@ -189,6 +189,11 @@ impl ContainerId {
         Self("weft:extern".to_string())
     }
 
+    /// Whether only weft itself holds something under this id: it begins with `weft:`.
+    pub fn is_reserved(&self) -> bool {
+        self.0.starts_with("weft:")
+    }
+
     /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0

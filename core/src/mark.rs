@@ -74,7 +74,7 @@ marks! {
     "allocate.waits-for-owner" AllocateWaitsForOwner: "All in reach said no, but an owner may come back."
     "allocate.exhausted" AllocateExhausted: "Nothing is free at any owner."
     "allocate.out-of-range" AllocateOutOfRange: "The subnet has no address that can be given."
-    "claim.outside" ClaimOutside: "An address outside the universe is noted."
+    "claim.outside" ClaimOutside: "An address outside the universe is refused."
     "claim.own" ClaimOwn: "An address is claimed that we own."
     "claim.again" ClaimAgain: "A holder claims again what it holds."
     "claim.taken" ClaimTaken: "The address is held by another container of this host."

@@ -41,7 +41,7 @@ impl Name {
 /// Why a text is no host name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "'{0}' is no host name: expected labels of 1 to 63 letters, digits, '-' or '_', joined by dots, 253 in all"
+    "'{0}' is no host name: expected labels of 1 to 63 letters, digits, '_' or '-' (neither first nor last), joined by dots, 253 in all"
 )]
 pub struct ParseNameError(pub String);
 

@@ -3,7 +3,7 @@
 //! The pair is made by one request, its far end already inside the container under its final
 //! name, so there is no moment at which half of it lies about.
 
-use crate::link::{self, Doing, LinkError, NAME_LEN_MAX, find, peer_index};
+use crate::link::{self, Doing, LinkError, NAME_LEN_MAX, Owner, find, peer_index};
 use crate::netns::NamespaceFd;
 use crate::{address, bridge, route};
 use ipnet::{IpNet, Ipv4Net};
@@ -13,7 +13,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsFd, AsRawFd};
 use weft_core::forward::Mac;
-use weft_core::id::ContainerId;
+use weft_core::id::{ContainerId, PeerName};
 use weft_core::record::Fingerprint;
 
 /// The interface that a container finds. Source: Weave Net.
@@ -32,20 +32,21 @@ pub struct Attachment {
     pub host_if: String,
     /// The container's end, usually [`IF_NAME`].
     pub if_name: String,
-    /// MAC of the container's end, such as [`container_mac`] gives.
+    /// MAC of the container's end where it has to be made, such as [`container_mac`] gives. One that
+    /// is there keeps its own: others remember it.
     pub mac: Mac,
     /// MTU of both ends, in bytes.
     pub mtu: u32,
     /// The bridge of the host.
     pub bridge: String,
+    /// Whose interface it is.
+    pub owner: Owner,
     /// Addresses with their prefix.
     pub addresses: Vec<IpNet>,
     /// The DNS server, when a route to it is needed.
     pub dns_route: Option<IpAddr>,
     /// Whether IPv4 groups are sent out of this interface.
     pub multicast_route: bool,
-    /// Gateway for everything else; a default route that the container has stays.
-    pub default_route: Option<IpAddr>,
 }
 
 /// Name of the host's end for `id`: derived, so that nobody has to remember it.
@@ -55,42 +56,38 @@ pub fn host_interface_name(id: &ContainerId) -> String {
     HOST_PREFIX.chars().chain(hex.chars()).take(NAME_LEN_MAX).collect()
 }
 
-/// A MAC that follows from the first address, so that an address which moves to another host keeps
-/// the MAC that others remember. IPv4: `0a:58` and the address. Source: CNI plugins
-/// pkg/utils/hwaddr, `PrivateMACPrefix`. IPv6: a locally administered hash.
-pub fn container_mac(address: IpAddr) -> Mac {
-    match address {
-        IpAddr::V4(v4) => {
-            let [a, b, c, d] = v4.octets();
-            Mac([0x0a, 0x58, a, b, c, d])
-        }
-        IpAddr::V6(v6) => {
-            let [_, _, a, b, c, d, ..] = Fingerprint::of(&v6.octets()).0;
-            Mac([0x0a, 0x59, a, b, c, d])
-        }
-    }
+/// A locally administered MAC for the interface of `id` on the host of `peer`: no other interface
+/// of the mesh has it, whatever addresses come and go. Who takes an address over from another
+/// interface announces that ([`attach`]).
+pub fn container_mac(peer: PeerName, id: &ContainerId) -> Mac {
+    let [a, b, c, d, e, f, ..] = Fingerprint::of(&[&peer.0, id.as_str().as_bytes()].concat()).0;
+    // Of the first byte's lowest bits, the second says local, the first would say multicast.
+    Mac([a & !0b11 | 0b10, b, c, d, e, f])
 }
 
 /// Attaches `container` as `spec` says and announces its addresses to the network. Where it is
-/// attached already, adds what is missing; addresses that are not in `spec` stay.
+/// attached already, adds what is missing; addresses that are not in `spec` stay. Returns the MAC
+/// of the container's end.
 ///
 /// `host` and `inside` were opened in the host's and in the container's namespace.
 ///
 /// # Errors
-/// [`LinkError::Taken`] when the container has another interface of that name; otherwise
-/// [`LinkError::Missing`] or [`LinkError::Kernel`]. What this call did is undone.
+/// [`LinkError::Taken`] when the container has another interface of that name,
+/// [`LinkError::Attached`] when that is one of ours; otherwise [`LinkError::Missing`] or
+/// [`LinkError::Kernel`]. What this call did is undone.
 pub async fn attach(
     host: &Handle,
     container: &NamespaceFd,
     inside: &Handle,
     spec: &Attachment,
-) -> Result<(), LinkError> {
-    let made = ensure_pair(host, container, inside, spec).await?;
+) -> Result<Mac, LinkError> {
+    let there = ensure_pair(host, container, inside, spec).await?;
+    let mac = there.unwrap_or(spec.mac);
     let mut added = Vec::new();
-    let Err(why) = configure(host, container, inside, spec, &mut added).await else {
-        return Ok(());
+    let Err(why) = configure(host, container, inside, spec, mac, &mut added).await else {
+        return Ok(mac);
     };
-    let undone = if made {
+    let undone = if there.is_none() {
         link::remove(host, &spec.host_if).await.map(|_| ())
     } else {
         remove_all(inside, spec, &added).await
@@ -110,24 +107,20 @@ pub async fn detach(host: &Handle, host_if: &str) -> Result<bool, LinkError> {
     link::remove(host, host_if).await
 }
 
-/// Makes the pair unless it is there; says whether it made it.
+/// Makes the pair unless it is there; then returns the MAC of the container's end.
 async fn ensure_pair(
     host: &Handle,
     container: &NamespaceFd,
     inside: &Handle,
     spec: &Attachment,
-) -> Result<bool, LinkError> {
+) -> Result<Option<Mac>, LinkError> {
     let ours = find(host, &spec.host_if).await?;
     let theirs = find(inside, &spec.if_name).await?;
     match (&ours, &theirs) {
-        (Some(ours), Some(theirs)) if is_pair(ours, theirs) => return Ok(false),
-        (_, Some(_)) => {
-            return Err(LinkError::Taken {
-                name: spec.if_name.clone(),
-                found: "another network's".to_string(),
-                wanted: "ours",
-            });
+        (Some(ours), Some(theirs)) if is_pair(ours, theirs) => {
+            return Ok(Some(link::mac(theirs).unwrap_or(spec.mac)));
         }
+        (_, Some(theirs)) => return Err(taken(host, spec, theirs).await?),
         // The container was started again, in another namespace.
         (Some(_), None) => {
             link::remove(host, &spec.host_if).await?;
@@ -146,7 +139,25 @@ async fn ensure_pair(
         .build();
     let made = host.link().add(pair).execute().await;
     made.doing(|| format!("make '{}' in the container", spec.if_name))?;
-    Ok(true)
+    Ok(None)
+}
+
+/// Why the name is not free for us: what `theirs` is.
+async fn taken(
+    host: &Handle,
+    spec: &Attachment,
+    theirs: &LinkMessage,
+) -> Result<LinkError, LinkError> {
+    let all = link::all(host).await?;
+    let end = all.iter().find(|end| is_pair(end, theirs) && spec.owner.owns(end));
+    let if_name = spec.if_name.clone();
+    Ok(match end.and_then(link::name) {
+        Some(host_if) => LinkError::Attached { if_name, host_if },
+        None => {
+            let found = "another network's".to_string();
+            LinkError::Taken { name: if_name, found, wanted: "ours" }
+        }
+    })
 }
 
 fn is_pair(ours: &LinkMessage, theirs: &LinkMessage) -> bool {
@@ -158,6 +169,7 @@ async fn configure(
     container: &NamespaceFd,
     inside: &Handle,
     spec: &Attachment,
+    mac: Mac,
     added: &mut Vec<IpNet>,
 ) -> Result<(), LinkError> {
     let dev = &spec.if_name;
@@ -171,32 +183,30 @@ async fn configure(
             added.push(*address);
         }
     }
-    bridge::attach_port(host, &spec.bridge, &spec.host_if, spec.mtu).await?;
+    bridge::attach_port(host, &spec.bridge, &spec.host_if, spec.mtu, &spec.owner).await?;
     link::up(inside, dev).await?;
     if spec.multicast_route {
-        route::add(inside, dev, IpNet::V4(MULTICAST), None).await?;
+        route::add(inside, dev, IpNet::V4(MULTICAST)).await?;
     }
     if let Some(dns) = spec.dns_route {
-        route::add(inside, dev, IpNet::from(dns), None).await?;
+        route::add(inside, dev, IpNet::from(dns)).await?;
     }
-    if let Some(gateway) = spec.default_route {
-        let everything = match gateway {
-            IpAddr::V4(_) => IpNet::V4(Ipv4Net::default()),
-            IpAddr::V6(_) => IpNet::V6(ipnet::Ipv6Net::default()),
-        };
-        route::add(inside, dev, everything, Some(gateway)).await?;
-    }
-    announce(host, inside, spec).await
+    announce(host, inside, spec, mac).await
 }
 
 /// Lets the kernel send a gratuitous ARP (or neighbour advertisement) for each address: it does so
 /// when a MAC is set, even to what it was, while `arp_notify` is on.
-async fn announce(host: &Handle, inside: &Handle, spec: &Attachment) -> Result<(), LinkError> {
+async fn announce(
+    host: &Handle,
+    inside: &Handle,
+    spec: &Attachment,
+    mac: Mac,
+) -> Result<(), LinkError> {
     // Asking for a link waits until the bridge has noticed that its port came up; before that,
     // it would drop the announcement.
     link::index(host, &spec.host_if).await?;
     let index = link::index(inside, &spec.if_name).await?;
-    let again = LinkMessageBuilder::<LinkUnspec>::new().index(index).address(spec.mac.0.to_vec());
+    let again = LinkMessageBuilder::<LinkUnspec>::new().index(index).address(mac.0.to_vec());
     link::change(inside, again.build())
         .await
         .doing(|| format!("set the MAC address of '{}'", spec.if_name))
@@ -244,12 +254,15 @@ mod tests {
     }
 
     #[test]
-    fn an_address_keeps_its_mac_and_the_mac_is_a_local_unicast_one() {
-        let mac = |address: &str| container_mac(address.parse().unwrap());
-        assert_eq!(mac("10.32.0.1"), Mac([0x0a, 0x58, 10, 32, 0, 1]));
-        for address in ["10.32.0.1", "fd00::1"] {
-            assert_eq!(mac(address), mac(address));
-            assert_eq!(mac(address).0[0] & 3, 2);
+    fn a_mac_is_a_local_unicast_one_and_differs_from_host_to_host_and_from_container_to_container()
+    {
+        let mac =
+            |peer, id: &str| container_mac(PeerName([2, 0, 0, 0, 0, peer]), &id.parse().unwrap());
+        let macs = [(1, "c1"), (1, "c2"), (2, "c1"), (2, "c2")].map(|(peer, id)| mac(peer, id));
+        for (n, mac) in macs.iter().enumerate() {
+            assert_eq!(mac.0[0] & 3, 2);
+            assert!(!macs[..n].contains(mac), "{macs:?}");
         }
+        assert_eq!(mac(1, "c1"), macs[0]);
     }
 }

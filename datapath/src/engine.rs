@@ -20,6 +20,10 @@ use weft_core::time::Instant;
 /// Most frames and most datagrams taken before the other side has its turn.
 const TURN_MAX: usize = 64;
 
+/// Commands that wait for the thread. Who has more to tell waits, which is short: it takes all of
+/// them once a turn. Datagrams beyond it are lost, as on a full socket.
+const COMMANDS_MAX: usize = 1024;
+
 /// Longest frame or datagram that the kernel can hand us, in bytes.
 const BUFFER_LEN: usize = 1 << 16;
 
@@ -27,7 +31,7 @@ const BUFFER_LEN: usize = 1 << 16;
 #[derive(Debug)]
 pub struct Engine {
     shared: Arc<Shared>,
-    commands: mpsc::Sender<Command>,
+    commands: mpsc::SyncSender<Command>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -52,6 +56,7 @@ struct Shared {
 enum Command {
     Apply(ForwardingChange),
     Send(SocketAddr, Vec<u8>),
+    Tap(Tap),
     Stop,
 }
 
@@ -73,7 +78,7 @@ impl Engine {
             lost_datagrams: AtomicU64::new(0),
             lost_frames: AtomicU64::new(0),
         });
-        let (commands, inbox) = mpsc::channel();
+        let (commands, inbox) = mpsc::sync_channel(COMMANDS_MAX);
         let is_v6 = udp.local_addr()?.is_ipv6();
         let ports = Ports { tap, udp, is_v6, shared: Arc::clone(&shared), on_probe };
         let moving =
@@ -88,9 +93,24 @@ impl Engine {
         self.command(Command::Apply(change));
     }
 
-    /// Sends a datagram of the node's.
+    /// Sends a datagram of the node's, or loses it when the thread has more to do than it can.
     pub fn send(&self, to: SocketAddr, datagram: Vec<u8>) {
-        self.command(Command::Send(to, datagram));
+        match self.commands.try_send(Command::Send(to, datagram)) {
+            Ok(()) => self.wake(),
+            Err(mpsc::TrySendError::Full(_) | mpsc::TrySendError::Disconnected(_)) => {
+                self.shared.lost_datagrams.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Goes on with `tap`, in place of the one before.
+    pub fn replace_tap(&self, tap: Tap) {
+        self.command(Command::Tap(tap));
+    }
+
+    /// Whether the thread has ended by itself, so that no frame moves any more.
+    pub fn has_ended(&self) -> bool {
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
     /// What was counted up to the end of the last turn.
@@ -206,6 +226,10 @@ impl<P: FnMut(SocketAddr, &[u8])> Moving<P> {
             match self.inbox.try_recv() {
                 Ok(Command::Apply(change)) => self.forwarder.apply(change),
                 Ok(Command::Send(to, datagram)) => self.ports.send(to, &datagram),
+                Ok(Command::Tap(tap)) => {
+                    self.ports.tap = tap;
+                    self.tap_gone = false;
+                }
                 Ok(Command::Stop) | Err(mpsc::TryRecvError::Disconnected) => return false,
                 Err(mpsc::TryRecvError::Empty) => return true,
             }
@@ -226,7 +250,7 @@ impl<P: FnMut(SocketAddr, &[u8])> Moving<P> {
                 Err(why) if why.kind() == io::ErrorKind::Interrupted => {}
                 Err(why) if why.kind() == io::ErrorKind::WouldBlock => return,
                 Err(why) => {
-                    tracing::error!(%why, "the TAP device is gone: restart weft");
+                    tracing::error!(%why, "the TAP device is gone");
                     self.tap_gone = true;
                     return;
                 }

@@ -1,12 +1,58 @@
 //! Network interfaces of any kind: finding, changing and removing them.
 
 use futures_util::TryStreamExt;
-use rtnetlink::packet_route::link::{LinkAttribute, LinkInfo, LinkMessage};
+use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
 use rtnetlink::{Handle, LinkMessageBuilder, LinkUnspec};
-use std::io;
+use std::str::FromStr;
+use std::{fmt, io};
+use weft_core::forward::Mac;
 
 /// Longest name of an interface, in bytes (`IFNAMSIZ` less the final zero).
 pub const NAME_LEN_MAX: usize = 15;
+
+/// A name that an interface may have.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct InterfaceName(String);
+
+impl InterfaceName {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for InterfaceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Why a text is no name of an interface that can be made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ParseInterfaceNameError {
+    /// The kernel would not take it, or others could not write it.
+    #[error(
+        "{0:?} is no name of an interface: expected 1 to {NAME_LEN_MAX} letters, digits and signs, without '/', ':', '%' or spaces"
+    )]
+    Malformed(String),
+    /// Each network namespace has it from its beginning.
+    #[error("every network namespace has an interface 'lo' of its own: choose another name")]
+    Loopback,
+}
+
+/// Source: Linux net/core/dev.c, `dev_valid_name`; `%` makes a pattern there.
+impl FromStr for InterfaceName {
+    type Err = ParseInterfaceNameError;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let fits = (1..=NAME_LEN_MAX).contains(&text.len()) && !matches!(text, "." | "..");
+        let is_plain = |byte: u8| byte.is_ascii_graphic() && !b"/:%".contains(&byte);
+        match text {
+            "lo" => Err(ParseInterfaceNameError::Loopback),
+            _ if fits && text.bytes().all(is_plain) => Ok(Self(text.to_string())),
+            _ => Err(ParseInterfaceNameError::Malformed(text.to_string())),
+        }
+    }
+}
 
 /// Why an interface, address or route is not as asked for.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +71,19 @@ pub enum LinkError {
         found: String,
         /// What it should be.
         wanted: &'static str,
+    },
+    /// A bridge of that name belongs to somebody else.
+    #[error(
+        "the bridge '{0}' was not made by weft, which leaves it alone: choose another name with --bridge, or remove it with `ip link del {0}`"
+    )]
+    Foreign(String),
+    /// The namespace is on our bridge already, by another interface of the host.
+    #[error("the interface '{if_name}' is attached already: its other end is '{host_if}'")]
+    Attached {
+        /// The end in the namespace.
+        if_name: String,
+        /// The end on the host.
+        host_if: String,
     },
     /// The kernel refused.
     #[error("cannot {doing}: {why}")]
@@ -86,16 +145,58 @@ pub async fn index(handle: &Handle, name: &str) -> Result<u32, LinkError> {
     found.map(|link| link.header.index).ok_or_else(|| LinkError::Missing(name.to_string()))
 }
 
-/// Names of all interfaces that start with `prefix`, in order.
+/// Names of all interfaces of one kind (`bridge`, `veth`, …) that `owner` made, in order.
 ///
 /// # Errors
 /// [`LinkError::Kernel`].
-pub async fn names_with_prefix(handle: &Handle, prefix: &str) -> Result<Vec<String>, LinkError> {
+pub async fn owned(handle: &Handle, wanted: &str, owner: &Owner) -> Result<Vec<String>, LinkError> {
     let all = all(handle).await?;
-    let mut names: Vec<_> =
-        all.iter().filter_map(name).filter(|name| name.starts_with(prefix)).collect();
+    let is_meant = |link: &&LinkMessage| kind(link).as_deref() == Some(wanted) && owner.owns(link);
+    let mut names: Vec<_> = all.iter().filter(is_meant).filter_map(name).collect();
     names.sort();
     Ok(names)
+}
+
+/// Whether `name` is a veth that is on no bridge and bears nobody's mark.
+///
+/// # Errors
+/// [`LinkError::Kernel`].
+pub async fn is_loose_veth(handle: &Handle, name: &str) -> Result<bool, LinkError> {
+    let is_bound = |attribute: &LinkAttribute| {
+        matches!(attribute, LinkAttribute::Controller(_) | LinkAttribute::IfAlias(_))
+    };
+    let link = find(handle, name).await?;
+    Ok(link.is_some_and(|link| {
+        kind(&link).as_deref() == Some("veth") && !link.attributes.iter().any(is_bound)
+    }))
+}
+
+/// Who made an interface. It is written on the interface, as its alias, so that it is known for as
+/// long as the interface is there, whatever becomes of our files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner(String);
+
+impl Owner {
+    /// Longest text, in bytes. Source: linux/if.h, `IFALIASZ`, less the final zero.
+    const LEN_MAX: usize = 255;
+
+    /// The weft whose state is at `place`. What is too long for an alias is told apart by its end.
+    pub fn new(place: &str) -> Self {
+        const PREFIX: &str = "weft ";
+        let over = place.len().saturating_sub(Self::LEN_MAX - PREFIX.len());
+        let start = place.ceil_char_boundary(over);
+        Self(format!("{PREFIX}{}", place.get(start..).unwrap_or_default()))
+    }
+
+    /// Whether `link` bears our mark.
+    pub(crate) fn owns(&self, link: &LinkMessage) -> bool {
+        link.attributes.contains(&self.mark())
+    }
+
+    /// What makes an interface ours.
+    pub(crate) fn mark(&self) -> LinkAttribute {
+        LinkAttribute::IfAlias(self.0.clone())
+    }
 }
 
 /// Removes the interface `name`; says whether there was one.
@@ -151,4 +252,44 @@ pub(crate) fn peer_index(link: &LinkMessage) -> Option<u32> {
     link.attributes.iter().find_map(|attribute| {
         if let LinkAttribute::Link(index) = attribute { Some(*index) } else { None }
     })
+}
+
+/// Its MAC address, if it has one of six bytes.
+pub(crate) fn mac(link: &LinkMessage) -> Option<Mac> {
+    link.attributes.iter().find_map(|attribute| {
+        let LinkAttribute::Address(bytes) = attribute else { return None };
+        bytes.as_slice().try_into().ok().map(Mac)
+    })
+}
+
+/// Whether somebody has set it up.
+pub(crate) fn is_up(link: &LinkMessage) -> bool {
+    link.header.flags.contains(LinkFlags::Up)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interface_has_a_name_that_the_kernel_takes_and_a_shell_can_write() {
+        for good in ["ethwe", "e", "br-0.1_x", "abcdefghijklmno"] {
+            assert_eq!(good.parse::<InterfaceName>().unwrap().as_str(), good);
+        }
+        for bad in ["", ".", "..", "x/y", "x y", "x\ty", "x:1", "x%d", "höst", "abcdefghijklmnop"]
+        {
+            let why = bad.parse::<InterfaceName>().unwrap_err().to_string();
+            assert!(why.contains("expected 1 to 15"), "{why}");
+        }
+        assert_eq!("lo".parse::<InterfaceName>(), Err(ParseInterfaceNameError::Loopback));
+    }
+
+    #[test]
+    fn owners_are_told_apart_by_the_end_of_their_place_and_fit_an_alias() {
+        let deep = "/höhle".repeat(100);
+        let [one, two] = ["a", "b"].map(|end| Owner::new(&format!("{deep}/{end}")));
+        assert_ne!(one, two);
+        assert!(one.0.len() <= Owner::LEN_MAX, "{}", one.0.len());
+        assert_eq!(Owner::new("/var/lib/weft").0, "weft /var/lib/weft");
+    }
 }

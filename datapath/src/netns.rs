@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::{fmt, str::FromStr, thread};
+use std::{fmt, thread};
 
 /// Where `ip netns` keeps its names; the second is the same place on older systems.
 const NAMED: [&str; 2] = ["/run/netns", "/var/run/netns"];
@@ -25,9 +25,6 @@ pub enum Namespace {
 /// Why a namespace cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub enum NamespaceError {
-    /// Neither number, path nor name.
-    #[error("{0:?} is no network namespace: expected a process id, a path or a name")]
-    Parse(String),
     /// No such process.
     #[error("process {0} is not running: its container may have stopped, check the id")]
     NoProcess(u32),
@@ -43,23 +40,6 @@ pub enum NamespaceError {
     /// The kernel refused.
     #[error("cannot enter the network namespace {0}: {1}")]
     Io(Namespace, io::Error),
-}
-
-impl FromStr for Namespace {
-    type Err = NamespaceError;
-
-    /// A number is a process, a text with a slash a path, everything else a name.
-    fn from_str(text: &str) -> Result<Self, NamespaceError> {
-        if let Ok(pid) = text.parse() {
-            Ok(Self::Pid(pid))
-        } else if text.contains('/') {
-            Ok(Self::Path(text.into()))
-        } else if matches!(text, "" | "." | "..") {
-            Err(NamespaceError::Parse(text.to_string()))
-        } else {
-            Ok(Self::Name(text.to_string()))
-        }
-    }
 }
 
 impl fmt::Display for Namespace {
@@ -175,21 +155,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_number_is_a_process_a_slash_makes_a_path_and_the_rest_are_names() {
-        let parse = |text: &str| text.parse::<Namespace>().unwrap();
-        assert_eq!(parse("12"), Namespace::Pid(12));
-        assert_eq!(parse("/proc/1/ns/net"), Namespace::Path("/proc/1/ns/net".into()));
-        assert_eq!(parse("blue"), Namespace::Name("blue".into()));
-        assert!("..".parse::<Namespace>().is_err());
-    }
-
-    #[test]
     fn what_is_missing_or_something_else_is_named_in_the_error() {
-        let why = |text: &str| text.parse::<Namespace>().unwrap().open().unwrap_err().to_string();
-        assert!(why("4294967295").starts_with("process 4294967295 is not running: "));
-        assert!(why("no-such-namespace").contains("`ip netns list`"));
-        let gone = Namespace::at("/run/netns/no-such-namespace".into()).open().unwrap_err();
-        assert_eq!(gone.to_string(), why("no-such-namespace"));
+        let reason = |namespace: Namespace| namespace.open().unwrap_err().to_string();
+        let why = |path: &str| reason(Namespace::at(path.into()));
+        let dead = reason(Namespace::Pid(u32::MAX));
+        assert!(dead.starts_with("process 4294967295 is not running: "), "{dead}");
+        assert!(why("/run/netns/no-such-namespace").contains("`ip netns list`"));
         assert!(why("/run/no-such-folder/netns").contains("/run/no-such-folder/netns"));
         assert_eq!(why("/dev/null"), "/dev/null is not a network namespace");
         assert!(why("/proc/self/ns/mnt").ends_with("is not a network namespace"));

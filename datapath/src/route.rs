@@ -17,14 +17,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 pub const DNS_TABLE: u32 = 7766;
 
 /// Routes of this host into `block`, or around it, with their interface. The default route and
-/// those over `bridge` do not count.
+/// those over the interfaces `ours` do not count.
 ///
 /// # Errors
 /// [`LinkError::Kernel`].
 pub async fn overlapping(
     handle: &Handle,
     block: IpNet,
-    bridge: &str,
+    ours: &[String],
 ) -> Result<Vec<(IpNet, String)>, LinkError> {
     let links = link::all(handle).await?;
     let name =
@@ -45,7 +45,7 @@ pub async fn overlapping(
         let Some(destination) = destination(route) else { continue };
         let dev = interface(route).and_then(name).unwrap_or_else(|| "no interface".to_string());
         let overlaps = destination.contains(&block) || block.contains(&destination);
-        if overlaps && destination.prefix_len() > 0 && dev != bridge {
+        if overlaps && destination.prefix_len() > 0 && !ours.contains(&dev) {
             found.push((destination, dev));
         }
     }
@@ -78,53 +78,34 @@ fn interface(route: &RouteMessage) -> Option<u32> {
     })
 }
 
-/// Sends everything for `to` out of the interface `dev`, through `gateway` when there is one. A
-/// route to the same block that is already there stays as it is.
+/// Sends everything for `to` out of the interface `dev`. A route to the same block that is already
+/// there stays as it is.
 ///
 /// # Errors
 /// [`LinkError::Missing`], [`LinkError::Kernel`].
-pub async fn add(
-    handle: &Handle,
-    dev: &str,
-    to: IpNet,
-    gateway: Option<IpAddr>,
-) -> Result<(), LinkError> {
+pub async fn add(handle: &Handle, dev: &str, to: IpNet) -> Result<(), LinkError> {
     let index = link::index(handle, dev).await?;
-    let answer = handle
-        .route()
-        .add(route(index, to, gateway, RouteHeader::RT_TABLE_MAIN.into()))
-        .execute()
-        .await;
+    let message = route(index, to, RouteHeader::RT_TABLE_MAIN.into());
+    let answer = handle.route().add(message).execute().await;
     forgive(answer, &[EEXIST]).doing(|| format!("route {to} through '{dev}'"))
 }
 
-fn route(index: u32, to: IpNet, gateway: Option<IpAddr>, table: u32) -> RouteMessage {
+fn route(index: u32, to: IpNet, table: u32) -> RouteMessage {
     // One builder per family: that of `IpAddr` can only fail at run time.
-    let scope = if gateway.is_some() { RouteScope::Universe } else { RouteScope::Link };
     match to {
-        IpNet::V4(net) => {
-            let mut message = RouteMessageBuilder::<Ipv4Addr>::new()
-                .destination_prefix(net.network(), net.prefix_len())
-                .output_interface(index)
-                .scope(scope)
-                .kind(RouteType::Unicast)
-                .table_id(table);
-            if let Some(IpAddr::V4(gateway)) = gateway {
-                message = message.gateway(gateway);
-            }
-            message.build()
-        }
-        IpNet::V6(net) => {
-            let mut message = RouteMessageBuilder::<Ipv6Addr>::new()
-                .destination_prefix(net.network(), net.prefix_len())
-                .output_interface(index)
-                .kind(RouteType::Unicast)
-                .table_id(table);
-            if let Some(IpAddr::V6(gateway)) = gateway {
-                message = message.gateway(gateway);
-            }
-            message.build()
-        }
+        IpNet::V4(net) => RouteMessageBuilder::<Ipv4Addr>::new()
+            .destination_prefix(net.network(), net.prefix_len())
+            .output_interface(index)
+            .scope(RouteScope::Link)
+            .kind(RouteType::Unicast)
+            .table_id(table)
+            .build(),
+        IpNet::V6(net) => RouteMessageBuilder::<Ipv6Addr>::new()
+            .destination_prefix(net.network(), net.prefix_len())
+            .output_interface(index)
+            .kind(RouteType::Unicast)
+            .table_id(table)
+            .build(),
     }
 }
 
@@ -140,7 +121,7 @@ pub async fn ensure_dns(
     bridge: &str,
 ) -> Result<(), LinkError> {
     let index = link::index(handle, bridge).await?;
-    let answers = route(index, universe, None, DNS_TABLE);
+    let answers = route(index, universe, DNS_TABLE);
     let doing = || format!("route answers from {dns} to '{bridge}'");
     handle.route().add(answers).replace().execute().await.doing(doing)?;
     let rule =
@@ -171,7 +152,7 @@ pub async fn remove_dns(
     };
     forgive(handle.rule().del(rule).execute().await, &[ENOENT]).doing(doing)?;
     if let Some(link) = link::find(handle, bridge).await? {
-        let answers = route(link.header.index, universe, None, DNS_TABLE);
+        let answers = route(link.header.index, universe, DNS_TABLE);
         forgive(handle.route().del(answers).execute().await, &[ESRCH]).doing(doing)?;
     }
     Ok(())

@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
 
-use crate::link::NAME_LEN_MAX;
+use crate::link::{InterfaceName, NAME_LEN_MAX};
 use nix::libc;
 
 const CLONE_DEVICE: &str = "/dev/net/tun";
@@ -34,9 +34,8 @@ impl Tap {
     /// Says what to do when the device is missing, not permitted, or the name is in use.
     pub fn open(name: &str) -> io::Result<Self> {
         let say = |why: io::Error, what: String| io::Error::new(why.kind(), what);
-        if !(1..=NAME_LEN_MAX).contains(&name.len()) || name.contains(['/', '%', '\0']) {
-            let what = format!("{name:?} is no name of an interface: expected 1 to 15 characters");
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+        if let Err(why) = name.parse::<InterfaceName>() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
         }
         let file = OpenOptions::new()
             .read(true)
@@ -59,7 +58,9 @@ impl Tap {
                     format!("not permitted to make the TAP device '{name}': NET_ADMIN is needed")
                 }
                 Some(libc::EBUSY) => {
-                    format!("the TAP device '{name}' is in use: is another weft running?")
+                    format!(
+                        "the network interface '{name}' exists already: stop the weft that made it, or else remove it with `ip link del {name}`, or choose another name with --bridge"
+                    )
                 }
                 Some(_) | None => format!("cannot make the TAP device '{name}': {why}"),
             };
@@ -92,8 +93,9 @@ impl AsFd for Tap {
 }
 
 fn set_interface(file: &File, name: &str) -> io::Result<()> {
-    #[expect(clippy::cast_possible_truncation, reason = "both flags fit the kernel's short")]
-    let flags = (libc::IFF_TAP | libc::IFF_NO_PI) as libc::c_short;
+    // Exclusive: one that is there belongs to somebody else.
+    #[expect(clippy::cast_possible_truncation, reason = "all flags fit the kernel's 16 bits")]
+    let flags = (libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_TUN_EXCL) as libc::c_short;
     let mut request = InterfaceRequest { name: [0; libc::IFNAMSIZ], flags, rest: [0; _] };
     for (to, from) in request.name.iter_mut().zip(name.bytes()).take(NAME_LEN_MAX) {
         *to = from;

@@ -17,6 +17,8 @@ use tokio::time::{MissedTickBehavior, interval};
 use weft_core::id::ContainerId;
 use weft_core::io::{Command, CommandError, Reply};
 use weft_core::names::Name;
+use weft_datapath::container::host_interface_name;
+use weft_datapath::link::{InterfaceName, LinkError};
 
 mod ledger;
 
@@ -73,7 +75,7 @@ pub struct Attach {
     /// Names for every address.
     pub names: Vec<Name>,
     /// Name of the interface inside; `ethwe` by default.
-    pub interface: String,
+    pub interface: InterfaceName,
 }
 
 /// A container on the bridge.
@@ -99,6 +101,29 @@ pub enum AttachError {
     /// Not attached.
     #[error("{0} is not attached: `weft ps` lists what is")]
     NotAttached(ContainerId),
+    /// What is ours is not put on and taken off as containers are.
+    #[error(
+        "{0} is weft's own, and no container: `weft expose` puts this host on the network, `weft hide` takes it off"
+    )]
+    Reserved(ContainerId),
+    /// Its interface has another name.
+    #[error(
+        "{id} is attached already, by its interface '{there}': leave --interface out, or detach it first"
+    )]
+    OtherInterface {
+        /// Whose.
+        id: ContainerId,
+        /// The name.
+        there: String,
+    },
+    /// The namespace has an interface of ours, for another id.
+    #[error(
+        "this network namespace is attached already, as {0}: use that instead, or detach it first"
+    )]
+    AttachedAs(ContainerId),
+    /// An interface still has the address.
+    #[error("{0} is attached: `weft detach` takes its addresses off its interface first")]
+    InUse(ContainerId),
     /// The host has no address here.
     #[error("the host is not exposed")]
     NotExposed,
@@ -161,18 +186,32 @@ impl Attachments {
     /// # Errors
     /// The first step that failed; the steps before it were undone.
     pub async fn attach(&self, attach: Attach) -> Result<Attached, AttachError> {
-        let _busy = self.lock(&attach.id).await;
-        let before = self.held(&attach.id).await?;
-        let result = self.try_attach(&attach, &before).await;
+        let id = &attach.id;
+        not_reserved(id)?;
+        let _busy = self.lock(id).await;
+        let place = self.ledger.place(id);
+        if let Some(Place { interface: there, .. }) = &place
+            && there != attach.interface.as_str()
+            && self.host.is_attached(id).await?
+        {
+            return Err(AttachError::OtherInterface { id: id.clone(), there: there.clone() });
+        }
+        let before = self.held(id).await?;
+        let result = self.try_attach(&attach, &before, place.is_some()).await;
         if result.is_err() {
-            self.undo(&attach.id, &before).await;
+            self.undo(id, &before, place).await;
         }
         result
     }
 
-    async fn try_attach(&self, attach: &Attach, before: &[IpNet]) -> Result<Attached, AttachError> {
+    async fn try_attach(
+        &self,
+        attach: &Attach,
+        before: &[IpNet],
+        was_attached: bool,
+    ) -> Result<Attached, AttachError> {
         let id = &attach.id;
-        let asked = self.obtain(id, &attach.addresses, before).await?;
+        let mut asked = self.obtain(id, &attach.addresses, before).await?;
         let dns = match &self.dns {
             Some(dns) => dns.ensure(&self.node, &*self.host).await?,
             None => None,
@@ -181,42 +220,65 @@ impl Attachments {
         addresses.extend(before.iter().filter(|address| !asked.contains(address)));
         let place = Place {
             namespace: attach.namespace.clone(),
-            interface: attach.interface.clone(),
+            interface: attach.interface.to_string(),
             mac: None,
         };
         self.note(id, Some(place.clone()))?;
         let wish = Wish {
             id: id.clone(),
             namespace: attach.namespace.clone(),
-            interface: attach.interface.clone(),
+            interface: attach.interface.to_string(),
             addresses: addresses.clone(),
             dns_route: dns.filter(|dns| !addresses.iter().any(|net| net.contains(dns))),
         };
-        let mac = self.host.attach(&wish).await?.to_string();
-        self.note(id, Some(Place { mac: Some(mac.clone()), ..place }))?;
-        for address in &asked {
-            for name in attach.names.clone() {
-                let (id, address) = (id.clone(), address.addr());
-                self.node.command(Command::Register { id, name, address }).await?;
+        let mac = self.host.attach(&wish).await.map_err(|why| self.attached_as(why))?.to_string();
+        let named = async {
+            self.note(id, Some(Place { mac: Some(mac.clone()), ..place }))?;
+            for address in &asked {
+                for name in attach.names.clone() {
+                    let (id, address) = (id.clone(), address.addr());
+                    self.node.command(Command::Register { id, name, address }).await?;
+                }
             }
+            Ok::<(), AttachError>(())
+        };
+        if let Err(why) = named.await {
+            if was_attached {
+                // The interface stays, so what it was given just now must go by itself.
+                asked.retain(|address| !before.contains(address));
+                self.host.take(&Wish { addresses: asked, ..wish }).await?;
+            }
+            return Err(why);
         }
         Ok(Attached { id: id.clone(), mac: Some(mac), addresses })
     }
 
-    /// Takes back what a failed attachment did: everything, or with something attached `before`
-    /// only the addresses that are not in it.
-    async fn undo(&self, id: &ContainerId, before: &[IpNet]) {
+    /// Whose the interface is that stands in the way, if it is one of ours.
+    fn attached_as(&self, why: HostError) -> AttachError {
+        if let HostError::Link(LinkError::Attached { host_if, .. }) = &why {
+            let mut ids = self.ledger.ids().into_iter();
+            if let Some(id) = ids.find(|id| host_interface_name(id) == *host_if) {
+                return AttachError::AttachedAs(id);
+            }
+        }
+        why.into()
+    }
+
+    /// Takes back what a failed attachment did: the interface, unless it was at `place` before, and
+    /// the addresses that were not held `before`.
+    async fn undo(&self, id: &ContainerId, before: &[IpNet], place: Option<Place>) {
         let undone = async {
-            if before.is_empty() {
-                self.remove(id).await?;
-            } else {
-                for address in self.held(id).await? {
-                    if !before.contains(&address) {
-                        self.release(id, address).await?;
-                    }
+            match (&place, before) {
+                (None, []) => return self.remove(id).await,
+                (None, [..]) => self.host.detach(id).await?,
+                (Some(_), _) => {}
+            }
+            for address in self.held(id).await? {
+                if !before.contains(&address) {
+                    self.release(id, address).await?;
                 }
             }
-            Ok::<(), AttachError>(())
+            self.note(id, place)
         };
         if let Err(why) = undone.await {
             tracing::warn!(%id, %why, "left behind by a failed attachment");
@@ -233,6 +295,7 @@ impl Attachments {
         id: ContainerId,
         addresses: Vec<AddressRequest>,
     ) -> Result<Vec<IpNet>, AttachError> {
+        not_reserved(&id)?;
         let _busy = self.lock(&id).await;
         let held = self.held(&id).await?;
         let place = self.ledger.place(&id);
@@ -256,6 +319,24 @@ impl Attachments {
             self.release(&id, *address).await?;
         }
         Ok(taken)
+    }
+
+    /// Gives back addresses (all without one) that `id` holds without an interface.
+    ///
+    /// # Errors
+    /// When they are weft's own, something still answers to them, or they are not held.
+    pub async fn give_back(
+        &self,
+        id: ContainerId,
+        address: Option<IpAddr>,
+    ) -> Result<(), AttachError> {
+        not_reserved(&id)?;
+        let _busy = self.lock(&id).await;
+        if self.ledger.place(&id).is_some() {
+            return Err(AttachError::InUse(id));
+        }
+        self.node.command(Command::Release { id, address }).await?;
+        Ok(())
     }
 
     /// Gives the host addresses on the bridge (one of the default subnet when empty). Returns them.
@@ -317,17 +398,21 @@ impl Attachments {
         Ok(held.map(attached).collect())
     }
 
-    /// Puts back what a new bridge lacks: exposed addresses, and the DNS server.
+    /// Puts back what a new bridge lacks: containers, exposed addresses, and the DNS server.
     ///
     /// # Errors
     /// When the node is stopping or the kernel refuses.
     pub async fn restore(&self) -> Result<(), AttachError> {
+        for id in self.ledger.ids() {
+            self.host.replug(&id).await?;
+        }
         for address in self.held(&ContainerId::expose()).await? {
             self.host.add(address).await?;
         }
-        if let Some(dns) = &self.dns
-            && !self.held(&ContainerId::dns()).await?.is_empty()
-        {
+        let Some(dns) = &self.dns else { return Ok(()) };
+        if let Some(address) = dns.address() {
+            self.host.add_dns(address).await?;
+        } else if !self.held(&ContainerId::dns()).await?.is_empty() {
             dns.ensure(&self.node, &*self.host).await?;
         }
         Ok(())
@@ -346,7 +431,8 @@ impl Attachments {
     }
 
     /// Releases what is held for containers that were attached and whose interface is gone: their
-    /// namespace has died. What was only allocated is its allocator's to give back.
+    /// namespace has died. What was only allocated is its allocator's to give back. Interfaces that
+    /// somebody took off the bridge are put back.
     ///
     /// # Errors
     /// When the node is stopping, the kernel does not answer or the disk is full: the first of all
@@ -355,11 +441,16 @@ impl Attachments {
         let mut outcome = Ok(());
         for id in self.ledger.ids() {
             let Ok(_busy) = self.mutex(&id).try_lock_owned() else { continue };
-            if self.ledger.place(&id).is_some() && !self.host.is_attached(&id).await? {
-                tracing::info!(%id, "the container is gone");
-                // One that cannot be struck out must not keep the others' addresses.
-                outcome = outcome.and(self.remove(&id).await);
+            if self.ledger.place(&id).is_none() {
+                continue;
             }
+            // One that cannot be struck out must not keep the others' addresses.
+            outcome = outcome.and(if self.host.is_attached(&id).await? {
+                self.host.replug(&id).await.map_err(AttachError::from)
+            } else {
+                tracing::info!(%id, "the container is gone");
+                self.remove(&id).await
+            });
         }
         outcome
     }
@@ -465,6 +556,11 @@ impl Attachments {
         busy.retain(|_, mutex| Arc::strong_count(mutex) > 1);
         Arc::clone(busy.entry(id.clone()).or_default())
     }
+}
+
+/// Refuses ids under which weft holds what is on the bridge itself.
+pub(crate) fn not_reserved(id: &ContainerId) -> Result<(), AttachError> {
+    if id.is_reserved() { Err(AttachError::Reserved(id.clone())) } else { Ok(()) }
 }
 
 #[cfg(test)]

@@ -4,12 +4,15 @@ use crate::namespace::Namespace;
 use ipnet::IpNet;
 use rtnetlink::Handle;
 use std::net::IpAddr;
+use std::path::Path;
 use weft_core::addr::Universe;
 use weft_core::forward::Mac;
 use weft_core::id::{ContainerId, PeerName};
+use weft_datapath::bridge::Standing;
 use weft_datapath::container::{self, Attachment};
-use weft_datapath::link::LinkError;
+use weft_datapath::link::{LinkError, Owner};
 use weft_datapath::netns::{self, NamespaceError, NamespaceFd};
+use weft_datapath::tap::Tap;
 use weft_datapath::{address, bridge, link, route};
 
 /// Name of the TAP device for a bridge of that name.
@@ -64,6 +67,8 @@ pub trait Host: Send + Sync + std::fmt::Debug + 'static {
     async fn detach(&self, id: &ContainerId) -> Result<(), HostError>;
     /// Whether `id` has an interface.
     async fn is_attached(&self, id: &ContainerId) -> Result<bool, HostError>;
+    /// Puts the interface of `id` on the bridge, unless it is there; no error when it has none.
+    async fn replug(&self, id: &ContainerId) -> Result<(), HostError>;
     /// Gives the bridge an address.
     async fn add(&self, address: IpNet) -> Result<(), HostError>;
     /// Takes an address from the bridge; no error when it is not there.
@@ -79,17 +84,25 @@ pub struct Kernel {
     bridge: String,
     mtu: u32,
     range: Universe,
+    owner: Owner,
 }
 
 impl Kernel {
-    /// The network of the namespace that this process is in.
+    /// The network of the namespace that this process is in. What is made there is known by
+    /// `state_dir` as ours.
     ///
     /// # Errors
     /// [`HostError::Netlink`].
-    pub fn open(bridge: String, mtu: u32, range: Universe) -> Result<Self, HostError> {
+    pub fn open(
+        bridge: String,
+        mtu: u32,
+        range: Universe,
+        state_dir: &Path,
+    ) -> Result<Self, HostError> {
         let (connection, handle, _) = rtnetlink::new_connection()?;
         tokio::spawn(connection);
-        Ok(Self { handle, bridge, mtu, range })
+        let owner = Owner::new(&state_dir.to_string_lossy());
+        Ok(Self { handle, bridge, mtu, range, owner })
     }
 
     /// Routes of the host, other than ours, that overlap the range.
@@ -97,76 +110,141 @@ impl Kernel {
     /// # Errors
     /// When the kernel does not list them.
     pub async fn overlapping(&self) -> Result<Vec<(IpNet, String)>, HostError> {
-        Ok(route::overlapping(&self.handle, self.range.block(), &self.bridge).await?)
+        let ours = self.bridges().await?;
+        Ok(route::overlapping(&self.handle, self.range.block(), &ours).await?)
     }
 
+    /// As the host of the peer `name`.
+    pub fn of_peer(self, name: PeerName) -> PeerKernel {
+        PeerKernel { kernel: self, name }
+    }
+
+    /// Removes the bridge and the route of the DNS server, unless something is on it or somebody
+    /// else made it.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub async fn remove_idle_bridge(&self) -> Result<(), HostError> {
+        if self.bridges().await?.contains(&self.bridge)
+            && !bridge::has_ports(&self.handle, &self.bridge).await?
+        {
+            self.remove_bridge(&self.bridge).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes all that we made: containers' interfaces, bridges of whatever name, and the routes
+    /// of the DNS server. `ids` are those that were being attached.
+    ///
+    /// # Errors
+    /// What could not be removed.
+    pub async fn clear(&self, ids: &[ContainerId]) -> Result<(), HostError> {
+        for name in link::owned(&self.handle, "veth", &self.owner).await? {
+            link::remove(&self.handle, &name).await?;
+        }
+        // Made by a daemon that was killed before it could put its mark there.
+        for name in ids.iter().map(container::host_interface_name) {
+            if link::is_loose_veth(&self.handle, &name).await? {
+                link::remove(&self.handle, &name).await?;
+            }
+        }
+        for name in self.bridges().await? {
+            self.remove_bridge(&name).await?;
+        }
+        Ok(())
+    }
+
+    async fn remove_bridge(&self, name: &str) -> Result<(), HostError> {
+        for address in address::list(&self.handle, name).await? {
+            route::remove_dns(&self.handle, address.addr(), self.range.block(), name).await?;
+        }
+        link::remove(&self.handle, name).await?;
+        Ok(())
+    }
+
+    /// Bridges that we made.
+    async fn bridges(&self) -> Result<Vec<String>, HostError> {
+        Ok(link::owned(&self.handle, "bridge", &self.owner).await?)
+    }
+}
+
+/// The kernel of a host whose peer is known.
+#[derive(Clone, Debug)]
+pub struct PeerKernel {
+    kernel: Kernel,
+    name: PeerName,
+}
+
+impl PeerKernel {
     /// Makes the bridge unless it is there. Its MAC is the peer's name.
     ///
     /// # Errors
     /// When the name is in use for something else, or the kernel refuses.
-    pub async fn ensure_bridge(&self, name: PeerName) -> Result<(), HostError> {
-        Ok(bridge::ensure(&self.handle, &self.bridge, Mac(name.0), self.mtu).await?)
+    pub async fn ensure_bridge(&self) -> Result<(), HostError> {
+        let Kernel { handle, bridge, mtu, owner, .. } = &self.kernel;
+        Ok(bridge::ensure(handle, bridge, Mac(self.name.0), *mtu, owner).await?)
     }
 
-    /// Whether the bridge is there.
+    /// Whether the bridge is there and up.
     ///
     /// # Errors
     /// When the kernel does not say.
     pub async fn has_bridge(&self) -> Result<bool, HostError> {
-        Ok(self.has(&self.bridge).await?)
+        let Kernel { handle, bridge, owner, .. } = &self.kernel;
+        Ok(bridge::is_ready(handle, bridge, owner).await?)
+    }
+
+    /// Makes the TAP device, which is on no bridge yet.
+    ///
+    /// # Errors
+    /// As [`Tap::open`].
+    pub fn open_tap(&self) -> Result<Tap, HostError> {
+        Ok(Tap::open(&tap_name(&self.kernel.bridge))?)
+    }
+
+    /// How the TAP device stands to the bridge.
+    ///
+    /// # Errors
+    /// When the kernel does not say.
+    pub async fn tap(&self) -> Result<Standing, HostError> {
+        let Kernel { handle, bridge, .. } = &self.kernel;
+        Ok(bridge::standing(handle, bridge, &tap_name(bridge)).await?)
     }
 
     /// Puts the TAP device on the bridge.
     ///
     /// # Errors
     /// When either is missing, or the kernel refuses.
-    pub async fn plug(&self, tap: &str) -> Result<(), HostError> {
-        Ok(bridge::attach_port(&self.handle, &self.bridge, tap, self.mtu).await?)
+    pub async fn plug_tap(&self) -> Result<(), HostError> {
+        self.plug(&tap_name(&self.kernel.bridge)).await
     }
 
-    /// Removes the bridge and the route of the DNS server; no error when there is none.
+    /// Removes bridges of ours that go by other names, once nothing is on them: those of launches
+    /// before this one.
     ///
     /// # Errors
     /// When the kernel refuses.
-    pub async fn remove_bridge(&self) -> Result<(), HostError> {
-        if self.has_bridge().await? {
-            for address in address::list(&self.handle, &self.bridge).await? {
-                route::remove_dns(&self.handle, address.addr(), self.range.block(), &self.bridge)
-                    .await?;
+    pub async fn retire_bridges(&self) -> Result<(), HostError> {
+        let Kernel { handle, bridge, range, .. } = &self.kernel;
+        let kept = address::list(handle, bridge).await?;
+        for name in self.kernel.bridges().await?.iter().filter(|name| *name != bridge) {
+            if bridge::has_ports(handle, name).await? {
+                tracing::warn!(bridge = name, "the bridge of before stays: something is on it");
+                continue;
             }
-        }
-        bridge::remove(&self.handle, &self.bridge).await?;
-        Ok(())
-    }
-
-    /// Removes the bridge as [`Kernel::remove_bridge`] does, unless something is on it.
-    ///
-    /// # Errors
-    /// When the kernel refuses.
-    pub async fn remove_idle_bridge(&self) -> Result<(), HostError> {
-        if self.has_bridge().await? && !bridge::has_ports(&self.handle, &self.bridge).await? {
-            self.remove_bridge().await?;
+            for address in address::list(handle, name).await? {
+                if !kept.contains(&address) {
+                    route::remove_dns(handle, address.addr(), range.block(), name).await?;
+                }
+            }
+            link::remove(handle, name).await?;
         }
         Ok(())
     }
 
-    /// Removes the bridge, all that is on it, and the route of the DNS server.
-    ///
-    /// # Errors
-    /// What could not be removed.
-    pub async fn clear(&self) -> Result<(), HostError> {
-        for name in link::names_with_prefix(&self.handle, container::HOST_PREFIX).await? {
-            link::remove(&self.handle, &name).await?;
-        }
-        self.remove_bridge().await
-    }
-
-    async fn has(&self, name: &str) -> Result<bool, LinkError> {
-        match link::index(&self.handle, name).await {
-            Ok(_) => Ok(true),
-            Err(LinkError::Missing(_)) => Ok(false),
-            Err(why) => Err(why),
-        }
+    async fn plug(&self, port: &str) -> Result<(), HostError> {
+        let Kernel { handle, bridge, mtu, owner, .. } = &self.kernel;
+        Ok(bridge::attach_port(handle, bridge, port, *mtu, owner).await?)
     }
 }
 
@@ -190,23 +268,22 @@ async fn enter(namespace: &Namespace) -> Result<(NamespaceFd, Handle), HostError
 }
 
 #[async_trait::async_trait]
-impl Host for Kernel {
+impl Host for PeerKernel {
     async fn attach(&self, wish: &Wish) -> Result<Mac, HostError> {
+        let Kernel { handle, bridge, mtu, owner, .. } = &self.kernel;
         let (fd, inside) = enter(&wish.namespace).await?;
-        let first = wish.addresses.first().map_or_else(|| IpAddr::from([0; 4]), IpNet::addr);
         let spec = Attachment {
             host_if: container::host_interface_name(&wish.id),
             if_name: wish.interface.clone(),
-            mac: container::container_mac(first),
-            mtu: self.mtu,
-            bridge: self.bridge.clone(),
+            mac: container::container_mac(self.name, &wish.id),
+            mtu: *mtu,
+            bridge: bridge.clone(),
+            owner: owner.clone(),
             addresses: wish.addresses.clone(),
             dns_route: wish.dns_route,
             multicast_route: true,
-            default_route: None,
         };
-        container::attach(&self.handle, &fd, &inside, &spec).await?;
-        Ok(spec.mac)
+        Ok(container::attach(handle, &fd, &inside, &spec).await?)
     }
 
     async fn take(&self, wish: &Wish) -> Result<(), HostError> {
@@ -218,25 +295,40 @@ impl Host for Kernel {
     }
 
     async fn detach(&self, id: &ContainerId) -> Result<(), HostError> {
-        container::detach(&self.handle, &container::host_interface_name(id)).await?;
+        container::detach(&self.kernel.handle, &container::host_interface_name(id)).await?;
         Ok(())
     }
 
     async fn is_attached(&self, id: &ContainerId) -> Result<bool, HostError> {
-        Ok(self.has(&container::host_interface_name(id)).await?)
+        let Kernel { handle, bridge, .. } = &self.kernel;
+        let port = container::host_interface_name(id);
+        Ok(bridge::standing(handle, bridge, &port).await? != Standing::Gone)
+    }
+
+    async fn replug(&self, id: &ContainerId) -> Result<(), HostError> {
+        let Kernel { handle, bridge, .. } = &self.kernel;
+        let port = container::host_interface_name(id);
+        match bridge::standing(handle, bridge, &port).await? {
+            Standing::Gone | Standing::Plugged => Ok(()),
+            Standing::Unplugged => {
+                tracing::info!(%id, bridge, "putting the container back on the bridge");
+                self.plug(&port).await
+            }
+        }
     }
 
     async fn add(&self, address: IpNet) -> Result<(), HostError> {
-        address::add(&self.handle, &self.bridge, address).await?;
+        address::add(&self.kernel.handle, &self.kernel.bridge, address).await?;
         Ok(())
     }
 
     async fn remove(&self, address: IpNet) -> Result<(), HostError> {
-        Ok(address::remove(&self.handle, &self.bridge, address).await?)
+        Ok(address::remove(&self.kernel.handle, &self.kernel.bridge, address).await?)
     }
 
     async fn add_dns(&self, dns: IpAddr) -> Result<(), HostError> {
-        address::add(&self.handle, &self.bridge, IpNet::from(dns)).await?;
-        Ok(route::ensure_dns(&self.handle, dns, self.range.block(), &self.bridge).await?)
+        let Kernel { handle, bridge, range, .. } = &self.kernel;
+        address::add(handle, bridge, IpNet::from(dns)).await?;
+        Ok(route::ensure_dns(handle, dns, range.block(), bridge).await?)
     }
 }

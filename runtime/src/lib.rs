@@ -18,6 +18,7 @@ pub mod net;
 pub mod probe;
 pub mod recorder;
 pub mod run;
+mod run_files;
 pub mod store;
 #[cfg(test)]
 mod testing;

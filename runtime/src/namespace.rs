@@ -25,14 +25,20 @@ impl Namespace {
     }
 }
 
+/// Why a text is no network namespace.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("'{0}' is no network namespace: give a process id, a name of `ip netns`, or a path")]
+pub struct ParseNamespaceError(pub String);
+
 /// `PID`, `NAME` (of `ip netns`) or `/path`.
 impl FromStr for Namespace {
-    type Err = std::convert::Infallible;
+    type Err = ParseNamespaceError;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(match text.parse() {
-            Ok(pid) => Self::Pid(pid),
-            Err(_) if text.contains('/') => Self::Path(PathBuf::from(text)),
-            Err(_) => Self::Path(PathBuf::from("/run/netns").join(text)),
-        })
+        match text.parse() {
+            Ok(pid) => Ok(Self::Pid(pid)),
+            Err(_) if text.contains('/') => Ok(Self::Path(PathBuf::from(text))),
+            Err(_) if matches!(text, "" | "." | "..") => Err(ParseNamespaceError(text.to_string())),
+            Err(_) => Ok(Self::Path(PathBuf::from("/run/netns").join(text))),
+        }
     }
 }

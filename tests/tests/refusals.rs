@@ -113,6 +113,11 @@ fn a_range_that_is_too_small_or_malformed_is_named() -> Result<()> {
         ("10.32.0.1/24", "did you mean"),
         ("10.32.0.0", "expected"),
         ("loom", "expected"),
+        ("127.0.0.0/16", "choose another"),
+        ("224.0.0.0/8", "choose another"),
+        ("0.0.0.0/8", "choose another"),
+        ("255.255.0.0/16", "choose another"),
+        ("ff02::/64", "choose another"),
     ] {
         refused(lab.host(1), &["launch", "--ipalloc-range", range], USAGE, range, &[remedy])?;
     }
@@ -141,7 +146,6 @@ fn a_bad_nickname_bridge_or_password_file_is_named() -> Result<()> {
     refused(host, &["launch", "--nickname", ""], USAGE, "--nickname", &["expected 1 to 63"])?;
     for bridge in ["a-very-long-bridge", "a/b", ""] {
         refused(host, &["launch", "--bridge", bridge], USAGE, "--bridge", &["expected 1 to 11"])?;
-        refused(host, &["reset", "--bridge", bridge], USAGE, "--bridge", &["expected 1 to 11"])?;
     }
     let file = lab.dir().join("password");
     let path = file.to_string_lossy().into_owned();
@@ -211,7 +215,12 @@ fn an_address_that_is_taken_or_impossible_is_named() -> Result<()> {
         }
     }
     let remedy = ["10.32.0.0/12"];
-    for (wanted, culprit) in [("net:10.99.0.0/24", "10.99.0.0/24"), ("10.99.0.1", "10.99.0.1")] {
+    for (wanted, culprit) in [
+        ("net:10.99.0.0/24", "10.99.0.0/24"),
+        ("net:10.0.0.0/8", "10.0.0.0/8"),
+        ("10.99.0.1", "10.99.0.1"),
+        ("10.99.0.1/24", "10.99.0.1/24"),
+    ] {
         refused(one, &["run", "--ip", wanted, "--", "true"], FAILED, culprit, &remedy)?;
     }
     refused(one, &["run", "--ip", "loom", "--", "true"], USAGE, "loom", &["expected"])?;
@@ -231,8 +240,24 @@ fn a_namespace_that_is_not_there_is_named() -> Result<()> {
     ended.wait()?;
     refused(host, &["attach", &pid], FAILED, &pid, &["running", "process", "check"])?;
     refused(host, &["attach", "no-such-netns"], FAILED, "no-such-netns", &["ip netns", "check"])?;
+    for nothing in ["", "."] {
+        let culprit = format!("'{nothing}'");
+        refused(host, &["attach", nothing], USAGE, &culprit, &["give a process id"])?;
+    }
     refused(host, &["detach", "no-such-netns"], FAILED, "no-such-netns", &["weft ps"])?;
     ensure!(host.weft(&["ps"])?.ok()? == held, "a failed attach holds an address");
+    lab.finish()
+}
+
+#[test]
+fn a_name_that_no_host_can_have_is_named() -> Result<()> {
+    let lab = Lab::full(1)?;
+    let host = lab.host(1);
+    host.launch(&[])?;
+    for name in ["-x", "x-", "a b", "a..b"] {
+        let run = ["run", &format!("--name={name}"), "--", "true"];
+        refused(host, &run, USAGE, name, &["neither first nor last"])?;
+    }
     lab.finish()
 }
 

@@ -2,10 +2,10 @@
 
 use anyhow::{Result, ensure};
 use std::time::Duration;
-use weft_tests::command::Background;
+use weft_tests::command::{Background, run};
 use weft_tests::host::Host;
 use weft_tests::lab::Lab;
-use weft_tests::{holds_within, wait_until};
+use weft_tests::{holds_within, trace, wait_until};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -87,6 +87,119 @@ fn everything_is_undone_after_sigterm_and_sigint() -> Result<()> {
         ensure!(state(host)? == before, "SIG{signal} left {:?}", state(host)?);
         ensure!(!host.knows("brief"), "SIG{signal} left the name");
     }
+    lab.finish()
+}
+
+#[test]
+fn every_signal_that_would_end_a_run_reaches_its_command_instead() -> Result<()> {
+    let lab = Lab::full(1)?;
+    let host = lab.host(1);
+    host.launch(&[])?;
+    let signals = ["HUP", "USR1", "USR2", "ALRM", "QUIT", "PROF", "VTALRM", "XCPU", "PWR", "WINCH"];
+    let traps: String =
+        signals.iter().map(|name| format!("trap 'echo got {name}' {name}; ")).collect();
+    let script = format!("{traps} echo ready; while true; do sleep 0.05; done");
+    let run = ["run", "--", "bash", "-c", &script];
+    let mut command = lab.background(&mut host.weft_command(&run)?)?;
+    command.wait_for("ready", PATIENCE)?;
+    for name in signals {
+        command.signal(name)?;
+        command.wait_for(&format!("got {name}"), PATIENCE)?;
+    }
+    command.signal("TERM")?;
+    ensure!(command.wait(PATIENCE)? == 143, "{}", command.text());
+    // One that the command does not handle ends it, and the run is over in order.
+    let mut sleeper = sleeper(&lab, "brief")?;
+    sleeper.signal("USR1")?;
+    let ended = sleeper.wait(PATIENCE)?;
+    ensure!(ended == 138, "expected 128 and SIGUSR1, not {ended}: {}", sleeper.text());
+    ensure!(!host.knows("brief") && host.weft(&["ps"])?.ok()?.is_empty());
+    lab.finish()
+}
+
+/// Processes of `host` whose arguments contain `part`.
+fn processes(host: &Host, part: &str) -> usize {
+    let marked = trace::processes(&host.run_dir.to_string_lossy()).into_iter();
+    marked.filter(|(_, line)| line.starts_with(part)).count()
+}
+
+#[test]
+fn what_the_command_left_in_the_background_ends_with_it_and_with_a_killed_run() -> Result<()> {
+    let lab = Lab::full(1)?;
+    let host = lab.host(1);
+    host.launch(&[])?;
+    let script = |then: &str| {
+        format!("(setsid sleep 604 >/dev/null 2>&1 &) ; sleep 0.2; echo started; {then}")
+    };
+    let brief = script("exit 5");
+    let done = host.weft(&["run", "--", "sh", "-c", &brief])?;
+    ensure!(done.code == 5 && done.stdout == "started", "{done}");
+    ensure!(processes(host, "sleep 604") == 0, "the command's child lives on");
+    let long = script("sleep 600");
+    let mut run = lab.background(&mut host.weft_command(&["run", "--", "sh", "-c", &long])?)?;
+    run.wait_for("started", PATIENCE)?;
+    ensure!(processes(host, "sleep 604") == 1);
+    run.signal("KILL")?;
+    run.wait(PATIENCE)?;
+    wait_until("all that it started is gone", PATIENCE, || processes(host, "sleep 60") == 0)?;
+    lab.finish()
+}
+
+#[test]
+fn the_command_sees_its_own_processes_and_not_the_password_of_the_mesh() -> Result<()> {
+    let lab = Lab::full(1)?;
+    let host = lab.host(1);
+    host.launch(&[])?;
+    let script = "cat /proc/[0-9]*/environ | tr '\\0' '\\n'; ls -d /proc/[0-9]* | wc -l";
+    let mut command = host.weft_command(&["run", "--", "sh", "-c", script])?;
+    let seen = run(command.env("WEFT_PASSWORD", "for the mesh only"), PATIENCE)?.ok()?;
+    ensure!(seen.contains("WEFT_RUN_DIR=") && !seen.contains("for the mesh only"), "{seen}");
+    let count: u32 = seen.lines().last().unwrap_or_default().trim().parse()?;
+    ensure!(count < 8, "it sees {count} processes");
+    lab.finish()
+}
+
+#[test]
+fn the_files_of_a_run_that_was_killed_are_removed() -> Result<()> {
+    let lab = Lab::full(1)?;
+    let host = lab.host(1);
+    let files = || trace::entries(host.run_dir.join("run"));
+    host.launch(&[])?;
+    // By the daemon that runs, and by the next one.
+    for dead in [false, true] {
+        let mut killed = sleeper(&lab, "brief")?;
+        ensure!(files().len() == 1, "{:?}", files());
+        if dead {
+            host.kill_daemon()?;
+        }
+        killed.signal("KILL")?;
+        killed.wait(PATIENCE)?;
+        if dead {
+            host.launch(&[])?;
+        }
+        wait_until("its files are gone", PATIENCE, || files().is_empty())?;
+    }
+    let mut killed = sleeper(&lab, "brief")?;
+    killed.signal("KILL")?;
+    killed.wait(PATIENCE)?;
+    host.weft(&["stop"])?.ok()?;
+    ensure!(trace::entries(&host.run_dir).iter().eq(["weft.log"]), "left: {:?}", files());
+    lab.finish()
+}
+
+#[test]
+fn a_name_is_registered_where_none_are_answered() -> Result<()> {
+    let lab = Lab::two()?;
+    let [one, two] = [lab.host(1), lab.host(2)];
+    one.launch(&["--no-dns"])?;
+    two.launch(&[&one.address()])?;
+    let args = ["run", "--name", "web", "--", "sleep", "600"];
+    let web = lab.background(&mut one.weft_command(&args)?)?;
+    two.wait_name("web")?;
+    let container = lab.container()?;
+    one.named(&container, "db")?;
+    two.wait_name("db")?;
+    drop(web);
     lab.finish()
 }
 

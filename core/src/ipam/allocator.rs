@@ -39,12 +39,7 @@ impl Ipam {
     }
 
     /// What `Claim` wants; or its outcome, when that does not depend on who owns what.
-    pub(super) fn want_this(
-        &mut self,
-        id: ContainerId,
-        address: IpNet,
-        acts: &mut Vec<Act>,
-    ) -> Result<Want, Outcome> {
+    pub(super) fn want_this(&self, id: ContainerId, address: IpNet) -> Result<Want, Outcome> {
         if self.is_stopping || self.has_left {
             // Answered by that, whatever is wanted.
             return Ok(Want::Founding);
@@ -59,9 +54,9 @@ impl Ipam {
             return Err(Ok(Reply::Addresses(alloc::vec![held])));
         }
         let Some(offset) = self.universe.offset(address.addr()) else {
+            // Nobody owns it, so nobody could keep another peer from giving it a second time.
             mark(Mark::ClaimOutside);
-            self.hold(&id, address, acts);
-            return Err(Ok(Reply::Addresses(alloc::vec![address])));
+            return Err(Err(self.out_of_range(address.to_string())));
         };
         // A subnet of one or two addresses has none to spare for network and broadcast (RFC 3021).
         let has_edges = address.max_prefix_len() - address.prefix_len() > 1;

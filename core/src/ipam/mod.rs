@@ -204,7 +204,7 @@ impl Ipam {
                 self.begin(now, request, want, acts);
             }
             Command::Claim { id, address } => {
-                let want = self.want_this(id, address, acts);
+                let want = self.want_this(id, address);
                 self.begin(now, request, want, acts);
             }
             Command::Release { id, address } => {

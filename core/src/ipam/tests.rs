@@ -216,6 +216,29 @@ fn address(result: Option<&Result<Reply, CommandError>>) -> IpNet {
 }
 
 #[test]
+fn what_does_not_lie_inside_the_universe_is_not_given() {
+    let mut cluster = Cluster::new(1, "10.32.0.0/16");
+    let subnet = |net: &str| Command::Allocate {
+        id: "a".parse().unwrap(),
+        subnet: Some(net.parse().unwrap()),
+    };
+    for command in [
+        claim("a", "10.33.0.1/16"),
+        subnet("10.33.0.0/24"),
+        subnet("10.0.0.0/8"),
+        subnet("10.32.0.0/15"),
+    ] {
+        let request = cluster.command(0, command.clone());
+        cluster.settle(1);
+        let answer = cluster.answer(0, request);
+        assert!(matches!(answer, Some(Err(CommandError::OutOfRange { .. }))), "{command:?}");
+    }
+    let whole = cluster.command(0, subnet("10.32.0.0/16"));
+    cluster.settle(1);
+    assert_eq!(address(cluster.answer(0, whole)).to_string(), "10.32.0.1/16");
+}
+
+#[test]
 fn nothing_is_given_to_whom_we_cannot_reach() {
     let mut cluster = Cluster::new(2, "10.0.0.0/24");
     cluster.command(0, Command::Prime);

@@ -5,7 +5,9 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::runtime::Runtime;
 use weft_core::forward::Mac;
+use weft_core::id::PeerName;
 use weft_datapath::container::{Attachment, IF_NAME, container_mac, host_interface_name};
+use weft_datapath::link::Owner;
 use weft_datapath::netns::{Namespace, NamespaceFd};
 
 /// Drives the netlink sockets of one test.
@@ -98,18 +100,23 @@ pub(crate) const BRIDGE: &str = "weft";
 pub(crate) const MAC: Mac = Mac([2, 0, 0, 0, 0, 1]);
 pub(crate) const MTU: u32 = 1400;
 
+/// Whose the devices of these tests are.
+pub(crate) fn owner() -> Owner {
+    Owner::new("/a/test")
+}
+
 /// The container `id` at `address`, on [`BRIDGE`].
 pub(crate) fn attachment(id: &str, address: &str) -> Attachment {
     let address: ipnet::IpNet = address.parse().unwrap();
     Attachment {
         host_if: host_interface_name(&id.parse().unwrap()),
         if_name: IF_NAME.to_string(),
-        mac: container_mac(address.addr()),
+        mac: container_mac(PeerName(MAC.0), &id.parse().unwrap()),
         mtu: MTU,
         bridge: BRIDGE.to_string(),
+        owner: owner(),
         addresses: vec![address],
         dns_route: None,
         multicast_route: true,
-        default_route: None,
     }
 }

@@ -1,6 +1,6 @@
 //! Two hosts, each with a bridge, a TAP device and an engine, joined by a cable.
 
-use crate::bed::{BRIDGE, Bed, MAC, MTU, Net, attachment};
+use crate::bed::{BRIDGE, Bed, MAC, MTU, Net, attachment, owner};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::mpsc;
@@ -27,9 +27,9 @@ fn containers_of_two_hosts_reach_each_other_and_a_stopped_engine_leaves_nothing(
         let tap = hosts[at].fd.run(|| Tap::open(TAP)).unwrap().unwrap();
         bed.runtime.block_on(async {
             let host = &hosts[at].handle;
-            bridge::ensure(host, BRIDGE, MAC, MTU).await.unwrap();
-            bridge::attach_port(host, BRIDGE, TAP, MTU).await.unwrap();
-            let spec = attachment("c", ["10.32.0.1/12", "10.32.0.2/12"][at]);
+            bridge::ensure(host, BRIDGE, MAC, MTU, &owner()).await.unwrap();
+            bridge::attach_port(host, BRIDGE, TAP, MTU, &owner()).await.unwrap();
+            let spec = attachment(["c", "d"][at], ["10.32.0.1/12", "10.32.0.2/12"][at]);
             container::attach(host, &inside[at].fd, &inside[at].handle, &spec).await.unwrap();
         });
         let engine = Engine::start(tap, socket, Forwarder::new(peer(at), 4), |_, _| {}).unwrap();
@@ -47,10 +47,54 @@ fn containers_of_two_hosts_reach_each_other_and_a_stopped_engine_leaves_nothing(
         assert!(engine.counters().frames_out > 0, "{:?}", engine.counters());
         engine.stop();
     }
+    // A program that another test starts has all our files open until it has begun.
+    let start = std::time::Instant::now();
+    let is_there = |host: &Net| host.links().iter().any(|name| name == TAP);
+    while hosts.iter().any(is_there) && start.elapsed() < Duration::from_secs(10) {
+        std::thread::yield_now();
+    }
     for host in &hosts {
-        assert!(!host.links().iter().any(|name| name == TAP), "{:?}", host.links());
+        assert!(!is_there(host), "{:?}", host.links());
     }
     assert_eq!(engine_threads(), 0);
+}
+
+#[test]
+fn a_tap_device_of_somebody_else_is_named_and_left_alone() {
+    let bed = Bed::new();
+    let host = bed.net();
+    for kind in [&["tuntap", "add", TAP, "mode", "tap"][..], &["link", "add", TAP, "type", "veth"]]
+    {
+        host.run(&[&["ip"], kind].concat());
+        let why = host.fd.run(|| Tap::open(TAP)).unwrap().unwrap_err().to_string();
+        assert!(why.contains("exists already") && why.contains("ip link del weft-tap"), "{why}");
+        assert!(host.links().iter().any(|name| name == TAP));
+        host.run(&["ip", "link", "del", TAP]);
+    }
+}
+
+#[test]
+fn an_engine_goes_on_with_another_tap_device_when_its_own_has_been_removed() {
+    let bed = Bed::new();
+    let (host, one) = (bed.net(), bed.net());
+    let open = || host.fd.run(|| Tap::open(TAP)).unwrap().unwrap();
+    let socket = host.fd.run(|| udp::bind(0)).unwrap().unwrap();
+    let engine = Engine::start(open(), socket, Forwarder::new(peer(0), 4), |_, _| {}).unwrap();
+    host.run(&["ip", "link", "del", TAP]);
+    engine.replace_tap(open());
+    bed.runtime.block_on(async {
+        let handle = &host.handle;
+        bridge::ensure(handle, BRIDGE, MAC, MTU, &owner()).await.unwrap();
+        bridge::attach_port(handle, BRIDGE, TAP, MTU, &owner()).await.unwrap();
+        let spec = attachment("c", "10.32.0.1/12");
+        container::attach(handle, &one.fd, &one.handle, &spec).await.unwrap();
+    });
+    // The container's announcements reach the mesh.
+    let start = std::time::Instant::now();
+    while engine.counters().frames_in == 0 && start.elapsed() < Duration::from_secs(10) {
+        std::thread::yield_now();
+    }
+    assert!(engine.counters().frames_in > 0 && !engine.has_ended());
 }
 
 #[test]

@@ -8,7 +8,7 @@ use weft_core::status::{ConnStatus, PeerStatus, Status, TargetState};
 
 /// The whole report.
 pub fn report(status: &Status, around: &Surroundings) -> Value {
-    let complaints = text::complaints(status);
+    let complaints = text::complaints(status, around);
     json!({
         "Ready": true,
         "Version": around.version,

@@ -4,7 +4,7 @@ use super::report;
 use super::request::{BODY_LEN_MAX, Body, Fields, Parts, Refusal};
 use super::text::{self, Part};
 use super::types::{AttachRequest, Container, DetachRequest, Dns, ExposeRequest, Surroundings};
-use crate::attachments::{AddressRequest, Attach, AttachError, Attached};
+use crate::attachments::{AddressRequest, Attach, AttachError, Attached, not_reserved};
 use crate::daemon::Controls;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
@@ -113,7 +113,11 @@ impl From<AttachError> for Refusal {
             AttachError::NotAttached(_)
             | AttachError::NotInDefault { .. }
             | AttachError::NotExposed
-            | AttachError::NoSuchAddress(_) => Self::bad(error),
+            | AttachError::NoSuchAddress(_)
+            | AttachError::Reserved(_)
+            | AttachError::OtherInterface { .. }
+            | AttachError::AttachedAs(_)
+            | AttachError::InUse(_) => Self::bad(error),
             AttachError::Host(_) | AttachError::Ledger { .. } => {
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, error)
             }
@@ -160,6 +164,7 @@ fn surroundings(controls: &Controls) -> Surroundings {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         bridge: options.bridge.clone(),
         datapath: controls.carrier.to_string(),
+        trouble: controls.trouble(),
         dns: options.dns.then(|| Dns {
             domain: options.dns_domain.clone(),
             address: controls.dns_address(),
@@ -253,13 +258,13 @@ async fn attach(
     State(c): Controlled,
     Body(request): Body<AttachRequest>,
 ) -> Answer<Json<Container>> {
-    let Ok(namespace) = request.namespace.parse();
+    let interface = request.interface.unwrap_or_else(|| INTERFACE.to_owned());
     let attach = Attach {
-        namespace,
+        namespace: request.namespace.parse().map_err(Refusal::bad)?,
         id: request.id,
         addresses: addresses(&request.addresses)?,
         names: named(request.name, &c)?.into_iter().collect(),
-        interface: request.interface.unwrap_or_else(|| INTERFACE.to_owned()),
+        interface: interface.parse().map_err(Refusal::bad)?,
     };
     let attached = whole(async move { c.attachments.attach(attach).await }).await?;
     Ok(Json(container(attached)))
@@ -328,7 +333,7 @@ async fn owned(State(c): Controlled) -> Answer<Json<Value>> {
 }
 
 async fn allocate(State(c): Controlled, Parts(id): Parts<String>) -> Answer<String> {
-    let command = Command::Allocate { id: id.parse()?, subnet: None };
+    let command = Command::Allocate { id: free_id(&id)?, subnet: None };
     words(c.node.command(command).await)
 }
 
@@ -337,14 +342,14 @@ async fn allocate_in(
     Parts((id, ip, len)): Parts<(String, IpAddr, u8)>,
 ) -> Answer<String> {
     let subnet = Some(net(ip, len)?.trunc());
-    words(c.node.command(Command::Allocate { id: id.parse()?, subnet }).await)
+    words(c.node.command(Command::Allocate { id: free_id(&id)?, subnet }).await)
 }
 
 async fn claim(
     State(c): Controlled,
     Parts((id, ip, len)): Parts<(String, IpAddr, u8)>,
 ) -> Answer<StatusCode> {
-    let command = Command::Claim { id: id.parse()?, address: net(ip, len)? };
+    let command = Command::Claim { id: free_id(&id)?, address: net(ip, len)? };
     empty(c.node.command(command).await)
 }
 
@@ -367,14 +372,26 @@ async fn held_by(c: &Controls, id: &ContainerId, keep: impl Fn(&IpNet) -> bool) 
 }
 
 async fn release(State(c): Controlled, Parts(id): Parts<String>) -> Answer<StatusCode> {
-    empty(c.node.command(Command::Release { id: id.parse()?, address: None }).await)
+    give_back(c, id.parse()?, None).await
 }
 
 async fn release_one(
     State(c): Controlled,
     Parts((id, ip)): Parts<(String, IpAddr)>,
 ) -> Answer<StatusCode> {
-    empty(c.node.command(Command::Release { id: id.parse()?, address: Some(ip) }).await)
+    give_back(c, id.parse()?, Some(ip)).await
+}
+
+async fn give_back(c: Controls, id: ContainerId, ip: Option<IpAddr>) -> Answer<StatusCode> {
+    whole(async move { c.attachments.give_back(id, ip).await }).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// An id that is not ours alone.
+fn free_id(text: &str) -> Answer<ContainerId> {
+    let id = text.parse()?;
+    not_reserved(&id)?;
+    Ok(id)
 }
 
 async fn default_subnet(State(c): Controlled) -> Answer<String> {
@@ -423,8 +440,9 @@ fn no_dns() -> Refusal {
     Refusal::new(StatusCode::NOT_FOUND, "names are not served here: launch without --no-dns")
 }
 
-async fn domain(State(c): Controlled) -> Answer<String> {
-    if c.options.dns { Ok(format!("{}.", c.options.dns_domain)) } else { Err(no_dns()) }
+async fn domain(State(c): Controlled) -> String {
+    // Names are registered all the same where none are answered: other peers answer them.
+    format!("{}.", c.options.dns_domain)
 }
 
 fn dns_socket(c: &Controls) -> Answer<SocketAddr> {

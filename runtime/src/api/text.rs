@@ -41,8 +41,9 @@ impl Part {
 }
 
 /// What is wrong, each in a few words; empty when all is well.
-pub fn complaints(status: &Status) -> Vec<String> {
+pub fn complaints(status: &Status, around: &Surroundings) -> Vec<String> {
     let mut wrong = Vec::new();
+    wrong.extend(around.trouble.iter().map(|why| format!("containers here are cut off: {why}")));
     match &status.ipam.state {
         IpamState::Idle | IpamState::Ready => {}
         IpamState::AwaitingConsensus { needed, heard } => wrong.push(format!(
@@ -71,10 +72,10 @@ pub fn complaints(status: &Status) -> Vec<String> {
 }
 
 /// One line that says how things stand.
-pub fn verdict(status: &Status) -> String {
+pub fn verdict(status: &Status, around: &Surroundings) -> String {
     let peers = status.peers.iter().filter(|peer| peer.reachable).count();
     let peers = format!("{peers} {}", plural(peers, "peer", "peers"));
-    let wrong = complaints(status);
+    let wrong = complaints(status, around);
     if wrong.is_empty() {
         format!("weft: healthy, {peers}")
     } else {
@@ -84,7 +85,7 @@ pub fn verdict(status: &Status) -> String {
 
 /// The whole of `weft status`.
 pub fn status(status: &Status, around: &Surroundings) -> String {
-    let mut out = verdict(status) + "\n\n";
+    let mut out = verdict(status, around) + "\n\n";
     line(&mut out, "Version", &around.version);
     out.push('\n');
     router(&mut out, status, around);
@@ -409,6 +410,7 @@ mod tests {
             version: "0.1.0".into(),
             bridge: "weft".into(),
             datapath: "sleeve (this kernel has no Open vSwitch)".into(),
+            trouble: None,
             dns: Some(Dns {
                 domain: "weft.local".parse().unwrap(),
                 address: Some("10.32.0.1".parse().unwrap()),
@@ -486,9 +488,17 @@ weft: healthy, 2 peers
         let (why, retry_in) = ("wrong password".to_owned(), Duration::from_secs(60));
         status.targets[0].state = TargetState::Failed { why, needs_operator: true, retry_in };
         assert_eq!(
-            verdict(&status),
+            verdict(&status, &around()),
             "weft: DEGRADED, 2 peers: no link with host2:6783: wrong password"
         );
+    }
+
+    #[test]
+    fn containers_that_are_cut_off_degrade_the_verdict() {
+        let around = Surroundings { trouble: Some("no bridge".into()), ..around() };
+        let expected = "weft: DEGRADED, 2 peers: containers here are cut off: no bridge";
+        assert_eq!(verdict(&pair(), &around), expected);
+        assert_eq!(report::report(&pair(), &around)["Healthy"], false);
     }
 
     #[test]

@@ -69,6 +69,8 @@ pub struct Surroundings {
     pub bridge: String,
     /// What carries frames, and why.
     pub datapath: String,
+    /// Why containers of this host are cut off, while they are.
+    pub trouble: Option<String>,
     /// How names are served; `None` with `--no-dns`.
     pub dns: Option<Dns>,
 }

@@ -20,6 +20,7 @@ use weft_core::node::Seed;
 struct FakeHost {
     refuses: AtomicBool,
     attached: Mutex<BTreeMap<ContainerId, BTreeSet<IpNet>>>,
+    replugged: Mutex<BTreeSet<ContainerId>>,
     bridge: Mutex<BTreeSet<IpNet>>,
 }
 
@@ -49,6 +50,10 @@ impl Host for FakeHost {
     }
     async fn is_attached(&self, id: &ContainerId) -> Result<bool, HostError> {
         Ok(self.attached.lock().unwrap().contains_key(id))
+    }
+    async fn replug(&self, id: &ContainerId) -> Result<(), HostError> {
+        self.replugged.lock().unwrap().insert(id.clone());
+        Ok(())
     }
     async fn add(&self, address: IpNet) -> Result<(), HostError> {
         self.check()?;
@@ -103,7 +108,7 @@ fn container(addresses: &[&str]) -> Attach {
         id: "c".parse().unwrap(),
         addresses: addresses.iter().map(|text| text.parse().unwrap()).collect(),
         names: vec!["c.weft.local".parse().unwrap()],
-        interface: "ethwe".to_string(),
+        interface: "ethwe".parse().unwrap(),
     }
 }
 
@@ -140,6 +145,68 @@ async fn a_failed_attachment_leaves_only_what_was_there_before() {
     assert_eq!(bed.attachments.list().await.unwrap()[0].addresses, before.addresses);
     assert!(bed.attachments.expose(Vec::new()).await.is_err());
     assert_eq!(bed.attachments.list().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_container_that_is_attached_keeps_its_interface_whatever_else_is_asked_for() {
+    let bed = bed().await;
+    let before = bed.attachments.attach(container(&[])).await.unwrap();
+    let ledger = std::fs::read(bed.dir.join("attached.json")).unwrap();
+    let other = Attach { interface: "eth1".parse().unwrap(), ..container(&["10.34.0.1/16"]) };
+    let refused = bed.attachments.attach(other).await;
+    assert!(matches!(refused, Err(AttachError::OtherInterface { .. })), "{refused:?}");
+    bed.host.refuses.store(true, Ordering::Relaxed);
+    let other = Attach { namespace: "d".parse().unwrap(), ..container(&["10.34.0.1/16"]) };
+    assert!(bed.attachments.attach(other).await.is_err());
+    assert_eq!(bed.attachments.list().await.unwrap(), [before]);
+    assert_eq!(std::fs::read(bed.dir.join("attached.json")).unwrap(), ledger);
+}
+
+#[tokio::test]
+async fn what_weft_holds_for_itself_is_not_attached_detached_or_given_back() {
+    let bed = bed().await;
+    let exposed = bed.attachments.expose(Vec::new()).await.unwrap();
+    for id in ["weft:expose", "weft:dns"] {
+        let id: ContainerId = id.parse().unwrap();
+        let attach = bed.attachments.attach(Attach { id: id.clone(), ..container(&[]) }).await;
+        assert!(matches!(attach, Err(AttachError::Reserved(_))), "{attach:?}");
+        let detach = bed.attachments.detach(id.clone(), Vec::new()).await;
+        assert!(detach.unwrap_err().to_string().contains("`weft hide`"));
+        let back = bed.attachments.give_back(id, None).await;
+        assert!(matches!(back, Err(AttachError::Reserved(_))), "{back:?}");
+    }
+    assert_eq!(bed.attachments.list().await.unwrap()[0].addresses, exposed);
+}
+
+#[tokio::test]
+async fn an_address_on_an_interface_is_not_given_back_behind_its_back() {
+    let bed = bed().await;
+    let attached = bed.attachments.attach(container(&[])).await.unwrap();
+    let back = bed.attachments.give_back(attached.id.clone(), None).await;
+    assert!(matches!(back, Err(AttachError::InUse(_))), "{back:?}");
+    assert_eq!(bed.attachments.list().await.unwrap(), [attached]);
+    let bare: ContainerId = "bare".parse().unwrap();
+    bed.node.command(Command::Allocate { id: bare.clone(), subnet: None }).await.unwrap();
+    bed.attachments.give_back(bare, None).await.unwrap();
+    assert_eq!(bed.attachments.list().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn every_container_is_put_back_on_a_bridge_that_was_made_anew() {
+    let bed = bed().await;
+    let attached = bed.attachments.attach(container(&[])).await.unwrap();
+    bed.attachments.restore().await.unwrap();
+    assert_eq!(*bed.host.replugged.lock().unwrap(), BTreeSet::from([attached.id]));
+}
+
+#[tokio::test]
+async fn addresses_and_subnets_beyond_the_range_are_refused() {
+    let bed = bed().await;
+    for beyond in ["10.99.0.1/24", "192.0.2.1/24", "net:10.99.0.0/24", "net:10.0.0.0/8"] {
+        let refused = bed.attachments.attach(container(&[beyond])).await.unwrap_err();
+        assert!(refused.to_string().contains("inside 10.32.0.0/12"), "{beyond}: {refused}");
+    }
+    assert_eq!(bed.attachments.list().await.unwrap(), []);
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use crate::api::types::{AttachRequest, Container, DetachRequest, ExposeRequest};
 use clap::{ArgAction, Args};
 use ipnet::IpNet;
 use serde_json::json;
+use weft_datapath::link::InterfaceName;
 
 /// Give a network namespace an interface with addresses on the network
 ///
@@ -32,7 +33,7 @@ pub(super) struct AttachArgs {
     without_dns: bool,
     /// What the interface is called inside
     #[arg(long, value_name = "IFNAME")]
-    interface: Option<String>,
+    interface: Option<InterfaceName>,
 }
 
 /// Take addresses off a container; with the last one goes its interface
@@ -131,7 +132,7 @@ pub(super) async fn attach(common: &Common, args: AttachArgs) -> Outcome {
         namespace: absolute(namespace),
         addresses: addresses.into_iter().chain(args.ip).collect(),
         name,
-        interface: args.interface,
+        interface: args.interface.map(|name| name.to_string()),
     };
     let attached: Container = client.post_json("/attach", &request).await?;
     if common.json { say_json(&attached) } else { say(bare(&attached.addresses)) }

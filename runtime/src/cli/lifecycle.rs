@@ -33,14 +33,11 @@ pub(super) const MTU: u32 = 1376;
 
 /// Hand our addresses to another peer, stop, and remove all traces from this host
 #[derive(Debug, Args)]
-#[command(after_long_help = "Examples:\n  weft reset\n  weft reset --force --bridge weft2")]
+#[command(after_long_help = "Examples:\n  weft reset\n  weft reset --force")]
 pub(super) struct ResetArgs {
     /// Go on although the daemon is not running or no peer takes the addresses
     #[arg(long)]
     force: bool,
-    /// Bridge to remove, when the daemon is not running to name it
-    #[arg(long, value_name = "NAME", default_value = BRIDGE, value_parser = bridge_name)]
-    bridge: String,
 }
 
 /// Checks the name of a bridge, which is that of the TAP device beside it too.
@@ -62,10 +59,9 @@ pub(super) async fn stop(common: &Common) -> Outcome {
 
 pub(super) async fn reset(common: &Common, args: &ResetArgs) -> Outcome {
     let client = common.client();
-    let mut options = bare_options(common, args.bridge.clone())?;
+    let options = bare_options(common)?;
     match client.get_json::<Surroundings>("/surroundings").await {
-        Ok(around) => {
-            options.bridge = around.bridge;
+        Ok(_) => {
             let running = daemon::running(&common.run_dir);
             leave(&client, args.force).await?;
             gone(running, &common.run_dir).await?;
@@ -113,7 +109,7 @@ async fn gone(daemon: Option<Holder>, run_dir: &Path) -> Outcome {
 }
 
 /// Options that say no more than where things are.
-fn bare_options(common: &Common, bridge: String) -> Result<Options, Failure> {
+fn bare_options(common: &Common) -> Result<Options, Failure> {
     Ok(Options {
         name: None,
         nickname: String::new(),
@@ -128,7 +124,7 @@ fn bare_options(common: &Common, bridge: String) -> Result<Options, Failure> {
         conns_max: 0,
         state_dir: common.state_dir.clone(),
         run_dir: common.run_dir.clone(),
-        bridge,
+        bridge: BRIDGE.to_owned(),
         mtu: MTU,
         dns: false,
         dns_domain: DOMAIN.parse::<Name>().map_err(Failure::new)?,

@@ -3,7 +3,7 @@
 use super::common::Failure;
 use crate::api::client::Client;
 use crate::attachments::{AddressRequest, ParseAddressRequestError};
-use crate::namespace::Namespace;
+use crate::namespace::{Namespace, ParseNamespaceError};
 use weft_core::id::ContainerId;
 use weft_core::names::Name;
 
@@ -30,12 +30,8 @@ pub(crate) fn container_id(text: &str) -> Result<ContainerId, Failure> {
     }
     // Every /proc/PID/ns/net has the same last part; what tells them apart is the process.
     let pid = text.strip_prefix("/proc/").and_then(|rest| rest.strip_suffix("/ns/net"));
-    let namespace = pid.unwrap_or(text).parse::<Namespace>().ok();
-    namespace.and_then(|namespace| namespace.default_id()).ok_or_else(|| {
-        Failure::usage(format!(
-            "'{text}' is no network namespace: give a process id, a name of `ip netns`, or a path"
-        ))
-    })
+    let namespace = pid.unwrap_or(text).parse::<Namespace>().map_err(Failure::usage)?;
+    namespace.default_id().ok_or_else(|| Failure::usage(ParseNamespaceError(text.to_owned())))
 }
 
 #[cfg(test)]
@@ -50,6 +46,8 @@ mod tests {
         assert_eq!(id("web"), "netns:web");
         assert_eq!(id("/run/netns/web"), "netns:web");
         assert_eq!(id("run:12-345"), "run:12-345");
-        assert!(container_id("").is_err() || container_id("a b").is_err());
+        for bad in ["", ".", "..", "a b", "/"] {
+            assert!(container_id(bad).is_err(), "{bad:?} was accepted");
+        }
     }
 }

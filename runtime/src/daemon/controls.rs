@@ -25,6 +25,7 @@ pub struct Controls {
     pub carrier: Arc<str>,
     pub(super) stop: Arc<watch::Sender<bool>>,
     pub(super) sleeve: Sleeve,
+    pub(super) trouble: Arc<watch::Sender<Option<String>>>,
     pub(super) dns: Option<Arc<DnsService>>,
 }
 
@@ -38,6 +39,7 @@ impl Controls {
             carrier: "none".into(),
             stop: Arc::default(),
             sleeve: Sleeve::default(),
+            trouble: Arc::default(),
             dns: None,
         }
     }
@@ -61,6 +63,11 @@ impl Controls {
         self.node.command(Command::Leave).await?;
         self.stop();
         Ok(())
+    }
+
+    /// Why containers of this host are cut off, while they are.
+    pub fn trouble(&self) -> Option<String> {
+        self.trouble.borrow().clone()
     }
 
     /// What the sleeve has counted.

@@ -9,6 +9,7 @@ mod running;
 mod signals;
 mod sleeve;
 mod start;
+mod upkeep;
 
 pub use controls::Controls;
 pub use failure::StartError;

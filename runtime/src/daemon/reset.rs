@@ -2,11 +2,13 @@
 
 use super::lock::{self, PidLock};
 use super::{Options, StartError};
+use crate::attachments::Ledger;
 use crate::host::Kernel;
+use crate::run_files;
 use std::io;
 use std::path::Path;
 
-/// Removes the bridge, the containers' interfaces, routes, rules, saved state and run files. The
+/// Removes every bridge that we made, the containers' interfaces, routes, rules, saved state and run files. The
 /// daemon must have stopped; its addresses are handed over by [`super::Controls::leave`].
 ///
 /// # Errors
@@ -19,7 +21,7 @@ pub async fn reset(options: &Options) -> Result<(), StartError> {
         clear(options).await?;
         drop(lock);
         // Files of a `weft run` that still runs, or of others, stay.
-        let _ = std::fs::remove_dir(options.run_dir.join("run"));
+        run_files::clear(&options.run_dir);
         let _ = std::fs::remove_dir(&options.run_dir);
     } else {
         clear(options).await?;
@@ -29,9 +31,12 @@ pub async fn reset(options: &Options) -> Result<(), StartError> {
 }
 
 async fn clear(options: &Options) -> Result<(), StartError> {
-    let kernel = Kernel::open(options.bridge.clone(), options.mtu, options.range)
+    let bridge = options.bridge.clone();
+    let kernel = Kernel::open(bridge, options.mtu, options.range, &options.state_dir)
         .map_err(|why| StartError(why.to_string()))?;
-    kernel.clear().await.map_err(|why| StartError(why.to_string()))?;
+    // A damaged list is a reason for a reset, not against it.
+    let ids = Ledger::open(options.attached_file()).map(|ledger| ledger.ids()).unwrap_or_default();
+    kernel.clear(&ids).await.map_err(|why| StartError(why.to_string()))?;
     for path in [options.database(), options.attached_file(), options.socket(), options.log_file()]
     {
         remove(&path)?;

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use weft_core::forward::{Counters, ForwardingChange};
 use weft_datapath::engine::{Engine, Losses};
+use weft_datapath::tap::Tap;
 
 /// A place for the engine; clones share it. Empty before the start and after the stop.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +26,16 @@ impl Sleeve {
     /// Ends its thread and waits for it; the TAP device is gone then.
     pub(crate) fn stop(&self) {
         drop(self.engine.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+
+    /// Lets it go on with `tap`, in place of the one before.
+    pub(crate) fn replace_tap(&self, tap: Tap) {
+        self.with(|engine| engine.replace_tap(tap));
+    }
+
+    /// Whether its thread has ended by itself.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.with(Engine::has_ended).unwrap_or_default()
     }
 
     pub(crate) fn counters(&self) -> Counters {

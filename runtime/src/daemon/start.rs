@@ -5,6 +5,7 @@ use super::lock::PidLock;
 use super::running::Running;
 use super::signals::Signals;
 use super::sleeve::Sleeve;
+use super::upkeep::Upkeep;
 use super::{Controls, Options, StartError};
 use crate::attachments::{Attachments, Ledger};
 use crate::clock::Clock;
@@ -14,6 +15,7 @@ use crate::handle::NodeHandle;
 use crate::host::{Kernel, tap_name};
 use crate::net::TokioNet;
 use crate::recorder::FlightRecorder;
+use crate::run_files;
 use crate::store::RedbStore;
 use nix::sys::stat::{Mode, umask};
 use std::fmt::Display;
@@ -78,7 +80,7 @@ impl Drop for RunFolder {
     fn drop(&mut self) {
         // The log of a daemon in the background stays, and so do the files of a `weft run` that
         // still runs.
-        let _ = std::fs::remove_dir(self.0.join("run"));
+        run_files::clear(&self.0);
         let _ = std::fs::remove_dir(&self.0);
     }
 }
@@ -111,12 +113,13 @@ where
         Some(password) => Some(stretch(password).await?),
         None => None,
     };
-    let kernel = Kernel::open(options.bridge.clone(), options.mtu, options.range).map_err(line)?;
-    let made_bridge = !kernel.has_bridge().await.map_err(line)?;
+    let bridge = options.bridge.clone();
+    let kernel = Kernel::open(bridge, options.mtu, options.range, &options.state_dir);
+    let kernel = kernel.map_err(line)?;
     let (database, state_dir) = (options.database(), options.state_dir.clone());
     let started = assemble(options, secret, &kernel, api, &mut signals).await;
     if started.is_err() {
-        if made_bridge && let Err(why) = kernel.remove_bridge().await {
+        if let Err(why) = kernel.remove_idle_bridge().await {
             tracing::warn!(%why, "left behind by a failed start");
         }
         if is_first {
@@ -147,8 +150,7 @@ where
     })?;
     no_overlap(&options, kernel).await?;
     let (listener, socket) = ports(options.port).await?;
-    let tap = tap_name(&options.bridge);
-    let frames = Tap::open(&tap).map_err(line)?;
+    let frames = Tap::open(&tap_name(&options.bridge)).map_err(line)?;
     let (probes, datagrams) = mpsc::channel(PROBES_MAX);
     let sleeve = Sleeve::default();
     let recorder = options.record.as_ref().map(|(path, len_max)| recorder(path, *len_max));
@@ -168,8 +170,9 @@ where
     };
     let (driver, node) = Driver::start(parts).await.map_err(line)?;
     let name = driver.node().name();
-    kernel.ensure_bridge(name).await.map_err(line)?;
-    kernel.plug(&tap).await.map_err(line)?;
+    let kernel = kernel.clone().of_peer(name);
+    kernel.ensure_bridge().await.map_err(line)?;
+    kernel.plug_tap().await.map_err(line)?;
     let on_probe = move |from: SocketAddr, datagram: &[u8]| {
         let _ = probes.try_send((from, datagram.to_vec()));
     };
@@ -189,9 +192,16 @@ where
         carrier: carrier().await.into(),
         stop: Arc::default(),
         sleeve,
+        trouble: Arc::default(),
         dns,
     };
-    match finish(&controls, api, &mut running, signals).await {
+    let upkeep = Upkeep {
+        kernel,
+        sleeve: controls.sleeve.clone(),
+        attachments: controls.attachments.clone(),
+        trouble: Arc::clone(&controls.trouble),
+    };
+    match finish(&controls, upkeep, api, &mut running, signals).await {
         Ok((warnings, socket)) => Ok((running, controls, warnings, socket)),
         Err(why) => {
             running.stop().await;
@@ -215,6 +225,7 @@ async fn carrier() -> String {
 /// The steps that need a node that runs. Returns what the operator should know, and the socket.
 async fn finish<A, F>(
     controls: &Controls,
+    upkeep: Upkeep,
     api: A,
     running: &mut Running,
     signals: &mut Signals,
@@ -227,14 +238,17 @@ where
     let targets = options.targets.clone();
     let connect = Command::Connect { targets, replace: !options.resume };
     node.command(connect).await.map_err(line)?;
-    attachments.restore().await.map_err(line)?;
     let warnings = tokio::select! {
         warnings = verdict(node, options) => warnings?,
         () = signals.came() => return Err(interrupted()),
     };
+    // Late, so that a start that fails leaves the containers where they are.
+    upkeep.begin().await.map_err(line)?;
     let (listener, file) = control_socket(&options.socket())?;
     running.add(api(controls.clone(), listener));
     running.add(attachments.clone().look_after());
+    running.add(upkeep.run());
+    running.add(run_files::look_after(options.run_dir.clone()));
     if signals.has_come().await {
         return Err(interrupted());
     }

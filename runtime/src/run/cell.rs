@@ -1,12 +1,10 @@
 //! The thread that lives in namespaces of its own and starts the command there.
 
-use crate::cli::common::Failure;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
-use nix::sys::prctl::set_pdeathsig;
-use nix::sys::signal::Signal;
+use nix::sys::signal::SigSet;
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
-use nix::unistd::{Pid, getppid, gettid, sethostname};
+use nix::unistd::{Pid, gettid, sethostname};
 use rtnetlink::LinkUnspec;
 use std::io;
 use std::os::unix::process::CommandExt;
@@ -136,7 +134,8 @@ fn work(Start { command, mounts, started, ended }: Start) {
     }
 }
 
-/// Starts another `weft`, which becomes the command.
+/// Starts another `weft`, which is the first process of a PID namespace ([`super::init`]): with it,
+/// the kernel ends all that the command has started.
 fn spawn(command: &[String], mounts: &[Mount]) -> io::Result<Pid> {
     for Mount { from, over } in mounts {
         // Often a link; a host without the file gets by without it, and so does the command.
@@ -144,34 +143,14 @@ fn spawn(command: &[String], mounts: &[Mount]) -> io::Result<Pid> {
         mount(Some(from), &over, None::<&str>, MsFlags::MS_BIND, None::<&str>)
             .map_err(|e| io::Error::other(format!("cannot replace {}: {e}", over.display())))?;
     }
+    // Late: a thread whose children go elsewhere can have no other threads start.
+    unshare(CloneFlags::CLONE_NEWPID)?;
+    // Handed down: what comes before the other one can take it must wait for it.
+    SigSet::all().thread_block()?;
     let parent = std::process::id().to_string();
     let own = ["--command-of", &parent, "run", "--"].map(str::to_owned);
-    let child = Command::new("/proc/self/exe").arg0("weft").args(own).args(command).spawn()?;
-    i32::try_from(child.id()).map(Pid::from_raw).map_err(io::Error::other)
-}
-
-/// Turns this process, which `parent` has started for that, into `command`. It dies with its
-/// parent: nobody else would take it off the network. Returns why that failed.
-pub(super) fn become_command(parent: Pid, command: &[String]) -> Failure {
-    let failed = |code: u8, why: &str| {
-        let command = command.first().map_or("", String::as_str);
-        Failure { message: format!("cannot run '{command}': {why}"), code }
-    };
-    if let Err(why) = set_pdeathsig(Signal::SIGKILL) {
-        return failed(126, &why.to_string());
-    }
-    if getppid() != parent {
-        return failed(126, "`weft run` is gone");
-    }
-    let Some((program, args)) = command.split_first() else {
-        return failed(127, "not found");
-    };
-    let error = Command::new(program).args(args).exec();
-    if error.kind() == io::ErrorKind::NotFound {
-        failed(127, "not found")
-    } else if error.kind() == io::ErrorKind::PermissionDenied {
-        failed(126, "it may not be executed")
-    } else {
-        failed(126, &error.to_string())
-    }
+    let mut child = Command::new("/proc/self/exe");
+    // The secret of the mesh is not for its containers.
+    child.arg0("weft").args(own).args(command).env_remove("WEFT_PASSWORD");
+    i32::try_from(child.spawn()?.id()).map(Pid::from_raw).map_err(io::Error::other)
 }

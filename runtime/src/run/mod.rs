@@ -5,28 +5,47 @@
 //! the main thread talks to the daemon, which stays where it was.
 
 mod cell;
+mod init;
 
 use crate::api::client::{Client, ClientError};
 use crate::api::types::{AttachRequest, Container, DetachRequest, Surroundings};
 use crate::cli::common::{Common, Failure, complain};
 use crate::cli::words::{address_arg, qualified};
+use crate::run_files::{self, RunFiles};
 use cell::{Cell, Mount};
 use clap::Args;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::WaitStatus;
 use nix::unistd::{Pid, getpgrp, tcgetpgrp};
-use std::fs;
-use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use weft_core::id::ContainerId;
 use weft_core::names::Name;
 
-/// What is handed on to the command. SIGKILL cannot be; then the kernel kills the command, and the
-/// daemon clears up.
-const FORWARDED: [Signal; 4] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT];
+/// What is handed on to the command: all that would end us or that mean something to others, but
+/// not those that stop us, which a terminal sends to the command as well. SIGKILL cannot be handed
+/// on; then the kernel kills the command, and the daemon clears up. Source: signal(7).
+const FORWARDED: [Signal; 17] = [
+    Signal::SIGTERM,
+    Signal::SIGINT,
+    Signal::SIGHUP,
+    Signal::SIGQUIT,
+    Signal::SIGUSR1,
+    Signal::SIGUSR2,
+    Signal::SIGALRM,
+    Signal::SIGVTALRM,
+    Signal::SIGPROF,
+    Signal::SIGWINCH,
+    Signal::SIGCONT,
+    Signal::SIGURG,
+    Signal::SIGIO,
+    Signal::SIGPWR,
+    Signal::SIGXCPU,
+    Signal::SIGXFSZ,
+    Signal::SIGSTKFLT,
+];
 
 /// Run a command in a network namespace of its own, on the network
 ///
@@ -54,7 +73,7 @@ pub(crate) struct RunArgs {
 
 pub(crate) fn run(common: &Common, args: &RunArgs) -> Result<ExitCode, Failure> {
     if let Some(parent) = common.command_of {
-        return Err(cell::become_command(Pid::from_raw(parent), &args.command));
+        return init::run(parent, &args.command);
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(Failure::new)?.block_on(live(common, args))
@@ -69,11 +88,13 @@ async fn live(common: &Common, args: &RunArgs) -> Result<ExitCode, Failure> {
         Some(name) => Some(qualified(&client, name).await?),
         None => None,
     };
-    let own = format!("{}-{}", std::process::id(), start_time()?);
+    let own = run_files::own_tag().map_err(Failure::new)?;
     let id: ContainerId = format!("run:{own}").parse().map_err(Failure::new)?;
     let hostname = args.hostname.clone().or_else(|| args.name.clone());
     let (mut cell, namespace) = Cell::enter(hostname).await.map_err(Failure::new)?;
-    let files = Files::new(common.run_dir.join("run").join(own))?;
+    let files = RunFiles::new(&common.run_dir, &own).map_err(|e| {
+        Failure::new(format!("cannot make a folder in {}: {e}", common.run_dir.display()))
+    })?;
     let request = AttachRequest {
         namespace: namespace.to_string_lossy().into_owned(),
         id: id.clone(),
@@ -94,7 +115,7 @@ async fn live(common: &Common, args: &RunArgs) -> Result<ExitCode, Failure> {
     };
     let result = async {
         let around = client.get_json::<Surroundings>("/surroundings").await?;
-        let mounts = files.write(&attached, name.as_ref(), &around)?;
+        let mounts = mounts(&files, &attached, name.as_ref(), &around)?;
         let pid = cell.start(args.command.clone(), mounts).await.map_err(|e| Failure {
             message: format!("cannot start a process for the command: {e}"),
             code: 126,
@@ -114,7 +135,8 @@ async fn watch(cell: &mut Cell, pid: Pid, signals: &mut mpsc::Receiver<Signal>) 
     loop {
         tokio::select! {
             biased;
-            // The command is not reaped before we end, so its id stays its own.
+            // The first process is not reaped before we end, so its id stays its own. It hands
+            // signals on to the command, and ends as that does.
             end = cell.ended() => return match end {
                 Some(WaitStatus::Exited(_, code)) => ExitCode::from(u8::try_from(code).unwrap_or(1)),
                 Some(WaitStatus::Signaled(_, signal, _)) => {
@@ -134,7 +156,7 @@ async fn watch(cell: &mut Cell, pid: Pid, signals: &mut mpsc::Receiver<Signal>) 
 
 /// Whether the command has had `signal` already: a terminal sends it to its whole foreground group.
 fn terminal_sent(signal: Signal) -> bool {
-    matches!(signal, Signal::SIGINT | Signal::SIGQUIT)
+    matches!(signal, Signal::SIGINT | Signal::SIGQUIT | Signal::SIGWINCH)
         && tcgetpgrp(std::io::stdin()).is_ok_and(|group| group == getpgrp())
 }
 
@@ -160,58 +182,27 @@ async fn detach(client: &Client, id: ContainerId) -> Result<(), ClientError> {
     client.post_json::<serde_json::Value>("/detach", &request).await.map(drop)
 }
 
-/// When this process started, in clock ticks since boot: with the process id, unique until the
-/// next boot. Source: proc_pid_stat(5), field 22.
-fn start_time() -> Result<u64, Failure> {
-    let stat = fs::read_to_string("/proc/self/stat").map_err(Failure::new)?;
-    // Field 2, the name, may hold anything, a parenthesis too; field 3 follows its last one.
-    let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-    let ticks = fields.split_whitespace().nth(19).and_then(|ticks| ticks.parse().ok());
-    ticks.ok_or_else(|| Failure::new("cannot read the start time in /proc/self/stat"))
-}
-
-/// The files that the command sees over the host's; gone when this is dropped.
-struct Files {
-    folder: PathBuf,
-}
-
-impl Files {
-    fn new(folder: PathBuf) -> Result<Self, Failure> {
-        let made = fs::DirBuilder::new().recursive(true).mode(0o755).create(&folder);
-        made.map_err(|e| Failure::new(format!("cannot make {}: {e}", folder.display())))?;
-        Ok(Self { folder })
+/// Writes `hosts` and, if names are served, `resolv.conf`, for the command to see over the host's.
+fn mounts(
+    files: &RunFiles,
+    own: &Container,
+    name: Option<&Name>,
+    around: &Surroundings,
+) -> Result<Vec<Mount>, Failure> {
+    let file = |name: &str, text: &str| {
+        let from = files.write(name, text).map_err(|e| {
+            Failure::new(format!("cannot write in {}: {e}", files.folder().display()))
+        })?;
+        Ok::<_, Failure>(Mount { from, over: Path::new("/etc").join(name) })
+    };
+    let mut mounts = vec![file("hosts", &hosts(own, name))?];
+    if let Some(dns) = &around.dns
+        && let Some(server) = dns.address
+    {
+        let text = format!("nameserver {server}\nsearch {}\n", dns.domain);
+        mounts.push(file("resolv.conf", &text)?);
     }
-
-    /// Writes `hosts` and, if names are served, `resolv.conf`.
-    fn write(
-        &self,
-        own: &Container,
-        name: Option<&Name>,
-        around: &Surroundings,
-    ) -> Result<Vec<Mount>, Failure> {
-        let mut mounts = vec![self.file("hosts", "/etc/hosts", &hosts(own, name))?];
-        if let Some(dns) = &around.dns
-            && let Some(server) = dns.address
-        {
-            let text = format!("nameserver {server}\nsearch {}\n", dns.domain);
-            mounts.push(self.file("resolv.conf", "/etc/resolv.conf", &text)?);
-        }
-        Ok(mounts)
-    }
-
-    fn file(&self, name: &str, over: &str, text: &str) -> Result<Mount, Failure> {
-        let from = self.folder.join(name);
-        fs::write(&from, text)
-            .map_err(|e| Failure::new(format!("cannot write {}: {e}", from.display())))?;
-        Ok(Mount { from, over: Path::new(over).to_owned() })
-    }
-}
-
-impl Drop for Files {
-    fn drop(&mut self) {
-        // What cannot be removed lies in a folder that is gone at the next boot.
-        let _ = fs::remove_dir_all(&self.folder);
-    }
+    Ok(mounts)
 }
 
 fn hosts(own: &Container, name: Option<&Name>) -> String {
@@ -239,10 +230,5 @@ mod tests {
         let text = hosts(&own, Some(&"db.weft.local".parse().unwrap()));
         assert!(text.ends_with("\n10.32.0.9 db.weft.local db\n"), "{text}");
         assert_eq!(hosts(&own, None).lines().count(), 2);
-    }
-
-    #[test]
-    fn a_process_knows_when_it_started() {
-        assert!(start_time().unwrap() > 0);
     }
 }

@@ -96,6 +96,9 @@ impl Host for Kernel {
     async fn is_attached(&self, id: &ContainerId) -> Result<bool, HostError> {
         Ok(super::lock(&self.attached).contains(id))
     }
+    async fn replug(&self, _id: &ContainerId) -> Result<(), HostError> {
+        Ok(())
+    }
     async fn add(&self, address: IpNet) -> Result<(), HostError> {
         self.hold(&ContainerId::expose(), &[address]);
         Ok(())
