@@ -32,8 +32,13 @@ async fn clear(options: &Options) -> Result<(), StartError> {
     let kernel = Kernel::open(options.bridge.clone(), options.mtu, options.range)
         .map_err(|why| StartError(why.to_string()))?;
     kernel.clear().await.map_err(|why| StartError(why.to_string()))?;
-    for path in [options.database(), options.attached_file(), options.socket(), options.log_file()]
-    {
+    for path in [
+        options.database(),
+        options.attached_file(),
+        options.socket(),
+        options.log_file(),
+        options.old_log_file(),
+    ] {
         remove(&path)?;
     }
     // Others may keep files of their own there; then it stays.
