@@ -10,7 +10,7 @@ mod signals;
 mod sleeve;
 mod start;
 
-pub use controls::Controls;
+pub use controls::{Controls, LeaveError};
 pub use failure::StartError;
 pub use lock::Holder;
 pub use options::Options;
@@ -43,7 +43,7 @@ impl Daemon {
         &self.0.warnings
     }
 
-    /// Works until SIGTERM, SIGINT or [`Controls::stop`]. A bridge with containers on it stays, so
+    /// Works until SIGTERM, SIGINT, SIGHUP or [`Controls::stop`]. A bridge with containers on it stays, so
     /// that they can go on talking; the next daemon makes a bridge that went anew.
     ///
     /// # Errors

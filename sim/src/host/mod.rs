@@ -88,6 +88,7 @@ impl Running {
             | Event::RecordRefused { .. }
             | Event::Founded { .. }
             | Event::Granted { .. }
+            | Event::GateForced { .. }
             | Event::OwnershipConflict { .. } => {}
         }
     }

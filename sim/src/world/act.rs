@@ -442,6 +442,7 @@ impl World {
             | Command::Register { .. }
             | Command::Unregister { .. }
             | Command::Prime
+            | Command::OpenGate
             | Command::Leave
             | Command::Stop => false,
         })

@@ -117,6 +117,7 @@ impl World {
             | Command::Allocate { .. }
             | Command::Claim { .. }
             | Command::Prime
+            | Command::OpenGate
             | Command::Leave
             | Command::Stop => {}
         }
@@ -192,6 +193,7 @@ fn registered(command: &Command) -> Option<NameEntry> {
         | Command::Release { .. }
         | Command::Unregister { .. }
         | Command::Prime
+        | Command::OpenGate
         | Command::Leave
         | Command::Stop => None,
     }
@@ -238,6 +240,7 @@ pub(super) fn short(command: &Command) -> String {
         Command::Unregister { id: Some(id), .. } => format!("unregister names of {id}"),
         Command::Unregister { id: None, .. } => "unregister names".to_owned(),
         Command::Prime => "prime".to_owned(),
+        Command::OpenGate => "open the gate".to_owned(),
         Command::Leave => "leave".to_owned(),
         Command::Stop => "stop".to_owned(),
     }
