@@ -30,7 +30,7 @@ test: lint ## Everything that must hold before a change goes in
 	$(MAKE) demo
 
 demo: demo-tools ## From nothing to a ping by name across two hosts
-	cargo build --workspace --locked
+	cargo build --locked -p weft
 	WEFT=target/debug/weft tests/demo.sh
 
 demo-tools:

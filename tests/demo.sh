@@ -53,12 +53,14 @@ ours() {
 # Everything goes, whether or not the demo came to its end.
 tidy() {
     local status=$? n pid left=
-    trap - EXIT INT TERM
+    # Nobody cuts this short: what would be left nobody would find.
+    trap - EXIT
+    trap '' INT TERM HUP
     set +e
     # What was run in the background ends first, in order, while its daemon can tidy up after it.
     [ -z "${running:-}" ] || { kill -TERM $(ours | grep -vxF -f <(cat "$work"/run?/weft.pid 2>/dev/null)); wait "$running"; } 2>/dev/null
     for n in 1 2; do
-        [ ! -e "$work/run$n/weft.pid" ] || timeout 10 env WEFT_RUN_DIR="$work/run$n" "$weft" stop >/dev/null 2>&1
+        [ ! -e "$work/run$n/weft.pid" ] || timeout -k 1 10 env WEFT_RUN_DIR="$work/run$n" "$weft" stop >/dev/null 2>&1
     done
     for pid in $(ours); do kill -KILL "$pid" 2>/dev/null; done
     wait 2>/dev/null
@@ -81,6 +83,7 @@ tidy() {
     exit "$status"
 }
 trap tidy EXIT
+trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
 

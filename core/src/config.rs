@@ -36,7 +36,8 @@ pub struct Config {
     pub targets: Vec<Target>,
     /// Whether to dial also the targets that were saved.
     pub resume: bool,
-    /// Whether to dial peers that were only heard of. Off: configured targets only.
+    /// Whether to dial peers that were only heard of, and neighbours of the run before. Off:
+    /// configured targets only.
     pub discovery: bool,
     /// Most control links at once; more are refused. Weave Net: 200.
     pub conns_max: usize,
@@ -49,9 +50,9 @@ pub struct Config {
     /// A handshake that takes longer is given up. Weave Net: 10 s.
     pub handshake_max: Duration,
     /// First wait after a failed dial; doubles up to `dial_wait_max`, and each wait drawn is 0.5 to
-    /// 1.5 times the base. Weave Net: 2 s.
+    /// 1.5 times that. Weave Net: 2 s.
     pub dial_wait_min: Duration,
-    /// Largest base wait between two dials of one target. Weave Net: 6 min, which users felt as
+    /// Largest wait between two dials of one target. Weave Net: 6 min, which users felt as
     /// "never"; 60 s keeps a fleet quiet all the same.
     pub dial_wait_max: Duration,
     /// Two neighbours compare all their records this often, and when a link comes up.
@@ -153,6 +154,15 @@ impl core::fmt::Debug for NetworkSecret {
     }
 }
 
+/// Longest nickname, in bytes: that of a label in DNS, which host names are made of.
+pub const NICKNAME_LEN_MAX: usize = 63;
+
+/// Whether `text` can be a peer's label for people: not empty, not too long, and harmless to a
+/// terminal.
+pub fn is_nickname(text: &str) -> bool {
+    (1..=NICKNAME_LEN_MAX).contains(&text.len()) && !text.chars().any(char::is_control)
+}
+
 /// What is wrong with a [`Config`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
@@ -210,7 +220,7 @@ impl Config {
                 silence: self.silence_max,
             });
         }
-        if !(1..=63).contains(&self.nickname.len()) || self.nickname.chars().any(char::is_control) {
+        if !is_nickname(&self.nickname) {
             return Err(ConfigError::Nickname(self.nickname.clone()));
         }
         if let Some(subnet) = self.default_subnet

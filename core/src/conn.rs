@@ -86,7 +86,9 @@ impl fmt::Display for Target {
 
 /// Why a text is no peer address.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("'{0}' is no peer address: expected HOST, HOST:PORT or [IPV6]:PORT")]
+#[error(
+    "'{0}' is no peer address: expected HOST, HOST:PORT or [IPV6]:PORT, and no zone such as %eth0"
+)]
 pub struct ParseTargetError(pub String);
 
 /// Why a dial came to nothing.

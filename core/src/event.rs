@@ -98,6 +98,11 @@ pub enum Event {
         /// What it stood for.
         address: IpAddr,
     },
+    /// An operator has opened the boot gate, though other owners cannot be reached.
+    GateForced {
+        /// How many could have opened it: other owners, or peers to dial when there are none.
+        unheard: usize,
+    },
     /// One address, two owners of the same version, or given away by a peer that was not its owner:
     /// only a disk put back or a liar can do this.
     OwnershipConflict {

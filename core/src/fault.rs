@@ -48,7 +48,7 @@ pub enum ConnFault {
     },
     /// A copy of this peer's disk is running elsewhere.
     #[error(
-        "the other peer has this peer's identity: its state folder is a copy; run `weft reset` on one of them"
+        "the other peer has this peer's identity: its state folder is a copy: run `weft reset --force` on one of them"
     )]
     Clone,
     /// The meshes divide different blocks.
@@ -63,7 +63,7 @@ pub enum ConnFault {
     },
     /// Two meshes that were founded apart.
     #[error(
-        "the other peer's mesh was founded apart from this one, so both own the same addresses: run `weft reset` on the peers of one of the two, then connect them"
+        "the other peer's mesh was founded apart from this one, so both own the same addresses: run `weft reset --force` on the peers of one of the two, then connect them"
     )]
     Lineage,
 }

@@ -33,8 +33,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-/// The first bytes of a recording.
-const MAGIC: &[u8] = b"weft flight 1\n";
+/// The first bytes of a recording, by which it is known as one.
+pub const MAGIC: &[u8] = b"weft flight 1\n";
 /// Bytes of an entry besides its body.
 const FRAME_LEN: usize = 4 + 4 + 8;
 /// What the last entry of a recording that is full takes.

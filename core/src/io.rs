@@ -138,6 +138,9 @@ pub enum Command {
     Leave,
     /// Answers every open request with [`CommandError::Stopping`] and closes all conns. Reply: `Done`.
     Stop,
+    /// Opens the boot gate although no other owner was heard since the start: the operator vouches
+    /// that this disk is as the last run left it. Reply: `Done`, also when the gate stands open.
+    OpenGate,
 }
 
 /// What a command came to.
@@ -163,7 +166,9 @@ pub enum CommandError {
         held_by: Option<ContainerId>,
     },
     /// The address belongs to a peer that cannot be asked or did not answer in time.
-    #[error("address {address} belongs to peer {owner}, which {why}")]
+    #[error(
+        "address {address} belongs to peer {owner}, which {why}: start that peer, or choose another address"
+    )]
     OwnerSilent {
         /// Which.
         address: IpAddr,
@@ -194,17 +199,28 @@ pub enum CommandError {
         /// The universe.
         universe: Universe,
     },
+    /// Ownership is not decided, and this peer has no part in deciding it.
+    #[error(
+        "no address yet: this peer was launched with --ipalloc-init observer and waits until others have divided {universe}; connect it to one of them"
+    )]
+    Observing {
+        /// The universe.
+        universe: Universe,
+    },
     /// Started, but no other peer has confirmed what we own.
     #[error(
-        "no address yet: after a restart a peer allocates only once it has reached another one, so that no address is given twice; {unreachable} peers are unreachable (`weft forget` those that are gone for good)"
+        "no address yet: after a restart a peer hands out addresses only once it has heard another one, so that none is given twice; {}",
+        way_out(*.owners, *.targets)
     )]
     NotMerged {
-        /// Owners that cannot be reached; when we are the only one, peers that we are to dial.
-        unreachable: usize,
+        /// Other owners that cannot be reached.
+        owners: usize,
+        /// Peers to dial, one of which must be heard when nobody else owns anything.
+        targets: usize,
     },
     /// Nothing left here or at any peer in reach.
     #[error(
-        "no free address in {subnet}: {owned} are ours and in use, {unreachable} belong to peers that are unreachable"
+        "no free address in {subnet}: {owned} belong to this peer and are in use, {unreachable} belong to peers that cannot be reached; detach a container, start those peers, or use another subnet"
     )]
     Exhausted {
         /// Where from.
@@ -232,6 +248,25 @@ pub enum CommandError {
         /// What was wrong, and what to do.
         why: String,
     },
+}
+
+/// What opens the boot gate.
+fn way_out(owners: usize, targets: usize) -> String {
+    match (owners, targets) {
+        (0, 0) => String::from("one is in reach and is being asked: try again"),
+        (0, 1) => String::from(
+            "the 1 peer to dial was not heard: start it, or `weft forget` it if it is gone for good",
+        ),
+        (0, targets) => alloc::format!(
+            "none of the {targets} peers to dial was heard: start one, or `weft forget` all of them if they are gone for good"
+        ),
+        (1, _) => String::from(
+            "the 1 other peer that owns addresses cannot be reached: start it, or see `weft help prime` if it is gone for good",
+        ),
+        (owners, _) => alloc::format!(
+            "{owners} other peers that own addresses cannot be reached: start one, or see `weft help prime` if all are gone for good"
+        ),
+    }
 }
 
 fn holder(held_by: &Option<ContainerId>) -> String {

@@ -15,7 +15,7 @@ use crate::id::{Identity, Incarnation, PeerId, PeerName};
 use crate::io::{ConnId, Deadline, Input, Outbox, Output, Target, Timer};
 use crate::ipam::{Act, Ipam};
 use crate::mark::{Mark, mark};
-use crate::mesh::{Conn, ConnFault, Dialer, Way};
+use crate::mesh::{Acquaintances, Conn, ConnFault, Dialer, Way};
 use crate::names::{KnownName, Names};
 use crate::record::{Key, Record, Version};
 use crate::saved::{Change, Damaged, Network, Saved, Slot};
@@ -59,7 +59,7 @@ pub enum StartError {
     Damaged(#[from] Damaged),
     /// What was saved belongs to another range.
     #[error(
-        "the saved addresses lie in {saved}, but the range is now {given}: launch with --ipalloc-range {saved}, or `weft reset` to start afresh"
+        "the saved addresses lie in {saved}, but the range is now {given}: launch with --ipalloc-range {saved}, or `weft reset --force` to start afresh"
     )]
     OtherUniverse {
         /// In which the saved state lies.
@@ -85,6 +85,8 @@ pub struct Node {
     ipam: Ipam,
     dialer: Dialer,
     conns: BTreeMap<ConnId, Conn>,
+    /// Dialed after the next start too.
+    acquaintances: Acquaintances,
     /// The one link with each neighbour.
     neighbours: BTreeMap<PeerId, ConnId>,
     sessions: BTreeMap<SessionIndex, ConnId>,
@@ -181,6 +183,7 @@ impl Node {
             names: Names::new(saved.get(&Slot::Names)?.unwrap_or_default(), config.names_max),
             ipam: Ipam::new(&config, me, &saved, seed.child("ipam"))?,
             dialer: Dialer::new(&config, seed.child("dial")),
+            acquaintances: Acquaintances::load(&saved)?,
             conns: BTreeMap::new(),
             neighbours: BTreeMap::new(),
             sessions: BTreeMap::new(),
@@ -209,6 +212,7 @@ impl Node {
         node.turn.changes.retain(|change| saved.slots.get(&change.slot) != change.value.as_ref());
         let at = now.mono;
         node.dialer.connect(at, &targets, false);
+        node.dialer.recall(at, &node.acquaintances);
         node.count_targets(at, out);
         for record in records {
             if matches!(record.key, Key::Founding(_)) {

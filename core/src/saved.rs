@@ -25,6 +25,8 @@ pub enum Slot {
     Names,
     /// Configured targets: `Vec<Target>`.
     Targets,
+    /// Where neighbours were found last, by [`crate::id::PeerId`]: a map to `SocketAddr`.
+    Neighbours,
 }
 
 /// The settings that saved state depends on.
@@ -97,7 +99,7 @@ impl Saved {
 /// A saved value that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the saved state is damaged at {0:?}: `weft reset` starts afresh, or put back a copy of the state folder"
+    "the saved state is damaged at {0:?}: `weft reset --force` starts afresh, or put back a copy of the state folder"
 )]
 pub struct Damaged(pub Slot);
 

@@ -95,6 +95,8 @@ pub enum TargetState {
         why: String,
         /// Whether only an operator can help (wrong password, name taken, …).
         needs_operator: bool,
+        /// Whether its name has no address: an operator may have mistyped it.
+        is_unknown: bool,
         /// Time to the next attempt.
         retry_in: Duration,
     },
@@ -135,6 +137,8 @@ pub struct ConnStatus {
     pub datagrams_to: Option<SocketAddr>,
     /// Whether frames are sealed.
     pub encrypted: bool,
+    /// How long the control link has stood, once it does.
+    pub up_for: Option<Duration>,
     /// Round trip of the last probe.
     pub round_trip: Option<Duration>,
     /// Why the last attempt failed.

@@ -323,7 +323,10 @@ impl<N: Net, S: Store, F: Frames, P: Probe> Driver<N, S, F, P> {
                 Output::Persist(changes) => self.store.commit(changes).await?,
                 Output::Forwarding(change) => self.frames.apply(change),
                 Output::Reply { request, result } => self.reply(request, result),
-                Output::Event(event) => self.events.write(Instant::now(), &event),
+                Output::Event(event) => {
+                    let label = |peer| self.node.label_of(peer);
+                    self.events.write(Instant::now(), &event, label);
+                }
             }
         }
         Ok(())

@@ -8,6 +8,7 @@ use tracing::{info, warn};
 use weft_core::event::Event;
 use weft_core::fault::ConnFault;
 use weft_core::handshake::HandshakeFault;
+use weft_core::id::PeerId;
 use weft_core::io::ConnId;
 
 /// Lines of one kind that are written within [`WINDOW`].
@@ -33,8 +34,8 @@ struct Kind {
 }
 
 impl EventLog {
-    /// Writes one line for `event`, or counts it.
-    pub(crate) fn write(&mut self, now: Instant, event: &Event) {
+    /// Writes one line for `event`, or counts it. `label` is what people call a peer.
+    pub(crate) fn write(&mut self, now: Instant, event: &Event, label: impl Fn(PeerId) -> String) {
         if let Event::ConnUp { conn, .. } = event {
             self.links.insert(*conn);
         }
@@ -54,10 +55,11 @@ impl EventLog {
             | Event::Released { .. }
             | Event::NameAdded { .. }
             | Event::NameRemoved { .. }
+            | Event::GateForced { .. }
             | Event::OwnershipConflict { .. } => None,
         };
         if kind.is_none_or(|kind| self.has_room(now, kind)) {
-            line(event);
+            line(event, label);
         }
     }
 
@@ -124,33 +126,41 @@ const fn refused_for(why: &ConnFault) -> &'static str {
 }
 
 /// One line for what happened.
-fn line(event: &Event) {
+fn line(event: &Event, label: impl Fn(PeerId) -> String) {
     match event {
-        Event::ConnUp { conn, peer } => info!(%conn, %peer, "control link up"),
+        Event::ConnUp { conn, peer } => info!(%conn, peer = label(*peer), "control link up"),
         Event::ConnDown { conn, peer, remote, why } => {
-            let peer = peer.as_ref().map(tracing::field::display);
+            let peer = peer.map(label);
             if why.needs_operator() {
                 warn!(%conn, peer, remote, %why, "control link refused");
             } else {
                 info!(%conn, peer, remote, %why, "control link down");
             }
         }
-        Event::LinkUp { peer } => info!(%peer, "data path up"),
-        Event::LinkDown { peer } => info!(%peer, "data path down"),
-        Event::PeerUp { peer } => info!(%peer, "peer reachable"),
-        Event::PeerDown { peer } => info!(%peer, "peer unreachable"),
-        Event::RecordRefused { from, why } => warn!(%from, %why, "record refused"),
+        Event::LinkUp { peer } => info!(peer = label(*peer), "data path up"),
+        Event::LinkDown { peer } => info!(peer = label(*peer), "data path down"),
+        Event::PeerUp { peer } => info!(peer = label(*peer), "peer reachable"),
+        Event::PeerDown { peer } => info!(peer = label(*peer), "peer unreachable"),
+        Event::RecordRefused { from, why } => {
+            warn!(from = label(*from), %why, "record refused");
+        }
         Event::Founded { lineage } => info!(%lineage, "addresses divided"),
         Event::Granted { range, to } => {
-            info!(start = range.start.0, end = range.end.0, %to, "addresses given away");
+            let (start, end) = (range.start.0, range.end.0);
+            info!(start, end, to = label(*to), "addresses given away");
         }
         Event::Allocated { address, id } => info!(%address, %id, "address allocated"),
         Event::Released { address, id } => info!(%address, %id, "address released"),
         Event::NameAdded { name, address } => info!(%name, %address, "name added"),
         Event::NameRemoved { name, address } => info!(%name, %address, "name removed"),
+        Event::GateForced { unheard } => warn!(
+            unheard,
+            "addresses are handed out on this host's word alone: an operator vouched for its state"
+        ),
         Event::OwnershipConflict { range, kept, lost } => {
             let (start, end) = (range.start.0, range.end.0);
-            warn!(start, end, %kept, %lost, "two owners of the same addresses");
+            let (kept, lost) = (label(*kept), label(*lost));
+            warn!(start, end, kept, lost, "two owners of the same addresses");
         }
     }
 }
@@ -159,7 +169,6 @@ fn line(event: &Event) {
 mod tests {
     use super::*;
     use std::sync::{Arc, Mutex};
-    use weft_core::id::PeerId;
 
     /// A page that log lines are written on.
     #[derive(Clone, Default)]
@@ -184,6 +193,17 @@ mod tests {
         text.lines().map(str::to_owned).collect()
     }
 
+    fn label(peer: PeerId) -> String {
+        format!("{}(host{})", peer.default_name(), peer.0[0])
+    }
+
+    #[test]
+    fn peers_are_called_what_the_status_calls_them() {
+        let event = Event::PeerUp { peer: PeerId([1; 32]) };
+        let lines = logged(|| EventLog::default().write(Instant::now(), &event, label));
+        assert!(lines[0].contains("(host1)"), "{lines:?}");
+    }
+
     fn down(conn: ConnId, why: ConnFault) -> Event {
         Event::ConnDown { conn, peer: None, remote: "192.0.2.1:7".to_owned(), why }
     }
@@ -193,9 +213,9 @@ mod tests {
         let (mut log, start) = (EventLog::default(), Instant::now());
         let lines = logged(|| {
             for n in 0..1000 {
-                log.write(start, &down(ConnId::accepted(n), ConnFault::Crowded));
+                log.write(start, &down(ConnId::accepted(n), ConnFault::Crowded), label);
             }
-            log.write(start, &down(ConnId::accepted(1000), ConnFault::HandshakeTimeout));
+            log.write(start, &down(ConnId::accepted(1000), ConnFault::HandshakeTimeout), label);
         });
         assert_eq!(lines.len(), 6, "{lines:?}");
         assert_eq!(log.due(), Some(start + WINDOW));
@@ -204,7 +224,7 @@ mod tests {
         assert!(lines[0].contains("more in the last minute") && lines[0].contains("more=995"));
         assert_eq!((log.due(), log.kinds.len()), (None, 0));
         let crowded = down(ConnId::accepted(0), ConnFault::Crowded);
-        assert_eq!(logged(|| log.write(start + WINDOW, &crowded)).len(), 1);
+        assert_eq!(logged(|| log.write(start + WINDOW, &crowded, label)).len(), 1);
     }
 
     #[test]
@@ -212,7 +232,7 @@ mod tests {
         let lines = logged(|| {
             let mut log = EventLog::default();
             for n in 0..7 {
-                log.write(Instant::now(), &down(ConnId::accepted(n), ConnFault::Lineage));
+                log.write(Instant::now(), &down(ConnId::accepted(n), ConnFault::Lineage), label);
             }
         });
         assert_eq!(lines.len(), 6);
@@ -225,9 +245,9 @@ mod tests {
         let lines = logged(|| {
             for n in 0..20 {
                 let (conn, peer) = (ConnId::accepted(n), PeerId([1; 32]));
-                log.write(now, &Event::ConnUp { conn, peer });
-                log.write(now, &down(conn, ConnFault::Silent));
-                log.write(now, &down(ConnId::dialed(n), ConnFault::Silent));
+                log.write(now, &Event::ConnUp { conn, peer }, label);
+                log.write(now, &down(conn, ConnFault::Silent), label);
+                log.write(now, &down(ConnId::dialed(n), ConnFault::Silent), label);
             }
         });
         assert_eq!(lines.len(), 60);

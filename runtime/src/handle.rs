@@ -1,7 +1,7 @@
 //! How the rest of the process talks to the node: commands in, pictures out.
 
 use ipnet::IpNet;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -84,6 +84,8 @@ impl NodeHandle {
 /// Names and addresses, looked up from either side.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NamesView {
+    /// What names lie below: `b.c` and `c` for `a.b.c`, whether they are names themselves or not.
+    pub parents: BTreeSet<String>,
     /// Addresses of each name, in order, each once.
     pub by_name: BTreeMap<Name, Vec<IpAddr>>,
     /// Names of each address, in order, each once.
@@ -95,6 +97,13 @@ impl NamesView {
     pub fn new(names: Vec<KnownName>) -> Self {
         let mut view = Self::default();
         for KnownName { entry, .. } in names {
+            let mut rest = entry.name.as_str();
+            while let Some((_, parent)) = rest.split_once('.') {
+                if !view.parents.insert(parent.to_owned()) {
+                    break;
+                }
+                rest = parent;
+            }
             view.by_name.entry(entry.name.clone()).or_default().push(entry.address);
             view.by_address.entry(entry.address).or_default().push(entry.name);
         }

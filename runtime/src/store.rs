@@ -40,7 +40,7 @@ pub enum StoreError {
     #[error("{} is open in another weft: stop that one first, or give this one another --state-dir", .0.display())]
     InUse(PathBuf),
     /// What is there is no database of ours.
-    #[error("{} is damaged ({why}): put back a copy, or start afresh with `weft reset`", .path.display())]
+    #[error("{} is damaged ({why}): put back a copy, or start afresh with `weft reset --force`", .path.display())]
     Damaged {
         /// The file.
         path: PathBuf,

@@ -86,11 +86,11 @@ fn a_launch_that_is_killed_outright_leaves_a_whole_daemon_or_nothing() -> Result
 }
 
 #[test]
-fn a_daemon_in_the_foreground_leaves_nothing_after_sigint_and_sigterm() -> Result<()> {
+fn a_daemon_in_the_foreground_leaves_nothing_after_sigint_sigterm_and_sighup() -> Result<()> {
     let lab = Lab::full(1)?;
     let host = lab.host(1);
     let before = state(host)?;
-    for signal in ["INT", "TERM"] {
+    for signal in ["INT", "TERM", "HUP"] {
         let args = ["launch", "--foreground", "--password", "up front"];
         let mut daemon = lab.background(&mut host.weft_command(&args)?)?;
         wait_until("the daemon answers", PATIENCE, || {

@@ -107,7 +107,9 @@ fn a_name_can_be_added_and_removed_by_hand() -> Result<()> {
     one.wait_name("alias")?;
     ensure!(one.weft(&["dns-lookup", "alias"])?.ok()? == address);
     ensure!(names.dig(&["+short", "alias.weft.local"])? == address);
-    two.weft(&["dns-remove", &address, "-h", "alias.weft.local"])?.ok()?;
+    let remove = ["dns-remove", &address, "-h", "alias.weft.local"];
+    two.weft(&remove)?.ok()?;
+    two.weft(&remove)?.complains(1, "alias.weft.local", &["weft status dns"])?;
     weft_tests::wait_until("the name is gone", Duration::from_secs(5), || !one.knows("alias"))?;
     ensure!(one.knows("db"), "removing one name took another");
     names.lab.finish()
@@ -125,6 +127,50 @@ fn a_containers_name_goes_with_it() -> Result<()> {
     let answer = names.dig(&["brief.weft.local"]).context("dig")?;
     ensure!(answer.contains("status: NXDOMAIN"), "{answer}");
     names.lab.finish()
+}
+
+#[test]
+fn a_container_with_a_thousand_dns_streams_keeps_neither_others_nor_the_operator_out() -> Result<()>
+{
+    let lab = Lab::full(1)?;
+    let host = lab.host(1);
+    // As many descriptors as many hosts allow, and no way to have more.
+    let mut launch = host.command("sh");
+    launch.args(["-c", "ulimit -n 1024 && exec \"$0\" launch"]).arg(binary("weft")?);
+    weft_tests::command::run(&mut launch, Duration::from_secs(20))?.ok()?;
+    let [flooder, asker] = [lab.container()?, lab.container()?];
+    host.attach(&flooder, &[])?;
+    let address = host.named(&asker, "asker")?;
+    let server = host.dns_server()?;
+    let mut flood = flooder.command(binary("probe")?);
+    let flood = lab.background(flood.args(["flood", &format!("{server}:53"), "1010"]))?;
+    flood.wait_for("ready", Duration::from_secs(20))?;
+    for transport in ["+notcp", "+tcp"] {
+        let at = format!("@{server}");
+        let args = ["+time=2", "+tries=2", &at, transport, "+short", "asker.weft.local"];
+        let answer = asker.run("dig", &args)?.ok().with_context(|| host.log())?;
+        ensure!(answer == address.to_string(), "{transport}: {answer:?}");
+    }
+    host.weft(&["status"])?.ok()?;
+    host.weft(&["run", "--", "true"])?.ok()?;
+    drop(flood);
+    lab.finish()
+}
+
+#[test]
+fn a_name_server_whose_port_is_taken_is_complained_of() -> Result<()> {
+    let lab = Lab::full(1)?;
+    let host = lab.host(1);
+    let mut hold = host.command(binary("probe")?);
+    let held = lab.background(hold.args(["hold", "0.0.0.0:53"]))?;
+    held.wait_for("ready", Duration::from_secs(5))?;
+    let done = host.weft(&["launch"])?;
+    done.complains(0, "port 53", &["--no-dns"])?;
+    let verdict = host.weft(&["status"])?.ok()?;
+    let first = verdict.lines().next().unwrap_or_default();
+    ensure!(first.contains("DEGRADED") && first.contains("port 53"), "{first}");
+    drop(held);
+    lab.finish()
 }
 
 #[test]

@@ -159,6 +159,61 @@ fn a_bad_nickname_bridge_or_password_file_is_named() -> Result<()> {
 }
 
 #[test]
+fn options_that_no_daemon_could_work_with_are_named() -> Result<()> {
+    let lab = Lab::full(1)?;
+    let host = lab.host(1);
+    for name in ["00:00:00:00:00:00", "01:00:5e:00:00:01", "ff:ff:ff:ff:ff:ff"] {
+        refused(host, &["launch", "--name", name], USAGE, name, &["expected"])?;
+    }
+    refused(host, &["launch", "--conn-limit", "0"], USAGE, "--conn-limit", &["1.."])?;
+    refused(host, &["launch", "--log-level", "nonsense"], USAGE, "nonsense", &["expected"])?;
+    let folder = lab.dir().join("r".repeat(100));
+    let long = folder.to_string_lossy();
+    let done = host.weft(&["launch", "--run-dir", &long])?;
+    done.complains(FAILED, &long, &["--run-dir"])?;
+    lab.finish()
+}
+
+#[test]
+fn a_recording_is_not_put_in_place_of_anything_else() -> Result<()> {
+    let lab = Lab::full(1)?;
+    let host = lab.host(1);
+    let file = lab.dir().join("precious");
+    fs::write(&file, "do not lose")?;
+    for path in [file.as_path(), lab.dir()] {
+        let path = path.to_string_lossy();
+        refused(host, &["launch", "--record", &path], FAILED, &path, &["--record"])?;
+    }
+    ensure!(fs::read_to_string(&file)? == "do not lose");
+    ensure!(!lab.dir().join("precious.old").exists() && !lab.dir().join("precious.key").exists());
+    lab.finish()
+}
+
+#[test]
+fn a_reset_that_would_strand_addresses_is_refused() -> Result<()> {
+    let lab = Lab::two()?;
+    let [one, two] = [lab.host(1), lab.host(2)];
+    one.launch(&[])?;
+    one.weft(&["run", "--", "true"])?.ok()?;
+    refused(one, &["reset"], FAILED, "1048576 addresses", &["reset --force"])?;
+    two.launch(&[&one.address()])?;
+    one.wait_linked(1)?;
+    one.weft(&["reset"])?.ok()?;
+    ensure!(!one.is_running() && !one.state_dir.exists());
+    two.weft(&["run", "--", "true"])?.ok()?;
+    lab.finish()
+}
+
+#[test]
+fn a_target_that_is_not_there_is_not_forgotten() -> Result<()> {
+    let lab = Lab::full(1)?;
+    let host = lab.host(1);
+    host.launch(&[])?;
+    refused(host, &["forget", "192.168.50.9"], FAILED, "192.168.50.9", &["weft status targets"])?;
+    lab.finish()
+}
+
+#[test]
 fn a_host_name_that_is_no_nickname_is_made_one() -> Result<()> {
     let lab = Lab::full(1)?;
     let host = lab.host(1);
@@ -189,9 +244,10 @@ fn a_kernel_without_tap_devices_is_named() -> Result<()> {
 fn a_peer_name_that_is_taken_is_named() -> Result<()> {
     let lab = Lab::two()?;
     let [one, two] = [lab.host(1), lab.host(2)];
-    let name = one.launch(&[])?;
-    let args = ["launch", "--name", &name, &one.address()];
+    let name = one.launch(&["--nickname", "first"])?;
+    let args = ["launch", "--name", &name, "--nickname", "second", &one.address()];
     refused(two, &args, FAILED, &name, &["--name", "reset"])?;
+    refused(two, &args, FAILED, "taken by peer first", &["--name"])?;
     two.launch(&[&one.address()])?;
     two.wait_linked(1)?;
     lab.finish()

@@ -309,7 +309,8 @@ fn signed_slot(slot: Slot, bytes: Vec<u8>) -> (Slot, Vec<u8>) {
         | Slot::Network
         | Slot::Holding(_)
         | Slot::Names
-        | Slot::Targets => return (slot, bytes),
+        | Slot::Targets
+        | Slot::Neighbours => return (slot, bytes),
     };
     if codec::decode::<Record>(&bytes).is_ok() {
         return (slot, bytes);

@@ -17,7 +17,7 @@ use super::frame::{self, Kind};
 use super::noise::{self, KEY_LEN};
 use super::{Channel, HandshakeFault, Hello};
 use crate::codec;
-use crate::config::NetworkSecret;
+use crate::config::{NetworkSecret, is_nickname};
 use crate::id::{Identity, PeerId, PeerName};
 use crate::mark::{Mark, mark};
 use alloc::boxed::Box;
@@ -378,8 +378,7 @@ impl Own {
         if hello.name == PeerName::default() {
             return Err(HandshakeFault::Malformed("a name of zeros"));
         }
-        let nickname = &hello.nickname;
-        if !(1..=63).contains(&nickname.len()) || nickname.chars().any(char::is_control) {
+        if !is_nickname(&hello.nickname) {
             return Err(HandshakeFault::Malformed(
                 "a nickname must be 1 to 63 bytes without control characters",
             ));

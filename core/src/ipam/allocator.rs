@@ -3,6 +3,7 @@
 use super::requests::{Asked, Waiting, Want};
 use super::{Act, Ipam, IpamMessage};
 use crate::addr::{Offset, Range};
+use crate::config::FoundingMode;
 use crate::event::Event;
 use crate::id::{ContainerId, PeerId};
 use crate::io::{CommandError, Reply, RequestId};
@@ -278,12 +279,16 @@ impl Ipam {
     fn reason(&self, want: &Want) -> CommandError {
         if self.founded.is_none() {
             mark(Mark::RefusedNoQuorum);
+            if self.mode == FoundingMode::Observer {
+                return CommandError::Observing { universe: self.universe };
+            }
             let (heard, needed) = (self.heard(), self.quorum());
             return CommandError::NoQuorum { heard, needed, universe: self.universe };
         }
         if !self.is_open() {
             mark(Mark::RefusedNotMerged);
-            return CommandError::NotMerged { unreachable: self.missed() };
+            let (owners, targets) = self.missed();
+            return CommandError::NotMerged { owners, targets };
         }
         match want {
             Want::Any { subnet, usable, .. } => self.exhausted(*subnet, *usable),

@@ -189,7 +189,7 @@ impl Ipam {
         })
     }
 
-    /// Any of `Allocate`, `Claim`, `Release`, `Prime`, `Leave`, `Stop`; others are not for IPAM
+    /// Any of `Allocate`, `Claim`, `Release`, `Prime`, `OpenGate`, `Leave`, `Stop`; others are not for IPAM
     /// and are ignored. Answers at once or later; each exactly once.
     pub fn command(
         &mut self,
@@ -224,6 +224,10 @@ impl Ipam {
             Command::Stop => {
                 self.is_stopping = true;
                 self.settle(now, acts);
+                acts.push(Act::Reply { request, result: Ok(Reply::Done) });
+            }
+            Command::OpenGate => {
+                self.force_gate(now, acts);
                 acts.push(Act::Reply { request, result: Ok(Reply::Done) });
             }
             Command::Connect { .. }

@@ -72,7 +72,7 @@ impl Ipam {
         // That there is no other owner is what our disk says, and one that was put back says it of
         // times before we gave anything away. Any other peer would know better, whether it owns
         // anything or not. So where the operator named one, it is heard first; `weft forget` is the
-        // way out when it is gone for good. Where nobody was named, nobody need ever come, and a
+        // way out when it is gone for good, and `weft prime --force` when other owners are. Where nobody was named, nobody need ever come, and a
         // peer that stays alone must go on.
         self.is_merged || self.is_sole() && (self.other_targets == 0 || self.has_met)
     }
@@ -82,14 +82,27 @@ impl Ipam {
         self.ledger().is_some_and(|ledger| ledger.entries().all(|(.., owner)| owner == self.me))
     }
 
-    /// How many peers, of those that could open the gate, cannot be reached.
-    pub(super) fn missed(&self) -> usize {
+    /// Who could open the gate and was not heard: other owners out of reach, or, when there are no
+    /// other owners, peers that we are to dial.
+    pub(super) fn missed(&self) -> (usize, usize) {
         if self.is_sole() {
-            return self.other_targets;
+            return (0, self.other_targets);
         }
         let owners = self.ledger().map(Ledger::owners).unwrap_or_default();
         let missed = |owner: &PeerId| *owner != self.me && !self.reachable.contains(owner);
-        owners.into_iter().filter(missed).count()
+        (owners.into_iter().filter(missed).count(), 0)
+    }
+
+    /// The operator vouches for what our disk says, since nobody else can. A disk that was put back
+    /// may make us hand out what we gave away since.
+    pub(super) fn force_gate(&mut self, now: Instant, acts: &mut Vec<Act>) {
+        if self.founded.is_some() && !self.is_open() && !self.has_left {
+            let (owners, targets) = self.missed();
+            acts.push(Act::Event(Event::GateForced { unheard: owners + targets }));
+            self.is_merged = true;
+            self.schedule(now);
+        }
+        self.settle(now, acts);
     }
 
     /// Somebody here needs the founding.

@@ -2,7 +2,7 @@ use super::founding::{Votes, decided, propose, step};
 use super::*;
 use crate::codec;
 use crate::record::{Signature, Version};
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use proptest::prelude::*;
 use rand_core::SeedableRng;
 
@@ -134,7 +134,8 @@ impl Cluster {
             | Slot::Network
             | Slot::Holding(_)
             | Slot::Names
-            | Slot::Targets => None,
+            | Slot::Targets
+            | Slot::Neighbours => None,
         }) {
             let record: Record = codec::decode(value).unwrap();
             let mut acts = Vec::new();
@@ -416,7 +417,7 @@ fn a_sole_owner_that_started_again_hears_a_peer_it_was_told_of_before_it_goes_on
         assert_eq!(cluster.hosts[0].ipam.status().state, IpamState::AwaitingMerge);
         let early = cluster.command(0, allocate(&std::format!("early{remedy}")));
         cluster.pass(2_000);
-        let why = Err(CommandError::NotMerged { unreachable: 1 });
+        let why = Err(CommandError::NotMerged { owners: 0, targets: 1 });
         assert_eq!(cluster.answer(0, early), Some(&why));
         let late = cluster.command(0, allocate(&std::format!("late{remedy}")));
         assert_eq!(cluster.answer(0, late), None);
@@ -427,6 +428,44 @@ fn a_sole_owner_that_started_again_hears_a_peer_it_was_told_of_before_it_goes_on
         });
         address(cluster.answer(0, late));
     }
+}
+
+#[test]
+fn an_operator_who_vouches_for_the_disk_opens_the_gate_though_the_other_owner_is_gone() {
+    let mut cluster = Cluster::new(2, "10.0.0.0/24");
+    cluster.command(0, Command::Prime);
+    cluster.settle(3);
+    cluster.restart(0);
+    cluster.call(0, |ipam, now, acts| ipam.reachable(now, &BTreeSet::new(), acts));
+    let early = cluster.command(0, allocate("early"));
+    cluster.pass(2_000);
+    let why = CommandError::NotMerged { owners: 1, targets: 0 };
+    assert_eq!(cluster.answer(0, early), Some(&Err(why.clone())));
+    assert!(
+        why.to_string().contains("the 1 other peer that owns") && why.to_string().contains("prime")
+    );
+    let late = cluster.command(0, allocate("late"));
+    assert_eq!(cluster.answer(0, late), None);
+    let opened = cluster.command(0, Command::OpenGate);
+    assert_eq!(cluster.answer(0, opened), Some(&Ok(Reply::Done)));
+    address(cluster.answer(0, late));
+}
+
+#[test]
+fn an_observer_is_not_told_to_found_a_mesh_of_its_own() {
+    let config = Config { founding: FoundingMode::Observer, ..Config::default() };
+    let rng = ChaCha20Rng::from_seed([1; 32]);
+    let mut ipam = Ipam::new(&config, peer(1), &Saved::default(), rng).unwrap();
+    let mut acts = Vec::new();
+    ipam.command(Instant::ZERO, RequestId(1), allocate("a"), &mut acts);
+    ipam.timeout(Instant::ZERO + Duration::from_secs(60), &mut acts);
+    let mut told = String::new();
+    for act in &acts {
+        if let Act::Reply { result: Err(why), .. } = act {
+            told = why.to_string();
+        }
+    }
+    assert!(told.contains("observer") && !told.contains("consensus"), "{told}");
 }
 
 #[test]

@@ -1,10 +1,10 @@
 //! Whom to dial and when: configured targets, and peers that were only heard of.
 
-use super::ConnFault;
+use super::{Acquaintances, ConnFault};
 use crate::config::Config;
 use crate::handshake::HandshakeFault;
 use crate::id::PeerId;
-use crate::io::{ConnId, Target};
+use crate::io::{ConnId, DialFailure, Target};
 use crate::mark::{Mark, mark};
 use crate::time::Instant;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -17,6 +17,14 @@ use rand_core::RngCore;
 /// A peer whose link broke is dialed at once by the one of us with the lower id, and after this
 /// part of the shortest wait by the other: it may have come back without anybody to dial.
 const REDIAL_PART: u32 = 2;
+
+/// A neighbour of the run before is dialed this long after the start: those that were named for this
+/// run go first, and seldom two dials lead to one peer.
+const RECALL_WAIT: Duration = Duration::from_millis(50);
+
+/// A neighbour of the run before that was dialed so often to no avail, for some minutes, is dialed no
+/// more until it is heard of.
+const RECALLS_MAX: usize = 12;
 
 /// A link that stood this long and broke is dialed again at once: the failure is news.
 const STOOD_MIN: Duration = Duration::from_secs(10);
@@ -72,6 +80,8 @@ pub(crate) struct Attempt {
     /// Where to dial it, when it was only heard of.
     addresses: BTreeSet<SocketAddr>,
     failures: usize,
+    /// Whether it was a neighbour of the run before, and has not been heard of in this one.
+    is_recalled: bool,
     /// Whether it was ourselves that answered.
     pub(crate) is_self: bool,
     /// How the last attempt ended.
@@ -83,6 +93,7 @@ pub(crate) struct Attempt {
 pub(crate) struct LastFault {
     pub(crate) why: String,
     pub(crate) needs_operator: bool,
+    pub(crate) is_unknown: bool,
 }
 
 /// All of them.
@@ -144,6 +155,20 @@ impl Dialer {
         }
     }
 
+    /// Dials the neighbours of the run before, which nobody has named or told of yet.
+    pub(crate) fn recall(&mut self, now: Instant, neighbours: &Acquaintances) {
+        if !self.discovers {
+            return;
+        }
+        for (peer, address) in neighbours.iter() {
+            let mut attempt = Attempt::new(now + RECALL_WAIT, self.wait_min);
+            attempt.peer = Some(peer);
+            attempt.addresses = BTreeSet::from([address]);
+            attempt.is_recalled = true;
+            self.attempts.insert(Whom::Peer(peer), attempt);
+        }
+    }
+
     /// Stops dialing `targets`.
     pub(crate) fn forget(&mut self, targets: &[Target]) {
         for target in targets {
@@ -164,11 +189,11 @@ impl Dialer {
         self.attempts.retain(|whom, attempt| match (whom, attempt.state) {
             (Whom::Target(_), _) | (Whom::Peer(_), State::Dialing(_) | State::Linked(..)) => true,
             (Whom::Peer(peer), State::Waiting { .. } | State::Elsewhere(_)) => {
-                let is_heard_of = heard_of.contains_key(peer);
-                if !is_heard_of {
+                let is_kept = heard_of.contains_key(peer) || attempt.is_recalled;
+                if !is_kept {
                     mark(Mark::DialUnheard);
                 }
-                is_heard_of
+                is_kept
             }
         });
         let lost = core::mem::take(&mut self.lost);
@@ -195,10 +220,11 @@ impl Dialer {
                 attempt.peer = Some(*peer);
                 self.attempts.insert(whom.clone(), attempt);
             }
-            if let Some(attempt) = self.attempts.get_mut(&whom)
-                && attempt.addresses != **addresses
-            {
-                attempt.addresses = (*addresses).clone();
+            if let Some(attempt) = self.attempts.get_mut(&whom) {
+                attempt.is_recalled = false;
+                if attempt.addresses != **addresses {
+                    attempt.addresses = (*addresses).clone();
+                }
             }
         }
     }
@@ -273,6 +299,11 @@ impl Dialer {
             Whom::Target(_) => true,
             Whom::Peer(expected) => *expected == peer,
         };
+        if !is_expected && attempt.is_recalled {
+            // Who lived there has moved, or begun anew under another identity.
+            self.attempts.remove(whom);
+            return false;
+        }
         if is_expected && attempt.state == State::Dialing(conn) {
             (attempt.state, attempt.peer, attempt.last) =
                 (State::Linked(conn, peer), Some(peer), None);
@@ -309,8 +340,13 @@ impl Dialer {
         }
         attempt.is_self = *fault == ConnFault::Handshake(HandshakeFault::Myself);
         let needs_operator = fault.needs_operator();
-        attempt.last = Some(LastFault { why: fault.to_string(), needs_operator });
+        let is_unknown = matches!(fault, ConnFault::Dial(DialFailure::Resolve { .. }));
+        attempt.last = Some(LastFault { why: fault.to_string(), needs_operator, is_unknown });
         attempt.failures = attempt.failures.wrapping_add(1);
+        if attempt.is_recalled && attempt.failures >= RECALLS_MAX {
+            self.attempts.remove(whom);
+            return;
+        }
         if stood.is_some_and(|stood| stood >= STOOD_MIN) && !needs_operator {
             mark(Mark::DialAtOnce);
             attempt.base = self.wait_min;
@@ -320,7 +356,7 @@ impl Dialer {
         mark(if needs_operator { Mark::DialOperator } else { Mark::DialBacksOff });
         let base = if needs_operator { self.wait_max } else { attempt.base.min(self.wait_max) };
         attempt.base = base.saturating_mul(2).min(self.wait_max);
-        let wait = jittered(base, &mut self.rng);
+        let wait = jittered(base, self.wait_max, &mut self.rng);
         attempt.state = State::Waiting { dial_at: now + wait };
     }
 
@@ -333,7 +369,7 @@ impl Dialer {
             if attempt.state == State::Elsewhere(peer) {
                 mark(Mark::DialBack);
                 attempt.base = self.wait_min;
-                let wait = jittered(self.wait_min, &mut self.rng);
+                let wait = jittered(self.wait_min, self.wait_max, &mut self.rng);
                 attempt.state = State::Waiting { dial_at: now + wait };
             }
         }
@@ -353,6 +389,7 @@ impl Attempt {
             peer: None,
             addresses: BTreeSet::new(),
             failures: 0,
+            is_recalled: false,
             is_self: false,
             last: None,
         }
@@ -374,10 +411,14 @@ impl Attempt {
     }
 }
 
-/// 0.5 to 1.5 times `base`.
-fn jittered(base: Duration, rng: &mut ChaCha20Rng) -> Duration {
-    let base = u64::try_from(base.as_nanos()).unwrap_or(u64::MAX / 2);
-    Duration::from_nanos((base / 2).saturating_add(rng.next_u64() % base.max(1)).max(1))
+/// 0.5 to 1.5 times `base`, but no more than `max`.
+fn jittered(base: Duration, max: Duration, rng: &mut ChaCha20Rng) -> Duration {
+    let nanos = |wait: Duration| u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX / 2);
+    let (base, max) = (nanos(base), nanos(max));
+    let least = base / 2;
+    let most = least.saturating_add(base).min(max);
+    let spread = most.saturating_sub(least).saturating_add(1);
+    Duration::from_nanos(least.saturating_add(rng.next_u64() % spread).max(1))
 }
 
 #[cfg(test)]
@@ -420,7 +461,8 @@ mod tests {
             dialer.ended(now, &whom, ConnId::dialed(n), &LOST, None, None);
             let next = dialer.deadline().unwrap();
             let wait = next - now;
-            assert!(wait >= base / 2 && wait <= base * 3 / 2, "{wait:?} for {base:?}");
+            let most = (base * 3 / 2).min(config.dial_wait_max);
+            assert!(wait >= base / 2 && wait <= most, "{wait:?} for {base:?}");
             base = (base * 2).min(config.dial_wait_max);
             now = next;
         }
@@ -505,6 +547,51 @@ mod tests {
         let low = PeerId([1; 32]);
         dialer.discover(secs(1), PeerId([2; 32]), &BTreeMap::from([(low, &addresses)]));
         assert!(dialer.deadline() > Some(secs(1)));
+    }
+
+    #[test]
+    fn a_neighbour_of_the_run_before_is_dialed_at_once_and_given_up_after_some_minutes() {
+        let (peer, address) = (PeerId([9; 32]), SocketAddr::from(([192, 0, 2, 9], 6783)));
+        let mut known = Acquaintances::default();
+        known.note(peer, address, |_| true);
+        let mut dialer = dialer();
+        dialer.recall(Instant::ZERO, &known);
+        let mut now = dialer.deadline().unwrap();
+        assert!(now - Instant::ZERO < Duration::from_millis(100));
+        // Nobody has told of it yet, which is no reason not to dial it.
+        dialer.discover(Instant::ZERO, PeerId([1; 32]), &BTreeMap::new());
+        let mut dials = 0;
+        while let Some(due) = dialer.deadline() {
+            now = due;
+            let whom = dial(&mut dialer, now, dials).unwrap();
+            assert_eq!(whom, Whom::Peer(peer));
+            dialer.ended(now, &whom, ConnId::dialed(dials), &LOST, None, None);
+            dials += 1;
+        }
+        assert_eq!(dials, 12);
+        assert!((secs(60)..secs(600)).contains(&now), "{now:?}");
+    }
+
+    #[test]
+    fn a_neighbour_of_the_run_before_that_another_peer_answers_for_is_dialed_no_more() {
+        let mut known = Acquaintances::default();
+        let address = SocketAddr::from(([192, 0, 2, 9], 6783));
+        known.note(PeerId([9; 32]), address, |_| true);
+        let mut dialer = dialer();
+        dialer.recall(Instant::ZERO, &known);
+        let whom = dial(&mut dialer, secs(1), 0).unwrap();
+        assert!(!dialer.linked(&whom, ConnId::dialed(0), PeerId([8; 32])));
+        assert_eq!(dialer.deadline(), None);
+    }
+
+    #[test]
+    fn without_discovery_a_neighbour_of_the_run_before_is_not_dialed() {
+        let mut known = Acquaintances::default();
+        known.note(PeerId([9; 32]), SocketAddr::from(([192, 0, 2, 9], 6783)), |_| true);
+        let config = Config { discovery: false, ..Config::default() };
+        let mut dialer = Dialer::new(&config, ChaCha20Rng::from_seed([1; 32]));
+        dialer.recall(Instant::ZERO, &known);
+        assert_eq!(dialer.deadline(), None);
     }
 
     #[test]

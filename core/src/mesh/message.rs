@@ -3,6 +3,7 @@
 use super::ConnFault;
 use crate::addr::Universe;
 use crate::codec::{self, DecodeError};
+use crate::config::NICKNAME_LEN_MAX;
 use crate::gossip::{Answer, Question};
 use crate::id::PeerId;
 use crate::ipam::IpamMessage;
@@ -100,7 +101,7 @@ impl Goodbye {
 
 /// A peer's words, short and without signs that would confuse a terminal.
 fn plain(text: &str) -> String {
-    text.chars().filter(|sign| !sign.is_control()).take(63).collect()
+    text.chars().filter(|sign| !sign.is_control()).take(NICKNAME_LEN_MAX).collect()
 }
 
 impl Message {

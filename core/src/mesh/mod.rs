@@ -1,10 +1,12 @@
 //! Links with neighbours: dialing, accepting, authenticating, keeping alive.
 
+mod acquaintances;
 mod dialer;
 mod link;
 mod message;
 mod path;
 
+pub(crate) use acquaintances::Acquaintances;
 pub(crate) use dialer::{Attempt, Dialer, State as DialState};
 pub(crate) use link::{Conn, Ends, Link, Phase, Shaking, Way};
 pub(crate) use path::{Path, Turn as PathTurn};

@@ -52,7 +52,8 @@ impl Node {
             Command::Allocate { .. }
             | Command::Claim { .. }
             | Command::Release { .. }
-            | Command::Prime => return self.ipam_command(at, request, command, out),
+            | Command::Prime
+            | Command::OpenGate => return self.ipam_command(at, request, command, out),
             Command::Leave => {
                 self.ipam_command(at, request, command, out);
                 self.unregister(|_| true, out);

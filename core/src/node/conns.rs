@@ -187,7 +187,14 @@ impl Node {
             shaking.peer = Some(peer);
         }
         if let Some(fault) = self.refusal(at, id, &hello) {
-            let words = Goodbye::of(&fault).map(|goodbye| Message::Goodbye(goodbye).encode());
+            let mut goodbye = Goodbye::of(&fault);
+            if let Some(Goodbye::NameTaken { by, .. }) = &mut goodbye
+                && hello.name == self.name
+            {
+                // Each side is told of the other.
+                by.clone_from(&self.config.nickname);
+            }
+            let words = goodbye.map(|goodbye| Message::Goodbye(goodbye).encode());
             let last = words.and_then(|words| channel.seal(&words).ok()).unwrap_or_default();
             return self.end(at, id, fault, Way::Ours(last), out);
         }
@@ -210,7 +217,9 @@ impl Node {
         // The side that dialed knows where the other one listens; that one learns where we are
         // from our first probe.
         let ends = shaking.ends;
-        let to = id.is_dialed().then(|| SocketAddr::new(ends.remote.ip(), hello.sleeve_port));
+        let there = SocketAddr::new(ends.remote.ip(), hello.sleeve_port);
+        let to = id.is_dialed().then_some(there);
+        let listens = if id.is_dialed() { ends.remote } else { there };
         let change = ForwardingChange::SessionUp {
             session: shaking.session,
             remote: hello.session,
@@ -223,6 +232,10 @@ impl Node {
         conn.phase = Phase::Up(Box::new(link));
         self.neighbours.insert(peer, id);
         mark(Mark::LinkUp);
+        if self.config.discovery {
+            let is_linked = |peer| self.neighbours.contains_key(&peer);
+            self.turn.changes.extend(self.acquaintances.note(peer, listens, is_linked));
+        }
         out.push(Output::Event(Event::ConnUp { conn: id, peer }));
         out.push(Output::Forwarding(change));
         self.turn.links_changed = true;
@@ -278,12 +291,13 @@ impl Node {
         Some(ConnFault::Limit(limit))
     }
 
-    /// The nickname of another peer in reach with the name that `hello` has. A name that follows from
-    /// the peer's id is its own, whoever else has chosen it and came first.
+    /// The nickname of the peer that has the name which `hello` has or wants: as we see it, so when
+    /// that name is ours it is the other one that has it. A name that follows from the peer's id is
+    /// its own, whoever else has chosen it and came first.
     fn holder_of_name(&self, hello: &Hello) -> Option<alloc::string::String> {
         if hello.name == self.name {
             mark(Mark::LinkOwnName);
-            return Some(self.config.nickname.clone());
+            return Some(hello.nickname.clone());
         }
         if hello.name == hello.id.default_name() {
             return None;
@@ -386,13 +400,12 @@ impl Node {
                 return;
             };
             let broken = |fault| (ConnFault::Protocol(fault), Way::Ours(Vec::new()));
-            let message = match Message::decode(bytes) {
-                Ok(message) if bytes.len() <= self.config.message_len_max => message,
-                Ok(_) | Err(_) => {
-                    mark(Mark::LinkBadMessage);
-                    let (fault, way) = broken("a message that does not decode");
-                    return self.end(at, id, fault, way, out);
-                }
+            let is_short = bytes.len() <= self.config.message_len_max;
+            let message = is_short.then(|| Message::decode(bytes).ok()).flatten();
+            let Some(message) = message else {
+                mark(Mark::LinkBadMessage);
+                let (fault, way) = broken("a message that is too long or does not decode");
+                return self.end(at, id, fault, way, out);
             };
             match message {
                 Message::Heartbeat => mark(Mark::LinkHeartbeat),

@@ -58,6 +58,12 @@ impl Node {
         }
     }
 
+    /// A peer as people read it: `name(nickname)`.
+    pub fn label_of(&self, peer: PeerId) -> String {
+        let (name, nickname) = self.label(peer);
+        alloc::format!("{name}({nickname})")
+    }
+
     /// Name and nickname, as its record or its link says.
     fn label(&self, peer: PeerId) -> (PeerName, String) {
         if let Some(record) = self.topology.get(peer) {
@@ -78,6 +84,7 @@ impl Node {
                 Some(last) => TargetState::Failed {
                     why: last.why.clone(),
                     needs_operator: last.needs_operator,
+                    is_unknown: last.is_unknown,
                     retry_in: attempt.dial_at().map(|at| at - now).unwrap_or_default(),
                 },
             },
@@ -99,6 +106,7 @@ impl Node {
                 nickname: None,
                 datagrams_to: None,
                 encrypted: false,
+                up_for: None,
                 round_trip: None,
                 why: None,
                 retry_in: None,
@@ -116,6 +124,7 @@ impl Node {
                     status.nickname = Some(link.hello.nickname.clone());
                     status.datagrams_to = link.path.to;
                     status.encrypted = link.hello.seals && self.config.secret.is_some();
+                    status.up_for = Some(now - link.up_at);
                     status.round_trip = link.path.round_trip;
                 }
             }
@@ -132,6 +141,7 @@ impl Node {
                 nickname: None,
                 datagrams_to: None,
                 encrypted: false,
+                up_for: None,
                 round_trip: None,
                 why: Some(last.why.clone()),
                 retry_in: Some(dial_at - now),

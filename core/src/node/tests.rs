@@ -462,10 +462,16 @@ fn both_sides_are_told_why_a_link_is_refused() {
     world.run(SECOND * 3);
     for host in 0..2 {
         let faults = world.faults(host);
+        // Whom it is told of is the other one, and not itself.
+        let other = format!("n{}", 1 - host);
         assert!(
             faults.iter().any(|fault| matches!(fault, ConnFault::NameTaken { .. })),
             "host {host}: {faults:?}"
         );
+        let all_name_it = faults
+            .iter()
+            .all(|fault| !matches!(fault, ConnFault::NameTaken { by, .. } if *by != other));
+        assert!(all_name_it, "host {host}: {faults:?}");
         assert!(world.reached(host).is_empty());
     }
     let other_range = |host| {
@@ -588,6 +594,7 @@ fn any_input() -> impl Strategy<Value = Input> {
             Just(allocate("a")),
             Just(register("a.weft.local")),
             Just(Command::Prime),
+            Just(Command::OpenGate),
             Just(Command::Leave),
             Just(Command::Stop),
             Just(Command::Connect { targets: [target(2)].to_vec(), replace: true }),

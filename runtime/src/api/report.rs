@@ -1,7 +1,8 @@
 //! The JSON of `weft report`: Weave Net's names for what both have.
 
-use super::text::{self, DNS_TTL, Part};
+use super::text::{self, Part};
 use super::types::Surroundings;
+use crate::dns;
 use serde_json::{Value, json};
 use weft_core::id::PeerId;
 use weft_core::status::{ConnStatus, PeerStatus, Status, TargetState};
@@ -16,7 +17,7 @@ pub fn report(status: &Status, around: &Surroundings) -> Value {
         "Complaints": complaints,
         "Router": router(status, around),
         "IPAM": ipam(status),
-        "DNS": dns(status, around),
+        "DNS": dns_service(status, around),
     })
 }
 
@@ -26,7 +27,7 @@ pub fn part(part: Part, status: &Status, around: &Surroundings) -> Value {
         Part::Targets => targets(status),
         Part::Connections => status.conns.iter().map(|conn| connection(conn, status)).collect(),
         Part::Peers => status.peers.iter().map(peer).collect(),
-        Part::Dns => dns(status, around),
+        Part::Dns => dns_service(status, around),
         Part::Ipam => ipam(status),
     }
 }
@@ -72,7 +73,7 @@ fn targets(status: &Status) -> Value {
         let (state, detail) = match &target.state {
             TargetState::Dialing => ("dialing", Value::Null),
             TargetState::Linked(peer) => ("linked", json!(name_of(peer, status))),
-            TargetState::Failed { why, needs_operator, retry_in } => (
+            TargetState::Failed { why, needs_operator, retry_in, is_unknown: _ } => (
                 if *needs_operator { "failed" } else { "retrying" },
                 json!({ "Why": why, "RetryInSeconds": retry_in.as_secs_f64() }),
             ),
@@ -144,13 +145,13 @@ fn ipam(status: &Status) -> Value {
     })
 }
 
-fn dns(status: &Status, around: &Surroundings) -> Value {
-    let Some(dns) = &around.dns else { return Value::Null };
+fn dns_service(status: &Status, around: &Surroundings) -> Value {
+    let Some(service) = &around.dns else { return Value::Null };
     json!({
-        "Domain": format!("{}.", dns.domain),
-        "Upstream": dns.upstream,
-        "Address": dns.address.map(|address| std::net::SocketAddr::new(address, 53).to_string()),
-        "TTL": DNS_TTL,
+        "Domain": format!("{}.", service.domain),
+        "Upstream": service.upstream,
+        "Address": service.address.map(|address| std::net::SocketAddr::new(address, 53).to_string()),
+        "TTL": dns::TTL,
         "Entries": names(status),
     })
 }

@@ -5,7 +5,7 @@ use super::request::{BODY_LEN_MAX, Body, Fields, Parts, Refusal};
 use super::text::{self, Part};
 use super::types::{AttachRequest, Container, DetachRequest, Dns, ExposeRequest, Surroundings};
 use crate::attachments::{AddressRequest, Attach, AttachError, Attached, not_reserved};
-use crate::daemon::Controls;
+use crate::daemon::{Controls, LeaveError};
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
@@ -69,6 +69,7 @@ fn router(controls: Controls) -> Router {
         .route("/dns-address-port", get(dns_address_port))
         .route("/peer", delete(leave))
         .route("/stop", post(stop))
+        .route("/gate", post(open_gate))
         .layer(middleware::from_fn(in_time));
     Router::new()
         .route("/ring", get(ring))
@@ -96,6 +97,7 @@ impl From<CommandError> for Refusal {
             | CommandError::OwnerSilent { .. }
             | CommandError::OutOfRange { .. }
             | CommandError::NoQuorum { .. }
+            | CommandError::Observing { .. }
             | CommandError::NotMerged { .. }
             | CommandError::Exhausted { .. }
             | CommandError::NotHeld(_)
@@ -121,6 +123,15 @@ impl From<AttachError> for Refusal {
             AttachError::Host(_) | AttachError::Ledger { .. } => {
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, error)
             }
+        }
+    }
+}
+
+impl From<LeaveError> for Refusal {
+    fn from(error: LeaveError) -> Self {
+        match error {
+            LeaveError::Command(error) => error.into(),
+            LeaveError::Stranded { .. } => Self::new(StatusCode::CONFLICT, error),
         }
     }
 }
@@ -169,6 +180,7 @@ fn surroundings(controls: &Controls) -> Surroundings {
             domain: options.dns_domain.clone(),
             address: controls.dns_address(),
             upstream: controls.dns_upstreams(),
+            broken: controls.dns_broken(),
         }),
     }
 }
@@ -232,7 +244,15 @@ async fn connect(State(c): Controlled, fields: Fields) -> Answer<()> {
 }
 
 async fn forget(State(c): Controlled, fields: Fields) -> Answer<()> {
-    done(c.node.command(Command::Forget { targets: targets(&fields, &c)? }).await)
+    let targets = targets(&fields, &c)?;
+    let known = picture(&c).await?;
+    for target in &targets {
+        if !known.targets.iter().any(|known| known.target == *target) {
+            let why = format!("{target} is no target here: `weft status targets` lists them");
+            return Err(Refusal::new(StatusCode::NOT_FOUND, why));
+        }
+    }
+    done(c.node.command(Command::Forget { targets }).await)
 }
 
 fn addresses(texts: &[String]) -> Answer<Vec<AddressRequest>> {
@@ -413,27 +433,27 @@ async fn register(
     empty(c.node.command(Command::Register { id: id.parse()?, name, address }).await)
 }
 
-async fn unregister(State(c): Controlled, fields: Fields) -> Answer<StatusCode> {
+async fn unregister(State(c): Controlled, fields: Fields) -> Answer<String> {
     let name = fields.name()?;
-    empty(c.node.command(Command::Unregister { id: None, name, address: None }).await)
+    count(c.node.command(Command::Unregister { id: None, name, address: None }).await)
 }
 
 async fn unregister_id(
     State(c): Controlled,
     Parts(id): Parts<String>,
     fields: Fields,
-) -> Answer<StatusCode> {
+) -> Answer<String> {
     let (id, name) = (Some(id.parse()?), fields.name()?);
-    empty(c.node.command(Command::Unregister { id, name, address: None }).await)
+    count(c.node.command(Command::Unregister { id, name, address: None }).await)
 }
 
 async fn unregister_address(
     State(c): Controlled,
     Parts((id, address)): Parts<(String, IpAddr)>,
     fields: Fields,
-) -> Answer<StatusCode> {
+) -> Answer<String> {
     let (id, name, address) = (Some(id.parse()?), fields.name()?, Some(address));
-    empty(c.node.command(Command::Unregister { id, name, address }).await)
+    count(c.node.command(Command::Unregister { id, name, address }).await)
 }
 
 fn no_dns() -> Refusal {
@@ -484,6 +504,10 @@ async fn ring(State(c): Controlled) -> Answer<()> {
     done(c.node.command(Command::Prime).await)
 }
 
+async fn open_gate(State(c): Controlled) -> Answer<StatusCode> {
+    empty(c.node.command(Command::OpenGate).await)
+}
+
 async fn leave(State(c): Controlled) -> Answer<StatusCode> {
     whole(async move { c.leave().await }).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -504,6 +528,14 @@ fn done(result: Result<Reply, CommandError>) -> Answer<()> {
 
 fn empty(result: Result<Reply, CommandError>) -> Answer<StatusCode> {
     done(result).map(|()| StatusCode::NO_CONTENT)
+}
+
+/// How many names were removed. That there was none is no error: who asks sees it.
+fn count(result: Result<Reply, CommandError>) -> Answer<String> {
+    match result? {
+        Reply::Removed(count) => Ok(count.to_string()),
+        Reply::Done | Reply::Addresses(_) => Ok(String::new()),
+    }
 }
 
 fn words(result: Result<Reply, CommandError>) -> Answer<String> {

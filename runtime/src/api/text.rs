@@ -3,14 +3,15 @@
 //! Labels are right-aligned with the colon in column 16. Source: Weave Net prog/weaver/http.go.
 
 use super::types::Surroundings;
+use crate::dns;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 use weft_core::id::PeerId;
 use weft_core::status::{ConnState, ConnStatus, IpamState, Status, TargetState};
 
-/// Seconds that a container may keep an answer of our DNS server. Source: Weave Net, 1.
-pub const DNS_TTL: u32 = 1;
+/// A link whose data path is not proven after this long is worth a complaint.
+const PENDING_MAX: Duration = Duration::from_secs(5);
 
 /// The parts of a status that can be asked for alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
@@ -51,7 +52,10 @@ pub fn complaints(status: &Status, around: &Surroundings) -> Vec<String> {
             status.ipam.universe
         )),
         IpamState::AwaitingMerge => {
-            wrong.push("no addresses until another owner has been reached".to_owned());
+            wrong.push(
+                "no addresses until another peer was heard (gone for good? see `weft help prime`)"
+                    .to_owned(),
+            );
         }
         IpamState::Left => wrong.push("this peer has left the mesh".to_owned()),
     }
@@ -60,6 +64,14 @@ pub fn complaints(status: &Status, around: &Surroundings) -> Vec<String> {
             wrong.push(format!("no link with {}: {why}", target.target));
         }
     }
+    for conn in &status.conns {
+        let is_late = conn.up_for.is_some_and(|up| up >= PENDING_MAX);
+        if conn.state == ConnState::Pending && is_late {
+            let peer = known_as(conn);
+            wrong.push(format!("no data path to {peer}: is UDP {} blocked?", status.port));
+        }
+    }
+    wrong.extend(around.dns.as_ref().and_then(|dns| dns.broken.clone()));
     let lost = status.ipam.owners.iter().filter(|owner| !owner.reachable);
     let (peers, addresses) = lost.fold((0usize, 0u128), |(n, sum), o| (n + 1, sum + o.addresses));
     if peers > 0 {
@@ -94,17 +106,17 @@ pub fn status(status: &Status, around: &Surroundings) -> String {
     line(&mut out, "Status", ipam_state(status));
     line(&mut out, "Range", status.ipam.universe);
     line(&mut out, "DefaultSubnet", status.ipam.default_subnet);
-    if let Some(dns) = &around.dns {
-        let upstream: Vec<_> = dns.upstream.iter().map(ToString::to_string).collect();
+    if let Some(service) = &around.dns {
+        let upstream: Vec<_> = service.upstream.iter().map(ToString::to_string).collect();
         out.push('\n');
         line(&mut out, "Service", "dns");
-        line(&mut out, "Domain", format_args!("{}.", dns.domain));
+        line(&mut out, "Domain", format_args!("{}.", service.domain));
         line(
             &mut out,
             "Upstream",
             if upstream.is_empty() { "none".into() } else { upstream.join(", ") },
         );
-        line(&mut out, "TTL", DNS_TTL);
+        line(&mut out, "TTL", dns::TTL);
         line(&mut out, "Entries", status.names.len());
     }
     out.push('\n');
@@ -133,7 +145,9 @@ fn router(out: &mut String, status: &Status, around: &Surroundings) {
         .map(|(count, state)| format!("{count} {}", state_word(state)))
         .collect();
     line(out, "Connections", counted(status.conns.len(), &counts));
-    let links = || status.peers.iter().flat_map(|peer| &peer.links);
+    // Those out of reach may be gone for good, and what they said of their links is old.
+    let reachable = || status.peers.iter().filter(|peer| peer.reachable);
+    let links = || reachable().flat_map(|peer| &peer.links);
     let counts: Vec<String> = [
         (links().filter(|l| l.mutual).count(), "established"),
         (links().filter(|l| !l.mutual).count(), "pending"),
@@ -142,11 +156,15 @@ fn router(out: &mut String, status: &Status, around: &Surroundings) {
     .filter(|(count, _)| *count > 0)
     .map(|(count, word)| format!("{count} {word}"))
     .collect();
-    let with: Vec<String> = match counts.as_slice() {
+    let mut with: Vec<String> = match counts.as_slice() {
         [] => Vec::new(),
         counts => vec![format!("with {} connections", counts.join(", "))],
     };
-    line(out, "Peers", counted(status.peers.len(), &with));
+    let count = reachable().count();
+    if count < status.peers.len() {
+        with.push(format!("{} more unreachable", status.peers.len() - count));
+    }
+    line(out, "Peers", counted(count, &with));
     line(out, "TrustedSubnets", "none");
 }
 
@@ -187,6 +205,14 @@ pub fn part(part: Part, status: &Status, around: &Surroundings) -> String {
     out
 }
 
+fn known_as(conn: &ConnStatus) -> String {
+    match (&conn.name, &conn.nickname) {
+        (Some(name), Some(nickname)) => format!("{name}({nickname})"),
+        (Some(name), None) => name.to_string(),
+        (None, Some(_) | None) => "?".to_owned(),
+    }
+}
+
 fn connection(conn: &ConnStatus, encryption: bool) -> String {
     let arrow = if conn.outbound { "->" } else { "<-" };
     let info = match conn.state {
@@ -196,11 +222,7 @@ fn connection(conn: &ConnStatus, encryption: bool) -> String {
                 (true, true) => "encrypted   ",
                 (true, false) => "unencrypted ",
             };
-            let peer = match (&conn.name, &conn.nickname) {
-                (Some(name), Some(nickname)) => format!("{name}({nickname})"),
-                (Some(name), None) => name.to_string(),
-                (None, Some(_) | None) => "?".to_owned(),
-            };
+            let peer = known_as(conn);
             let trip = conn
                 .round_trip
                 .map_or_else(String::new, |trip| format!(" rtt={:.1}ms", trip.as_secs_f64() * 1e3));
@@ -376,6 +398,7 @@ mod tests {
                 nickname: Some("host2".into()),
                 datagrams_to: None,
                 encrypted: true,
+                up_for: Some(Duration::from_secs(60)),
                 round_trip: Some(Duration::from_micros(420)),
                 why: None,
                 retry_in: None,
@@ -415,6 +438,7 @@ mod tests {
                 domain: "weft.local".parse().unwrap(),
                 address: Some("10.32.0.1".parse().unwrap()),
                 upstream: vec!["192.0.2.53".parse().unwrap()],
+                broken: None,
             }),
         }
     }
@@ -486,7 +510,8 @@ weft: healthy, 2 peers
     fn a_failed_target_degrades_the_verdict_and_says_why() {
         let mut status = pair();
         let (why, retry_in) = ("wrong password".to_owned(), Duration::from_secs(60));
-        status.targets[0].state = TargetState::Failed { why, needs_operator: true, retry_in };
+        status.targets[0].state =
+            TargetState::Failed { why, needs_operator: true, is_unknown: false, retry_in };
         assert_eq!(
             verdict(&status, &around()),
             "weft: DEGRADED, 2 peers: no link with host2:6783: wrong password"
@@ -499,6 +524,40 @@ weft: healthy, 2 peers
         let expected = "weft: DEGRADED, 2 peers: containers here are cut off: no bridge";
         assert_eq!(verdict(&pair(), &around), expected);
         assert_eq!(report::report(&pair(), &around)["Healthy"], false);
+    }
+
+    #[test]
+    fn a_data_path_that_stays_unproven_degrades_the_verdict() {
+        let mut status = pair();
+        status.conns[0].state = ConnState::Pending;
+        assert_eq!(
+            verdict(&status, &around()),
+            "weft: DEGRADED, 2 peers: no data path to 0a:00:00:00:00:02(host2): is UDP 6783 blocked?"
+        );
+        status.conns[0].up_for = Some(Duration::from_secs(1));
+        assert_eq!(verdict(&status, &around()), "weft: healthy, 2 peers");
+    }
+
+    #[test]
+    fn names_that_are_not_answered_degrade_the_verdict() {
+        let mut around = around();
+        if let Some(dns) = &mut around.dns {
+            dns.broken = Some("port 53 cannot be had".to_owned());
+        }
+        let verdict = verdict(&pair(), &around);
+        assert_eq!(verdict, "weft: DEGRADED, 2 peers: port 53 cannot be had");
+    }
+
+    #[test]
+    fn peers_out_of_reach_are_counted_apart_from_those_that_are_there() {
+        let mut status = pair();
+        status.peers[1].reachable = false;
+        let shown = super::status(&status, &around());
+        assert!(shown.starts_with("weft: healthy, 1 peer\n"), "{shown}");
+        assert!(
+            shown.contains("Peers: 1 (with 1 established connections, 1 more unreachable)"),
+            "{shown}"
+        );
     }
 
     #[test]

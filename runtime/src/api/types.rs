@@ -84,6 +84,8 @@ pub struct Dns {
     pub address: Option<IpAddr>,
     /// Whom other names are asked of.
     pub upstream: Vec<IpAddr>,
+    /// Why no names are answered, although they should be.
+    pub broken: Option<String>,
 }
 
 /// Body of every error.

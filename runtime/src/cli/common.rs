@@ -13,6 +13,7 @@ pub(crate) struct Common {
     #[arg(
         long,
         global = true,
+        display_order = 900,
         value_name = "DIR",
         env = "WEFT_STATE_DIR",
         default_value = "/var/lib/weft"
@@ -22,13 +23,14 @@ pub(crate) struct Common {
     #[arg(
         long,
         global = true,
+        display_order = 901,
         value_name = "DIR",
         env = "WEFT_RUN_DIR",
         default_value = "/run/weft"
     )]
     pub(crate) run_dir: PathBuf,
     /// Print JSON
-    #[arg(long, global = true)]
+    #[arg(long, global = true, display_order = 902)]
     pub(crate) json: bool,
     /// Set by `launch`, with its own process id, for the process that stays
     #[arg(long, global = true, hide = true)]

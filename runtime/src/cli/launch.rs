@@ -12,6 +12,7 @@ use crate::logging;
 use clap::Args;
 use ipnet::IpNet;
 use nix::sys::prctl::set_pdeathsig;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::unistd::{Pid, getppid};
 use serde_json::json;
@@ -24,8 +25,8 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 use weft_core::addr::Universe;
-use weft_core::config::FoundingMode;
-use weft_core::id::PeerName;
+use weft_core::config::{FoundingMode, NICKNAME_LEN_MAX, is_nickname};
+use weft_core::id::{ParsePeerNameError, PeerName};
 use weft_core::io::Target;
 use weft_core::names::Name;
 use zeroize::{Zeroize, Zeroizing};
@@ -44,9 +45,6 @@ const LOOK_WAIT: Duration = Duration::from_millis(5);
 
 /// Longest password, in bytes: more is a file given by mistake.
 const PASSWORD_LEN_MAX: usize = 4096;
-
-/// Longest nickname, in bytes. Source: the check of `weft_core::config`.
-const NICKNAME_LEN_MAX: usize = 63;
 
 /// Longest flight recording, in MiB: some hours of a small mesh.
 const RECORD_MIB: u16 = 64;
@@ -91,7 +89,7 @@ pub(super) struct LaunchArgs {
     #[arg(long, value_name = "MODE", default_value = "consensus", value_parser = founding)]
     ipalloc_init: FoundingMode,
     /// Name of this peer, six hex bytes like 0a:1b:2c:3d:4e:5f [default: from its key]
-    #[arg(long)]
+    #[arg(long, value_parser = peer_name)]
     name: Option<PeerName>,
     /// Label of this peer for people [default: the host's name]
     #[arg(long, value_parser = nickname)]
@@ -100,9 +98,9 @@ pub(super) struct LaunchArgs {
     #[arg(long)]
     no_discovery: bool,
     /// Most control links at once
-    #[arg(long, value_name = "N", default_value_t = 200)]
-    conn_limit: usize,
-    /// Dial the peers known from the last run
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u16).range(1..))]
+    conn_limit: u16,
+    /// Dial the peers that the last run was told of; its neighbours are dialed in any case
     #[arg(long, conflicts_with = "peers")]
     resume: bool,
     /// Answer no names
@@ -112,7 +110,7 @@ pub(super) struct LaunchArgs {
     #[arg(long, value_name = "DOMAIN", default_value = DOMAIN)]
     dns_domain: Name,
     /// Where the host's name servers are listed
-    #[arg(long, value_name = "FILE", default_value = "/etc/resolv.conf")]
+    #[arg(long, value_name = "FILE", default_value = "/etc/resolv.conf", value_parser = absolute)]
     resolv_conf: PathBuf,
     /// Largest packet that containers may send, in bytes
     #[arg(long, value_name = "BYTES", default_value_t = MTU, env = "WEFT_MTU", value_parser = clap::value_parser!(u32).range(576..=65535))]
@@ -127,7 +125,7 @@ pub(super) struct LaunchArgs {
     #[arg(long, value_name = "MIB", default_value_t = RECORD_MIB, requires = "record", value_parser = clap::value_parser!(u16).range(1..))]
     record_max: u16,
     /// What to log: error, warn, info, debug, trace, or a filter such as weft=debug
-    #[arg(long, value_name = "LEVEL", default_value = "info", env = "WEFT_LOG")]
+    #[arg(long, value_name = "LEVEL", default_value = "info", env = "WEFT_LOG", value_parser = logging::level)]
     log_level: String,
 }
 
@@ -156,10 +154,7 @@ pub(super) fn launch(common: &Common, mut args: LaunchArgs) -> Outcome {
     // Before anything is started: a mistake in an option is reported by whoever was typed.
     let options = options(common, &args, password)?;
     if let Some(running) = daemon::running(&common.run_dir) {
-        let pid = running.pid.map_or_else(String::new, |pid| format!(" (process {pid})"));
-        return Err(Failure::new(format!(
-            "weft is already running here{pid}: `weft stop` ends it, `weft connect` adds peers"
-        )));
+        return Err(Failure::new(running));
     }
     let mut run_dir = fs::DirBuilder::new();
     run_dir
@@ -348,6 +343,10 @@ fn work(
 ) -> Outcome {
     logging::init(target, log_level)
         .map_err(|e| Failure::usage(format!("--log-level {log_level}: {e}")))?;
+    // Each link and each question for another name server takes one.
+    if let Err(why) = more_descriptors() {
+        tracing::warn!(%why, "cannot have more file descriptors");
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     runtime.map_err(Failure::new)?.block_on(async {
         let mut controls = None;
@@ -369,6 +368,12 @@ fn work(
     })
 }
 
+/// Raises our limit of file descriptors to what we may raise it to.
+fn more_descriptors() -> nix::Result<()> {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
+}
+
 fn options(
     common: &Common,
     args: &LaunchArgs,
@@ -386,7 +391,7 @@ fn options(
         targets: targets.collect::<Result<_, _>>().map_err(Failure::usage)?,
         resume: args.resume,
         discovery: !args.no_discovery,
-        conns_max: args.conn_limit,
+        conns_max: usize::from(args.conn_limit),
         state_dir: common.state_dir.clone(),
         run_dir: common.run_dir.clone(),
         bridge: args.bridge.clone(),
@@ -402,6 +407,18 @@ fn unwritable(doing: &str, path: &Path, why: &std::io::Error) -> Failure {
     Failure::new(format!("cannot {doing} {}: {why}; choose another --run-dir", path.display()))
 }
 
+/// A peer's name is the MAC of its bridge, so it must be one that a single station can have.
+fn peer_name(text: &str) -> Result<PeerName, String> {
+    let name: PeerName = text.parse().map_err(|why: ParsePeerNameError| why.to_string())?;
+    let [first, ..] = name.0;
+    if name.0 == [0; 6] || first & 1 == 1 {
+        return Err(format!(
+            "{name} is no address of one station: expected a first byte that is even, and not only zeros"
+        ));
+    }
+    Ok(name)
+}
+
 /// The host's name as a nickname: Linux allows 64 bytes and none at all, a nickname 1 to 63.
 fn host_name() -> String {
     let name = nix::unistd::gethostname().unwrap_or_default();
@@ -411,7 +428,7 @@ fn host_name() -> String {
 }
 
 fn nickname(text: &str) -> Result<String, String> {
-    if (1..=NICKNAME_LEN_MAX).contains(&text.len()) && !text.contains(char::is_control) {
+    if is_nickname(text) {
         Ok(text.to_owned())
     } else {
         Err(format!("expected 1 to {NICKNAME_LEN_MAX} bytes without control characters"))
@@ -495,6 +512,14 @@ mod tests {
             assert!(nickname(bad).is_err(), "{bad:?} was accepted");
         }
         assert!(nickname(&host_name()).is_ok());
+    }
+
+    #[test]
+    fn the_name_of_a_peer_is_one_that_a_single_station_can_have() {
+        assert!(peer_name("0a:1b:2c:3d:4e:5f").is_ok());
+        for bad in ["00:00:00:00:00:00", "ff:ff:ff:ff:ff:ff", "01:00:5e:00:00:01", "loom"] {
+            assert!(peer_name(bad).is_err(), "{bad} was accepted");
+        }
     }
 
     #[test]

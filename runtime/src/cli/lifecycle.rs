@@ -69,7 +69,7 @@ pub(super) async fn reset(common: &Common, args: &ResetArgs) -> Outcome {
         Err(ClientError::NotRunning(_)) if args.force || !options.database().exists() => {}
         Err(ClientError::NotRunning(_)) => {
             return Err(Failure::new(
-                "weft is not running here, so its addresses cannot be handed over: `weft launch` it first, or use --force to strand them",
+                "weft is not running here, so its addresses cannot be handed over: `weft launch` it first, or use `weft reset --force`, which leaves them unused for good",
             ));
         }
         Err(error) => return Err(error.into()),

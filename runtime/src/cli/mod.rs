@@ -56,9 +56,7 @@ enum Command {
     /// Print all that is known about this peer and its mesh, as JSON
     #[command(after_long_help = "Examples:\n  weft report\n  weft report | jq .IPAM")]
     Report,
-    /// Wait until the addresses are divided among the peers
-    #[command(after_long_help = "Examples:\n  weft launch host1 && weft prime && weft expose")]
-    Prime,
+    Prime(picture::PrimeArgs),
     Run(RunArgs),
     /// Stop the daemon; containers stay on the bridge and go on talking
     #[command(after_long_help = "Examples:\n  weft stop\n  weft stop && weft launch --resume")]
@@ -121,7 +119,7 @@ async fn converse(common: &Common, command: Command) -> Outcome {
         Command::DnsArgs(args) => names::args(common, &args).await,
         Command::Status(args) => picture::status(common, &args).await,
         Command::Report => picture::report(common).await,
-        Command::Prime => picture::prime(common).await,
+        Command::Prime(args) => picture::prime(common, &args).await,
         Command::Version => picture::version(common).await,
         Command::Stop => lifecycle::stop(common).await,
         Command::Reset(args) => lifecycle::reset(common, &args).await,

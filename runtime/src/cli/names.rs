@@ -112,8 +112,16 @@ pub(super) async fn remove(common: &Common, args: &DnsRemoveArgs) -> Outcome {
         [] => vec![all],
         some => some.iter().map(|address| format!("{all}/{address}")).collect(),
     };
+    let mut removed: usize = 0;
     for path in paths {
-        client.form(Method::DELETE, &path, &fields).await?;
+        let count = client.form(Method::DELETE, &path, &fields).await?;
+        removed = removed.saturating_add(count.trim().parse().unwrap_or(0));
+    }
+    if removed == 0 {
+        let what = name.map_or_else(|| args.names.what.join(" "), |name| name.to_string());
+        return Err(Failure::new(format!(
+            "this peer has no such name for {what}: `weft status dns` lists all, with who has them"
+        )));
     }
     Ok(())
 }

@@ -1,10 +1,11 @@
 //! `weft status`, `report`, `prime` and `version`: how things stand.
 
-use super::common::{Common, Failure, Outcome, print, say, say_json};
+use super::common::{Common, Failure, Outcome, complain, print, say, say_json};
 use crate::api::client::ClientError;
 use crate::api::text::Part;
 use crate::api::types::Surroundings;
 use clap::Args;
+use hyper::Method;
 use serde_json::json;
 
 /// Say how things stand, in one line and then in detail
@@ -29,7 +30,30 @@ pub(super) async fn report(common: &Common) -> Outcome {
     print(&common.client().get("/report").await?)
 }
 
-pub(super) async fn prime(common: &Common) -> Outcome {
+/// Wait until the addresses are divided among the peers
+///
+/// With --force, also go on although no other peer was heard since the start. After a start a peer
+/// waits for one, because the state folder of this host may be older than what others know: put back
+/// from a backup or a snapshot. If it is, addresses that this peer gave away since are handed out a
+/// second time. If the folder is as the last run left it, also after a crash, nothing is risked.
+/// Meant for when those others are gone for good.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:\n  \
+    weft launch host1 && weft prime && weft expose\n  \
+    weft prime --force")]
+pub(super) struct PrimeArgs {
+    /// Hand out addresses although no other owner was heard; only with an unchanged state folder
+    #[arg(long)]
+    force: bool,
+}
+
+pub(super) async fn prime(common: &Common, args: &PrimeArgs) -> Outcome {
+    if args.force {
+        common.client().form(Method::POST, "/gate", &[]).await?;
+        complain(
+            "warning: addresses are handed out on this host's word alone; if its state folder was put back from a copy, some are given twice",
+        );
+    }
     common.client().get_patiently("/ring").await?;
     Ok(())
 }

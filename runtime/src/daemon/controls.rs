@@ -10,7 +10,43 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use weft_core::forward::Counters;
 use weft_core::io::{Command, CommandError};
+use weft_core::status::{IpamState, Status};
 use weft_datapath::engine::Losses;
+
+/// Why a peer does not leave the mesh.
+#[derive(Debug, thiserror::Error)]
+pub enum LeaveError {
+    /// The addresses would be lost to the others until they evict us.
+    #[error(
+        "{why}, so nobody takes over the {addresses} addresses of this peer: start another peer first, or use `weft reset --force`, which leaves them unused for good"
+    )]
+    Stranded {
+        /// Who is missing.
+        why: &'static str,
+        /// How many are ours.
+        addresses: u128,
+    },
+    /// The node's own reason.
+    #[error(transparent)]
+    Command(#[from] CommandError),
+}
+
+impl LeaveError {
+    /// What would be lost by leaving now, if anything.
+    fn of(status: &Status) -> Option<Self> {
+        let own = status.ipam.owners.iter().find(|owner| owner.owner == status.id)?;
+        let is_alone = !status.peers.iter().any(|peer| peer.reachable && peer.id != status.id);
+        let why = match status.ipam.state {
+            IpamState::AwaitingMerge => "no other owner was heard since the start",
+            IpamState::Ready if is_alone => "no other peer is reachable",
+            IpamState::Ready
+            | IpamState::Idle
+            | IpamState::AwaitingConsensus { .. }
+            | IpamState::Left => return None,
+        };
+        Some(Self::Stranded { why, addresses: own.addresses })
+    }
+}
 
 /// What the API may do with the daemon; clones share it.
 #[derive(Clone, Debug)]
@@ -58,8 +94,11 @@ impl Controls {
     /// Hands our addresses to another peer, then stops: the running half of `weft reset`.
     ///
     /// # Errors
-    /// When the node is stopping already.
-    pub async fn leave(&self) -> Result<(), CommandError> {
+    /// When there is nobody to hand them to, or the node is stopping already.
+    pub async fn leave(&self) -> Result<(), LeaveError> {
+        if let Some(why) = LeaveError::of(&*self.node.status().await?) {
+            return Err(why);
+        }
         self.node.command(Command::Leave).await?;
         self.stop();
         Ok(())
@@ -83,6 +122,11 @@ impl Controls {
     /// Where the DNS server answers; `None` when it is off or nothing is attached yet.
     pub fn dns_address(&self) -> Option<IpAddr> {
         self.dns.as_ref()?.address()
+    }
+
+    /// Why the DNS server does not answer, when that was tried in vain.
+    pub fn dns_broken(&self) -> Option<String> {
+        self.dns.as_ref()?.broken()
     }
 
     /// Host name servers that other names are forwarded to.

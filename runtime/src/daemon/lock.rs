@@ -42,11 +42,8 @@ impl PidLock {
             let mut file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
                 Ok(file) => file,
                 Err((mut file, Errno::EWOULDBLOCK)) => {
-                    let pid =
-                        read(&mut file).map_or_else(String::new, |pid| format!(" (pid {pid})"));
-                    return Err(StartError(format!(
-                        "weft is already running{pid}: `weft status` shows it, `weft stop` stops it"
-                    )));
+                    let pid = read(&mut file);
+                    return Err(StartError(Holder { pid, file }.to_string()));
                 }
                 Err((_, why)) => return Err(cannot(why.into())),
             };
@@ -73,6 +70,16 @@ pub struct Holder {
     /// Its id; `None` before it has written that.
     pub pid: Option<u32>,
     file: File,
+}
+
+impl std::fmt::Display for Holder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("weft is already running here")?;
+        if let Some(pid) = self.pid {
+            write!(f, " (process {pid})")?;
+        }
+        f.write_str(": `weft stop` ends it, `weft connect` adds peers")
+    }
 }
 
 impl Holder {
@@ -114,7 +121,7 @@ mod tests {
         let held = holder(&path).unwrap();
         assert_eq!(held.pid, Some(std::process::id()));
         let refused = PidLock::take(&path).unwrap_err().to_string();
-        assert!(refused.contains(&format!("(pid {})", std::process::id())), "{refused}");
+        assert!(refused.contains(&format!("(process {})", std::process::id())), "{refused}");
         drop(first);
         assert!(!path.exists());
         PidLock::take(&path).unwrap();

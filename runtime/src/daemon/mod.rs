@@ -11,7 +11,7 @@ mod sleeve;
 mod start;
 mod upkeep;
 
-pub use controls::Controls;
+pub use controls::{Controls, LeaveError};
 pub use failure::StartError;
 pub use lock::Holder;
 pub use options::Options;
@@ -44,7 +44,7 @@ impl Daemon {
         &self.0.warnings
     }
 
-    /// Works until SIGTERM, SIGINT or [`Controls::stop`]. A bridge with containers on it stays, so
+    /// Works until SIGTERM, SIGINT, SIGHUP or [`Controls::stop`]. A bridge with containers on it stays, so
     /// that they can go on talking; the next daemon makes a bridge that went anew.
     ///
     /// # Errors

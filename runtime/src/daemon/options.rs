@@ -70,6 +70,11 @@ impl Options {
         self.run_dir.join("weft.log")
     }
 
+    /// What was in the log before it had become long.
+    pub fn old_log_file(&self) -> PathBuf {
+        self.run_dir.join("weft.log.old")
+    }
+
     /// Which containers have an interface, and where.
     pub fn attached_file(&self) -> PathBuf {
         self.state_dir.join("attached.json")

@@ -37,8 +37,13 @@ async fn clear(options: &Options) -> Result<(), StartError> {
     // A damaged list is a reason for a reset, not against it.
     let ids = Ledger::open(options.attached_file()).map(|ledger| ledger.ids()).unwrap_or_default();
     kernel.clear(&ids).await.map_err(|why| StartError(why.to_string()))?;
-    for path in [options.database(), options.attached_file(), options.socket(), options.log_file()]
-    {
+    for path in [
+        options.database(),
+        options.attached_file(),
+        options.socket(),
+        options.log_file(),
+        options.old_log_file(),
+    ] {
         remove(&path)?;
     }
     // Others may keep files of their own there; then it stays.

@@ -3,12 +3,13 @@
 use super::failure::StartError;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// SIGTERM and SIGINT, caught from when this is made to the end of the process: one that comes
+/// SIGTERM, SIGINT and SIGHUP (the end of the terminal), caught from when this is made to the end of the process: one that comes
 /// while the daemon starts must lead to an orderly end too, and not past it.
 #[derive(Debug)]
 pub(crate) struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
 }
 
 impl Signals {
@@ -19,6 +20,7 @@ impl Signals {
         Ok(Self {
             terminate: caught(SignalKind::terminate())?,
             interrupt: caught(SignalKind::interrupt())?,
+            hangup: caught(SignalKind::hangup())?,
         })
     }
 
@@ -27,6 +29,7 @@ impl Signals {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
+            _ = self.hangup.recv() => {}
         }
     }
 

@@ -32,7 +32,7 @@ use weft_core::config::{Config, NetworkSecret};
 use weft_core::flight::FlightKey;
 use weft_core::forward::Forwarder;
 use weft_core::handshake;
-use weft_core::io::{Command, DialFailure};
+use weft_core::io::Command;
 use weft_core::node::Seed;
 use weft_core::status::{TargetState, TargetStatus};
 use weft_datapath::engine::Engine;
@@ -146,7 +146,10 @@ where
     let store = RedbStore::open(&options.database()).map_err(line)?;
     let ledger = Ledger::open(options.attached_file()).map_err(|why| {
         let path = options.attached_file();
-        StartError(format!("{} is damaged ({why}): remove it, or `weft reset`", path.display()))
+        StartError(format!(
+            "{} is damaged ({why}): remove it, or start afresh with `weft reset --force`",
+            path.display()
+        ))
     })?;
     no_overlap(&options, kernel).await?;
     let (listener, socket) = ports(options.port).await?;
@@ -238,12 +241,17 @@ where
     let targets = options.targets.clone();
     let connect = Command::Connect { targets, replace: !options.resume };
     node.command(connect).await.map_err(line)?;
-    let warnings = tokio::select! {
+    let mut warnings = tokio::select! {
         warnings = verdict(node, options) => warnings?,
         () = signals.came() => return Err(interrupted()),
     };
     // Late, so that a start that fails leaves the containers where they are.
     upkeep.begin().await.map_err(line)?;
+    if let Some(dns) = &controls.dns
+        && dns.address().is_none()
+    {
+        warnings.extend(dns.foresee().await);
+    }
     let (listener, file) = control_socket(&options.socket())?;
     running.add(api(controls.clone(), listener));
     running.add(attachments.clone().look_after());
@@ -286,12 +294,9 @@ fn judge(targets: &[TargetStatus]) -> Result<Vec<String>, StartError> {
             TargetState::Dialing => {
                 warnings.push(format!("peer {target} has not answered yet; weft keeps trying"));
             }
-            TargetState::Failed { why, needs_operator, retry_in: _ } => {
-                let unknown =
-                    DialFailure::Resolve { host: target.host.clone(), why: String::new() };
-                let is_unknown = why.starts_with(unknown.to_string().as_str());
-                let remedy = if is_unknown { "; check the name, or give an address" } else { "" };
-                if (*needs_operator || is_unknown) && !is_linked {
+            TargetState::Failed { why, needs_operator, is_unknown, retry_in: _ } => {
+                let remedy = if *is_unknown { "; check the name, or give an address" } else { "" };
+                if (*needs_operator || *is_unknown) && !is_linked {
                     return Err(StartError(format!("cannot join peer {target}: {why}{remedy}")));
                 }
                 warnings.push(format!(
@@ -311,7 +316,7 @@ pub(super) fn require_root() -> Result<(), StartError> {
     }
 }
 
-/// Makes a folder that only root may enter.
+/// Makes a folder that only root may enter; one that is there is taken as it is.
 fn folder(path: &Path, option: &str) -> Result<(), StartError> {
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
     made.map_err(|why| {
@@ -378,7 +383,10 @@ async fn ports(port: u16) -> Result<(TcpListener, UdpSocket), StartError> {
 /// The control socket, for root alone from its first moment on.
 fn control_socket(path: &Path) -> Result<(UnixListener, RemovedFile), StartError> {
     let cannot = |why: io::Error| {
-        StartError(format!("cannot make the control socket {}: {why}", path.display()))
+        StartError(format!(
+            "cannot make the control socket {}: {why}; choose another --run-dir, with a path of less than 100 bytes",
+            path.display()
+        ))
     };
     match std::fs::remove_file(path) {
         Err(why) if why.kind() != io::ErrorKind::NotFound => return Err(cannot(why)),
@@ -406,20 +414,20 @@ fn line(why: impl Display) -> StartError {
 mod tests {
     use super::*;
     use weft_core::id::PeerId;
-    use weft_core::io::Target;
+    use weft_core::io::{DialFailure, Target};
 
     fn target(host: &str, state: TargetState) -> TargetStatus {
         TargetStatus { target: Target { host: host.to_string(), port: 6783 }, state }
     }
 
-    fn failed(why: impl Display, needs_operator: bool) -> TargetState {
+    fn failed(why: impl Display, needs_operator: bool, is_unknown: bool) -> TargetState {
         let retry_in = Duration::from_secs(1);
-        TargetState::Failed { why: why.to_string(), needs_operator, retry_in }
+        TargetState::Failed { why: why.to_string(), needs_operator, is_unknown, retry_in }
     }
 
     #[test]
     fn a_refusal_ends_the_start_unless_another_target_is_linked() {
-        let refused = target("a", failed("wrong password", true));
+        let refused = target("a", failed("wrong password", true, false));
         let linked = target("b", TargetState::Linked(PeerId([1; 32])));
         let why = judge(std::slice::from_ref(&refused)).unwrap_err().to_string();
         assert_eq!(why, "cannot join peer a:6783: wrong password");
@@ -430,9 +438,9 @@ mod tests {
     fn an_unknown_host_ends_the_start_and_an_unreachable_one_is_a_warning() {
         let unknown =
             DialFailure::Resolve { host: "typo".to_string(), why: "no address".to_string() };
-        let why = judge(&[target("typo", failed(&unknown, false))]).unwrap_err().to_string();
+        let why = judge(&[target("typo", failed(&unknown, false, true))]).unwrap_err().to_string();
         assert!(why.contains("'typo'") && why.ends_with("check the name, or give an address"));
-        let away = target("a", failed(DialFailure::Connect("refused".to_string()), false));
+        let away = target("a", failed(DialFailure::Connect("refused".to_string()), false, false));
         assert_eq!(judge(&[away, target("b", TargetState::Dialing)]).unwrap().len(), 2);
     }
 }

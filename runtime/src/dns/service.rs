@@ -30,6 +30,7 @@ pub struct DnsService {
     upstreams: Arc<Upstreams>,
     starting: tokio::sync::Mutex<()>,
     running: Mutex<Option<(IpAddr, DnsServer)>>,
+    broken: Mutex<Option<String>>,
 }
 
 impl DnsService {
@@ -40,6 +41,7 @@ impl DnsService {
             upstreams: Arc::new(upstreams),
             starting: tokio::sync::Mutex::new(()),
             running: Mutex::default(),
+            broken: Mutex::default(),
         }
     }
 
@@ -47,6 +49,28 @@ impl DnsService {
     pub fn address(&self) -> Option<IpAddr> {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         running.as_ref().map(|(address, _)| *address)
+    }
+
+    /// Why no names are answered, when that was tried in vain.
+    pub fn broken(&self) -> Option<String> {
+        self.broken.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Looks whether its port is free, where something that listens on all addresses has it. Returns
+    /// what the operator should know.
+    pub async fn foresee(&self) -> Option<String> {
+        // An address of the loopback network that nobody uses stands for the one it will get.
+        let why = bind(SocketAddr::from(([127, 53, 119, 53], PORT))).await.err()?;
+        let is_taken = why.kind() == std::io::ErrorKind::AddrInUse;
+        is_taken.then(|| self.note_broken(&why))
+    }
+
+    fn note_broken(&self, why: &std::io::Error) -> String {
+        let text = format!(
+            "containers get no names: port {PORT} cannot be had ({why}); see with `ss -lntup` what listens there on all addresses, or launch with --no-dns"
+        );
+        *self.broken.lock().unwrap_or_else(PoisonError::into_inner) = Some(text.clone());
+        text
     }
 
     /// The host's name servers.
@@ -81,11 +105,13 @@ impl DnsService {
                     DnsServer::start(udp, tcp, self.zone.clone(), Arc::clone(&self.upstreams));
                 let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
                 *running = Some((address, server));
+                *self.broken.lock().unwrap_or_else(PoisonError::into_inner) = None;
                 tracing::info!(%at, "answering names");
                 Ok(Some(address))
             }
             Err(why) => {
-                tracing::warn!(%at, %why, "cannot answer names; what else uses port 53? `ss -lnup` shows it");
+                let why = self.note_broken(&why);
+                tracing::warn!(%at, "{why}");
                 Ok(None)
             }
         }

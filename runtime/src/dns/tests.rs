@@ -3,8 +3,8 @@
 use super::*;
 use crate::handle::NamesView;
 use crate::testing::TempDir;
-use hickory_proto::op::{MessageType, Query};
-use hickory_proto::rr::{Name, RData, RecordType};
+use hickory_proto::op::{Edns, Message, MessageType, Query, ResponseCode};
+use hickory_proto::rr::{Name, RData, Record, RecordType};
 use std::net::{IpAddr, SocketAddr};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -124,6 +124,7 @@ async fn a_name_of_another_type_differs_from_no_name_and_both_carry_the_soa() {
         ("weft.local.", RecordType::A, ResponseCode::NoError),
         ("no.weft.local.", RecordType::A, ResponseCode::NXDomain),
         ("9.0.32.10.in-addr.arpa.", RecordType::PTR, ResponseCode::NXDomain),
+        ("32.10.in-addr.arpa.", RecordType::PTR, ResponseCode::NoError),
     ];
     for (name, kind, code) in cases {
         let answer = bed.ask(&question(name, kind)).await;
@@ -131,7 +132,41 @@ async fn a_name_of_another_type_differs_from_no_name_and_both_carry_the_soa() {
         assert_eq!(answer.answers, []);
         let soa = &answer.authorities[0];
         assert!(matches!(&soa.data, RData::SOA(soa) if soa.minimum == 1), "{name} {kind}");
+        // One that is not of the zone asked for is none (RFC 2308 section 2).
+        assert!(soa.name.zone_of(&Name::from_ascii(name).unwrap()), "{name}: {}", soa.name);
     }
+}
+
+#[tokio::test]
+async fn each_zone_names_its_server_and_its_soa() {
+    let bed = bed(&[]).await;
+    for zone in ["weft.local.", "32.10.in-addr.arpa."] {
+        for kind in [RecordType::NS, RecordType::SOA] {
+            let answer = bed.ask(&question(zone, kind)).await;
+            let kinds: Vec<_> = answer.answers.iter().map(Record::record_type).collect();
+            assert_eq!(kinds, [kind], "{zone}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_asker_with_too_many_streams_is_hung_up_on_and_others_go_on() {
+    let bed = bed(&[("db.weft.local", "10.32.0.7")]).await;
+    let mut silent = Vec::new();
+    for _ in 0..40 {
+        silent.push(TcpStream::connect(bed.at).await.unwrap());
+    }
+    let mut ended = 0;
+    for stream in &mut silent {
+        let mut byte = [0];
+        let read = stream.read(&mut byte);
+        let read = tokio::time::timeout(std::time::Duration::from_millis(50), read).await;
+        ended += usize::from(read.is_ok());
+    }
+    assert_eq!(ended, 24, "an asker may have 16");
+    drop(silent);
+    let answer = bed.ask_tcp(&question("db.weft.local.", RecordType::A)).await;
+    assert_eq!(answer.answers.len(), 1);
 }
 
 #[tokio::test]

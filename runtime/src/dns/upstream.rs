@@ -49,7 +49,13 @@ impl Upstreams {
         let stamp =
             std::fs::metadata(&self.file).and_then(|meta| Ok((meta.modified()?, meta.len()))).ok();
         if stamp.is_none() || state.read_at != stamp {
-            state.servers = parse(&std::fs::read_to_string(&self.file).unwrap_or_default());
+            let text = std::fs::read_to_string(&self.file).unwrap_or_default();
+            let (servers, others) = parse(&text);
+            if !others.is_empty() && stamp.is_some() {
+                let file = self.file.display();
+                tracing::warn!(%file, ?others, "name servers that are no address, or have a zone such as %eth0, are not asked");
+            }
+            state.servers = servers;
             state.read_at = stamp;
         }
         state.servers.iter().filter(|server| !state.own.contains(server)).copied().collect()
@@ -90,19 +96,21 @@ impl Upstreams {
     }
 }
 
-fn parse(resolv_conf: &str) -> Vec<IpAddr> {
-    let mut servers = Vec::new();
+/// The name servers, each once, and what stands in the place of one and is none.
+fn parse(resolv_conf: &str) -> (Vec<IpAddr>, Vec<&str>) {
+    let (mut servers, mut others) = (Vec::new(), Vec::new());
     for line in resolv_conf.lines() {
         let mut words = line.split_whitespace();
-        if let (Some("nameserver"), Some(Ok(server))) =
-            (words.next(), words.next().map(str::parse::<IpAddr>))
-            && !servers.contains(&server)
-        {
-            servers.push(server);
+        if let (Some("nameserver"), Some(word)) = (words.next(), words.next()) {
+            match word.parse() {
+                Ok(server) if servers.contains(&server) => {}
+                Ok(server) => servers.push(server),
+                Err(_) => others.push(word),
+            }
         }
     }
     servers.truncate(SERVERS_MAX);
-    servers
+    (servers, others)
 }
 
 async fn ask_udp(to: SocketAddr, question: &[u8]) -> io::Result<Message> {
@@ -159,6 +167,7 @@ mod tests {
             .unwrap();
         let first: IpAddr = "192.0.2.1".parse().unwrap();
         assert_eq!(upstreams.servers(), [first]);
+        assert_eq!(parse("nameserver fe80::1%e\nnameserver ::1\n").1, ["fe80::1%e"]);
         let own = "10.32.0.1".parse().unwrap();
         std::fs::write(
             &file,

@@ -2,8 +2,9 @@
 
 use crate::handle::NamesView;
 use hickory_proto::op::Query;
-use hickory_proto::rr::rdata::{A, AAAA, PTR, SOA};
+use hickory_proto::rr::rdata::{A, AAAA, NS, PTR, SOA};
 use hickory_proto::rr::{DNSClass, Name as DnsName, RData, Record, RecordType};
+use ipnet::IpNet;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use weft_core::addr::Universe;
 use weft_core::names::Name;
 
 /// How long an answer may be kept, in seconds: containers come and go. Source: Weave Net, 1 s.
-const TTL: u32 = 1;
+pub const TTL: u32 = 1;
 
 /// What there is to say to a question.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,8 +52,8 @@ impl Zone {
             return Answer::NotOurs;
         }
         let view = Arc::clone(&self.names.borrow());
-        if let Some(address) = reverse_address(query.name()) {
-            return self.answer_reverse(&view, query, address);
+        if let Ok(net) = query.name().parse_arpa_name() {
+            return self.answer_reverse(&view, query, net);
         }
         // A name that is no host name is no name of ours, but may lie in our domain all the same.
         let text = query.name().to_lowercase().to_ascii();
@@ -67,50 +68,94 @@ impl Zone {
             [&name, &qualified].into_iter().find_map(|name| view.by_name.get(name.as_ref().ok()?));
         if let Some(addresses) = known {
             let records = addresses.iter().filter_map(|address| forward(query, *address));
-            return self.records(shuffled(records.collect()));
+            return self.records(shuffled(records.collect()), &self.forward_zone());
         }
-        let tail = format!(".{text}");
         if text == self.domain.as_str() {
-            let wanted = matches!(query.query_type(), RecordType::SOA | RecordType::ANY);
-            self.records(if wanted { vec![self.soa()] } else { Vec::new() })
+            self.apex(query, &self.forward_zone())
         } else if !text.ends_with(&format!(".{}", self.domain)) {
             Answer::NotOurs
-        } else if view.by_name.keys().any(|name| name.as_str().ends_with(&tail)) {
+        } else if view.parents.contains(text) {
             // Names lie below it, so it exists (RFC 8020), with nothing of its own.
-            Answer::OtherType(Box::new(self.soa()))
+            Answer::OtherType(Box::new(self.soa(&self.forward_zone())))
         } else {
-            Answer::NoName(Box::new(self.soa()))
+            Answer::NoName(Box::new(self.soa(&self.forward_zone())))
         }
     }
 
-    fn answer_reverse(&self, view: &NamesView, query: &Query, address: IpAddr) -> Answer {
-        match view.by_address.get(&address) {
-            Some(names) => {
-                let wanted = matches!(query.query_type(), RecordType::PTR | RecordType::ANY);
-                let names = names.iter().filter(|_| wanted).filter_map(dns_name);
-                let record = |to| record(query.name(), RData::PTR(PTR(to)));
-                self.records(shuffled(names.map(record).collect()))
-            }
-            None if self.range.block().contains(&address) => Answer::NoName(Box::new(self.soa())),
+    /// What there is to say to a reverse name: that of an address, or of a network.
+    fn answer_reverse(&self, view: &NamesView, query: &Query, net: IpNet) -> Answer {
+        let is_address = net.prefix_len() == net.max_prefix_len();
+        let names = view.by_address.get(&net.addr()).filter(|_| is_address);
+        let zone = self.reverse_zone(net);
+        if let Some(names) = names {
+            let wanted = matches!(query.query_type(), RecordType::PTR | RecordType::ANY);
+            let names = names.iter().filter(|_| wanted).filter_map(dns_name);
+            let record = |to| record(query.name(), RData::PTR(PTR(to)));
+            let zone = zone.unwrap_or_else(|| query.name().to_lowercase());
+            return self.records(shuffled(names.map(record).collect()), &zone);
+        }
+        match zone {
+            Some(zone) if is_address => Answer::NoName(Box::new(self.soa(&zone))),
+            Some(zone) if zone == query.name().to_lowercase() => self.apex(query, &zone),
+            // Addresses lie below it.
+            Some(zone) => Answer::OtherType(Box::new(self.soa(&zone))),
             None => Answer::NotOurs,
         }
     }
 
-    fn records(&self, records: Vec<Record>) -> Answer {
+    /// The zone of names.
+    fn forward_zone(&self) -> DnsName {
+        dns_name(&self.domain).unwrap_or_default()
+    }
+
+    /// The zone of ours that `net` lies in: one for each byte of IPv4, or half byte of IPv6, that
+    /// the range leaves open, since that is where reverse names have their dots (RFC 1035 section
+    /// 3.5, RFC 3596 section 2.5).
+    fn reverse_zone(&self, net: IpNet) -> Option<DnsName> {
+        let block = self.range.block();
+        let step = match block {
+            IpNet::V4(_) => 8,
+            IpNet::V6(_) => 4,
+        };
+        let len = block.prefix_len().div_ceil(step) * step;
+        if net.prefix_len() < len || !block.contains(&net) {
+            return None;
+        }
+        // Behind the labels of the address stand `in-addr.arpa` or `ip6.arpa`.
+        Some(DnsName::from(net.addr()).trim_to(usize::from(len / step) + 2))
+    }
+
+    /// What there is to say to a question for a zone itself.
+    fn apex(&self, query: &Query, zone: &DnsName) -> Answer {
+        let kind = query.query_type();
+        let mut records = Vec::new();
+        if matches!(kind, RecordType::SOA | RecordType::ANY) {
+            records.push(self.soa(zone));
+        }
+        if matches!(kind, RecordType::NS | RecordType::ANY) {
+            records.push(record(zone, RData::NS(NS(self.master()))));
+        }
+        self.records(records, zone)
+    }
+
+    fn records(&self, records: Vec<Record>, zone: &DnsName) -> Answer {
         if records.is_empty() {
-            Answer::OtherType(Box::new(self.soa()))
+            Answer::OtherType(Box::new(self.soa(zone)))
         } else {
             Answer::Records(records)
         }
     }
 
-    fn soa(&self) -> Record {
-        let domain = dns_name(&self.domain).unwrap_or_default();
-        let master = domain.prepend_label("ns").unwrap_or_default();
-        let contact = domain.prepend_label("hostmaster").unwrap_or_default();
+    /// What the name server of the zones is called. It needs no address: nobody asks it from afar.
+    fn master(&self) -> DnsName {
+        self.forward_zone().prepend_label("ns").unwrap_or_default()
+    }
+
+    fn soa(&self, zone: &DnsName) -> Record {
+        let contact = self.forward_zone().prepend_label("hostmaster").unwrap_or_default();
         // Nobody transfers this zone, so its serial and its waits mean nothing; the last number
         // is how long "no such name" may be kept.
-        record(&domain, RData::SOA(SOA::new(master, contact, 1, 3600, 600, 86400, TTL)))
+        record(zone, RData::SOA(SOA::new(self.master(), contact, 1, 3600, 600, 86400, TTL)))
     }
 }
 
@@ -131,12 +176,6 @@ fn dns_name(name: &Name) -> Option<DnsName> {
     let mut name = DnsName::from_str_relaxed(name.as_str()).ok()?;
     name.set_fqdn(true);
     Some(name)
-}
-
-/// The address whose reverse name this is; names of whole networks are nobody's address.
-fn reverse_address(name: &DnsName) -> Option<IpAddr> {
-    let net = name.parse_arpa_name().ok()?;
-    (net.prefix_len() == net.max_prefix_len()).then(|| net.addr())
 }
 
 /// Fisher and Yates, with the standard library's randomness: it spreads load, it hides nothing.

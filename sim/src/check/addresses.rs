@@ -131,6 +131,7 @@ pub(super) fn no_stuck_request(view: &View) -> Result<(), String> {
                 | Command::Release { .. }
                 | Command::Register { .. }
                 | Command::Unregister { .. }
+                | Command::OpenGate
                 | Command::Stop => true,
             };
             if bounded && view.at.since(waiting.since) > ANSWER_MAX {

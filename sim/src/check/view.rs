@@ -297,6 +297,7 @@ impl PeerView {
             | Event::Released { .. }
             | Event::NameAdded { .. }
             | Event::NameRemoved { .. }
+            | Event::GateForced { .. }
             | Event::OwnershipConflict { .. } => {}
         }
     }

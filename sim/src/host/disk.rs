@@ -34,6 +34,8 @@ pub enum Rot {
     Names,
     /// Whom it dials.
     Targets,
+    /// Whom it was linked with.
+    Neighbours,
 }
 
 impl Rot {
@@ -45,7 +47,8 @@ impl Rot {
             | (Self::Record, Slot::Record(_))
             | (Self::Holding, Slot::Holding(_))
             | (Self::Names, Slot::Names)
-            | (Self::Targets, Slot::Targets) => true,
+            | (Self::Targets, Slot::Targets)
+            | (Self::Neighbours, Slot::Neighbours) => true,
             (
                 _,
                 Slot::Identity
@@ -54,7 +57,8 @@ impl Rot {
                 | Slot::Record(_)
                 | Slot::Holding(_)
                 | Slot::Names
-                | Slot::Targets,
+                | Slot::Targets
+                | Slot::Neighbours,
             ) => false,
         }
     }
@@ -172,7 +176,8 @@ impl Disk {
             | Slot::Network
             | Slot::Holding(_)
             | Slot::Names
-            | Slot::Targets => None,
+            | Slot::Targets
+            | Slot::Neighbours => None,
         });
         slots.filter_map(|bytes| codec::decode(bytes).ok()).collect()
     }

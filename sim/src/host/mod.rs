@@ -95,6 +95,7 @@ impl Running {
             | Event::RecordRefused { .. }
             | Event::Founded { .. }
             | Event::Granted { .. }
+            | Event::GateForced { .. }
             | Event::OwnershipConflict { .. } => {}
         }
     }

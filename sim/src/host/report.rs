@@ -96,7 +96,8 @@ impl Report {
             | Event::Allocated { .. }
             | Event::Released { .. }
             | Event::NameAdded { .. }
-            | Event::NameRemoved { .. } => None,
+            | Event::NameRemoved { .. }
+            | Event::GateForced { .. } => None,
         }
     }
 

@@ -88,7 +88,7 @@ const fn refusal(error: &CommandError) -> &'static str {
         CommandError::AddressTaken { .. } => "address-taken",
         CommandError::OwnerSilent { .. } => "owner-silent",
         CommandError::OutOfRange { .. } => "out-of-range",
-        CommandError::NoQuorum { .. } => "no-quorum",
+        CommandError::NoQuorum { .. } | CommandError::Observing { .. } => "no-quorum",
         CommandError::NotMerged { .. } => "not-merged",
         CommandError::Exhausted { .. } => "exhausted",
         CommandError::NotHeld(_) => "not-held",

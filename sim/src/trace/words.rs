@@ -49,6 +49,7 @@ pub(super) const fn part(event: &Event) -> &'static str {
         | Event::Granted { .. }
         | Event::Allocated { .. }
         | Event::Released { .. }
+        | Event::GateForced { .. }
         | Event::OwnershipConflict { .. } => "ipam",
         Event::NameAdded { .. } | Event::NameRemoved { .. } => "dns",
     }
@@ -82,6 +83,9 @@ pub(super) fn event(event: &Event, names: &Names) -> String {
         Event::Released { address, id } => format!("{id} gave {address} back"),
         Event::NameAdded { name, address } => format!("name {name} = {address}"),
         Event::NameRemoved { name, address } => format!("no name {name} = {address} any more"),
+        Event::GateForced { unheard } => {
+            format!("an operator opened the gate, {unheard} unheard")
+        }
         Event::OwnershipConflict { range, kept, lost } => format!(
             "two owners of {}: {} keeps, {} loses",
             names.range(range),

@@ -596,6 +596,7 @@ impl World {
             | Command::Register { .. }
             | Command::Unregister { .. }
             | Command::Prime
+            | Command::OpenGate
             | Command::Leave
             | Command::Stop => false,
         })

@@ -122,6 +122,7 @@ impl World {
             | Command::Allocate { .. }
             | Command::Claim { .. }
             | Command::Prime
+            | Command::OpenGate
             | Command::Leave
             | Command::Stop => {}
         }
@@ -231,6 +232,7 @@ fn registered(command: &Command) -> Option<NameEntry> {
         | Command::Release { .. }
         | Command::Unregister { .. }
         | Command::Prime
+        | Command::OpenGate
         | Command::Leave
         | Command::Stop => None,
     }
@@ -247,6 +249,7 @@ fn removes(command: &Command, entry: &NameEntry) -> bool {
         | Command::Release { .. }
         | Command::Register { .. }
         | Command::Prime
+        | Command::OpenGate
         | Command::Leave
         | Command::Stop => false,
     }
@@ -293,6 +296,7 @@ pub(super) fn short(command: &Command) -> String {
         Command::Unregister { id: Some(id), .. } => format!("unregister names of {id}"),
         Command::Unregister { id: None, .. } => "unregister names".to_owned(),
         Command::Prime => "prime".to_owned(),
+        Command::OpenGate => "open the gate".to_owned(),
         Command::Leave => "leave".to_owned(),
         Command::Stop => "stop".to_owned(),
     }

@@ -64,6 +64,7 @@ impl World {
             | Event::Released { .. }
             | Event::NameAdded { .. }
             | Event::NameRemoved { .. }
+            | Event::GateForced { .. }
             | Event::OwnershipConflict { .. } => {}
         }
     }

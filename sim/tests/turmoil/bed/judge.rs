@@ -264,6 +264,7 @@ impl Judge {
             | Command::Claim { .. }
             | Command::Release { .. }
             | Command::Prime
+            | Command::OpenGate
             | Command::Stop => {}
         }
     }

@@ -1,0 +1,157 @@
+//! What is said to a question: what the node knows, or what the host's name servers say.
+
+use super::upstream::Upstreams;
+use super::zone::{Answer, Zone};
+use hickory_proto::op::{Edns, Message, Metadata, OpCode, ResponseCode};
+use hickory_proto::rr::Record;
+use hickory_server::net::runtime::Time;
+use hickory_server::net::xfer::Protocol;
+use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseInfo};
+use hickory_server::zone_handler::MessageResponseBuilder;
+use std::io;
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+
+/// Questions for other name servers that are under way at once; more are answered with SERVFAIL,
+/// so that a dead name server and a busy container cannot fill memory.
+const FORWARDS_MAX: usize = 512;
+
+/// Largest answer over UDP, whatever the client says it can take (what hickory reads at most).
+const PAYLOAD_MAX: u16 = 4096;
+
+/// Answers questions, however they came.
+pub(super) struct Handler {
+    zone: Zone,
+    upstreams: Arc<Upstreams>,
+    forwards: Semaphore,
+}
+
+/// A handler that questions over UDP and TCP share.
+pub(super) struct Shared(pub(super) Arc<Handler>);
+
+/// All parts of an answer.
+struct Parts {
+    metadata: Metadata,
+    edns: Option<Edns>,
+    answers: Vec<Record>,
+    authorities: Vec<Record>,
+    additionals: Vec<Record>,
+}
+
+#[async_trait::async_trait]
+impl RequestHandler for Shared {
+    async fn handle_request<R: ResponseHandler, T: Time>(
+        &self,
+        request: &Request,
+        client: R,
+    ) -> ResponseInfo {
+        self.0.respond(request, client).await
+    }
+}
+
+impl Handler {
+    /// Answers from `zone`, and for all other names by asking `upstreams`.
+    pub(super) fn new(zone: Zone, upstreams: Arc<Upstreams>) -> Self {
+        Self { zone, upstreams, forwards: Semaphore::new(FORWARDS_MAX) }
+    }
+
+    /// Answers `request` to `client`.
+    pub(super) async fn respond<R: ResponseHandler>(
+        &self,
+        request: &Request,
+        mut client: R,
+    ) -> ResponseInfo {
+        let mut parts = self.parts(request).await;
+        // Sizes are between us and this client, and so is whether there is EDNS at all.
+        parts.edns = request.edns.as_ref().map(|theirs| {
+            let mut ours = parts.edns.unwrap_or_default();
+            ours.set_max_payload(theirs.max_payload().clamp(512, PAYLOAD_MAX));
+            ours.set_dnssec_ok(theirs.flags().dnssec_ok);
+            ours.set_version(0);
+            ours
+        });
+        let mut builder = MessageResponseBuilder::from_message_request(request);
+        if let Some(edns) = &parts.edns {
+            builder.edns(edns);
+        }
+        let response = builder.build(
+            parts.metadata,
+            &parts.answers,
+            &parts.authorities,
+            [],
+            &parts.additionals,
+        );
+        match client.send_response(response).await {
+            Ok(info) => info,
+            Err(why) => {
+                tracing::debug!(%why, "cannot send a DNS answer");
+                hickory_proto::op::Header {
+                    metadata: parts.metadata,
+                    counts: hickory_proto::op::HeaderCounts::default(),
+                }
+                .into()
+            }
+        }
+    }
+
+    async fn parts(&self, request: &Request) -> Parts {
+        let mut parts = Parts {
+            metadata: Metadata::response_from_request(&request.metadata),
+            edns: None,
+            answers: Vec::new(),
+            authorities: Vec::new(),
+            additionals: Vec::new(),
+        };
+        parts.metadata.recursion_available = true;
+        if request.metadata.op_code != OpCode::Query {
+            parts.metadata.response_code = ResponseCode::NotImp;
+            return parts;
+        }
+        if request.edns.as_ref().is_some_and(|edns| edns.version() != 0) {
+            parts.metadata.response_code = ResponseCode::BADVERS;
+            return parts;
+        }
+        let Ok(info) = request.request_info() else {
+            parts.metadata.response_code = ResponseCode::FormErr;
+            return parts;
+        };
+        match self.zone.answer(info.query.original()) {
+            Answer::Records(records) => {
+                parts.metadata.authoritative = true;
+                parts.answers = records;
+            }
+            Answer::OtherType(soa) => {
+                parts.metadata.authoritative = true;
+                parts.authorities.push(*soa);
+            }
+            Answer::NoName(soa) => {
+                parts.metadata.authoritative = true;
+                parts.metadata.response_code = ResponseCode::NXDomain;
+                parts.authorities.push(*soa);
+            }
+            Answer::NotOurs => match self.forward(request).await {
+                Ok(message) => {
+                    parts.metadata = message.metadata;
+                    parts.metadata.id = request.metadata.id;
+                    parts.edns = message.edns;
+                    parts.answers = message.answers;
+                    parts.authorities = message.authorities;
+                    parts.additionals = message.additionals;
+                }
+                Err(why) => {
+                    tracing::debug!(%why, "cannot forward a DNS question");
+                    parts.metadata.response_code = ResponseCode::ServFail;
+                }
+            },
+        }
+        parts
+    }
+
+    async fn forward(&self, request: &Request) -> io::Result<Message> {
+        let Ok(_place) = self.forwards.try_acquire() else {
+            return Err(io::Error::other("too many questions at once"));
+        };
+        let over_tcp = request.protocol() != Protocol::Udp;
+        self.upstreams.ask(request.as_slice(), over_tcp).await
+    }
+}
