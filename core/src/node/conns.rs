@@ -17,9 +17,14 @@ use alloc::collections::btree_map::Entry;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
+use core::time::Duration;
 use rand_core::RngCore;
 use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::Zeroizing;
+
+/// Two streams cross when one of them opens at most this much later than the other one is a link.
+/// Long enough for both sides to see it alike, whichever opened first for them.
+const CROSSING_MAX: Duration = Duration::from_secs(1);
 
 /// Conns beyond the limit of links that may be shaking hands or ending.
 const UNPROVEN_MAX: usize = 128;
@@ -268,9 +273,11 @@ impl Node {
         if let Some(other) = self.neighbours.get(&hello.id) {
             let old = self.conns.get(other).and_then(Conn::link);
             let replaces = old.is_none_or(|old| {
-                // The dialer of the link that both sides keep is the peer with the lower id.
+                // The dialer of the link that both sides keep is the peer with the lower id. A link
+                // that stood when this stream opened did not cross it: frames go by it, and it stays.
                 let dialer_is_lower = id.is_dialed() == (self.me < hello.id);
-                let crossed = other.is_dialed() != id.is_dialed() && dialer_is_lower;
+                let is_late = self.opened_after(id, old.up_at + CROSSING_MAX);
+                let crossed = other.is_dialed() != id.is_dialed() && dialer_is_lower && !is_late;
                 let why = if hello.incarnation > old.hello.incarnation {
                     Some(Mark::LinkRestarted)
                 } else if old.is_doubtful(at, &self.config) {
@@ -289,6 +296,14 @@ impl Node {
         }
         mark(Mark::LinkLimit);
         Some(ConnFault::Limit(limit))
+    }
+
+    /// Whether the stream of a conn that shakes hands opened after `then`.
+    fn opened_after(&self, id: ConnId, then: Instant) -> bool {
+        self.conns.get(&id).is_some_and(|conn| match &conn.phase {
+            Phase::Shaking(shaking) => shaking.until > then + self.config.handshake_max,
+            Phase::Dialing | Phase::Up(_) | Phase::Ending { .. } => false,
+        })
     }
 
     /// The nickname of the peer that has the name which `hello` has or wants: as we see it, so when
