@@ -9,7 +9,8 @@ use weft_core::id::PeerId;
 use weft_core::record::Key;
 
 /// After a start on a disk with a founding, a peer hands out and gives away nothing before it has
-/// met another owner and knows all that this one knew when they met; or it owns everything.
+/// met another owner and knows all that this one knew when they met; or it owns everything, or its
+/// operator said so.
 ///
 /// What the node itself says of its gate is not asked.
 #[derive(Debug, Default)]
@@ -62,6 +63,7 @@ impl Invariant for Gate {
                 continue;
             }
             life.look(view, peer);
+            life.open |= peer.vouched;
             let is_inside = |address: &&IpAddr| view.universe.offset(**address).is_some();
             let more = noted.difference(&life.noted).find(is_inside).copied();
             let is_sole = owns_all(peer);

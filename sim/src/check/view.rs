@@ -100,6 +100,8 @@ pub struct PeerView {
     pub incarnation: Incarnation,
     /// Starts so far.
     pub boots: u64,
+    /// Whether an operator had its node open the boot gate in this life.
+    pub vouched: bool,
     /// The start that was last looked into.
     pub read_boots: u64,
     /// How often its disk came to hold other than its node had it hold: lost, put back, forgetful.
@@ -274,6 +276,7 @@ impl PeerView {
         self.met.clear();
         self.linked.clear();
         self.asked_founding = false;
+        self.vouched = false;
     }
 
     /// Takes in what its node says has happened to its links, at `mono` of its own clock.
@@ -297,8 +300,8 @@ impl PeerView {
             | Event::Released { .. }
             | Event::NameAdded { .. }
             | Event::NameRemoved { .. }
-            | Event::GateForced { .. }
             | Event::OwnershipConflict { .. } => {}
+            Event::GateForced { .. } => self.vouched = true,
         }
     }
 

@@ -156,7 +156,7 @@ impl Class {
                 1 => Act::Leave { peer },
                 2 | 3 => Act::Forget { peer, to: other? },
                 4 => Act::Connect { peer, to: other?, replace: true },
-                5 | 6 => Act::Prime { peer },
+                5 | 6 => Act::Prime { peer, force: false },
                 _ => Act::Allocate { peer, container: "misled".to_owned(), subnet: elsewhere() },
             },
             Self::Moves => {
@@ -358,7 +358,7 @@ fn act(choices: &mut Choices, setup: &Setup, faults: &BTreeSet<Class>) -> Act {
         // opens only over one that does. And an insider in reach may be handed all, and never return.
         let is_unsafe = !setup.walls.is_empty() || on(Class::Insiders);
         let is_barred = matches!(act, Act::Leave { .. }) && is_unsafe;
-        return if is_barred { Act::Prime { peer } } else { act };
+        return if is_barred { Act::Prime { peer, force: false } } else { act };
     }
     match choices.below(20) {
         0..2 if on(Class::Partitions) => {

@@ -393,6 +393,9 @@ pub enum Act {
     Prime {
         /// At this peer.
         peer: Peer,
+        /// And open the gate, although other owners cannot be heard.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        force: bool,
     },
     /// Hand all addresses to another peer.
     Leave {
@@ -494,7 +497,7 @@ impl World {
             | Act::Unregister { peer, .. }
             | Act::Connect { peer, .. }
             | Act::Forget { peer, .. }
-            | Act::Prime { peer }
+            | Act::Prime { peer, .. }
             | Act::Leave { peer }
             | Act::Stop { peer } => {
                 let command = self.command(act)?;
@@ -579,7 +582,8 @@ impl World {
                 Some(Command::Connect { targets: target(to), replace: *replace })
             }
             Act::Forget { to, .. } => Some(Command::Forget { targets: target(to) }),
-            Act::Prime { .. } => Some(Command::Prime),
+            Act::Prime { force: false, .. } => Some(Command::Prime),
+            Act::Prime { force: true, .. } => Some(Command::OpenGate),
             Act::Leave { .. } => Some(Command::Leave),
             Act::Stop { .. } => Some(Command::Stop),
         }
