@@ -19,6 +19,7 @@ lint: ## Formatting, lints, the core without an operating system, licences
 	cargo check -p weft-core --target x86_64-unknown-none --locked
 	@cargo deny --version >/dev/null 2>&1 || \
 	  { echo "licences are checked by cargo-deny, which is not installed: cargo install --locked cargo-deny"; exit 1; }
+	cargo fetch --locked # also what only other systems build: licences are checked of all of it
 	cargo deny --offline check bans licenses sources
 	@if [ -f fuzz/Cargo.toml ]; then echo cargo check --manifest-path fuzz/Cargo.toml; \
 	cargo check --manifest-path fuzz/Cargo.toml; fi
