@@ -1,7 +1,7 @@
 # The commands that people type. Each target is a few lines that can be pasted as well.
 # Tests, bench and demo make network namespaces, so they need root.
 .DEFAULT_GOAL := help
-.PHONY: help build test lint demo bench sim planted fuzz clean demo-tools
+.PHONY: help build test lint demo bench sim steady planted fuzz clean demo-tools
 SHELL := bash
 SECONDS_OF_SIM ?= 60
 SECONDS_OF_FUZZ ?= 60
@@ -50,6 +50,9 @@ sim: ## The same runs in two profiles, then worlds of this commit for SECONDS_OF
 	  [ $$(wc -l < target/traces.debug) = 50 ] && cmp target/traces.debug target/traces.release && \
 	  echo "50 worlds are the same in a debug and a release build"
 	target/release/sim explore --seed $$((16#$$(git rev-parse --short=12 HEAD))) --for $(SECONDS_OF_SIM)s
+
+steady: ## How fast 1,000 peers run in which nothing happens (takes long to begin)
+	cargo run --release --locked -p sim --bin sim -- steady
 
 planted: ## Plant known bugs one by one and have the simulator find them (takes long)
 	cargo run --locked -p sim --bin planted
