@@ -22,6 +22,9 @@ struct Args {
     /// Most seeds for each.
     #[arg(long, default_value_t = 2_000)]
     seeds: u64,
+    /// Most time for each, in seconds; a world that is under way then is run to its end.
+    #[arg(long, default_value_t = 600)]
+    seconds: u64,
     /// Where the sources are copied to and built; a build that is there is used again.
     #[arg(long, default_value = "target/planted")]
     scratch: PathBuf,
@@ -46,6 +49,21 @@ struct Edit {
     file: PathBuf,
     find: String,
     replace: String,
+}
+
+impl Edit {
+    /// The file below `sources` with the edit in it.
+    fn plant(&self, sources: &Path) -> Result<String> {
+        let path = sources.join(&self.file);
+        let text = fs::read_to_string(&path).with_context(|| format!("no {}", path.display()))?;
+        ensure!(
+            text.matches(&self.find).count() == 1,
+            "{} does not have this text once; the bug must be planted anew: {}",
+            self.file.display(),
+            self.find
+        );
+        Ok(text.replace(&self.find, &self.replace))
+    }
 }
 
 /// What the simulator says of a run, as far as it matters here.
@@ -119,26 +137,19 @@ fn search(args: &Args, bug: &Planted) -> Result<Option<Found>> {
     copy(&sources)?;
     for edit in &bug.edit {
         let path = sources.join(&edit.file);
-        let text = fs::read_to_string(&path).with_context(|| format!("no {}", path.display()))?;
-        ensure!(
-            text.matches(&edit.find).count() == 1,
-            "{} does not have this text once; the bug must be planted anew: {}",
-            edit.file.display(),
-            edit.find
-        );
-        fs::write(&path, text.replace(&edit.find, &edit.replace))?;
+        fs::write(&path, edit.plant(&sources)?)?;
     }
     let target = fs::canonicalize(&args.scratch)?.join("target");
     let built = Command::new("cargo")
         .args(["build", "--quiet", "--offline", "--package", "sim", "--bin", "sim"])
         .env("CARGO_TARGET_DIR", &target)
-        .env("RUSTFLAGS", "--cap-lints=allow")
         .current_dir(&sources)
         .status()?;
     ensure!(built.success(), "it does not build");
     let begun = Instant::now();
     let ran = Command::new(target.join("debug/sim"))
         .args(["explore", "--json", "--seed", "1", "--seeds", &args.seeds.to_string()])
+        .args(["--for", &format!("{}s", args.seconds)])
         .output()?;
     let took = begun.elapsed();
     let lines = String::from_utf8_lossy(&ran.stdout);
@@ -174,4 +185,21 @@ fn copy(to: &Path) -> Result<()> {
 fn say(text: &str) {
     // A closed pipe is no reason to panic, and there is nobody left to tell.
     let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_bug_can_be_planted_in_the_sources_as_they_are() {
+        let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let bugs = planted(&sources.join("sim/planted")).unwrap();
+        assert!(bugs.len() >= 20, "only {} bugs", bugs.len());
+        for (name, bug) in bugs {
+            for edit in &bug.edit {
+                edit.plant(&sources).unwrap_or_else(|why| panic!("{name}: {why}"));
+            }
+        }
+    }
 }
