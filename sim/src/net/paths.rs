@@ -74,9 +74,12 @@ impl Paths {
         self.lanes.clear();
     }
 
-    /// Cuts `from` off from `to`, in this direction, until [`Paths::heal`].
+    /// Cuts `from` off from `to`, in this direction, until [`Paths::heal`]. Nothing comes between a
+    /// host and itself.
     pub fn cut(&mut self, from: usize, to: usize) {
-        self.cuts.insert((from, to));
+        if from != to {
+            self.cuts.insert((from, to));
+        }
     }
 
     /// Ends the cut of `from` from `to`.
