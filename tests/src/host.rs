@@ -119,7 +119,8 @@ impl Host {
         self.attach(container, &["--name", name])
     }
 
-    /// Waits until this host has `count` links whose data path works.
+    /// Waits until this host has `count` links whose data path works, and those at their other ends
+    /// are in reach: both ends have told of the link.
     ///
     /// # Errors
     /// When that takes longer than 10 s.
@@ -128,9 +129,17 @@ impl Host {
         let what = format!("{} has {count} established links", self.namespace);
         wait_until(&what, Duration::from_secs(10), || {
             seen = self.weft(&["status", "connections"]).map(|d| d.stdout).unwrap_or_default();
-            seen.lines().filter(|line| line.contains(" established ")).count() == count
+            let links = seen.lines().filter(|line| line.contains(" established ")).count();
+            links == count && self.peers_in_reach() > count
         })
         .with_context(|| format!("it shows:\n{seen}\n{}", self.log()))
+    }
+
+    /// How many peers `weft status` counts, this one included; 0 when it says nothing.
+    fn peers_in_reach(&self) -> usize {
+        let shown = self.weft(&["status"]).map(|done| done.stdout).unwrap_or_default();
+        let count = shown.lines().find_map(|line| line.trim().strip_prefix("Peers: "));
+        count.and_then(|rest| rest.split(' ').next()?.parse().ok()).unwrap_or(0)
     }
 
     /// Waits until `name` is answered here.
