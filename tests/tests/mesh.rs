@@ -63,7 +63,10 @@ fn whole(lab: &Lab, members: &[(Container, Ipv4Addr)]) -> Result<()> {
         for name in ["c1", "c2", "c3"] {
             host.wait_name(name)?;
         }
-        ensure!(!shown(host, "peers")?.contains("unreachable"), "{}", shown(host, "peers")?);
+        // A link that was there for a moment may still give way to another one.
+        let all = || shown(host, "peers").is_ok_and(|peers| !peers.contains("unreachable"));
+        wait_until("all peers are in reach", Duration::from_secs(10), all)
+            .with_context(|| shown(host, "peers").unwrap_or_default() + &host.log())?;
     }
     members[0].0.wait_pings(members[2].1)?;
     members[2].0.wait_pings(members[1].1)
