@@ -24,7 +24,7 @@ use core::time::Duration;
 const DESCRIBE_WAIT: Duration = Duration::from_millis(100);
 
 /// What each peer of the mesh adds to [`crate::config::Config::routes_wait`]: a calculation takes
-/// about 1 µs for each, so that it is at most a hundredth of all that a peer does.
+/// longer the more there are, and must stay a small part of all that a peer does.
 const ROUTES_WAIT_PER_PEER: Duration = Duration::from_micros(100);
 
 /// A body that was read.
