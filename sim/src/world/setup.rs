@@ -125,10 +125,38 @@ impl Setup {
         if let Some(dials) = self.own.get(&Peer(host)).and_then(|own| own.dials.as_ref()) {
             return dials.iter().map(|peer| peer.0).collect();
         }
-        let walled = |a, b| {
-            self.walls.contains(&(Peer(a), Peer(b))) || self.walls.contains(&(Peer(b), Peer(a)))
-        };
-        (0..self.hosts).filter(|other| *other != host && !walled(host, *other)).collect()
+        (0..self.hosts).filter(|other| *other != host && !self.is_walled(host, *other)).collect()
+    }
+
+    /// Whether there is a wall between `a` and `b`.
+    fn is_walled(&self, a: usize, b: usize) -> bool {
+        self.walls.contains(&(Peer(a), Peer(b))) || self.walls.contains(&(Peer(b), Peer(a)))
+    }
+
+    /// Whether all hosts come together by the dials that they are told to make, walls or not.
+    pub fn is_joined(&self) -> bool {
+        let dials = |a: usize, b: usize| self.targets(a).contains(&b) && !self.is_walled(a, b);
+        let mut joined = BTreeSet::from([0]);
+        let mut to_visit = vec![0];
+        while let Some(host) = to_visit.pop() {
+            for other in (0..self.hosts).filter(|other| dials(host, *other) || dials(*other, host))
+            {
+                if joined.insert(other) {
+                    to_visit.push(other);
+                }
+            }
+        }
+        joined.len() == self.hosts
+    }
+
+    /// Whether no two sides of the hosts can each found a mesh: any two majorities of as many
+    /// voters as they are told have one of them in common.
+    pub fn founds_once(&self) -> bool {
+        let own = |host: usize| self.own.get(&Peer(host));
+        let voters = (0..self.hosts).filter(|host| own(*host).is_none_or(|own| !own.observer));
+        let told = |host| own(host).and_then(|own| own.voters).unwrap_or(self.voters);
+        let majority = voters.clone().map(|host| told(host) / 2 + 1).min();
+        majority.is_none_or(|majority| 2 * majority > voters.count())
     }
 
     /// Settings of the node of `host`.
@@ -209,4 +237,38 @@ fn secret(password: &str) -> Option<NetworkSecret> {
         *to = *from;
     }
     Some(NetworkSecret(secret))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dialing(dials: &[usize]) -> Own {
+        Own { dials: Some(dials.iter().copied().map(Peer).collect()), ..Own::default() }
+    }
+
+    #[test]
+    fn hosts_come_together_by_dials_in_either_direction_and_not_through_walls() {
+        let mut setup = Setup::new(0, 3);
+        setup.own = BTreeMap::from([
+            (Peer(0), dialing(&[])),
+            (Peer(1), dialing(&[0])),
+            (Peer(2), dialing(&[1])),
+        ]);
+        assert!(setup.is_joined());
+        setup.walls.push((Peer(1), Peer(0)));
+        assert!(!setup.is_joined());
+    }
+
+    #[test]
+    fn a_majority_of_too_few_founds_twice() {
+        let mut setup = Setup::new(0, 3);
+        assert!(setup.founds_once());
+        setup.voters = 1;
+        assert!(!setup.founds_once());
+        for peer in [Peer(1), Peer(2)] {
+            setup.own.insert(peer, Own { observer: true, ..Own::default() });
+        }
+        assert!(setup.founds_once());
+    }
 }
