@@ -28,6 +28,7 @@ lint: ## Formatting, lints, the core without an operating system, licences
 test: lint ## Everything that must hold before a change goes in
 	cargo build --workspace --locked
 	cargo test --workspace --locked
+	$(MAKE) sim SECONDS_OF_SIM=30
 	$(MAKE) demo
 
 demo: demo-tools ## From nothing to a ping by name across two hosts
@@ -43,7 +44,7 @@ bench: build ## How fast a host is ready and a container attached
 
 # The seed follows from the commit, so that a run can be repeated, and each commit has its own.
 sim: ## The same runs in two profiles, then worlds of this commit for SECONDS_OF_SIM
-	cargo build --locked -p sim --bin sim
+	cargo build --workspace --locked # as for the tests: the simulator alone would be another build
 	cargo build --release --locked -p sim --bin sim
 	@for build in debug release; do \
 	  target/$$build/sim explore --jobs 1 --seed 1 --seeds 50 --json | grep -o '"trace":"[0-9a-f]*"' > target/traces.$$build; done; \
