@@ -150,17 +150,6 @@ impl Ipam {
         }
     }
 
-    /// As [`Ipam::is_open`], for whom an address is wanted.
-    fn has_opened(&self) -> bool {
-        let is_open = self.is_open();
-        if !is_open {
-            mark(Mark::GateClosed);
-        } else if !self.is_merged {
-            mark(Mark::GateSole);
-        }
-        is_open
-    }
-
     fn allocate(
         &mut self,
         now: Instant,

@@ -6,13 +6,16 @@
 
 mod allocator;
 pub mod founding;
+mod gate;
+mod grants;
+mod hints;
 mod holdings;
 mod ledger;
-mod ownership;
 mod requests;
 #[cfg(test)]
 mod tests;
 mod titles;
+mod voting;
 
 pub use founding::{Ballot, Founding, Proposal, Voter};
 pub use ledger::{Conflict, Grant, Ledger};
@@ -35,7 +38,7 @@ use ipnet::IpNet;
 use rand_chacha::ChaCha20Rng;
 use requests::{Asks, Waiting};
 use serde::{Deserialize, Serialize};
-use titles::{Deed, Titles};
+use titles::{SignedGrant, Titles};
 
 /// Body of [`Key::Space`]: a hint whom to ask for addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,7 +122,7 @@ pub struct Ipam {
     /// Which grants count in the ledger, and which are still of use.
     titles: Titles,
     /// Grants that came before the founding.
-    early: BTreeMap<Fingerprint, Deed>,
+    early: BTreeMap<Fingerprint, SignedGrant>,
     /// Records that matter no more, until the node asks.
     dead: Vec<Key>,
     /// The boot gate: closed after a start with a saved founding, until another owner was met.
@@ -264,8 +267,8 @@ impl Ipam {
             }
             Key::Grant(print) => match record.decode::<Grant>() {
                 Ok(grant) => {
-                    let deed = Deed { grant, giver: record.writer };
-                    self.take_grant(now, print, deed, acts);
+                    let signed = SignedGrant { grant, giver: record.writer };
+                    self.take_grant(now, print, signed, acts);
                 }
                 Err(_) => self.bury(record.key),
             },
@@ -309,22 +312,6 @@ impl Ipam {
     pub fn reachable(&mut self, now: Instant, peers: &BTreeSet<PeerId>, acts: &mut Vec<Act>) {
         self.reachable.clone_from(peers);
         self.resume_proposing(now);
-        self.settle(now, acts);
-    }
-
-    /// All records of the neighbour `with` are now ours too: opens the boot gate when it owns
-    /// addresses, or when all are ours.
-    pub fn merged(&mut self, now: Instant, with: PeerId, acts: &mut Vec<Act>) {
-        self.has_met |= with != self.me;
-        if let Some((_, ledger)) = &self.founded
-            && !self.is_merged
-            && with != self.me
-            && ledger.owns_any(with)
-        {
-            mark(Mark::GateOpened);
-            self.is_merged = true;
-            self.schedule(now);
-        }
         self.settle(now, acts);
     }
 

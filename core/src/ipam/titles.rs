@@ -20,7 +20,7 @@ use core::cmp::Reverse;
 
 /// A grant and who wrote it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Deed {
+pub(super) struct SignedGrant {
     pub(super) grant: Grant,
     pub(super) giver: PeerId,
 }
@@ -35,20 +35,20 @@ const LEAP: u64 = 1 << 32;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Titles {
     /// By first address; each runs up to the next. Neighbours differ.
-    plots: BTreeMap<u128, Plot>,
-    /// The end of the last plot.
+    intervals: BTreeMap<u128, Interval>,
+    /// The end of the last interval.
     end: u128,
-    /// In how many plots, and for how many things there, a grant is needed.
+    /// In how many intervals, and for how many things there, a grant is needed.
     uses: BTreeMap<Fingerprint, usize>,
     /// Not proven: by giver, the first address to which it lacks a title, and fingerprint.
-    waiting: BTreeMap<(PeerId, u128, Fingerprint), Deed>,
+    waiting: BTreeMap<(PeerId, u128, Fingerprint), SignedGrant>,
     /// Proven grants that came out of use.
     dead: Vec<Fingerprint>,
 }
 
-/// What is known of an address.
+/// What is known of addresses in a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Plot {
+struct Interval {
     /// What decides about it, in the order of the ledger's marks; of equal ones the lowest print.
     last: (u64, Reverse<PeerId>, Reverse<Option<Fingerprint>>),
     /// By peer and number of [`LEAP`]s: the first title there.
@@ -73,33 +73,33 @@ pub(super) enum Taken {
 impl Titles {
     /// Those of a founding, which `ledger` is fresh from.
     pub(super) fn found(ledger: &Ledger) -> Self {
-        let plots = ledger.entries().map(|(range, _, version, owner)| {
+        let intervals = ledger.entries().map(|(range, _, version, owner)| {
             let last = (version, Reverse(owner), Reverse(None));
             let titles = BTreeMap::from([((owner, 0), (version, None))]);
-            (range.start.0, Plot { last, titles })
+            (range.start.0, Interval { last, titles })
         });
-        let (plots, end) = (plots.collect(), ledger.universe().size());
-        Self { plots, end, ..Self::default() }
+        let (intervals, end) = (intervals.collect(), ledger.universe().size());
+        Self { intervals, end, ..Self::default() }
     }
 
     /// Takes in a grant that fits the universe.
-    pub(super) fn take(&mut self, print: Fingerprint, deed: Deed) -> Taken {
-        let Some(at) = self.first_unproven(&deed) else {
-            return Taken::Proven(self.prove(print, deed));
+    pub(super) fn take(&mut self, print: Fingerprint, signed: SignedGrant) -> Taken {
+        let Some(at) = self.first_unproven(&signed) else {
+            return Taken::Proven(self.prove(print, signed));
         };
-        let lie = self.lie(at, &deed);
-        if deed.grant.version == 1
+        let lie = self.lie(at, &signed);
+        if signed.grant.version == 1
             && let Some(lie) = lie
         {
             return Taken::Never(lie);
         }
-        self.waiting.insert((deed.giver, at, print), deed);
+        self.waiting.insert((signed.giver, at, print), signed);
         Taken::Waits(lie)
     }
 
     /// Whether a grant of `giver` would count.
-    pub(super) fn proves(&self, deed: &Deed) -> bool {
-        self.first_unproven(deed).is_none()
+    pub(super) fn proves(&self, signed: &SignedGrant) -> bool {
+        self.first_unproven(signed).is_none()
     }
 
     /// How many wait.
@@ -114,46 +114,46 @@ impl Titles {
 
     /// How the owner at `at` shows that the giver was another one: it is the one of the version
     /// before, or the grant is of the first version and the founding says so.
-    fn lie(&self, at: u128, deed: &Deed) -> Option<Conflict> {
-        let (range, plot) =
-            self.plots_in(deed.grant.range).find(|(range, _)| range.contains(Offset(at)))?;
-        let (version, Reverse(kept), _) = plot.last;
-        let is_next = version.checked_add(1) == Some(deed.grant.version) && kept != deed.giver;
-        let conflict = Conflict { range, kept, lost: deed.grant.owner };
-        (is_next || deed.grant.version == 1).then_some(conflict)
+    fn lie(&self, at: u128, signed: &SignedGrant) -> Option<Conflict> {
+        let (range, interval) =
+            self.intervals_in(signed.grant.range).find(|(range, _)| range.contains(Offset(at)))?;
+        let (version, Reverse(kept), _) = interval.last;
+        let is_next = version.checked_add(1) == Some(signed.grant.version) && kept != signed.giver;
+        let conflict = Conflict { range, kept, lost: signed.grant.owner };
+        (is_next || signed.grant.version == 1).then_some(conflict)
     }
 
     /// Adds a proven grant, and those that this proves.
-    fn prove(&mut self, print: Fingerprint, deed: Deed) -> Vec<Grant> {
+    fn prove(&mut self, print: Fingerprint, signed: SignedGrant) -> Vec<Grant> {
         let mut proven = Vec::new();
-        let mut open = alloc::vec![(print, deed)];
-        while let Some((print, deed)) = open.pop() {
-            let owner = deed.grant.owner;
-            for gained in self.add(print, &deed.grant) {
+        let mut open = alloc::vec![(print, signed)];
+        while let Some((print, signed)) = open.pop() {
+            let owner = signed.grant.owner;
+            for gained in self.add(print, &signed.grant) {
                 let (low, high) = (gained.start.0, gained.end.0);
                 let first = Fingerprint([0; 16]);
                 let keys = self.waiting.range((owner, low, first)..(owner, high, first));
                 for key in keys.map(|(key, _)| *key).collect::<Vec<_>>() {
-                    let Some(deed) = self.waiting.remove(&key) else { continue };
-                    match self.first_unproven(&deed) {
+                    let Some(signed) = self.waiting.remove(&key) else { continue };
+                    match self.first_unproven(&signed) {
                         Some(at) => {
                             mark(Mark::GrantStillWaits);
-                            self.waiting.insert((deed.giver, at, key.2), deed);
+                            self.waiting.insert((signed.giver, at, key.2), signed);
                         }
-                        None => open.push((key.2, deed)),
+                        None => open.push((key.2, signed)),
                     }
                 }
             }
-            proven.push(deed.grant);
+            proven.push(signed.grant);
         }
         proven
     }
 
     /// The first address to which the giver has no title below the grant.
-    fn first_unproven(&self, deed: &Deed) -> Option<u128> {
-        let version = deed.grant.version;
-        let mut plots = self.plots_in(deed.grant.range);
-        let bare = plots.find(|(_, plot)| !plot.has_title(deed.giver, version));
+    fn first_unproven(&self, signed: &SignedGrant) -> Option<u128> {
+        let version = signed.grant.version;
+        let mut intervals = self.intervals_in(signed.grant.range);
+        let bare = intervals.find(|(_, interval)| !interval.has_title(signed.giver, version));
         bare.map(|(range, _)| range.start.0)
     }
 
@@ -163,13 +163,15 @@ impl Titles {
         self.split(start);
         self.split(end);
         let mut gained = Vec::new();
-        let plots: Vec<(Range, Plot)> =
-            self.plots_in(grant.range).map(|(range, plot)| (range, plot.clone())).collect();
-        for (range, mut plot) in plots {
-            if plot.take(print, grant) {
+        let intervals: Vec<(Range, Interval)> = self
+            .intervals_in(grant.range)
+            .map(|(range, interval)| (range, interval.clone()))
+            .collect();
+        for (range, mut interval) in intervals {
+            if interval.take(print, grant) {
                 gained.push(range);
             }
-            self.put(range.start.0, plot);
+            self.put(range.start.0, interval);
         }
         self.join(start, end);
         if !self.uses.contains_key(&print) {
@@ -178,55 +180,56 @@ impl Titles {
         gained
     }
 
-    /// The plots that meet `within`, cut to it.
-    fn plots_in(&self, within: Range) -> impl Iterator<Item = (Range, &Plot)> {
-        let first = self.plots.range(..=within.start.0).next_back().map_or(0, |(&at, _)| at);
-        let starts = self.plots.range(first..within.end.0.max(first));
-        let ends = self.plots.range(first..).skip(1).map(|(&at, _)| at);
+    /// The intervals that meet `within`, cut to it.
+    fn intervals_in(&self, within: Range) -> impl Iterator<Item = (Range, &Interval)> {
+        let first = self.intervals.range(..=within.start.0).next_back().map_or(0, |(&at, _)| at);
+        let starts = self.intervals.range(first..within.end.0.max(first));
+        let ends = self.intervals.range(first..).skip(1).map(|(&at, _)| at);
         starts.zip(ends.chain(core::iter::once(self.end))).filter_map(
-            move |((&start, plot), end)| {
+            move |((&start, interval), end)| {
                 let piece = Range { start: Offset(start), end: Offset(end) };
-                Some((piece.intersection(within)?, plot))
+                Some((piece.intersection(within)?, interval))
             },
         )
     }
 
-    /// Cuts the plot that `at` lies in, so that one starts there.
+    /// Cuts the interval that `at` lies in, so that one starts there.
     fn split(&mut self, at: u128) {
         if at < self.end
-            && let Some((&start, plot)) = self.plots.range(..=at).next_back()
+            && let Some((&start, interval)) = self.intervals.range(..=at).next_back()
             && start != at
         {
-            let plot = plot.clone();
-            self.put(at, plot);
+            let interval = interval.clone();
+            self.put(at, interval);
         }
     }
 
     /// Removes cuts from `start` to `end` that separate equals.
     fn join(&mut self, start: u128, end: u128) {
-        let before = self.plots.range(..start).next_back().map_or(start, |(&at, _)| at);
-        let pairs = self.plots.range(before..=end).zip(self.plots.range(before..=end).skip(1));
+        let before = self.intervals.range(..start).next_back().map_or(start, |(&at, _)| at);
+        let pairs =
+            self.intervals.range(before..=end).zip(self.intervals.range(before..=end).skip(1));
         let needless = pairs.filter(|((_, one), (_, two))| one == two);
         let cuts: Vec<u128> = needless.map(|(_, (&at, _))| at).collect();
         for at in cuts {
-            if let Some(plot) = self.plots.remove(&at) {
-                self.release(&plot);
+            if let Some(interval) = self.intervals.remove(&at) {
+                self.release(&interval);
             }
         }
     }
 
-    fn put(&mut self, at: u128, plot: Plot) {
-        for print in plot.prints() {
+    fn put(&mut self, at: u128, interval: Interval) {
+        for print in interval.prints() {
             *self.uses.entry(print).or_default() += 1;
         }
-        if let Some(before) = self.plots.insert(at, plot) {
+        if let Some(before) = self.intervals.insert(at, interval) {
             self.release(&before);
         }
     }
 
-    /// `plot` is no more: what only it needed is dead.
-    fn release(&mut self, plot: &Plot) {
-        for print in plot.prints() {
+    /// `interval` is no more: what only it needed is dead.
+    fn release(&mut self, interval: &Interval) {
+        for print in interval.prints() {
             if let Some(count) = self.uses.get_mut(&print) {
                 *count = count.saturating_sub(1);
                 if *count == 0 {
@@ -238,7 +241,7 @@ impl Titles {
     }
 }
 
-impl Plot {
+impl Interval {
     /// Whether `peer` has a title below `version` and not too far below.
     fn has_title(&self, peer: PeerId, version: u64) -> bool {
         let leaps = version / LEAP;
@@ -294,35 +297,40 @@ mod tests {
         Ledger::found(&Founding { universe, seeds: [peer(0), peer(1)].into(), ballot }).unwrap()
     }
 
-    fn deed(giver: u8, owner: u8, range: (u128, u128), version: u64) -> (Fingerprint, Deed) {
+    fn grant_by(
+        giver: u8,
+        owner: u8,
+        range: (u128, u128),
+        version: u64,
+    ) -> (Fingerprint, SignedGrant) {
         let range = Range { start: Offset(range.0), end: Offset(range.1) };
         let lineage = Fingerprint::default();
         let grant = Grant { lineage, range, epoch: 0, version, owner: peer(owner) };
         let print = Fingerprint::by(&peer(giver), &crate::codec::encode(&grant));
-        (print, Deed { grant, giver: peer(giver) })
+        (print, SignedGrant { grant, giver: peer(giver) })
     }
 
     /// A ledger with its titles and what a node would keep.
     struct Book {
         ledger: Ledger,
         titles: Titles,
-        kept: BTreeMap<Fingerprint, Deed>,
+        kept: BTreeMap<Fingerprint, SignedGrant>,
     }
 
     impl Book {
-        fn of<'a>(deeds: impl IntoIterator<Item = &'a (Fingerprint, Deed)>) -> Self {
+        fn of<'a>(grants: impl IntoIterator<Item = &'a (Fingerprint, SignedGrant)>) -> Self {
             let ledger = founded();
             let titles = Titles::found(&ledger);
             let mut book = Self { ledger, titles, kept: BTreeMap::new() };
-            for (print, deed) in deeds {
-                book.take(*print, deed);
+            for (print, signed) in grants {
+                book.take(*print, signed);
             }
             book
         }
 
-        fn take(&mut self, print: Fingerprint, deed: &Deed) {
-            self.kept.insert(print, deed.clone());
-            match self.titles.take(print, deed.clone()) {
+        fn take(&mut self, print: Fingerprint, signed: &SignedGrant) {
+            self.kept.insert(print, signed.clone());
+            match self.titles.take(print, signed.clone()) {
                 Taken::Proven(grants) => {
                     for grant in grants {
                         self.ledger.apply(&grant);
@@ -336,19 +344,19 @@ mod tests {
             }
         }
 
-        fn kept(&self) -> Vec<(Fingerprint, Deed)> {
-            self.kept.iter().map(|(print, deed)| (*print, deed.clone())).collect()
+        fn kept(&self) -> Vec<(Fingerprint, SignedGrant)> {
+            self.kept.iter().map(|(print, signed)| (*print, signed.clone())).collect()
         }
     }
 
     /// The definition, address by address: what is proven by what is proven.
-    fn by_definition(deeds: &[(Fingerprint, Deed)]) -> Ledger {
+    fn by_definition(grants: &[(Fingerprint, SignedGrant)]) -> Ledger {
         let start = founded();
         let mut proven: BTreeSet<Fingerprint> = BTreeSet::new();
-        let is_proven = |deed: &Deed, proven: &BTreeSet<Fingerprint>| {
-            let (range, giver, version) = (deed.grant.range, deed.giver, deed.grant.version);
+        let is_proven = |signed: &SignedGrant, proven: &BTreeSet<Fingerprint>| {
+            let (range, giver, version) = (signed.grant.range, signed.giver, signed.grant.version);
             (range.start.0..range.end.0).map(Offset).all(|at| {
-                let by_grant = deeds.iter().any(|(print, other)| {
+                let by_grant = grants.iter().any(|(print, other)| {
                     proven.contains(print)
                         && other.grant.owner == giver
                         && other.grant.range.contains(at)
@@ -359,8 +367,8 @@ mod tests {
         };
         loop {
             let before = proven.len();
-            for (print, deed) in deeds {
-                if is_proven(deed, &proven) {
+            for (print, signed) in grants {
+                if is_proven(signed, &proven) {
                     proven.insert(*print);
                 }
             }
@@ -369,17 +377,17 @@ mod tests {
             }
         }
         let mut ledger = start;
-        for (_, deed) in deeds.iter().filter(|(print, _)| proven.contains(print)) {
-            ledger.apply(&deed.grant);
+        for (_, signed) in grants.iter().filter(|(print, _)| proven.contains(print)) {
+            ledger.apply(&signed.grant);
         }
         ledger
     }
 
-    fn deeds() -> impl Strategy<Value = Vec<(Fingerprint, Deed)>> {
+    fn grants() -> impl Strategy<Value = Vec<(Fingerprint, SignedGrant)>> {
         let bounds =
             (0u128..8, 1u128..8).prop_map(|(start, size)| (start * 4, start * 4 + size * 4));
         let one = (0u8..4, 0u8..4, bounds, 1u64..6).prop_map(|(giver, owner, (start, end), v)| {
-            deed(giver, owner, (start, end.min(32)), v)
+            grant_by(giver, owner, (start, end.min(32)), v)
         });
         proptest::collection::vec(one, 0..24)
     }
@@ -388,20 +396,20 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(512))]
         #[test]
         fn what_is_proven_depends_on_the_set_of_grants_alone(
-            deeds in deeds(), again in proptest::collection::vec(any::<Index>(), 0..12),
+            grants in grants(), again in proptest::collection::vec(any::<Index>(), 0..12),
         ) {
-            let once = Book::of(&deeds);
-            let twice = again.iter().filter(|_| !deeds.is_empty()).map(|at| at.get(&deeds));
-            let other = Book::of(twice.chain(deeds.iter().rev()));
-            prop_assert_eq!(&once.ledger, &by_definition(&deeds));
+            let once = Book::of(&grants);
+            let twice = again.iter().filter(|_| !grants.is_empty()).map(|at| at.get(&grants));
+            let other = Book::of(twice.chain(grants.iter().rev()));
+            prop_assert_eq!(&once.ledger, &by_definition(&grants));
             prop_assert_eq!(&once.ledger, &other.ledger);
             prop_assert_eq!(once.kept(), other.kept());
-            prop_assert_eq!(&once.titles.plots, &other.titles.plots);
+            prop_assert_eq!(&once.titles.intervals, &other.titles.intervals);
         }
 
         #[test]
         fn what_was_dropped_is_missed_by_no_grant_that_comes_later(
-            early in deeds(), late in deeds(),
+            early in grants(), late in grants(),
         ) {
             let all = Book::of(early.iter().chain(&late));
             let kept = Book::of(&early).kept();
@@ -413,21 +421,21 @@ mod tests {
 
     #[test]
     fn a_peer_that_never_owned_an_address_cannot_give_it() {
-        let (print, forged) = deed(2, 2, (0, 4), 1);
+        let (print, forged) = grant_by(2, 2, (0, 4), 1);
         let mut book = Book::of([]);
         assert!(matches!(book.titles.take(print, forged), Taken::Never(_)));
-        let (print, forged) = deed(2, 2, (0, 4), 7);
+        let (print, forged) = grant_by(2, 2, (0, 4), 7);
         assert_eq!(book.titles.take(print, forged), Taken::Waits(None));
         // Half of it is the giver's.
-        let (print, forged) = deed(0, 2, (12, 20), 1);
+        let (print, forged) = grant_by(0, 2, (12, 20), 1);
         assert!(matches!(book.titles.take(print, forged), Taken::Never(_)));
         assert_eq!(book.ledger, founded());
     }
 
     #[test]
     fn a_giver_that_is_not_the_known_owner_before_is_called_out() {
-        let mut book = Book::of(&[deed(0, 2, (0, 8), 1)]);
-        let (print, forged) = deed(3, 3, (4, 8), 2);
+        let mut book = Book::of(&[grant_by(0, 2, (0, 8), 1)]);
+        let (print, forged) = grant_by(3, 3, (4, 8), 2);
         let range = Range { start: Offset(4), end: Offset(8) };
         let lie = Conflict { range, kept: peer(2), lost: peer(3) };
         assert_eq!(book.titles.take(print, forged), Taken::Waits(Some(lie)));
@@ -435,10 +443,10 @@ mod tests {
 
     #[test]
     fn a_grant_waits_for_the_one_it_builds_on() {
-        let late = [deed(3, 0, (2, 4), 3), deed(2, 3, (0, 8), 2)];
+        let late = [grant_by(3, 0, (2, 4), 3), grant_by(2, 3, (0, 8), 2)];
         let mut book = Book::of(&late);
         assert_eq!(book.ledger, founded());
-        let (print, first) = deed(0, 2, (0, 16), 1);
+        let (print, first) = grant_by(0, 2, (0, 16), 1);
         book.take(print, &first);
         assert_eq!(book.titles.waiting(), 0);
         let owner = |at| book.ledger.owner(Offset(at));
@@ -447,7 +455,8 @@ mod tests {
 
     #[test]
     fn addresses_that_go_to_and_fro_keep_a_bounded_number_of_grants() {
-        let trips = (1..1_000).map(|n| deed(u8::from(n % 2 == 0), u8::from(n % 2 == 1), (0, 1), n));
+        let trips =
+            (1..1_000).map(|n| grant_by(u8::from(n % 2 == 0), u8::from(n % 2 == 1), (0, 1), n));
         let book = Book::of(&trips.collect::<Vec<_>>());
         assert_eq!(book.ledger.owner(Offset(0)), Some(peer(1)));
         assert_eq!(book.kept.len(), 2);
@@ -455,12 +464,13 @@ mod tests {
 
     #[test]
     fn one_grant_does_not_use_up_the_versions_of_its_addresses() {
-        let mut book = Book::of(&[deed(0, 2, (0, 8), u64::MAX), deed(0, 2, (0, 8), 2 * LEAP)]);
+        let mut book =
+            Book::of(&[grant_by(0, 2, (0, 8), u64::MAX), grant_by(0, 2, (0, 8), 2 * LEAP)]);
         assert_eq!(book.ledger, founded());
         // Who was given addresses after a leap can still give them.
-        let leap = [deed(0, 1, (0, 8), 2 * LEAP - 1), deed(1, 3, (0, 8), 2 * LEAP)];
-        for (print, deed) in &leap {
-            book.take(*print, deed);
+        let leap = [grant_by(0, 1, (0, 8), 2 * LEAP - 1), grant_by(1, 3, (0, 8), 2 * LEAP)];
+        for (print, signed) in &leap {
+            book.take(*print, signed);
         }
         assert_eq!(book.ledger.owner(Offset(0)), Some(peer(3)));
         let kept = Book::of(&book.kept());

@@ -1,0 +1,229 @@
+//! Grants: taking them in, giving addresses to others, and leaving.
+
+use super::ledger::{Conflict, Grant};
+use super::titles::{SignedGrant, Taken};
+use super::{Act, Ipam, IpamMessage};
+use crate::addr::{Offset, Range};
+use crate::codec;
+use crate::event::Event;
+use crate::id::PeerId;
+use crate::mark::{Mark, mark};
+use crate::record::{Fingerprint, Key};
+use crate::time::Instant;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+/// Intervals that one peer owns before it writes touching ones as one: keeps the ledger at a few
+/// entries per peer, whatever was granted to and fro.
+const FRAGMENTS_MAX: usize = 8;
+
+/// Own fragments are joined this much after the ledger has changed.
+const ABSORB_WAIT: Duration = Duration::from_secs(1);
+
+/// Most keys kept for [`Ipam::superseded`]; the rest is named when it is handed in again.
+const DEAD_MAX: usize = 65_536;
+
+/// Of the records that may be kept, this part may be grants that wait for others to prove them.
+/// Anybody can make those up, and they must not take the room of those that count.
+const WAITING_PART: usize = 8;
+
+impl Ipam {
+    /// Whether a grant may be taken in: one that counts always, and as many that wait as there may be.
+    pub fn has_room(&self, grant: &Grant, giver: PeerId) -> bool {
+        let waiting_max = self.records_max / WAITING_PART;
+        match &self.founded {
+            None => self.early.len() < waiting_max,
+            Some(_) => {
+                let signed = SignedGrant { grant: grant.clone(), giver };
+                self.titles.waiting() < waiting_max || self.titles.proves(&signed)
+            }
+        }
+    }
+
+    /// Joins a grant into the ledger once its giver is known to have owned what it gives; before
+    /// the founding it is set aside.
+    pub(super) fn take_grant(
+        &mut self,
+        now: Instant,
+        print: Fingerprint,
+        signed: SignedGrant,
+        acts: &mut Vec<Act>,
+    ) {
+        let Some((lineage, ledger)) = &mut self.founded else {
+            mark(Mark::GrantEarly);
+            self.early.insert(print, signed);
+            return;
+        };
+        // Nothing decides a takeover yet, which alone may raise the epoch.
+        let fits = signed.grant.fits(self.universe) && signed.grant.epoch == 0;
+        if signed.grant.lineage != *lineage || !fits {
+            mark(Mark::GrantMisfit);
+            self.bury(Key::Grant(print));
+            return;
+        }
+        let mut conflicts = Vec::new();
+        let mut is_refused = false;
+        match self.titles.take(print, signed) {
+            Taken::Proven(grants) => {
+                mark(if grants.len() > 1 { Mark::GrantProvesOthers } else { Mark::GrantCounts });
+                for grant in grants {
+                    conflicts.extend(ledger.apply(&grant));
+                    if grant.owner == self.me {
+                        mark(Mark::GrantReceived);
+                        self.asks.given(grant.range);
+                    }
+                }
+            }
+            Taken::Waits(lie) => {
+                mark(if lie.is_some() { Mark::GrantCalledOut } else { Mark::GrantWaits });
+                conflicts.extend(lie);
+            }
+            Taken::Never(lie) => {
+                mark(Mark::GrantNever);
+                conflicts.push(lie);
+                is_refused = true;
+            }
+        }
+        for Conflict { range, kept, lost } in conflicts {
+            acts.push(Act::Event(Event::OwnershipConflict { range, kept, lost }));
+        }
+        let dead = self.titles.dead();
+        if !dead.is_empty() {
+            mark(Mark::GrantSuperseded);
+        }
+        for print in dead.into_iter().chain(is_refused.then_some(print)) {
+            self.bury(Key::Grant(print));
+        }
+        self.schedule(now);
+    }
+
+    /// Notes that the record under `key` matters no more.
+    pub(super) fn bury(&mut self, key: Key) {
+        if self.dead.len() < DEAD_MAX {
+            self.dead.push(key);
+        }
+    }
+
+    /// Publishes that `range`, all ours, is `to`'s from here on. Returns whether it could.
+    fn give(&mut self, now: Instant, range: Range, to: PeerId, acts: &mut Vec<Act>) -> bool {
+        let Some((lineage, ledger)) = &self.founded else { return false };
+        let Some(grant) = ledger.grant(*lineage, range, self.me, to) else { return false };
+        let body = codec::encode(&grant);
+        let print = Fingerprint::by(&self.me, &body);
+        let signed = SignedGrant { grant, giver: self.me };
+        if !self.titles.proves(&signed) {
+            return false;
+        }
+        acts.push(Act::Publish { key: Key::Grant(print), body });
+        if to != self.me {
+            acts.push(Act::Event(Event::Granted { range, to }));
+            // Only an open gate lets anything be given. One that was open because all was ours must
+            // not close behind the gift: what the other owner has, it has from this very process,
+            // so meeting it could teach us nothing. (Were our disk an old one, its mistake was to
+            // open the gate; closing it afterwards takes back no address that was handed out.)
+            if !core::mem::replace(&mut self.is_merged, true) {
+                mark(Mark::GateGiven);
+            }
+        } else {
+            mark(Mark::GrantSelf);
+        }
+        self.take_grant(now, print, signed, acts);
+        true
+    }
+
+    /// Answers another peer's request for addresses inside `range`.
+    ///
+    /// Silent while it cannot know, or cannot reach the asker (nobody may be given addresses whom
+    /// nobody can ask for them): the asker then turns to the next owner, and comes back.
+    pub(super) fn donate(&mut self, now: Instant, from: PeerId, range: Range, acts: &mut Vec<Act>) {
+        let Some((_, ledger)) = &self.founded else { return mark(Mark::DonateUnfounded) };
+        let obstacle = if !self.reachable.contains(&from) {
+            Some(Mark::DonateUnreachable)
+        } else if self.has_left {
+            Some(Mark::DonateLeft)
+        } else {
+            (!self.is_open()).then_some(Mark::DonateGateClosed)
+        };
+        if let Some(obstacle) = obstacle {
+            return mark(obstacle);
+        }
+        let owns_part = ledger.owners_in(range).any(|(_, owner)| owner == self.me);
+        if range.size() == 1 && !owns_part {
+            return mark(Mark::DonateNotOwner);
+        }
+        let found = self.holdings.to_give(ledger, self.me, range);
+        if !found.is_some_and(|range| self.give(now, range, from, acts)) {
+            mark(Mark::DonateDenied);
+            acts.push(Act::Tell { peer: from, message: IpamMessage::Denied { range } });
+        }
+    }
+
+    /// Hands all own ranges to another owner in reach, or else to any peer in reach, and gives up
+    /// the addresses held. Behind a closed boot gate nothing is handed over, for it may not be ours.
+    pub(super) fn leave(&mut self, now: Instant, acts: &mut Vec<Act>) {
+        for id in self.holdings.iter().map(|(id, _)| id.clone()).collect::<Vec<_>>() {
+            if let Some((nets, change)) = self.holdings.release(&id, None) {
+                mark(Mark::LeaveHolding);
+                acts.push(Act::Persist(change));
+                let released =
+                    nets.into_iter().map(|address| Event::Released { address, id: id.clone() });
+                acts.extend(released.map(Act::Event));
+            }
+        }
+        if self.founded.is_some() && !self.is_open() {
+            mark(Mark::LeaveGateClosed);
+        } else if let Some((_, ledger)) = &self.founded {
+            let owners = ledger.owners();
+            let heir = self.reachable.iter().find(|peer| owners.contains(peer));
+            mark(match heir {
+                Some(_) => Mark::LeaveToOwner,
+                None if self.reachable.is_empty() => Mark::LeaveNobody,
+                None => Mark::LeaveToPeer,
+            });
+            if let Some(&heir) = heir.or_else(|| self.reachable.first()) {
+                for range in ledger.owned_by(self.me) {
+                    self.give(now, range, heir, acts);
+                }
+            }
+        }
+        self.has_left = true;
+        self.propose_at = None;
+        self.hint_at = None;
+        self.absorb_at = None;
+        self.settle(now, acts);
+    }
+
+    /// Free space or the ledger has changed: plans what follows from that.
+    pub(super) fn schedule(&mut self, now: Instant) {
+        if self.has_left || self.founded.is_none() {
+            return;
+        }
+        self.plan_hint(now);
+        self.absorb_at.get_or_insert(now + ABSORB_WAIT);
+    }
+
+    /// Writes touching own intervals as one each, when there are many.
+    pub(super) fn absorb(&mut self, now: Instant, acts: &mut Vec<Act>) {
+        let Some((_, ledger)) = &self.founded else { return };
+        let own = ledger.entries().filter(|(.., owner)| *owner == self.me).count();
+        if own > FRAGMENTS_MAX && self.is_open() {
+            for range in ledger.fragments(self.me) {
+                self.give(now, range, self.me, acts);
+            }
+        }
+        // Our own grants have planned another look, which would find nothing to do.
+        self.absorb_at = None;
+    }
+
+    /// Addresses inside `range` whose owners are neither we nor in reach.
+    pub(super) fn out_of_reach(&self, range: Range) -> u128 {
+        let parts = self.ledger().into_iter().flat_map(|ledger| ledger.owners_in(range));
+        let away = parts.filter(|(_, peer)| *peer != self.me && !self.reachable.contains(peer));
+        away.map(|(range, _)| range.size()).sum()
+    }
+
+    /// Who owns `offset`.
+    pub(super) fn owner_of(&self, offset: Offset) -> Option<PeerId> {
+        self.ledger().and_then(|ledger| ledger.owner(offset))
+    }
+}
