@@ -4,6 +4,7 @@ mod routes;
 
 pub use routes::{Graph, NextHops};
 
+use crate::config::is_nickname;
 use crate::id::{Incarnation, PeerId, PeerName};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
@@ -34,8 +35,7 @@ impl PeerRecord {
 
     /// Whether it keeps to its limits.
     pub fn is_sound(&self) -> bool {
-        (1..=63).contains(&self.nickname.len())
-            && !self.nickname.chars().any(char::is_control)
+        is_nickname(&self.nickname)
             && self.name != PeerName::default()
             && self.links.len() <= Self::LINKS_MAX
             && self.addresses.len() <= Self::ADDRESSES_MAX
