@@ -2,6 +2,8 @@
 
 mod commands;
 mod conns;
+mod links;
+mod neighbours;
 mod records;
 mod snapshot;
 mod strangers;

@@ -1,0 +1,170 @@
+//! What neighbours say, on their links and by datagrams.
+
+use super::Node;
+use crate::event::Event;
+use crate::forward::ForwardingChange;
+use crate::gossip::{Answer, Progress};
+use crate::id::PeerId;
+use crate::io::{ConnId, Outbox, Output};
+use crate::mark::{Mark, mark};
+use crate::mesh::{Conn, ConnFault, Message, PathTurn, Unicast, Way};
+use crate::sleeve::{Kind, Session};
+use crate::time::Instant;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+impl Node {
+    pub(super) fn messages(
+        &mut self,
+        at: Instant,
+        id: ConnId,
+        messages: &[Vec<u8>],
+        out: &mut Outbox,
+    ) {
+        for bytes in messages {
+            let Some(peer) = self.conns.get(&id).and_then(Conn::link).map(|link| link.hello.id)
+            else {
+                return;
+            };
+            let broken = |fault| (ConnFault::Protocol(fault), Way::Ours(Vec::new()));
+            let is_short = bytes.len() <= self.config.message_len_max;
+            let message = is_short.then(|| Message::decode(bytes).ok()).flatten();
+            let Some(message) = message else {
+                mark(Mark::LinkBadMessage);
+                let (fault, way) = broken("a message that is too long or does not decode");
+                return self.end(at, id, fault, way, out);
+            };
+            match message {
+                Message::Heartbeat => mark(Mark::LinkHeartbeat),
+                Message::Records(records) => {
+                    self.accept_all(at, (id, peer), records, out);
+                }
+                Message::Ask(question) => {
+                    if !question.is_sound() {
+                        mark(Mark::LinkBadQuestion);
+                        let (fault, way) = broken("a question without bounds");
+                        return self.end(at, id, fault, way, out);
+                    }
+                    if let Some(link) = self.conns.get_mut(&id).and_then(Conn::link_mut) {
+                        link.was_asked(question);
+                    }
+                }
+                Message::Answer(answer) => self.answered(at, (id, peer), answer, out),
+                Message::Unicast(unicast) => self.unicast(at, peer, unicast, out),
+                Message::Goodbye(goodbye) => {
+                    mark(Mark::LinkGoodbye);
+                    let fault = goodbye.fault(self.config.universe);
+                    return self.end(at, id, fault, Way::Ours(Vec::new()), out);
+                }
+            }
+        }
+    }
+
+    fn answered(
+        &mut self,
+        at: Instant,
+        (id, peer): (ConnId, PeerId),
+        answer: Answer,
+        out: &mut Outbox,
+    ) {
+        let had_room = match &answer {
+            Answer::Found { records, .. } => self.accept_all(at, (id, peer), records.clone(), out),
+            Answer::Same | Answer::Ranges(_) => true,
+        };
+        let Some(link) = self.conns.get_mut(&id).and_then(Conn::link_mut) else { return };
+        let Some(pull) = &mut link.pull else { return mark(Mark::PullUnasked) };
+        if !had_room {
+            pull.fell_short();
+        }
+        match pull.answered(&self.records, &answer) {
+            Progress::Ask(question) => link.ask(question),
+            Progress::Complete => {
+                mark(Mark::PullComplete);
+                link.pull = None;
+                let mut acts = Vec::new();
+                self.ipam.merged(at, peer, &mut acts);
+                self.act(acts, out);
+            }
+            // The boot gate opens on no less than all that the neighbour knows about ownership.
+            Progress::Short => {
+                mark(Mark::PullShort);
+                link.pull = None;
+            }
+            Progress::Broken => {
+                mark(Mark::PullBroken);
+                link.pull = None;
+                tracing::debug!(%peer, "an answer does not fit the question: pull given up");
+            }
+        }
+    }
+
+    /// Takes in or passes on what the neighbour `by` handed over. Nobody signs `from`, so another
+    /// peer is believed to be behind it only while it has no link with us of its own.
+    fn unicast(&mut self, at: Instant, by: PeerId, mut unicast: Unicast, out: &mut Outbox) {
+        if unicast.from == self.me
+            || unicast.from != by && self.neighbours.contains_key(&unicast.from)
+        {
+            mark(Mark::UnicastWrongName);
+            return tracing::debug!(%by, from = %unicast.from, "dropped a unicast in a wrong name");
+        }
+        if unicast.to == self.me {
+            let mut acts = Vec::new();
+            self.ipam.message(at, unicast.from, &unicast.body, &mut acts);
+            self.act(acts, out);
+        } else if let Some(hops) = unicast.hops.checked_sub(1) {
+            mark(Mark::UnicastRelayed);
+            unicast.hops = hops.min(self.config.hops_max);
+            self.pass_on(unicast);
+        } else {
+            mark(Mark::UnicastHops);
+        }
+    }
+
+    /// Sends `unicast` to the next peer on its way; it is lost when there is none.
+    pub(super) fn pass_on(&mut self, unicast: Unicast) {
+        let to = unicast.to;
+        let direct = self.neighbours.get(&to);
+        let hop = || self.topology.hops().get(&to).and_then(|hop| self.neighbours.get(hop));
+        let conn = direct.or_else(hop).and_then(|conn| self.conns.get_mut(conn));
+        match conn.and_then(Conn::link_mut) {
+            Some(link) => link.tell(unicast),
+            None => {
+                mark(Mark::UnicastNoWay);
+                tracing::debug!(peer = %to, "no way for a unicast");
+            }
+        }
+    }
+
+    pub(super) fn datagram(
+        &mut self,
+        at: Instant,
+        from: SocketAddr,
+        bytes: &[u8],
+        out: &mut Outbox,
+    ) {
+        let Ok((Kind::Probe, index)) = Session::peek(bytes) else { return };
+        let Some(id) = self.sessions.get(&index).copied() else { return mark(Mark::PathUnknown) };
+        let Some(link) = self.conns.get_mut(&id).and_then(Conn::link_mut) else { return };
+        match link.path.receive(at, &self.config, (from, bytes), out) {
+            Ok(turn) => {
+                self.probes_taken += 1;
+                self.path_turn(id, turn, out);
+            }
+            Err(fault) => tracing::debug!(%from, %fault, "dropped a probe"),
+        }
+    }
+
+    pub(super) fn path_turn(&mut self, id: ConnId, turn: PathTurn, out: &mut Outbox) {
+        let Some(link) = self.conns.get(&id).and_then(Conn::link) else { return };
+        let (peer, session) = (link.hello.id, link.path.index);
+        if let Some(to) = turn.moved {
+            mark(Mark::PathMoved);
+            out.push(Output::Forwarding(ForwardingChange::SessionMoved { session, to }));
+        }
+        if let Some(is_proven) = turn.proven {
+            self.turn.links_changed = true;
+            let event = if is_proven { Event::LinkUp { peer } } else { Event::LinkDown { peer } };
+            out.push(Output::Event(event));
+        }
+    }
+}
