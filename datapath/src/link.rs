@@ -262,6 +262,13 @@ pub(crate) fn mac(link: &LinkMessage) -> Option<Mac> {
     })
 }
 
+/// Its MTU, in bytes.
+pub(crate) fn mtu(link: &LinkMessage) -> Option<u32> {
+    link.attributes.iter().find_map(|attribute| {
+        if let LinkAttribute::Mtu(mtu) = attribute { Some(*mtu) } else { None }
+    })
+}
+
 /// Whether somebody has set it up.
 pub(crate) fn is_up(link: &LinkMessage) -> bool {
     link.header.flags.contains(LinkFlags::Up)

@@ -201,6 +201,23 @@ fn two_files_of_one_name_are_two_containers() -> Result<()> {
 }
 
 #[test]
+fn a_launch_says_when_packets_are_too_long_for_the_way_to_a_peer() -> Result<()> {
+    let lab = Lab::two()?;
+    let [one, two] = [lab.host(1), lab.host(2)];
+    one.launch(&[])?;
+    // Of 1500 bytes IP and UDP take 28, and the frame's envelope 58.
+    for (mtu, is_warned) in [("1414", false), ("1415", true)] {
+        let done = two.weft(&["launch", "--mtu", mtu, &one.address()])?;
+        ensure!(done.code == 0, "{done}");
+        let words = [mtu, "1500", "'eth0'", "--mtu 1414"];
+        ensure!(words.iter().all(|word| done.stderr.contains(word)) == is_warned, "{done}");
+        ensure!(done.stderr.lines().count() == usize::from(is_warned), "{done}");
+        two.weft(&["stop"])?.ok()?;
+    }
+    lab.finish()
+}
+
+#[test]
 fn a_tap_device_of_somebody_else_is_named() -> Result<()> {
     let lab = Lab::full(1)?;
     let host = lab.host(1);
