@@ -92,7 +92,9 @@ type Answer<T> = Result<T, Refusal>;
 impl From<CommandError> for Refusal {
     fn from(error: CommandError) -> Self {
         let status = match error {
-            CommandError::Stopping | CommandError::Broken { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            CommandError::Stopping
+            | CommandError::TooManyWaiting(_)
+            | CommandError::Broken { .. } => StatusCode::SERVICE_UNAVAILABLE,
             CommandError::AddressTaken { .. }
             | CommandError::OwnerSilent { .. }
             | CommandError::OutOfRange { .. }
