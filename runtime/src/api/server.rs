@@ -133,6 +133,7 @@ impl From<LeaveError> for Refusal {
     fn from(error: LeaveError) -> Self {
         match error {
             LeaveError::Command(error) => error.into(),
+            LeaveError::Attached(error) => error.into(),
             LeaveError::Stranded { .. } => Self::new(StatusCode::CONFLICT, error),
         }
     }
