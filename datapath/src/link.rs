@@ -62,7 +62,7 @@ pub enum LinkError {
     Missing(String),
     /// The name belongs to something else.
     #[error(
-        "the network interface '{name}' exists but is {found}, not {wanted}: remove it with `ip link del {name}`, or choose another name"
+        "the network interface '{name}' exists but is {found}, not {wanted}: choose another name, or remove it if it is of no use"
     )]
     Taken {
         /// Whose name.
