@@ -242,6 +242,11 @@ pub enum CommandError {
     /// The node is stopping.
     #[error("weft is stopping")]
     Stopping,
+    /// A limit of commands that wait.
+    #[error(
+        "{0} commands wait for addresses already, and this one would have to wait too: try again later"
+    )]
+    TooManyWaiting(usize),
     /// What runs the node cannot go on; a node never says this itself.
     #[error("the daemon had to stop: {why}, then `weft launch` again")]
     Broken {

@@ -62,7 +62,7 @@ marks! {
     "start.damaged" StartDamaged: "What was saved cannot be believed: it does not start."
     "command.stop" CommandStop: "The node is told to stop."
     "command.after-stop" CommandAfterStop: "A command comes to a node that has stopped."
-    "command.too-many-waiting" CommandTooManyWaiting: "A command is answered at once because too many wait."
+    "command.too-many-waiting" CommandTooManyWaiting: "A command that would have to wait is refused because too many do."
     "command.late" CommandLate: "A command is answered with the reason why it could not be met in time."
     "command.released" CommandReleased: "Addresses are given back."
     "command.not-held" CommandNotHeld: "Somebody gives back what it does not hold."

@@ -5,7 +5,7 @@ use futures_util::TryStreamExt;
 use ipnet::IpNet;
 use nix::libc::{EADDRNOTAVAIL, EEXIST, ENODEV};
 use rtnetlink::packet_route::AddressFamily;
-use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage};
+use rtnetlink::packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressMessage};
 use rtnetlink::{AddressMessageBuilder, Handle};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -18,7 +18,12 @@ pub async fn add(handle: &Handle, name: &str, address: IpNet) -> Result<bool, Li
     if list(handle, name).await?.contains(&address) {
         return Ok(false);
     }
-    let answer = handle.address().add(index, address.addr(), address.prefix_len()).execute().await;
+    let mut request = handle.address().add(index, address.addr(), address.prefix_len());
+    if address.addr().is_ipv6() {
+        // Unique by allocation: while the kernel looked for another holder, nobody could listen there.
+        request.message_mut().header.flags |= AddressHeaderFlags::Nodad;
+    }
+    let answer = request.execute().await;
     forgive(answer, &[EEXIST]).doing(|| format!("give {address} to '{name}'"))?;
     Ok(true)
 }

@@ -62,7 +62,7 @@ pub enum LinkError {
     Missing(String),
     /// The name belongs to something else.
     #[error(
-        "the network interface '{name}' exists but is {found}, not {wanted}: remove it with `ip link del {name}`, or choose another name"
+        "the network interface '{name}' exists but is {found}, not {wanted}: choose another name, or remove it if it is of no use"
     )]
     Taken {
         /// Whose name.
@@ -259,6 +259,13 @@ pub(crate) fn mac(link: &LinkMessage) -> Option<Mac> {
     link.attributes.iter().find_map(|attribute| {
         let LinkAttribute::Address(bytes) = attribute else { return None };
         bytes.as_slice().try_into().ok().map(Mac)
+    })
+}
+
+/// Its MTU, in bytes.
+pub(crate) fn mtu(link: &LinkMessage) -> Option<u32> {
+    link.attributes.iter().find_map(|attribute| {
+        if let LinkAttribute::Mtu(mtu) = attribute { Some(*mtu) } else { None }
     })
 }
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::{fmt, thread};
 
 /// Where `ip netns` keeps its names; the second is the same place on older systems.
-const NAMED: [&str; 2] = ["/run/netns", "/var/run/netns"];
+pub const NAMED: [&str; 2] = ["/run/netns", "/var/run/netns"];
 
 /// A network namespace as people name it.
 #[derive(Clone, Debug, PartialEq, Eq)]

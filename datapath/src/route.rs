@@ -3,9 +3,9 @@
 use crate::link::{self, Doing, LinkError, forgive};
 use futures_util::TryStreamExt;
 use ipnet::IpNet;
-use nix::libc::{EEXIST, ENOENT, ESRCH};
+use nix::libc::{EEXIST, EHOSTUNREACH, ENETUNREACH, ENOENT, ESRCH};
 use rtnetlink::packet_route::route::{
-    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteScope, RouteType,
+    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteMetric, RouteScope, RouteType,
 };
 use rtnetlink::packet_route::rule::{RuleAction, RuleMessage};
 use rtnetlink::{Handle, RouteMessageBuilder};
@@ -50,6 +50,52 @@ pub async fn overlapping(
         }
     }
     Ok(found)
+}
+
+/// By which way packets leave this host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Way {
+    /// The interface.
+    pub dev: String,
+    /// Largest IP packet that it takes in one piece, in bytes.
+    pub mtu: u32,
+}
+
+/// The way that packets to `to` take; `None` when there is none.
+///
+/// # Errors
+/// [`LinkError::Kernel`].
+pub async fn way(handle: &Handle, to: IpAddr) -> Result<Option<Way>, LinkError> {
+    let question = match to {
+        IpAddr::V4(to) => RouteMessageBuilder::<Ipv4Addr>::new().destination_prefix(to, 32).build(),
+        IpAddr::V6(to) => {
+            RouteMessageBuilder::<Ipv6Addr>::new().destination_prefix(to, 128).build()
+        }
+    };
+    let route = match handle.route().get(question).execute().try_next().await {
+        Ok(route) => route,
+        Err(rtnetlink::Error::NetlinkError(why))
+            if [EHOSTUNREACH, ENETUNREACH].contains(&why.raw_code().abs()) =>
+        {
+            return Ok(None);
+        }
+        Err(why) => return Err(why).doing(|| format!("look for the route to {to}")),
+    };
+    let Some(route) = route else { return Ok(None) };
+    let links = link::all(handle).await?;
+    let link = links.iter().find(|link| Some(link.header.index) == interface(&route));
+    let of_link = link.and_then(|link| Some((link::name(link)?, link::mtu(link)?)));
+    Ok(of_link.map(|(dev, mtu)| Way { dev, mtu: mtu_of(&route).map_or(mtu, |own| own.min(mtu)) }))
+}
+
+/// What the route itself says, or the kernel has learned of those behind it.
+fn mtu_of(route: &RouteMessage) -> Option<u32> {
+    let metrics = route.attributes.iter().find_map(|attribute| {
+        if let RouteAttribute::Metrics(metrics) = attribute { Some(metrics) } else { None }
+    })?;
+    metrics.iter().find_map(|metric| {
+        if let RouteMetric::Mtu(mtu) = metric { Some(*mtu).filter(|mtu| *mtu > 0) } else { None }
+    })
 }
 
 fn destination(route: &RouteMessage) -> Option<IpNet> {

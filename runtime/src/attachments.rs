@@ -384,6 +384,22 @@ impl Attachments {
         Ok(taken)
     }
 
+    /// Takes all containers and the host itself off the bridge: what answers to an address must go
+    /// before the address does.
+    ///
+    /// # Errors
+    /// The first thing that could not be taken off.
+    pub async fn withdraw(&self) -> Result<(), AttachError> {
+        for id in self.ledger.ids() {
+            let _busy = self.lock(&id).await;
+            self.remove(&id).await?;
+        }
+        match self.hide(Vec::new()).await {
+            Ok(_) | Err(AttachError::NotExposed) => Ok(()),
+            Err(why) => Err(why),
+        }
+    }
+
     /// All that hold an address here, with `weft:expose` when the host is exposed. The DNS server
     /// is ours, and nobody's to detach: `weft status` shows it.
     ///
@@ -432,7 +448,8 @@ impl Attachments {
 
     /// Releases what is held for containers that were attached and whose interface is gone: their
     /// namespace has died. What was only allocated is its allocator's to give back. Interfaces that
-    /// somebody took off the bridge are put back.
+    /// somebody took off the bridge are put back; those of containers that hold nothing here are
+    /// removed, since their addresses may be given to others: the database is not the one of before.
     ///
     /// # Errors
     /// When the node is stopping, the kernel does not answer or the disk is full: the first of all
@@ -444,12 +461,19 @@ impl Attachments {
             if self.ledger.place(&id).is_none() {
                 continue;
             }
+            let is_attached = self.host.is_attached(&id).await?;
+            let holds_any = !self.held(&id).await?.is_empty();
             // One that cannot be struck out must not keep the others' addresses.
-            outcome = outcome.and(if self.host.is_attached(&id).await? {
-                self.host.replug(&id).await.map_err(AttachError::from)
-            } else {
-                tracing::info!(%id, "the container is gone");
-                self.remove(&id).await
+            outcome = outcome.and(match (is_attached, holds_any) {
+                (true, true) => self.host.replug(&id).await.map_err(AttachError::from),
+                (true, false) => {
+                    tracing::warn!(%id, "the container is cut off: this peer holds no address for it");
+                    self.remove(&id).await
+                }
+                (false, true | false) => {
+                    tracing::info!(%id, "the container is gone");
+                    self.remove(&id).await
+                }
             });
         }
         outcome

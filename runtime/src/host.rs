@@ -114,6 +114,14 @@ impl Kernel {
         Ok(route::overlapping(&self.handle, self.range.block(), &ours).await?)
     }
 
+    /// The way that packets to `to` take; `None` when there is none.
+    ///
+    /// # Errors
+    /// When the kernel does not say.
+    pub async fn way(&self, to: IpAddr) -> Result<Option<route::Way>, HostError> {
+        Ok(route::way(&self.handle, to).await?)
+    }
+
     /// As the host of the peer `name`.
     pub fn of_peer(self, name: PeerName) -> PeerKernel {
         PeerKernel { kernel: self, name }

@@ -5,7 +5,8 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 use weft_tests::host::Host;
-use weft_tests::lab::Lab;
+use weft_tests::lab::{Lab, ip};
+use weft_tests::wait_until;
 
 /// Sends `request` as it is, and gives the status and the body of the answer.
 fn ask(host: &Host, request: &[u8]) -> Result<(u16, String)> {
@@ -28,6 +29,46 @@ fn request(method: &str, path: &str, kind: &str, body: &str) -> Vec<u8> {
          content-length: {length}\r\n\r\n{body}"
     )
     .into_bytes()
+}
+
+#[test]
+fn a_peer_that_leaves_takes_its_containers_off_before_others_get_their_addresses() -> Result<()> {
+    let lab = Lab::two()?;
+    let [one, two] = [lab.host(1), lab.host(2)];
+    one.launch(&[])?;
+    let container = lab.container()?;
+    one.attach(&container, &[])?;
+    two.launch(&[&one.address()])?;
+    two.wait_linked(1)?;
+    one.weft(&["expose"])?.ok()?;
+    // The first half of `weft reset`, which may be all of it that is done.
+    let leave = || request("DELETE", "/peer", "application/json", "");
+    let (status, answer) = ask(one, &leave())?;
+    ensure!(status == 204, "{status} {answer}");
+    wait_until("the daemon has stopped", Duration::from_secs(10), || !one.is_running())?;
+    let links = ip(&format!("-n {} -brief link", container.namespace))?;
+    ensure!(!links.contains("ethwe"), "it still answers: {links}");
+    ensure!(one.links()?.iter().eq(["eth0", "lo"]), "the host still answers: {:?}", one.links()?);
+    lab.finish()
+}
+
+#[test]
+fn a_container_whose_addresses_were_forgotten_is_cut_off() -> Result<()> {
+    let lab = Lab::full(1)?;
+    let host = lab.host(1);
+    host.launch(&[])?;
+    let container = lab.container()?;
+    host.attach(&container, &[])?;
+    host.weft(&["stop"])?.ok()?;
+    std::fs::remove_file(host.state_dir.join("weft.redb"))?;
+    host.launch(&[])?;
+    wait_until("it is cut off", Duration::from_secs(10), || {
+        ip(&format!("-n {} -brief link", container.namespace))
+            .is_ok_and(|all| !all.contains("ethwe"))
+    })?;
+    ensure!(host.log().contains("holds no address"), "{}", host.log());
+    host.attach(&container, &[])?;
+    lab.finish()
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The devices of a host: MAC addresses, bridges and interfaces, whoever meddles with them.
 
 use anyhow::{Context as _, Result, ensure};
+use std::net::Ipv4Addr;
 use std::time::Duration;
 use weft_tests::command::run;
 use weft_tests::host::Host;
@@ -20,6 +21,15 @@ fn mac(container: &Container) -> Result<String> {
 fn shown(host: &Host, link: &str) -> Result<String> {
     let text = ip(&format!("-n {} -d -o link show {link}", host.namespace))?;
     Ok(text.split(" hello_timer ").next().unwrap_or_default().to_owned())
+}
+
+/// Waits until `file` is the network namespace of `container`.
+fn is_inside(container: &Container, file: &str) -> Result<()> {
+    let test = format!("[ /run/netns/{} -ef {file} ]", container.namespace);
+    wait_until("the process is inside", PATIENCE, || {
+        run(std::process::Command::new("sh").args(["-c", &test]), PATIENCE)
+            .is_ok_and(|done| done.code == 0)
+    })
 }
 
 /// Two hosts that are linked, and a container on each.
@@ -153,16 +163,57 @@ fn a_namespace_that_is_attached_under_another_id_is_named_by_that() -> Result<()
     let inside = lab.background(container.command("sleep").arg("600"))?;
     // `ip netns exec` becomes the program it runs.
     let pid = inside.pid().to_string();
-    let own = format!("/run/netns/{}", container.namespace);
-    wait_until("the process is inside", PATIENCE, || {
-        let same = ["-ef"].map(|op| [own.as_str(), op, &format!("/proc/{pid}/ns/net")].join(" "));
-        let test = format!("[ {} ]", same[0]);
-        run(std::process::Command::new("sh").args(["-c", &test]), PATIENCE)
-            .is_ok_and(|done| done.code == 0)
-    })?;
+    is_inside(&container, &format!("/proc/{pid}/ns/net"))?;
     let id = format!("netns:{}", container.namespace);
     host.weft(&["attach", &pid])?.complains(1, &id, &["detach"])?;
     ensure!(host.weft(&["ps"])?.ok()? == held);
+    lab.finish()
+}
+
+#[test]
+fn two_files_of_one_name_are_two_containers() -> Result<()> {
+    let lab = Lab::full(1)?;
+    let host = lab.host(1);
+    host.launch(&[])?;
+    let mut addresses = Vec::new();
+    let mut files = Vec::new();
+    let mut sleepers = Vec::new();
+    for container in [lab.container()?, lab.container()?] {
+        let sleeper = lab.background(container.command("sleep").arg("600"))?;
+        let file = format!("/proc/{0}/task/{0}/ns/net", sleeper.pid());
+        is_inside(&container, &file)?;
+        let attached = host.weft(&["attach", &file])?.ok()?;
+        let (id, pings) =
+            (format!("netns:{file} "), container.pings(attached.parse::<Ipv4Addr>()?)?);
+        ensure!(pings && host.weft(&["ps"])?.ok()?.contains(&id), "{id} {attached}");
+        addresses.push(attached);
+        files.push(file);
+        sleepers.push(sleeper);
+    }
+    ensure!(addresses[0] != addresses[1], "{addresses:?}");
+    ensure!(host.weft(&["detach", &files[0]])?.ok()? == addresses[0]);
+    // An id as `weft ps` prints it is as good as the file.
+    let second = format!("netns:{}", files[1]);
+    ensure!(host.weft(&["attach", &second])?.ok()? == addresses[1]);
+    ensure!(host.weft(&["detach", &second])?.ok()? == addresses[1]);
+    ensure!(host.weft(&["ps"])?.ok()?.is_empty());
+    lab.finish()
+}
+
+#[test]
+fn a_launch_says_when_packets_are_too_long_for_the_way_to_a_peer() -> Result<()> {
+    let lab = Lab::two()?;
+    let [one, two] = [lab.host(1), lab.host(2)];
+    one.launch(&[])?;
+    // Of 1500 bytes IP and UDP take 28, and the frame's envelope 58.
+    for (mtu, is_warned) in [("1414", false), ("1415", true)] {
+        let done = two.weft(&["launch", "--mtu", mtu, &one.address()])?;
+        ensure!(done.code == 0, "{done}");
+        let words = [mtu, "1500", "'eth0'", "--mtu 1414"];
+        ensure!(words.iter().all(|word| done.stderr.contains(word)) == is_warned, "{done}");
+        ensure!(done.stderr.lines().count() == usize::from(is_warned), "{done}");
+        two.weft(&["stop"])?.ok()?;
+    }
     lab.finish()
 }
 

@@ -201,6 +201,39 @@ fn the_ends_of_a_line_report_a_middle_that_falls_silent_and_are_joined_again_whe
 }
 
 #[test]
+fn a_data_path_that_is_blocked_while_the_control_link_stands_is_a_complaint_until_it_opens()
+-> Result<()> {
+    let lab = Lab::two()?;
+    let [one, two] = [lab.host(1), lab.host(2)];
+    for family in ["0.0.0.0/0", "::/0"] {
+        let all = format!("src {family} dst {family} proto udp dport 6783");
+        ip(&format!("-n {} xfrm policy add dir in {all} action block", one.namespace))?;
+    }
+    full(&lab)?;
+    for host in lab.hosts() {
+        wait_until("the status names what is blocked", NOTICED, || {
+            let status = host.weft(&["status"]).map(|done| done.stdout).unwrap_or_default();
+            let first = status.lines().next().unwrap_or_default();
+            let links = shown(host, "connections").unwrap_or_default();
+            first.contains("DEGRADED")
+                && first.contains("is UDP 6783 blocked?")
+                && links.contains(" pending ")
+                && links.contains("is UDP 6783 blocked?")
+        })
+        .with_context(|| shown(host, "connections").unwrap_or_default())?;
+    }
+    ip(&format!("-n {} xfrm policy flush", one.namespace))?;
+    let [a, b] = [lab.container()?, lab.container()?];
+    for host in lab.hosts() {
+        host.wait_linked(1)?;
+        ensure!(!shown(host, "connections")?.contains("blocked"));
+    }
+    one.attach(&a, &[])?;
+    a.wait_pings(two.attach(&b, &[])?)?;
+    lab.finish()
+}
+
+#[test]
 fn a_container_that_moves_with_its_address_is_reachable_within_a_second() -> Result<()> {
     let lab = Lab::full(3)?;
     full(&lab)?;

@@ -14,12 +14,14 @@ fn state(host: &Host) -> Result<(String, Vec<String>)> {
     Ok((host.weft(&["ps"])?.ok()?, host.links()?))
 }
 
-/// Starts `weft run --name NAME -- sleep 600` and waits for the name.
+/// Starts `weft run --name NAME` with a command that sleeps, and waits until that runs and has its name.
 fn sleeper(lab: &Lab, name: &str) -> Result<Background> {
     let host = lab.host(1);
-    let run = ["run", "--name", name, "--", "sleep", "600"];
+    let run = ["run", "--name", name, "--", "sh", "-c", "echo up; exec sleep 600"];
     let sleeper = lab.background(&mut host.weft_command(&run)?)?;
     host.wait_name(name)?;
+    // Its name is there a moment before it is.
+    sleeper.wait_for("up", PATIENCE)?;
     Ok(sleeper)
 }
 

@@ -10,7 +10,7 @@ mod switch;
 mod tests;
 
 pub use ethernet::{Frame, FrameFault, Mac};
-pub use parcel::Parcel;
+pub use parcel::{ENVELOPE_LEN, Parcel};
 pub use switch::{Place, Switch};
 
 use crate::id::PeerName;

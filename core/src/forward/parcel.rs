@@ -2,6 +2,7 @@
 
 use super::ethernet::{Frame, FrameFault};
 use crate::id::PeerName;
+use crate::sleeve::Session;
 
 /// One frame, from which peer to which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +19,11 @@ pub struct Parcel<'a> {
 
 /// Bytes in front of the frame.
 const HEADER_LEN: usize = 15;
+
+/// Bytes that a datagram has beside the IP packet of a container in it: the headers of the frame, of
+/// the parcel and of the session, and the seal.
+pub const ENVELOPE_LEN: usize =
+    Frame::LEN_MIN + HEADER_LEN + Session::HEADER_LEN + Session::TAG_LEN;
 
 impl<'a> Parcel<'a> {
     /// What goes in front of the frame's bytes.

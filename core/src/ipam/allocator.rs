@@ -81,11 +81,7 @@ impl Ipam {
         acts: &mut Vec<Act>,
     ) {
         let outcome = match &want {
-            Ok(want) if self.waiting.len() >= self.waiting_max => {
-                mark(Mark::CommandTooManyWaiting);
-                Some(Err(self.reason(want)))
-            }
-            Ok(want) => self.attempt(now, want, acts),
+            Ok(want) => self.attempt(now, want, acts).or_else(|| self.no_room()),
             Err(outcome) => Some(outcome.clone()),
         };
         match (outcome, want) {
@@ -99,6 +95,14 @@ impl Ipam {
                 self.settle(now, acts);
             }
         }
+    }
+
+    /// Why a command cannot wait, if there is no room for it.
+    fn no_room(&self) -> Option<Outcome> {
+        (self.waiting.len() >= self.waiting_max).then(|| {
+            mark(Mark::CommandTooManyWaiting);
+            Err(CommandError::TooManyWaiting(self.waiting.len()))
+        })
     }
 
     /// Answers all waiting commands that can be answered, first come first.

@@ -346,6 +346,22 @@ fn without_a_quorum_the_reason_comes_in_time() {
 }
 
 #[test]
+fn among_too_many_that_wait_a_command_is_met_if_it_can_be_and_else_told_why_not() {
+    let mut cluster = Cluster::new(2, "10.0.0.0/24");
+    let first = cluster.command(0, allocate("a"));
+    cluster.settle(3);
+    address(cluster.answer(0, first));
+    // The upper half is the other one's, which says nothing any more.
+    cluster.hosts[0].ipam.waiting_max = 1;
+    let waits = cluster.command(0, claim("b", "10.0.0.200/24"));
+    let own = cluster.command(0, allocate("c"));
+    address(cluster.answer(0, own));
+    let late = cluster.command(0, claim("d", "10.0.0.201/24"));
+    assert!(matches!(cluster.answer(0, late), Some(Err(CommandError::TooManyWaiting(1)))));
+    assert_eq!(cluster.answer(0, waits), None);
+}
+
+#[test]
 fn every_address_but_the_edges_can_be_had_at_one_peer_and_then_it_says_exhausted() {
     let mut cluster = Cluster::new(3, "10.0.0.0/27");
     let ids: Vec<_> = (0..30).map(|n| std::format!("c{n}")).collect();

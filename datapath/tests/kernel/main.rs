@@ -212,6 +212,17 @@ fn only_routes_that_meet_the_block_are_in_its_way() {
 }
 
 #[test]
+fn an_ipv6_address_can_be_listened_on_at_once() {
+    let bed = Bed::new();
+    let host = bed.net();
+    bed.runtime.block_on(async {
+        bridge::ensure(&host.handle, BRIDGE, MAC, MTU, &owner()).await.unwrap();
+        address::add(&host.handle, BRIDGE, net("fd42::2/128")).await.unwrap();
+    });
+    host.fd.run(|| std::net::TcpListener::bind("[fd42::2]:53")).unwrap().unwrap();
+}
+
+#[test]
 fn the_host_answers_from_the_dns_address_without_being_on_the_network() {
     let bed = Bed::new();
     let (host, one) = (bed.net(), bed.net());

@@ -92,7 +92,9 @@ type Answer<T> = Result<T, Refusal>;
 impl From<CommandError> for Refusal {
     fn from(error: CommandError) -> Self {
         let status = match error {
-            CommandError::Stopping | CommandError::Broken { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            CommandError::Stopping
+            | CommandError::TooManyWaiting(_)
+            | CommandError::Broken { .. } => StatusCode::SERVICE_UNAVAILABLE,
             CommandError::AddressTaken { .. }
             | CommandError::OwnerSilent { .. }
             | CommandError::OutOfRange { .. }
@@ -131,6 +133,7 @@ impl From<LeaveError> for Refusal {
     fn from(error: LeaveError) -> Self {
         match error {
             LeaveError::Command(error) => error.into(),
+            LeaveError::Attached(error) => error.into(),
             LeaveError::Stranded { .. } => Self::new(StatusCode::CONFLICT, error),
         }
     }

@@ -64,12 +64,9 @@ pub fn complaints(status: &Status, around: &Surroundings) -> Vec<String> {
             wrong.push(format!("no link with {}: {why}", target.target));
         }
     }
-    for conn in &status.conns {
-        let is_late = conn.up_for.is_some_and(|up| up >= PENDING_MAX);
-        if conn.state == ConnState::Pending && is_late {
-            let peer = known_as(conn);
-            wrong.push(format!("no data path to {peer}: is UDP {} blocked?", status.port));
-        }
+    for conn in status.conns.iter().filter(|conn| is_late(conn)) {
+        let peer = known_as(conn);
+        wrong.push(format!("no data path to {peer}: is UDP {} blocked?", status.port));
     }
     wrong.extend(around.dns.as_ref().and_then(|dns| dns.broken.clone()));
     let lost = status.ipam.owners.iter().filter(|owner| !owner.reachable);
@@ -81,6 +78,11 @@ pub fn complaints(status: &Status, around: &Surroundings) -> Vec<String> {
         ));
     }
     wrong
+}
+
+/// Whether the data path of a link should be proven by now.
+fn is_late(conn: &ConnStatus) -> bool {
+    conn.state == ConnState::Pending && conn.up_for.is_some_and(|up| up >= PENDING_MAX)
 }
 
 /// One line that says how things stand.
@@ -179,7 +181,7 @@ pub fn part(part: Part, status: &Status, around: &Surroundings) -> String {
         }
         Part::Connections => {
             for conn in &status.conns {
-                let _ = writeln!(out, "{}", connection(conn, status.encryption));
+                let _ = writeln!(out, "{}", connection(conn, status));
             }
         }
         Part::Peers => peers(&mut out, status),
@@ -213,11 +215,11 @@ fn known_as(conn: &ConnStatus) -> String {
     }
 }
 
-fn connection(conn: &ConnStatus, encryption: bool) -> String {
+fn connection(conn: &ConnStatus, status: &Status) -> String {
     let arrow = if conn.outbound { "->" } else { "<-" };
     let info = match conn.state {
         ConnState::Established | ConnState::Pending => {
-            let sealed = match (encryption, conn.encrypted) {
+            let sealed = match (status.encryption, conn.encrypted) {
                 (false, _) => "",
                 (true, true) => "encrypted   ",
                 (true, false) => "unencrypted ",
@@ -226,7 +228,12 @@ fn connection(conn: &ConnStatus, encryption: bool) -> String {
             let trip = conn
                 .round_trip
                 .map_or_else(String::new, |trip| format!(" rtt={:.1}ms", trip.as_secs_f64() * 1e3));
-            format!("{sealed}{:<6} {peer}{trip}", "sleeve")
+            let doubt = if is_late(conn) {
+                format!(" no data path: is UDP {} blocked?", status.port)
+            } else {
+                String::new()
+            };
+            format!("{sealed}{:<6} {peer}{trip}{doubt}", "sleeve")
         }
         ConnState::Retrying | ConnState::Failed => {
             let why = conn.why.as_deref().unwrap_or("no reason known");

@@ -3,6 +3,7 @@
 use super::common::{Common, Failure, Outcome, say, say_json};
 use super::words::{address_arg, container_id, qualified};
 use crate::api::types::{AttachRequest, Container, DetachRequest, ExposeRequest};
+use crate::namespace::Namespace;
 use clap::{ArgAction, Args};
 use ipnet::IpNet;
 use serde_json::json;
@@ -129,7 +130,7 @@ pub(super) async fn attach(common: &Common, args: AttachArgs) -> Outcome {
     };
     let request = AttachRequest {
         id: container_id(&namespace)?,
-        namespace: absolute(namespace),
+        namespace: plainly(namespace)?,
         addresses: addresses.into_iter().chain(args.ip).collect(),
         name,
         interface: args.interface.map(|name| name.to_string()),
@@ -175,12 +176,13 @@ pub(super) async fn ps(common: &Common, args: &PsArgs) -> Outcome {
     Ok(())
 }
 
-/// The daemon has another working directory.
-fn absolute(namespace: String) -> String {
-    if !namespace.contains('/') {
-        return namespace;
+/// The namespace as the daemon needs it, which has another working directory; an id that stands for
+/// none is left for it to judge.
+fn plainly(text: String) -> Result<String, Failure> {
+    match text.parse::<Namespace>().map_err(Failure::usage)? {
+        Namespace::Path(path) if text.contains('/') => Ok(path.to_string_lossy().into_owned()),
+        Namespace::Path(_) | Namespace::Pid(_) => Ok(text),
     }
-    std::path::absolute(&namespace).map_or(namespace, |path| path.to_string_lossy().into_owned())
 }
 
 fn print_addresses(common: &Common, addresses: &[IpNet]) -> Outcome {

@@ -27,9 +27,9 @@ pub(super) const DOMAIN: &str = "weft.local";
 /// Longest name of a bridge, in bytes: it and `-tap` are a link's name, which has at most 15.
 const BRIDGE_LEN_MAX: usize = 11;
 
-/// Largest packet that containers may send unless told otherwise. Source: Weave Net's fast
-/// datapath, 1376: what is left of 1460 (the smallest common cloud network) once it is sealed.
-pub(super) const MTU: u32 = 1376;
+/// Largest packet that containers may send unless told otherwise, in bytes: what is left of 1460,
+/// the smallest common cloud network's, once it is sealed and sent over IPv6.
+pub(super) const MTU: u32 = 1354;
 
 /// Hand our addresses to another peer, stop, and remove all traces from this host
 #[derive(Debug, Args)]
@@ -137,6 +137,13 @@ fn bare_options(common: &Common) -> Result<Options, Failure> {
 mod tests {
     use super::*;
     use crate::host::tap_name;
+    use weft_core::forward::ENVELOPE_LEN;
+
+    #[test]
+    fn the_largest_packet_of_a_container_fits_the_smallest_common_network_over_ipv6() {
+        // The headers of IPv6 and UDP are 48 bytes.
+        assert_eq!(usize::try_from(MTU).unwrap() + ENVELOPE_LEN + 48, 1460);
+    }
 
     #[test]
     fn the_name_of_a_bridge_leaves_room_for_the_one_beside_it() {

@@ -3,7 +3,7 @@
 use super::common::Failure;
 use crate::api::client::Client;
 use crate::attachments::{AddressRequest, ParseAddressRequestError};
-use crate::namespace::{Namespace, ParseNamespaceError};
+use crate::namespace::Namespace;
 use weft_core::id::ContainerId;
 use weft_core::names::Name;
 
@@ -22,16 +22,16 @@ pub(crate) async fn qualified(client: &Client, text: &str) -> Result<Name, Failu
     full.parse().map_err(Failure::usage)
 }
 
-/// The id that a namespace is attached under: `pid:4711`, `netns:NAME`, or the text itself when it
-/// is an id already.
+/// The id that a namespace is attached under, or the text itself when it is such an id already.
 pub(crate) fn container_id(text: &str) -> Result<ContainerId, Failure> {
-    if text.contains(':') && !text.contains('/') {
-        return text.parse().map_err(Failure::usage);
+    match text.split_once(':') {
+        // Of these no namespace is known here: the daemon says what they are.
+        Some(("run" | "weft", _)) => text.parse().map_err(Failure::usage),
+        Some(_) | None => {
+            let namespace = text.parse::<Namespace>().map_err(Failure::usage)?;
+            namespace.default_id().map_err(Failure::usage)
+        }
     }
-    // Every /proc/PID/ns/net has the same last part; what tells them apart is the process.
-    let pid = text.strip_prefix("/proc/").and_then(|rest| rest.strip_suffix("/ns/net"));
-    let namespace = pid.unwrap_or(text).parse::<Namespace>().map_err(Failure::usage)?;
-    namespace.default_id().ok_or_else(|| Failure::usage(ParseNamespaceError(text.to_owned())))
 }
 
 #[cfg(test)]
@@ -45,8 +45,11 @@ mod tests {
         assert_eq!(id("/proc/4711/ns/net"), "pid:4711");
         assert_eq!(id("web"), "netns:web");
         assert_eq!(id("/run/netns/web"), "netns:web");
-        assert_eq!(id("run:12-345"), "run:12-345");
-        for bad in ["", ".", "..", "a b", "/"] {
+        assert_eq!(id("/tmp/web"), "netns:/tmp/web");
+        for text in ["run:12-345", "weft:expose", "pid:4711", "netns:web", "netns:/tmp/web"] {
+            assert_eq!(id(text), text);
+        }
+        for bad in ["", ".", "..", "a b"] {
             assert!(container_id(bad).is_err(), "{bad:?} was accepted");
         }
     }

@@ -2,7 +2,7 @@
 
 use super::Options;
 use super::sleeve::Sleeve;
-use crate::attachments::Attachments;
+use crate::attachments::{AttachError, Attachments};
 use crate::dns::DnsService;
 use crate::handle::NodeHandle;
 use std::net::IpAddr;
@@ -29,6 +29,9 @@ pub enum LeaveError {
     /// The node's own reason.
     #[error(transparent)]
     Command(#[from] CommandError),
+    /// Something would still answer to addresses that others may be given.
+    #[error(transparent)]
+    Attached(#[from] AttachError),
 }
 
 impl LeaveError {
@@ -91,14 +94,16 @@ impl Controls {
         let _ = self.stop.subscribe().wait_for(|stop| *stop).await;
     }
 
-    /// Hands our addresses to another peer, then stops: the running half of `weft reset`.
+    /// Takes all containers off the network, hands our addresses to another peer, then stops: the
+    /// running half of `weft reset`.
     ///
     /// # Errors
-    /// When there is nobody to hand them to, or the node is stopping already.
+    /// When there is nobody to hand them to, the kernel refuses, or the node is stopping already.
     pub async fn leave(&self) -> Result<(), LeaveError> {
         if let Some(why) = LeaveError::of(&*self.node.status().await?) {
             return Err(why);
         }
+        self.attachments.withdraw().await?;
         self.node.command(Command::Leave).await?;
         self.stop();
         Ok(())

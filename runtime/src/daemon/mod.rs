@@ -9,6 +9,7 @@ mod running;
 mod signals;
 mod sleeve;
 mod start;
+mod underlay;
 mod upkeep;
 
 pub use controls::{Controls, LeaveError};

@@ -6,7 +6,7 @@ use super::running::Running;
 use super::signals::Signals;
 use super::sleeve::Sleeve;
 use super::upkeep::Upkeep;
-use super::{Controls, Options, StartError};
+use super::{Controls, Options, StartError, underlay};
 use crate::attachments::{Attachments, Ledger};
 use crate::clock::Clock;
 use crate::dns::{DnsService, Upstreams, Zone};
@@ -173,6 +173,7 @@ where
     };
     let (driver, node) = Driver::start(parts).await.map_err(line)?;
     let name = driver.node().name();
+    let host = kernel;
     let kernel = kernel.clone().of_peer(name);
     kernel.ensure_bridge().await.map_err(line)?;
     kernel.plug_tap().await.map_err(line)?;
@@ -205,13 +206,24 @@ where
         trouble: Arc::clone(&controls.trouble),
     };
     match finish(&controls, upkeep, api, &mut running, signals).await {
-        Ok((warnings, socket)) => Ok((running, controls, warnings, socket)),
+        Ok((mut warnings, socket)) => {
+            warnings.extend(too_long(&controls, host).await);
+            Ok((running, controls, warnings, socket))
+        }
         Err(why) => {
             running.stop().await;
             controls.sleeve.stop();
             Err(why)
         }
     }
+}
+
+/// Whether containers may send packets that are too long for the network under ours.
+async fn too_long(controls: &Controls, host: &Kernel) -> Option<String> {
+    let status = controls.node.status().await.ok()?;
+    let foreseen = underlay::foresee(host, controls.options.mtu, &status).await;
+    // Worth no failure: what cannot be foreseen shows later.
+    foreseen.inspect_err(|why| tracing::warn!(%why, "cannot see how long packets may be")).ok()?
 }
 
 /// What carries frames, and why it is that.

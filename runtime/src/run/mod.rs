@@ -47,6 +47,9 @@ const FORWARDED: [Signal; 17] = [
     Signal::SIGSTKFLT,
 ];
 
+/// Longest name of a host, in bytes. Source: linux/utsname.h, `__NEW_UTS_LEN`.
+const HOST_LEN_MAX: usize = 64;
+
 /// Run a command in a network namespace of its own, on the network
 ///
 /// Ends as the command ends: with its status, or 128 and the number of the signal that killed it;
@@ -63,12 +66,28 @@ pub(crate) struct RunArgs {
     /// Address wanted: ADDR, ADDR/LEN, net:CIDR or net:default; may be repeated
     #[arg(long, value_name = "ADDR", value_parser = address_arg)]
     ip: Vec<String>,
-    /// Host name inside [default: the name]
-    #[arg(long, value_name = "HOST")]
+    /// Host name inside [default: the name, or its first label if it is too long for that]
+    #[arg(long, value_name = "HOST", value_parser = host_name)]
     hostname: Option<String>,
     /// What to run
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
     pub(crate) command: Vec<String>,
+}
+
+/// Checks the name of a host: of what the kernel takes, what programs can show.
+fn host_name(text: &str) -> Result<String, String> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    if (1..=HOST_LEN_MAX).contains(&text.len()) && text.bytes().all(is_plain) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("expected 1 to {HOST_LEN_MAX} letters, digits, '-', '_' or '.'"))
+    }
+}
+
+/// The host that is called `name` on the network: all of it, if the kernel has room for that.
+fn host_of(name: &str) -> String {
+    let label = || name.split('.').next().unwrap_or(name);
+    (if name.len() <= HOST_LEN_MAX { name } else { label() }).to_owned()
 }
 
 pub(crate) fn run(common: &Common, args: &RunArgs) -> Result<ExitCode, Failure> {
@@ -90,7 +109,7 @@ async fn live(common: &Common, args: &RunArgs) -> Result<ExitCode, Failure> {
     };
     let own = run_files::own_tag().map_err(Failure::new)?;
     let id: ContainerId = format!("run:{own}").parse().map_err(Failure::new)?;
-    let hostname = args.hostname.clone().or_else(|| args.name.clone());
+    let hostname = args.hostname.clone().or_else(|| args.name.as_deref().map(host_of));
     let (mut cell, namespace) = Cell::enter(hostname).await.map_err(Failure::new)?;
     let files = RunFiles::new(&common.run_dir, &own).map_err(|e| {
         Failure::new(format!("cannot make a folder in {}: {e}", common.run_dir.display()))
@@ -219,6 +238,17 @@ fn hosts(own: &Container, name: Option<&Name>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_host_has_a_name_that_the_kernel_takes_and_programs_can_show() {
+        assert!(host_name("a-b_c.d").is_ok() && host_name(&"a".repeat(64)).is_ok());
+        for bad in ["", "x y", "a\nb", "h\u{f6}st", &"a".repeat(65)] {
+            assert!(host_name(bad).is_err(), "{bad:?} was accepted");
+        }
+        let label = "a".repeat(60);
+        assert_eq!(host_of(&format!("{label}.b")), format!("{label}.b"));
+        assert_eq!(host_of(&format!("{label}.weft.local")), label);
+    }
 
     #[test]
     fn the_hosts_file_has_our_own_name() {

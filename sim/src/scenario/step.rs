@@ -70,7 +70,7 @@ pub enum Outcome {
 }
 
 /// Names of refusals.
-const REFUSALS: [&str; 9] = [
+const REFUSALS: [&str; 10] = [
     "address-taken",
     "owner-silent",
     "out-of-range",
@@ -79,6 +79,7 @@ const REFUSALS: [&str; 9] = [
     "exhausted",
     "not-held",
     "too-many-names",
+    "too-many-waiting",
     "left",
 ];
 
@@ -93,6 +94,7 @@ const fn refusal(error: &CommandError) -> &'static str {
         CommandError::Exhausted { .. } => "exhausted",
         CommandError::NotHeld(_) => "not-held",
         CommandError::TooManyNames(_) => "too-many-names",
+        CommandError::TooManyWaiting(_) => "too-many-waiting",
         CommandError::Left => "left",
         CommandError::Stopping => "stopping",
         CommandError::Broken { .. } => "broken",
