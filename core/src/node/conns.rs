@@ -605,7 +605,7 @@ impl Node {
             }
             let mut bytes = core::mem::take(&mut conn.unsent);
             if let Phase::Up(link) = &mut conn.phase {
-                match link.outgoing(&self.records) {
+                match link.outgoing(at, &self.records) {
                     Ok(more) => bytes.extend(more),
                     Err(fault) => {
                         self.end(at, id, fault.into(), Way::Ours(Vec::new()), out);

@@ -55,6 +55,9 @@ impl Node {
             let held = self.records.get(&record.key);
             let (is_held, is_known) = (held == Some(&record), held.is_some());
             if !self.records.is_news(&record) {
+                if is_held && let Some(link) = self.conns.get_mut(&conn).and_then(Conn::link_mut) {
+                    link.knows(&record.key);
+                }
                 mark(if is_held { Mark::GossipDuplicate } else { Mark::GossipOlder });
                 continue;
             }
@@ -212,9 +215,10 @@ impl Node {
     /// The record of `key` is news to all neighbours but the one on `from`.
     fn mark_dirty(&mut self, key: Key, from: Option<ConnId>) {
         for (id, conn) in &mut self.conns {
-            if Some(*id) != from
-                && let Some(link) = conn.link_mut()
-            {
+            let Some(link) = conn.link_mut() else { continue };
+            if Some(*id) == from {
+                link.knows(&key);
+            } else {
                 link.dirty.insert(key);
             }
         }
