@@ -411,6 +411,16 @@ fn what_a_neighbour_has_sent_is_not_sent_back_to_it() {
 }
 
 #[test]
+fn a_peer_tells_of_its_addresses_with_its_first_link() {
+    let mut world = World::new(2, config);
+    world.run(Duration::from_millis(50));
+    let node = world.node(0);
+    let own = node.topology.get(node.me).unwrap();
+    assert!(own.links.len() == 1 && own.addresses.len() == 1, "{own:?}");
+    assert_eq!(node.records.get(&Key::Peer(node.me)).unwrap().version.sequence, 3);
+}
+
+#[test]
 fn a_partition_is_noticed_and_heals() {
     let mut world = World::new(2, config);
     world.run(SECOND * 3);
