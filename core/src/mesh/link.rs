@@ -194,6 +194,15 @@ impl Link {
         }
     }
 
+    /// Whether [`Link::outgoing`] would return anything.
+    fn has_outgoing(&self, now: Instant) -> bool {
+        self.beat
+            || self.question.is_some()
+            || !self.asked.is_empty()
+            || !self.unicasts.is_empty()
+            || self.pushes_at().is_some_and(|at| at <= now)
+    }
+
     /// All that may leave, sealed: unicasts, then news, then answers and our question; a heartbeat
     /// when one is due and there is nothing else.
     ///
@@ -272,6 +281,16 @@ impl Conn {
             Phase::Up(link) => Some(link),
             Phase::Dialing | Phase::Shaking(_) | Phase::Ending { .. } => None,
         }
+    }
+
+    /// Whether it can be written to, and has something to write or to end after.
+    pub(crate) fn may_write(&self, now: Instant) -> bool {
+        let waits = match &self.phase {
+            Phase::Dialing | Phase::Shaking(_) => false,
+            Phase::Up(link) => link.has_outgoing(now),
+            Phase::Ending { .. } => true,
+        };
+        self.writing_since.is_none() && (waits || !self.unsent.is_empty())
     }
 
     /// What is next due, and when.
