@@ -86,8 +86,8 @@ pub struct Config {
 /// Waits between probes of a data path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProbeWait {
-    /// While the path is not proven. Weave Net's fast heartbeat: 500 ms; shorter here, since it
-    /// bounds how soon traffic flows after a peer returns.
+    /// The longest while the path is not proven; the first ones are shorter. Weave Net's fast
+    /// heartbeat: 500 ms; shorter here, since it bounds how soon traffic flows after a peer returns.
     pub unproven: Duration,
     /// Once it is. Weave Net's slow heartbeat: 10 s; shorter here, to notice a dead path in time.
     pub proven: Duration,

@@ -6,7 +6,7 @@ use core::str::FromStr;
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::Zeroizing;
 
 /// A peer's public identity: its Ed25519 verifying key.
 ///
@@ -52,36 +52,37 @@ impl fmt::Debug for PeerId {
     }
 }
 
-/// A peer's secret: the Ed25519 seed, made at first start and kept.
-#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+/// A peer's secret: the Ed25519 key, made at first start and kept as its seed. Wiped when dropped.
+#[derive(Clone)]
 pub struct Identity {
-    seed: [u8; 32],
+    /// With its public half: to calculate that costs as much as a signature.
+    key: SigningKey,
 }
 
 impl Identity {
     /// The identity of `seed`, which must come from a cryptographic source.
-    pub const fn from_seed(seed: [u8; 32]) -> Self {
-        Self { seed }
+    pub fn from_seed(seed: [u8; 32]) -> Self {
+        Self { key: SigningKey::from_bytes(&Zeroizing::new(seed)) }
     }
 
     /// The secret itself, to be stored with mode 0600.
-    pub const fn seed(&self) -> &[u8; 32] {
-        &self.seed
+    pub fn seed(&self) -> &[u8; 32] {
+        self.key.as_bytes()
     }
 
     /// The public half.
     pub fn id(&self) -> PeerId {
-        PeerId(SigningKey::from_bytes(&self.seed).verifying_key().to_bytes())
+        PeerId(self.key.verifying_key().to_bytes())
     }
 
     /// The X25519 secret that belongs to [`PeerId::exchange_key`].
     pub fn exchange_secret(&self) -> [u8; 32] {
-        SigningKey::from_bytes(&self.seed).to_scalar_bytes()
+        self.key.to_scalar_bytes()
     }
 
     /// Signs `message` (Ed25519, RFC 8032: deterministic).
     pub fn sign(&self, message: &[u8]) -> [u8; 64] {
-        SigningKey::from_bytes(&self.seed).sign(message).to_bytes()
+        self.key.sign(message).to_bytes()
     }
 }
 

@@ -379,6 +379,8 @@ pub enum Timer {
     Ipam,
     /// A data path is to be probed, or has been silent too long.
     Probe,
+    /// Records are to be pushed to a neighbour.
+    Push,
     /// Records are to be compared with a neighbour.
     Reconcile,
     /// Routes are out of date.

@@ -147,6 +147,7 @@ marks! {
     "gossip.first" GossipFirst: "A record of a key that was not known."
     "gossip.newer" GossipNewer: "A newer record replaces the one that is held."
     "gossip.duplicate" GossipDuplicate: "A record comes that is held."
+    "gossip.known" GossipKnown: "A record that was to be pushed to a neighbour came from it."
     "gossip.older" GossipOlder: "A record comes that is older than the one that is held."
     "gossip.refused-key" GossipRefusedKey: "A record by whom it does not belong to."
     "gossip.refused-signature" GossipRefusedSignature: "A record with a wrong signature."

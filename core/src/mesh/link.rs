@@ -17,6 +17,7 @@ use alloc::collections::{BTreeSet, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
+use core::time::Duration;
 use zeroize::Zeroizing;
 
 /// One control stream.
@@ -106,6 +107,8 @@ pub(crate) struct Link {
     /// Keys whose records are news to the neighbour. Only keys: however long a write takes, the
     /// newest version of each goes next.
     pub(crate) dirty: BTreeSet<Key>,
+    /// What is not urgent is not pushed before this.
+    push_at: Instant,
     unicasts: VecDeque<Unicast>,
     question: Option<Question>,
     /// Questions of the neighbour; answered from the store when the answer can leave.
@@ -119,6 +122,11 @@ const UNICASTS_MAX: usize = 256;
 const ASKED_MAX: usize = 4;
 /// Bytes of pushed records in one write.
 const BATCH_LEN: usize = 64 * 1024;
+
+/// Least time between two pushes to one neighbour of what is not urgent. A lone change goes at once;
+/// when many come, as while a mesh gathers, those of this time go in one message, and what the
+/// neighbour has sent us by then does not go back. Ten hops of it are a tenth of a second.
+const PUSH_WAIT: Duration = Duration::from_millis(10);
 
 impl Link {
     /// A link that came up `now` and begins with a pull of all records.
@@ -141,6 +149,7 @@ impl Link {
             path,
             pull: None,
             dirty: BTreeSet::new(),
+            push_at: now,
             unicasts: VecDeque::new(),
             question: None,
             asked: VecDeque::new(),
@@ -185,16 +194,35 @@ impl Link {
         }
     }
 
-    /// All that waits, sealed: unicasts, then news, then answers and our question; a heartbeat when
-    /// one is due and there is nothing else.
+    /// Whether [`Link::outgoing`] would return anything.
+    fn has_outgoing(&self, now: Instant) -> bool {
+        self.beat
+            || self.question.is_some()
+            || !self.asked.is_empty()
+            || !self.unicasts.is_empty()
+            || self.pushes_at().is_some_and(|at| at <= now)
+    }
+
+    /// All that may leave, sealed: unicasts, then news, then answers and our question; a heartbeat
+    /// when one is due and there is nothing else.
     ///
     /// # Errors
     /// When the channel cannot go on.
-    pub(crate) fn outgoing(&mut self, records: &Records) -> Result<Vec<u8>, ChannelFault> {
+    pub(crate) fn outgoing(
+        &mut self,
+        now: Instant,
+        records: &Records,
+    ) -> Result<Vec<u8>, ChannelFault> {
         let mut messages: Vec<Message> = self.unicasts.drain(..).map(Message::Unicast).collect();
-        let batch = records.batch(&mut self.dirty, BATCH_LEN);
-        if !batch.is_empty() {
-            messages.push(Message::Records(batch));
+        if self.pushes_at().is_some_and(|at| at <= now) {
+            let batch = records.batch(&mut self.dirty, BATCH_LEN);
+            // What did not fit goes as soon as this is written.
+            if self.dirty.is_empty() {
+                self.push_at = now + PUSH_WAIT;
+            }
+            if !batch.is_empty() {
+                messages.push(Message::Records(batch));
+            }
         }
         let answers = self.asked.drain(..).map(|question| gossip::answer(records, &question));
         messages.extend(answers.map(Message::Answer));
@@ -207,6 +235,19 @@ impl Link {
             bytes.extend(self.channel.seal(&message.encode())?);
         }
         Ok(bytes)
+    }
+
+    /// When news go, if there are any.
+    fn pushes_at(&self) -> Option<Instant> {
+        let most_urgent = self.dirty.first()?;
+        Some(if is_urgent(most_urgent) { self.up_at } else { self.push_at })
+    }
+
+    /// The neighbour holds the record of `key` that we do.
+    pub(crate) fn knows(&mut self, key: &Key) {
+        if self.dirty.remove(key) {
+            mark(Mark::GossipKnown);
+        }
     }
 
     /// Wants a heartbeat with the next write.
@@ -242,17 +283,32 @@ impl Conn {
         }
     }
 
+    /// Whether it can be written to, and has something to write or to end after.
+    pub(crate) fn may_write(&self, now: Instant) -> bool {
+        let waits = match &self.phase {
+            Phase::Dialing | Phase::Shaking(_) => false,
+            Phase::Up(link) => link.has_outgoing(now),
+            Phase::Ending { .. } => true,
+        };
+        self.writing_since.is_none() && (waits || !self.unsent.is_empty())
+    }
+
     /// What is next due, and when.
-    pub(crate) fn deadlines(&self, config: &Config) -> [Option<(Instant, Timer)>; 4] {
+    pub(crate) fn deadlines(&self, config: &Config) -> [Option<(Instant, Timer)>; 5] {
+        let only = |due, timer| [Some((due, timer)), None, None, None, None];
         match &self.phase {
-            Phase::Dialing => [None; 4],
-            Phase::Shaking(shaking) => [Some((shaking.until, Timer::Handshake)), None, None, None],
-            Phase::Ending { until } => [Some((*until, Timer::Handshake)), None, None, None],
+            Phase::Dialing => [None; 5],
+            Phase::Shaking(shaking) => only(shaking.until, Timer::Handshake),
+            Phase::Ending { until } => only(*until, Timer::Handshake),
             Phase::Up(link) => [
                 Some((self.silent_at(link, config), Timer::Silence)),
                 Some((link.beat_at, Timer::Heartbeat)),
                 Some((link.reconcile_at, Timer::Reconcile)),
                 Some((link.path.deadline(config), Timer::Probe)),
+                // While a write is outstanding, its end brings the next.
+                link.pushes_at()
+                    .filter(|_| self.writing_since.is_none())
+                    .map(|at| (at, Timer::Push)),
             ],
         }
     }
@@ -261,5 +317,13 @@ impl Conn {
     pub(crate) fn silent_at(&self, link: &Link, config: &Config) -> Instant {
         let since = self.writing_since.map_or(link.heard_at, |since| since.min(link.heard_at));
         since + config.silence_max
+    }
+}
+
+/// Whether somebody may be waiting for it: a container for its address, a mesh for its founding.
+const fn is_urgent(key: &Key) -> bool {
+    match key {
+        Key::Founding(_) | Key::Grant(_) | Key::Voter(_) => true,
+        Key::Peer(_) | Key::Names(_) | Key::Space(_) => false,
     }
 }

@@ -31,9 +31,16 @@ pub(crate) struct Path {
     /// When that was, while the path is proven: both directions work.
     proven_at: Option<Instant>,
     probe_at: Instant,
+    /// Waits since the path began to be unproven, as far as they still grow.
+    waits: u32,
     /// Of the last question.
     pub(crate) round_trip: Option<Duration>,
 }
+
+/// How often the wait for an answer doubles before it is the longest. The first probe of a path often
+/// overtakes the last message of the handshake, which goes by another socket and without which the
+/// neighbour cannot read it: so the second one follows soon.
+const DOUBLINGS: u32 = 4;
 
 /// What changed with a path.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,6 +69,7 @@ impl Path {
             reported: 0,
             proven_at: None,
             probe_at: now,
+            waits: 0,
             round_trip: None,
         }
     }
@@ -105,7 +113,10 @@ impl Path {
             if self.proven_at.replace(now).is_none() {
                 mark(Mark::PathProven);
                 turn.proven = Some(true);
-                self.probe_at = now + config.probe_wait.proven;
+                // An answer to an earlier probe than the last does not tell how long the way is.
+                let wait = config.probe_wait;
+                self.probe_at =
+                    now + if self.round_trip.is_some() { wait.proven } else { wait.unproven };
             }
         }
         if probe.sequence.is_multiple_of(2) {
@@ -121,14 +132,22 @@ impl Path {
             (self.proven_at, self.round_trip) = (None, None);
             mark(Mark::PathSilent);
             turn.proven = Some(false);
-            self.probe_at = now;
+            (self.probe_at, self.waits) = (now, 0);
         }
         if self.probe_at <= now {
             self.probe(now, false, out);
             let wait = config.probe_wait;
-            self.probe_at = now + if self.is_proven() { wait.proven } else { wait.unproven };
+            self.probe_at =
+                now + if self.is_proven() { wait.proven } else { self.wait(wait.unproven) };
         }
         turn
+    }
+
+    /// The next wait for an answer, of at most `longest`.
+    fn wait(&mut self, longest: Duration) -> Duration {
+        let doublings = DOUBLINGS.saturating_sub(self.waits);
+        self.waits += u32::from(doublings > 0);
+        (longest / 2u32.pow(doublings)).max(Duration::from_millis(1)).min(longest)
     }
 
     /// When [`Path::timeout`] is wanted.
@@ -217,6 +236,31 @@ mod tests {
         assert!(dialer.is_proven() && listener.is_proven());
         assert_eq!(listener.to, Some(address(1)));
         assert_eq!(dialer.round_trip, Some(Duration::from_millis(9)));
+    }
+
+    #[test]
+    fn a_first_probe_that_is_lost_is_soon_followed_by_another_and_later_ones_keep_their_distance() {
+        let (config, mut out) = (Config::default(), Outbox::default());
+        let (mut dialer, mut listener) = pair();
+        let mut times = alloc::vec![at(0)];
+        for _ in 0..8 {
+            dialer.timeout(*times.last().unwrap(), &config, &mut out);
+            times.push(dialer.deadline(&config));
+        }
+        let waits: alloc::vec::Vec<u128> =
+            times.windows(2).map(|pair| (pair[1] - pair[0]).as_millis()).collect();
+        assert_eq!(waits, [15, 31, 62, 125, 250, 250, 250, 250]);
+        // So it is again when a path that worked has fallen silent.
+        dialer.timeout(times[8], &config, &mut out);
+        deliver(times[8], [&mut dialer, &mut listener], 0, out);
+        assert!(dialer.is_proven());
+        while dialer.is_proven() {
+            let now = dialer.deadline(&config);
+            dialer.timeout(now, &config, &mut Outbox::default());
+            times.push(now);
+        }
+        let wait = dialer.deadline(&config) - *times.last().unwrap();
+        assert_eq!(wait.as_millis(), 15);
     }
 
     #[test]

@@ -239,10 +239,18 @@ impl Node {
         }
     }
 
+    /// Those conns for which `there_is` something to do: in most calls that is one, or none.
+    fn conns_that(&self, there_is: impl Fn(&Conn) -> bool) -> Vec<ConnId> {
+        self.conns.iter().filter(|(_, conn)| there_is(conn)).map(|(id, _)| *id).collect()
+    }
+
     /// Does what is due for each conn.
     pub(super) fn conn_timeouts(&mut self, at: Instant, out: &mut Outbox) {
-        let ids: Vec<ConnId> = self.conns.keys().copied().collect();
-        for id in ids {
+        let is_due = |conn: &Conn| {
+            let mut deadlines = conn.deadlines(&self.config).into_iter().flatten();
+            deadlines.any(|(due, _)| due <= at)
+        };
+        for id in self.conns_that(is_due) {
             let Some(conn) = self.conns.get_mut(&id) else { continue };
             let (due, fault) = match &conn.phase {
                 Phase::Dialing => continue,
@@ -280,15 +288,11 @@ impl Node {
 
     /// Writes what waits on every conn without an outstanding write.
     pub(super) fn flush(&mut self, at: Instant, out: &mut Outbox) {
-        let ids: Vec<ConnId> = self.conns.keys().copied().collect();
-        for id in ids {
+        for id in self.conns_that(|conn| conn.may_write(at)) {
             let Some(conn) = self.conns.get_mut(&id) else { continue };
-            if conn.writing_since.is_some() {
-                continue;
-            }
             let mut bytes = core::mem::take(&mut conn.unsent);
             if let Phase::Up(link) = &mut conn.phase {
-                match link.outgoing(&self.records) {
+                match link.outgoing(at, &self.records) {
                     Ok(more) => bytes.extend(more),
                     Err(fault) => {
                         self.end(at, id, fault.into(), Way::Ours(Vec::new()), out);

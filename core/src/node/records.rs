@@ -55,6 +55,9 @@ impl Node {
             let held = self.records.get(&record.key);
             let (is_held, is_known) = (held == Some(&record), held.is_some());
             if !self.records.is_news(&record) {
+                if is_held && let Some(link) = self.conns.get_mut(&conn).and_then(Conn::link_mut) {
+                    link.knows(&record.key);
+                }
                 mark(if is_held { Mark::GossipDuplicate } else { Mark::GossipOlder });
                 continue;
             }
@@ -212,9 +215,10 @@ impl Node {
     /// The record of `key` is news to all neighbours but the one on `from`.
     fn mark_dirty(&mut self, key: Key, from: Option<ConnId>) {
         for (id, conn) in &mut self.conns {
-            if Some(*id) != from
-                && let Some(link) = conn.link_mut()
-            {
+            let Some(link) = conn.link_mut() else { continue };
+            if Some(*id) == from {
+                link.knows(&key);
+            } else {
                 link.dirty.insert(key);
             }
         }
@@ -228,13 +232,12 @@ impl Node {
         if core::mem::take(&mut self.turn.links_changed) {
             // Also when our record stays the same: another session may carry the link.
             self.plan_routes(at);
-            let next = self.described_at.map_or(at, |last| last + DESCRIBE_WAIT);
-            self.describe_at.get_or_insert_with(|| next.max(at));
+            let next = self.describes_at(at);
+            self.describe_at = Some(self.describe_at.map_or(next, |due| due.min(next)));
         }
         if self.describe_at.is_some_and(|due| due <= at) {
             self.describe_at = None;
             let own = self.describe();
-            // The first link is told of at once: until then nobody was told anything.
             self.described_at = (!own.links.is_empty()).then_some(at);
             if self.topology.get(self.me) != Some(&own) {
                 self.publish(Key::Peer(self.me), codec::encode(&own));
@@ -254,6 +257,20 @@ impl Node {
                 }
             }
         }
+    }
+
+    /// When to say what has changed with us. The first link is told of at once, and so is a life
+    /// that nobody knows of; addresses alone wait for the link that they are about to bring.
+    fn describes_at(&self, at: Instant) -> Instant {
+        let own = self.topology.get(self.me);
+        let is_known = own.is_some_and(|own| own.incarnation == self.incarnation);
+        let mut links = self.conns.values().filter_map(Conn::link);
+        let next = match self.described_at {
+            Some(last) => last + DESCRIBE_WAIT,
+            None if is_known && !links.any(|link| link.path.is_proven()) => at + DESCRIBE_WAIT,
+            None => at,
+        };
+        next.max(at)
     }
 
     /// Has routes calculated soon: what changes in the meantime costs nothing more.

@@ -381,6 +381,46 @@ fn a_disk_that_was_put_back_starts_over_beyond_its_later_lives() {
 }
 
 #[test]
+fn a_lone_change_is_told_at_once_and_those_that_follow_it_go_together() {
+    let mut world = World::new(2, config);
+    world.run(SECOND * 3);
+    for name in ["a", "b", "c"] {
+        let command = register(&format!("{name}.weft.local"));
+        world.input(0, Input::Command { request: RequestId(0), command });
+        world.run(Duration::ZERO);
+        assert_eq!(world.node(1).names().len(), 1, "after {name}");
+    }
+    world.run(Duration::from_millis(10));
+    assert_eq!(world.node(1).names().len(), 3);
+}
+
+#[test]
+fn what_a_neighbour_has_sent_is_not_sent_back_to_it() {
+    let mut world = World::new(2, config);
+    world.run(SECOND * 3);
+    let now = world.now;
+    let node = &mut world.hosts[0].as_mut().unwrap().node;
+    node.publish_names();
+    let record = node.records.get(&Key::Names(node.me)).unwrap().clone();
+    let (peer, conn) =
+        node.neighbours.first_key_value().map(|(peer, conn)| (*peer, *conn)).unwrap();
+    let waits = |node: &Node| node.conns[&conn].link().unwrap().dirty.contains(&record.key);
+    assert!(waits(node));
+    node.accept_all(now, (conn, peer), std::vec![record.clone()], &mut Outbox::default());
+    assert!(!waits(node));
+}
+
+#[test]
+fn a_peer_tells_of_its_addresses_with_its_first_link() {
+    let mut world = World::new(2, config);
+    world.run(Duration::from_millis(50));
+    let node = world.node(0);
+    let own = node.topology.get(node.me).unwrap();
+    assert!(own.links.len() == 1 && own.addresses.len() == 1, "{own:?}");
+    assert_eq!(node.records.get(&Key::Peer(node.me)).unwrap().version.sequence, 3);
+}
+
+#[test]
 fn a_partition_is_noticed_and_heals() {
     let mut world = World::new(2, config);
     world.run(SECOND * 3);

@@ -56,11 +56,8 @@ pub(super) fn records(view: &View) -> Result<(), String> {
 /// always room.
 fn own(peer: &PeerView) -> (usize, usize) {
     let papers = peer.papers.values().filter(|paper| Some(paper.writer) == peer.id).count();
-    let is_own = |key: &&Key| match key {
-        Key::Peer(id) | Key::Names(id) | Key::Space(id) => Some(*id) == peer.id,
-        Key::Founding(_) | Key::Grant(_) | Key::Voter(_) => false,
-    };
-    let others = peer.records.keys().filter(is_own).count();
+    let keys = peer.id.map(|id| [Key::Peer(id), Key::Names(id), Key::Space(id)]);
+    let others = keys.iter().flatten().filter(|key| peer.records.contains_key(key)).count();
     // A grant or vote is short; names may take all that a body may.
     let len = papers * 4_096 + others * (Record::BODY_LEN_MAX + OVERHEAD);
     (papers + others, len)
