@@ -95,6 +95,7 @@ impl From<CommandError> for Refusal {
             CommandError::Stopping | CommandError::Broken { .. } => StatusCode::SERVICE_UNAVAILABLE,
             CommandError::AddressTaken { .. }
             | CommandError::OwnerSilent { .. }
+            | CommandError::OwnersSilent { .. }
             | CommandError::OutOfRange { .. }
             | CommandError::NoQuorum { .. }
             | CommandError::Observing { .. }
