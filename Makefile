@@ -55,8 +55,9 @@ sim: ## The same runs in two profiles, then worlds of this commit for SECONDS_OF
 steady: ## How fast 1,000 peers run in which nothing happens (takes long to begin)
 	cargo run --release --locked -p sim --bin sim -- steady
 
+# BUGS names some of them, or --markdown.
 planted: ## Plant known bugs one by one and have the simulator find them (takes long)
-	cargo run --locked -p sim --bin planted
+	cargo run --locked -p sim --bin planted -- $(BUGS)
 
 # What it finds stays out of the committed corpus: copy in by hand what should be replayed.
 fuzz: ## Fuzz each target for SECONDS_OF_FUZZ

@@ -218,6 +218,16 @@ pub enum CommandError {
         /// Peers to dial, one of which must be heard when nobody else owns anything.
         targets: usize,
     },
+    /// Nothing was free here, and peers that own some did not answer in time.
+    #[error(
+        "no address of {subnet} yet: {silent} peers own some and have not answered; try again, and see in `weft status` what keeps them"
+    )]
+    OwnersSilent {
+        /// Where from.
+        subnet: IpNet,
+        /// How many of those in reach have not said that they have nothing.
+        silent: usize,
+    },
     /// Nothing left here or at any peer in reach.
     #[error(
         "no free address in {subnet}: {owned} belong to this peer and are in use, {unreachable} belong to peers that cannot be reached; detach a container, start those peers, or use another subnet"

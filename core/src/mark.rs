@@ -85,6 +85,7 @@ marks! {
     "refused.not-merged" RefusedNotMerged: "An address is refused because the boot gate is closed."
     "refused.owner-away" RefusedOwnerAway: "A claim is refused because the owner cannot be reached."
     "refused.owner-silent" RefusedOwnerSilent: "A claim is refused because the owner did not answer."
+    "refused.owners-silent" RefusedOwnersSilent: "No address is given because owners did not answer."
     "refused.left" RefusedLeft: "An address is refused because the peer has left."
     "refused.stopping" RefusedStopping: "A command that waits is refused because the node stops."
     "ask.silent" AskSilent: "An owner that was asked did not answer in time."

@@ -225,12 +225,7 @@ impl Ipam {
 
     /// Asks another owner for addresses inside `range`, unless one is being asked.
     fn ask(&mut self, now: Instant, range: Range, acts: &mut Vec<Act>) -> Asked {
-        let mut owned: BTreeMap<PeerId, u128> = BTreeMap::new();
-        for (part, owner) in self.ledger().into_iter().flat_map(|ledger| ledger.owners_in(range)) {
-            if self.reachable.contains(&owner) {
-                *owned.entry(owner).or_default() += part.size();
-            }
-        }
+        let owned = self.owned_in_reach(range);
         let space = |(peer, owned)| (peer, self.space_of(peer, owned));
         let donors: BTreeMap<PeerId, u8> = owned.into_iter().map(space).collect();
         let asked = self.asks.ask(now, range, &donors, &mut self.rng);
@@ -239,6 +234,17 @@ impl Ipam {
             acts.push(Act::Tell { peer, message: IpamMessage::Request { range } });
         }
         asked
+    }
+
+    /// Which peers in reach own how many addresses inside `range`.
+    fn owned_in_reach(&self, range: Range) -> BTreeMap<PeerId, u128> {
+        let mut owned: BTreeMap<PeerId, u128> = BTreeMap::new();
+        for (part, owner) in self.ledger().into_iter().flat_map(|ledger| ledger.owners_in(range)) {
+            if self.reachable.contains(&owner) {
+                *owned.entry(owner).or_default() += part.size();
+            }
+        }
+        owned
     }
 
     /// Notes that `id` holds `address`.
@@ -284,7 +290,16 @@ impl Ipam {
             return CommandError::NotMerged { owners, targets };
         }
         match want {
-            Want::Any { subnet, usable, .. } => self.exhausted(*subnet, *usable),
+            Want::Any { subnet, usable, .. } => {
+                let owners = self.owned_in_reach(*usable).into_keys();
+                match owners.filter(|owner| !self.asks.has_denied(*usable, *owner)).count() {
+                    0 => self.exhausted(*subnet, *usable),
+                    silent => {
+                        mark(Mark::RefusedOwnersSilent);
+                        CommandError::OwnersSilent { subnet: *subnet, silent }
+                    }
+                }
+            }
             Want::This { address, offset, .. } => {
                 let owner = self.owner_of(*offset).unwrap_or(self.me);
                 let why = if self.reachable.contains(&owner) {

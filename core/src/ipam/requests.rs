@@ -123,6 +123,11 @@ impl Asks {
         }
     }
 
+    /// Whether `peer` has said that it has nothing in `range`, since somebody waits for that.
+    pub(super) fn has_denied(&self, range: Range, peer: PeerId) -> bool {
+        self.0.get(&range).is_some_and(|ask| ask.denied.contains(&peer))
+    }
+
     /// We came to own `given`: whatever was asked about it starts over.
     pub(super) fn given(&mut self, given: Range) {
         self.0.retain(|range, _| range.intersection(given).is_none());

@@ -377,6 +377,23 @@ fn every_address_but_the_edges_can_be_had_at_one_peer_and_then_it_says_exhausted
 }
 
 #[test]
+fn an_owner_that_does_not_answer_is_not_taken_for_one_that_has_nothing() {
+    let mut cluster = Cluster::new(2, "10.0.0.0/29");
+    for id in ["a", "b", "c", "d"] {
+        cluster.command(0, allocate(id));
+        cluster.settle(1);
+    }
+    let request = (0..8).find_map(|n| {
+        let request = cluster.command(0, allocate(&std::format!("e{n}")));
+        cluster.pool.clear();
+        cluster.answer(0, request).is_none().then_some(request)
+    });
+    cluster.pass(2_000);
+    let answer = cluster.answer(0, request.unwrap());
+    assert!(matches!(answer, Some(Err(CommandError::OwnersSilent { silent: 1, .. }))));
+}
+
+#[test]
 fn an_address_moves_to_another_host_once_it_is_released() {
     let mut cluster = Cluster::new(2, "10.0.0.0/24");
     let first = cluster.command(0, allocate("a"));

@@ -97,6 +97,7 @@ impl From<CommandError> for Refusal {
             | CommandError::Broken { .. } => StatusCode::SERVICE_UNAVAILABLE,
             CommandError::AddressTaken { .. }
             | CommandError::OwnerSilent { .. }
+            | CommandError::OwnersSilent { .. }
             | CommandError::OutOfRange { .. }
             | CommandError::NoQuorum { .. }
             | CommandError::Observing { .. }

@@ -2,7 +2,7 @@
 //! them. A bug that stays green is a bug of the checks.
 //!
 //! `cargo run -p sim --bin planted [NAME…]`; each bug is a file of `sim/planted`. Built without much
-//! optimisation: a search mostly takes less time than a build.
+//! optimisation: a search mostly takes less time than a build. `sim/PLANTED.md` has what it printed.
 #![expect(clippy::disallowed_methods, reason = "says how long real searches took")]
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -12,6 +12,7 @@ use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Plants bugs and has the simulator find them; exit status 1 when one stays hidden.
@@ -22,12 +23,16 @@ struct Args {
     /// Most seeds for each.
     #[arg(long, default_value_t = 2_000)]
     seeds: u64,
-    /// Most time for each, in seconds; a world that is under way then is run to its end.
+    /// Most time for each half of a search, in seconds; a world that is under way then is run to
+    /// its end.
     #[arg(long, default_value_t = 600)]
     seconds: u64,
     /// Where the sources are copied to and built; a build that is there is used again.
     #[arg(long, default_value = "target/planted")]
     scratch: PathBuf,
+    /// Prints the table as `sim/PLANTED.md` has it.
+    #[arg(long)]
+    markdown: bool,
 }
 
 /// A file of `sim/planted`.
@@ -73,45 +78,75 @@ struct Verdict {
     rule: Option<String>,
 }
 
-/// How a bug was found.
-#[derive(Debug)]
-struct Found {
-    rule: String,
+/// What came of the search for a bug.
+#[derive(Debug, Default)]
+struct Search {
+    /// The rule that was broken, and in which world.
+    found: Option<(String, String)>,
+    /// Seeds of drawn worlds that were run.
     seeds: u64,
+    /// Scenarios of the catalogue that were run.
+    scenarios: u64,
+    /// In running them.
     took: Duration,
 }
+
+/// Drawn worlds that come before the catalogue: most bugs show in the first of them.
+const FIRST_SEEDS: u64 = 100;
 
 /// Folders of the sources that the simulator is built from.
 const SOURCES: [&str; 8] =
     ["Cargo.toml", "Cargo.lock", "clippy.toml", "core", "runtime", "datapath", "sim", "tests"];
 
+/// The committed scenarios. Those of large meshes take longer than all others together, and show
+/// nothing of a bug that those do not.
+const CATALOGUE: [&str; 7] =
+    ["addresses", "founding", "hostile", "limits", "mesh", "names", "sleeve"];
+
 fn main() -> Result<ExitCode> {
-    let args = Args::parse();
+    let (args, begun) = (Args::parse(), Instant::now());
     let mut all = planted(Path::new("sim/planted"))?;
     if let Some(wrong) = args.names.iter().find(|name| !all.iter().any(|(known, _)| known == *name))
     {
         bail!("no planted bug is called `{wrong}`: see sim/planted");
     }
     all.retain(|(name, _)| args.names.is_empty() || args.names.contains(name));
-    say(&format!("{:<22}{:<32}{:>6}{:>9}  what is wrong", "bug", "found by", "seeds", "seconds"));
+    let line = |cells: [&str; 7]| {
+        let [bug, about, rule, world, seeds, scenarios, seconds] = cells;
+        if args.markdown {
+            let (rule, bug) = (format!("`{rule}`"), format!("`{bug}`"));
+            let cells = [&bug, about, &rule, world, seeds, scenarios, seconds];
+            return say(&format!("| {} |", cells.join(" | ")));
+        }
+        say(&format!(
+            "{bug:<22}{rule:<32}{world:<38}{seeds:>6}{scenarios:>6}{seconds:>9}  {about}"
+        ));
+    };
+    if args.markdown {
+        say("| bug | what is wrong | found by | in | seeds | scenarios | seconds |");
+        say("|---|---|---|---|---:|---:|---:|");
+    } else {
+        line(["bug", "what is wrong", "found by", "in", "seeds", "files", "seconds"]);
+    }
     let mut hidden = 0;
     for (name, bug) in &all {
-        let found = search(&args, bug).with_context(|| format!("with {name}.toml planted"))?;
-        let (by, seeds, took) = match &found {
-            Some(found) => (found.rule.as_str(), found.seeds, found.took),
-            None => ("NOT FOUND", args.seeds, Duration::ZERO),
-        };
-        let is_named = bug.breaks.iter().any(|rule| rule == by);
-        hidden += usize::from(!is_named);
-        let remark =
-            if found.is_some() && !is_named { "  (ANOTHER RULE THAN EXPECTED)" } else { "" };
-        say(&format!(
-            "{name:<22}{by:<32}{seeds:>6}{:>9.1}  {}{remark}",
-            took.as_secs_f64(),
-            bug.about
-        ));
+        let search = search(&args, bug).with_context(|| format!("with {name}.toml planted"))?;
+        let (rule, mut world) =
+            search.found.unwrap_or_else(|| ("NOT FOUND".to_owned(), "-".to_owned()));
+        if !bug.breaks.contains(&rule) {
+            hidden += 1;
+            world.push_str(" (NOT A RULE THAT WAS NAMED)");
+        }
+        let (seeds, scenarios) = (search.seeds.to_string(), search.scenarios.to_string());
+        let seconds = format!("{:.1}", search.took.as_secs_f64());
+        line([name, &bug.about, &rule, &world, &seeds, &scenarios, &seconds]);
     }
-    say(&format!("{} planted, {hidden} not found as expected", all.len()));
+    let minutes = begun.elapsed().as_secs() / 60;
+    say(&format!(
+        "{}{} planted, {hidden} not found by a rule that was named; {minutes} minutes with all builds",
+        if args.markdown { "\n" } else { "" },
+        all.len()
+    ));
     Ok(ExitCode::from(u8::from(hidden > 0)))
 }
 
@@ -131,8 +166,25 @@ fn planted(folder: &Path) -> Result<Vec<(String, Planted)>> {
     Ok(all)
 }
 
-/// Builds the simulator with `bug` in it, and runs seeds until a rule is broken.
-fn search(args: &Args, bug: &Planted) -> Result<Option<Found>> {
+/// Builds the simulator with `bug` in it, and runs worlds until a rule is broken: some that are
+/// drawn, the catalogue, and then many that are drawn.
+fn search(args: &Args, bug: &Planted) -> Result<Search> {
+    let sim = build(args, bug)?;
+    let (mut search, begun) = (Search::default(), Instant::now());
+    let first = FIRST_SEEDS.min(args.seeds);
+    explore(&sim, args, 1, first, &mut search)?;
+    if search.found.is_none() {
+        catalogue(&sim, &mut search)?;
+    }
+    if search.found.is_none() && first < args.seeds {
+        explore(&sim, args, first + 1, args.seeds - first, &mut search)?;
+    }
+    search.took = begun.elapsed();
+    Ok(search)
+}
+
+/// Builds the simulator with `bug` in it, and says where it is then.
+fn build(args: &Args, bug: &Planted) -> Result<PathBuf> {
     let sources = args.scratch.join("sources");
     copy(&sources)?;
     for edit in &bug.edit {
@@ -146,30 +198,101 @@ fn search(args: &Args, bug: &Planted) -> Result<Option<Found>> {
         .current_dir(&sources)
         .status()?;
     ensure!(built.success(), "it does not build");
-    let begun = Instant::now();
-    let ran = Command::new(target.join("debug/sim"))
-        .args(["explore", "--json", "--seed", "1", "--seeds", &args.seeds.to_string()])
+    Ok(target.join("debug/sim"))
+}
+
+/// Runs drawn worlds from the seed `from` on.
+fn explore(sim: &Path, args: &Args, from: u64, seeds: u64, search: &mut Search) -> Result<()> {
+    let ran = Command::new(sim)
+        .args(["explore", "--json", "--seed", &from.to_string(), "--seeds", &seeds.to_string()])
         .args(["--for", &format!("{}s", args.seconds)])
         .output()?;
-    let took = begun.elapsed();
     let lines = String::from_utf8_lossy(&ran.stdout);
-    let verdicts = lines.lines().filter_map(|line| serde_json::from_str::<Verdict>(line).ok());
-    let broken = verdicts.filter_map(|verdict| Some((verdict.seed, verdict.rule?))).next();
-    Ok(match broken {
-        Some((seed, rule)) => Some(Found { rule, seeds: seed, took }),
-        None if ran.status.success() => None,
-        None => {
-            let text = String::from_utf8_lossy(&ran.stderr);
-            let last = text.lines().last().unwrap_or("it said nothing");
-            Some(Found { rule: format!("panic: {last}"), seeds: 0, took })
+    for verdict in lines.lines().filter_map(|line| serde_json::from_str::<Verdict>(line).ok()) {
+        search.seeds += 1;
+        if let Some(rule) = verdict.rule
+            && search.found.is_none()
+        {
+            search.found = Some((rule, format!("seed {}", verdict.seed)));
         }
+    }
+    if !ran.status.success() && search.found.is_none() {
+        let text = String::from_utf8_lossy(&ran.stderr);
+        let last = text.lines().last().unwrap_or("it said nothing");
+        search.found = Some(("panic".to_owned(), last.to_owned()));
+    }
+    Ok(())
+}
+
+/// Runs the scenarios that are committed, as many side by side as there are cores.
+fn catalogue(sim: &Path, search: &mut Search) -> Result<()> {
+    let mut files = Vec::new();
+    for folder in CATALOGUE {
+        for entry in fs::read_dir(Path::new("sim/scenarios").join(folder))? {
+            files.push(entry?.path());
+        }
+    }
+    files.sort();
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let (left, shared) = (Mutex::new(files.into_iter()), Mutex::new(search));
+    let next = || {
+        let is_over = locked(&shared).found.is_some();
+        if is_over { None } else { locked(&left).next() }
+    };
+    let work = || -> Result<()> {
+        while let Some(path) = next() {
+            let verdict = play(sim, &path)?;
+            let mut search = locked(&shared);
+            search.scenarios += 1;
+            if let Some(rule) = verdict
+                && search.found.is_none()
+            {
+                let name = path.strip_prefix("sim/scenarios").unwrap_or(&path);
+                search.found = Some((rule, name.display().to_string()));
+            }
+        }
+        Ok(())
+    };
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..cores).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().try_for_each(|worker| match worker.join() {
+            Ok(done) => done,
+            Err(_) => bail!("running a scenario panicked"),
+        })
     })
+}
+
+/// Which rule is broken in the scenario of `path`, if any; none in one that waits for something.
+fn play(sim: &Path, path: &Path) -> Result<Option<String>> {
+    #[derive(Debug, Deserialize)]
+    struct Head {
+        waits: Option<String>,
+    }
+    let head: Head = toml::from_str(&fs::read_to_string(path)?)?;
+    if head.waits.is_some() {
+        return Ok(None);
+    }
+    let ran = Command::new(sim).args(["run", "--json"]).arg(path).output()?;
+    let lines = String::from_utf8_lossy(&ran.stdout);
+    let verdict = lines.lines().find_map(|line| serde_json::from_str::<Verdict>(line).ok());
+    Ok(match verdict {
+        Some(verdict) => verdict.rule,
+        None => Some("panic".to_owned()),
+    })
+}
+
+fn locked<T>(what: &Mutex<T>) -> MutexGuard<'_, T> {
+    what.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Copies what git knows of the sources, as it stands in the work tree. Files that are the same
 /// keep their times, so that little is built anew.
 fn copy(to: &Path) -> Result<()> {
-    let listed = Command::new("git").arg("ls-files").arg("-z").args(SOURCES).output()?;
+    let listed = Command::new("git")
+        .arg("ls-files")
+        .args(["-z", "--cached", "--others", "--exclude-standard"])
+        .args(SOURCES)
+        .output()?;
     ensure!(listed.status.success(), "git ls-files: {}", String::from_utf8_lossy(&listed.stderr));
     for name in String::from_utf8(listed.stdout)?.split_terminator('\0') {
         let Ok(content) = fs::read(name) else { continue };

@@ -1,9 +1,10 @@
 //! Rules about addresses: `ipam.*`.
 
 use super::{Invariant, Owned, View, When};
-use std::collections::BTreeMap;
+use ipnet::IpNet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
-use weft_core::addr::Range;
+use weft_core::addr::{Offset, Range};
 use weft_core::io::Command;
 use weft_core::record::Fingerprint;
 
@@ -54,7 +55,7 @@ pub(super) fn one_owner(view: &View) -> Result<(), String> {
                 a + 1,
                 b + 1,
                 view.universe.address(both.start),
-                view.universe.address(weft_core::addr::Offset(both.end.0 - 1)),
+                view.universe.address(Offset(both.end.0 - 1)),
             ));
         }
     }
@@ -113,7 +114,7 @@ pub(super) fn reserved(view: &View) -> Result<(), String> {
 }
 
 fn pairs<'a, K, V: Copy + 'a>(
-    sets: &'a BTreeMap<K, std::collections::BTreeSet<V>>,
+    sets: &'a BTreeMap<K, BTreeSet<V>>,
 ) -> impl Iterator<Item = (&'a K, &'a V)> {
     sets.iter().flat_map(|(key, set)| set.iter().map(move |value| (key, value)))
 }
@@ -142,6 +143,35 @@ pub(super) fn no_stuck_request(view: &View) -> Result<(), String> {
                     waiting.since
                 ));
             }
+        }
+    }
+    Ok(())
+}
+
+/// Whoever is told at `host` that no address of `subnet` is left is told the truth: no peer that it
+/// can be connected with, itself included, owns one that nobody holds and would hand it out.
+///
+/// # Errors
+/// Who has one.
+pub fn none_left(view: &View, host: usize, subnet: IpNet) -> Result<(), String> {
+    let Some(here) = view.peers.get(host) else { return Ok(()) };
+    let edges = [subnet.network(), subnet.broadcast()].map(|edge| view.universe.offset(edge));
+    let asked = view.universe.subrange(subnet.trunc());
+    for (other, peer) in view.live().filter(|(other, _)| here.island.contains(other)) {
+        let held: BTreeSet<Offset> =
+            pairs(&peer.noted).filter_map(|(_, net)| view.universe.offset(net.addr())).collect();
+        let own = peer.ledger.iter().flatten().filter(|entry| Some(entry.owner) == peer.id);
+        let own =
+            own.filter(|_| peer.gate_open).filter_map(|entry| entry.range.intersection(asked?));
+        let mut all = own.flat_map(|range| (range.start.0..range.end.0).map(Offset));
+        let is_free = |at: &Offset| !held.contains(at) && !edges.contains(&Some(*at));
+        if let Some(free) = all.find(is_free) {
+            return Err(format!(
+                "n{} is told that none is left, and n{} has {}",
+                host + 1,
+                other + 1,
+                view.universe.address(free)
+            ));
         }
     }
     Ok(())
@@ -200,7 +230,7 @@ mod tests {
     use super::super::PeerView;
     use super::super::view::Waiting;
     use super::*;
-    use weft_core::addr::{Offset, Universe};
+    use weft_core::addr::Universe;
     use weft_core::id::{ContainerId, PeerId};
     use weft_core::time::Instant;
 
@@ -297,6 +327,27 @@ mod tests {
         let since = Instant::ZERO;
         let view = broken(|view| view.peers[0].waiting = vec![Waiting { since, command }]);
         assert!(no_stuck_request(&view).is_err());
+    }
+
+    #[test]
+    fn none_left_fails_while_a_peer_that_can_be_asked_has_a_free_address() {
+        let judge = |subnet: &str, change: fn(&mut View)| {
+            none_left(&broken(change), 0, subnet.parse().unwrap())
+        };
+        assert!(judge("10.0.0.0/28", |_| ()).is_err());
+        // Of these four, two are the edges, and one is held.
+        assert!(judge("10.0.0.0/30", |_| ()).is_err());
+        let held = |view: &mut View| {
+            let nets = ["10.0.0.1/28", "10.0.0.2/28"].map(|net| net.parse().unwrap());
+            view.peers[0].noted = [("c1".parse().unwrap(), nets.into())].into();
+        };
+        assert_eq!(judge("10.0.0.0/30", held), Ok(()));
+        assert!(judge("10.0.0.0/28", held).is_err());
+        let out_of_reach = |view: &mut View| {
+            view.peers[0].island = [0].into();
+            view.peers[0].gate_open = false;
+        };
+        assert_eq!(judge("10.0.0.0/28", out_of_reach), Ok(()));
     }
 
     #[test]

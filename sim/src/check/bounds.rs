@@ -9,8 +9,6 @@ const UNPROVEN_MAX: usize = 128;
 /// Streams that are being opened at once: 16 to targets, and 16 to others.
 /// Source: `DIALS_MAX` of the dialer.
 const DIALING_MAX: usize = 32;
-/// Commands that wait. Source: `WAITING_MAX` of the requests.
-const WAITING_MAX: usize = 1_024;
 /// Bytes of a record besides its body. Source: `RECORD_OVERHEAD` of the store.
 const OVERHEAD: usize = 144;
 
@@ -24,7 +22,7 @@ pub(super) fn tables(view: &View) -> Result<(), String> {
             ("streams", open, links + UNPROVEN_MAX),
             ("dials", sizes.dialing, DIALING_MAX),
             ("sessions", sizes.sessions, links + UNPROVEN_MAX),
-            ("waiting commands", sizes.waiting, WAITING_MAX),
+            ("waiting commands", sizes.waiting, peer.told.waiting_max),
         ];
         if let Some((what, is, max)) = limits.into_iter().find(|(_, is, max)| is > max) {
             return Err(format!("n{} has {is} {what}, and the limit is {max}", host + 1));

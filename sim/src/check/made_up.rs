@@ -88,6 +88,7 @@ pub(super) fn pair() -> View {
             records_max: 64,
             records_len_max: 1 << 20,
             hops_max: 4,
+            waiting_max: 1_024,
             ..Told::default()
         },
         version: version(1, 9),

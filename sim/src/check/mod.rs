@@ -22,6 +22,7 @@ mod versions;
 mod view;
 mod wire;
 
+pub use addresses::none_left;
 pub use apart::{AUTHENTIC, NO_MIXING, authentic, belong_together};
 pub use catalogue::{CATALOGUE, ELSEWHERE, OTHERS, Property};
 pub use durable::{PERSIST_BEFORE_SEND, said_in_order};

@@ -66,6 +66,8 @@ pub struct Told {
     pub records_len_max: usize,
     /// How often a frame may be relayed.
     pub hops_max: u8,
+    /// Most commands that wait.
+    pub waiting_max: usize,
 }
 
 impl Told {
@@ -83,6 +85,7 @@ impl Told {
             records_max: config.records_max,
             records_len_max: config.records_len_max,
             hops_max: config.hops_max,
+            waiting_max: config.waiting_max,
         }
     }
 }

@@ -5,6 +5,7 @@ mod play;
 mod random;
 mod sight;
 mod step;
+mod swarm;
 mod watch;
 
 pub use file::BadScenario;

@@ -128,13 +128,14 @@ impl Scenario {
         for host in alive() {
             let id = container("last");
             let id = if host == 0 { id } else { container(&format!("last{host}")) };
-            match world.answer(host, Command::Allocate { id, subnet: None })? {
-                Ok(_) | Err(CommandError::Exhausted { .. }) => {}
-                Err(error) => {
-                    let detail = format!("n{} does not serve a settled mesh: {error}", host + 1);
-                    return Err(Violation { rule: "ipam.serves", at: world.now, detail });
+            let served = match world.answer(host, Command::Allocate { id, subnet: None })? {
+                Ok(_) => Ok(()),
+                Err(CommandError::Exhausted { subnet, .. }) => {
+                    check::none_left(world.look(), host, subnet)
                 }
-            }
+                Err(error) => Err(format!("n{} does not serve a settled mesh: {error}", host + 1)),
+            };
+            served.map_err(|detail| Violation { rule: "ipam.serves", at: world.now, detail })?;
         }
         if !self.end.settle {
             return Ok(());

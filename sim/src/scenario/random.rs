@@ -1,11 +1,6 @@
-//! Drawn scenarios.
-//!
-//! A swarm first draws *which* kinds of faults a run has at all: many runs with few kinds each
-//! find more than runs that have them all. Then come the faults and commands, then healing, and
-//! then the mesh must settle within a bound.
+//! Drawn steps: faults of the kinds that a world has, and commands of every kind.
 
 use super::step::{Deed, Step};
-use super::{End, Scenario};
 use crate::choices::Choices;
 use crate::host::clock::Speed;
 use crate::net::{Conditions, Share};
@@ -16,16 +11,11 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
-use weft_core::addr::{Offset, Universe};
+use weft_core::addr::Offset;
 use weft_core::time::Instant;
 
 /// Most time between two steps that are drawn, when nothing else is said.
 const WAIT_MAX: Duration = Duration::from_secs(6);
-
-/// Most time between two steps of a drawn world, in seconds; each world has one of these. In a hurry
-/// faults meet what other faults have begun; at leisure they meet what only time brings about:
-/// back-off, ageing, comparisons of records.
-const PACES: [u64; 6] = [2, 6, 20, 60, 60, 180];
 
 /// A kind of faults. Commands that succeed on a good day are always drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -251,47 +241,7 @@ impl Block {
     }
 }
 
-impl Scenario {
-    /// Draws a scenario of about `len` steps.
-    pub fn swarm(seed: u64, hosts: usize, len: usize) -> Self {
-        Self::drawn(&mut Choices::seeded(seed), seed, hosts, len)
-    }
-
-    /// As `choices` will have it; what is left to chance during the run follows from `seed`.
-    pub fn drawn(choices: &mut Choices, seed: u64, hosts: usize, len: usize) -> Self {
-        let mut setup = Setup::new(seed, hosts);
-        // Small universes run full; large ones rarely clash.
-        let block = choices.pick(&["10.32.0.0/24", "10.32.0.0/28", "10.32.0.0/26"]);
-        if let Some(Ok(block)) = block.map(|block| block.parse())
-            && let Ok(universe) = Universe::new(block)
-        {
-            setup.universe = universe;
-        }
-        let faults: BTreeSet<Class> = Class::ALL.into_iter().filter(|_| choices.coin()).collect();
-        if faults.contains(&Class::Network) {
-            setup.conditions = conditions(choices);
-        }
-        if hosts > 2 && choices.below(4) == 3 {
-            setup.walls.push((Peer(0), Peer(hosts - 1)));
-        }
-        let mut steps = Vec::new();
-        let mut at = Instant::ZERO;
-        let pace = choices.pick(&PACES).copied().unwrap_or(1);
-        for _ in 0..len {
-            at += Duration::from_millis(choices.below(pace * 1_000));
-            steps.push(step(at, act(choices, &setup, &faults)));
-            steps.extend(ways(choices, hosts, at, &faults));
-        }
-        steps.sort_by_key(|step| step.at);
-        let title = format!("seed {seed}, {hosts} hosts, {len} steps");
-        // Of two owners with a wall between them, the one that starts again may find only a peer that
-        // owns nothing: its gate stays shut, as `addresses/owner-behind-newcomer.toml` says.
-        let end = End { serve: setup.walls.is_empty(), ..End::default() };
-        Self { title, waits: None, setup, steps, blocks: Vec::new(), end }
-    }
-}
-
-const fn step(at: Instant, act: Act) -> Step {
+pub(super) const fn step(at: Instant, act: Act) -> Step {
     Step { at, deed: Deed::Act { act, expect: None } }
 }
 
@@ -310,7 +260,12 @@ fn share(choices: &mut Choices, thousandths: u64) -> Share {
 }
 
 /// Draws what befalls single ways in more than one step: now and then, and where they may.
-fn ways(choices: &mut Choices, hosts: usize, at: Instant, faults: &BTreeSet<Class>) -> Vec<Step> {
+pub(super) fn ways(
+    choices: &mut Choices,
+    hosts: usize,
+    at: Instant,
+    faults: &BTreeSet<Class>,
+) -> Vec<Step> {
     let mut steps = Vec::new();
     if hosts < 2 {
         return steps;
@@ -345,7 +300,7 @@ fn ways(choices: &mut Choices, hosts: usize, at: Instant, faults: &BTreeSet<Clas
 }
 
 /// Draws what happens next.
-fn act(choices: &mut Choices, setup: &Setup, faults: &BTreeSet<Class>) -> Act {
+pub(super) fn act(choices: &mut Choices, setup: &Setup, faults: &BTreeSet<Class>) -> Act {
     let hosts = setup.hosts;
     let peer = Peer(choices.index(hosts));
     // Each host has containers of its own, as if ids were drawn at random.
@@ -392,7 +347,7 @@ fn act(choices: &mut Choices, setup: &Setup, faults: &BTreeSet<Class>) -> Act {
     }
 }
 
-fn conditions(choices: &mut Choices) -> Conditions {
+pub(super) fn conditions(choices: &mut Choices) -> Conditions {
     let per_thousand = |number| Share::per_thousand(u32::try_from(number).unwrap_or(0));
     let worse = worse(choices);
     Conditions {

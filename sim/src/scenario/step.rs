@@ -87,7 +87,7 @@ const REFUSALS: [&str; 10] = [
 const fn refusal(error: &CommandError) -> &'static str {
     match error {
         CommandError::AddressTaken { .. } => "address-taken",
-        CommandError::OwnerSilent { .. } => "owner-silent",
+        CommandError::OwnerSilent { .. } | CommandError::OwnersSilent { .. } => "owner-silent",
         CommandError::OutOfRange { .. } => "out-of-range",
         CommandError::NoQuorum { .. } | CommandError::Observing { .. } => "no-quorum",
         CommandError::NotMerged { .. } => "not-merged",

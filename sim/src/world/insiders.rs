@@ -3,6 +3,7 @@
 use super::World;
 use super::insider::{Caller, Facts, Insider, Lie, Words};
 use super::stranger::Stranger;
+use crate::check::AUTHENTIC;
 use crate::choices::rng_for;
 use crate::net::{PORT, STRANGER};
 use crate::peer::Peer;
@@ -85,6 +86,10 @@ impl World {
         if let Some(why) = words.refused {
             let host = Peer(host);
             self.note(None, "insider", format_args!("{host} refuses one ({lie:?}): {why}"));
+        }
+        if words.deceived {
+            let why = format!("n{} took a first message that was changed on the way", host + 1);
+            self.breach(AUTHENTIC, why);
         }
         if words.linked {
             self.wire.insider(name, index.0);

@@ -12,6 +12,8 @@ pub enum Lie {
     CutGreeting,
     /// One bit of its first message is wrong.
     ChangedGreeting,
+    /// The versions that it speaks, in its first message, are changed on the way: more of them.
+    ChangedVersions,
     /// One bit of its last message of the handshake is wrong.
     ChangedProof,
     /// Its first message has a key of low order, with which anybody could know the secret.
@@ -97,10 +99,11 @@ impl Lie {
     /// lost until somebody can evict it; while it gives them to two, `ipam.one-owner` does not hold.
     /// A revenant takes all places for streams for as long as it calls. Long records and many
     /// addresses only take long.
-    pub const BOUNDED: [Self; 35] = [
+    pub const BOUNDED: [Self; 36] = [
         Self::OtherVersion,
         Self::CutGreeting,
         Self::ChangedGreeting,
+        Self::ChangedVersions,
         Self::ChangedProof,
         Self::LowOrderGreeting,
         Self::Mirror,

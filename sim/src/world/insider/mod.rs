@@ -85,6 +85,8 @@ pub(super) struct Words {
     pub(super) refused: Option<String>,
     /// The link came to stand with this.
     pub(super) linked: bool,
+    /// The handshake came to its end although what it said was changed on the way.
+    pub(super) deceived: bool,
 }
 
 /// Who calls, and how often it has lived.
@@ -160,6 +162,13 @@ impl Insider {
             self.stage = Stage::Over;
         } else if self.lie == Lie::ChangedGreeting {
             self.damage(&mut first, 0);
+        } else if self.lie == Lie::ChangedVersions {
+            first
+                .iter_mut()
+                .skip(VERSIONS_AT)
+                .take(1)
+                .for_each(|oldest| *oldest = oldest.saturating_sub(1));
+            first.iter_mut().skip(VERSIONS_AT + 1).take(1).for_each(|newest| *newest += 1);
         } else if self.lie == Lie::LowOrderGreeting {
             let at = ELEMENT_AT + self.secret.as_ref().map_or(0, |_| KEY_LEN);
             first.iter_mut().skip(at).take(KEY_LEN).for_each(|byte| *byte = 0);
@@ -235,6 +244,7 @@ impl Insider {
             return;
         }
         words.writes.push(send);
+        words.deceived = matches!(self.lie, Lie::ChangedGreeting | Lie::ChangedVersions);
         let keys = SessionKeys {
             ours: self.session_secret,
             theirs: hello.session_key,

@@ -126,6 +126,7 @@ pub(super) fn of(lie: Lie, liar: &Identity, facts: &Facts, count: u32) -> Vec<Re
         Lie::OtherVersion
         | Lie::CutGreeting
         | Lie::ChangedGreeting
+        | Lie::ChangedVersions
         | Lie::ChangedProof
         | Lie::LowOrderGreeting
         | Lie::Mirror
