@@ -11,6 +11,7 @@ use crate::io::Timer;
 use crate::mark::{Mark, mark};
 use crate::record::Key;
 use crate::sleeve::SessionIndex;
+use crate::status::Queues;
 use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeSet, VecDeque};
@@ -247,6 +248,15 @@ impl Link {
     pub(crate) fn knows(&mut self, key: &Key) {
         if self.dirty.remove(key) {
             mark(Mark::GossipKnown);
+        }
+    }
+
+    /// How much waits for the neighbour.
+    pub(crate) fn queues(&self) -> Queues {
+        Queues {
+            unicasts: self.unicasts.len(),
+            questions: self.asked.len(),
+            news: self.dirty.len(),
         }
     }
 

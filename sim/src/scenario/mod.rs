@@ -8,7 +8,7 @@ mod step;
 mod swarm;
 mod watch;
 
-pub use file::BadScenario;
+pub use file::{BadScenario, PEERS_MAX};
 pub use play::Verdict;
 pub use random::{Block, Class};
 pub use sight::Sight;
