@@ -414,13 +414,21 @@ impl Attachments {
         Ok(held.map(attached).collect())
     }
 
-    /// Puts back what a new bridge lacks: containers, exposed addresses, and the DNS server.
+    /// Puts back what a new bridge lacks: containers, with the MTU it has, exposed addresses, and
+    /// the DNS server.
     ///
     /// # Errors
     /// When the node is stopping or the kernel refuses.
     pub async fn restore(&self) -> Result<(), AttachError> {
         for id in self.ledger.ids() {
             self.host.replug(&id).await?;
+            let Some(Place { namespace, interface, mac: _ }) = self.ledger.place(&id) else {
+                continue;
+            };
+            // Its namespace may be gone, or have lost its name: no reason not to start.
+            if let Err(why) = self.host.resize(&id, &namespace, &interface).await {
+                tracing::warn!(%id, %why, "the container keeps the MTU that it has");
+            }
         }
         for address in self.held(&ContainerId::expose()).await? {
             self.host.add(address).await?;
