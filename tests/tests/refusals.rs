@@ -352,6 +352,18 @@ fn without_a_daemon_every_command_says_how_to_start_one() -> Result<()> {
 }
 
 #[test]
+fn a_daemon_that_was_killed_is_told_from_one_that_was_never_launched() -> Result<()> {
+    let lab = Lab::full(1)?;
+    let host = lab.host(1);
+    refused(host, &["status"], NO_DAEMON, "no socket", &["weft launch"])?;
+    host.launch(&[])?;
+    host.kill_daemon()?;
+    refused(host, &["status"], NO_DAEMON, "nobody listens", &["weft launch"])?;
+    host.launch(&[])?;
+    lab.finish()
+}
+
+#[test]
 fn wrong_usage_is_named() -> Result<()> {
     let lab = Lab::full(1)?;
     let host = lab.host(1);
