@@ -201,12 +201,14 @@ impl Client {
         path: &str,
         content: Content,
     ) -> Result<String, ClientError> {
+        // Who is only asked has nothing to do later.
+        let later = if method == Method::GET { "" } else { "; what was asked may still be done" };
         let exchange = self.exchange(method, path, content);
         match limit {
             None => exchange.await,
             Some(limit) => tokio::time::timeout(limit, exchange)
                 .await
-                .unwrap_or_else(|_| Err(self.broken(format!("no answer within {limit:?}")))),
+                .unwrap_or_else(|_| Err(self.broken(format!("no answer within {limit:?}{later}")))),
         }
     }
 
