@@ -9,7 +9,6 @@ use ipnet::IpNet;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::OwnedMutexGuard;
@@ -21,47 +20,14 @@ use weft_datapath::container::host_interface_name;
 use weft_datapath::link::{InterfaceName, LinkError};
 
 mod ledger;
+mod request;
 
 /// Time between two looks for containers that have died.
 const RECONCILE_WAIT: Duration = Duration::from_secs(5);
 
 pub use ledger::Ledger;
 use ledger::Place;
-
-/// An address as people ask for it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AddressRequest {
-    /// `net:default`, or `net:CIDR`: any free address of that subnet.
-    Any(Option<IpNet>),
-    /// `ip:CIDR`, or plain `CIDR`: just this one.
-    This(IpNet),
-    /// `ip:ADDRESS`, or plain `ADDRESS`: just this one, in the default subnet.
-    InDefault(IpAddr),
-}
-
-/// Why a text is no address request.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("'{0}' is no address: expected net:default, net:SUBNET/LEN, ADDRESS or ADDRESS/LEN")]
-pub struct ParseAddressRequestError(pub String);
-
-impl FromStr for AddressRequest {
-    type Err = ParseAddressRequestError;
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let net = |part: &str| {
-            part.parse::<IpNet>().map_err(|_| ParseAddressRequestError(text.to_string()))
-        };
-        let this = |part: &str| match part.parse() {
-            Ok(address) => Ok(Self::InDefault(address)),
-            Err(_) => net(part).map(Self::This),
-        };
-        match text.split_once(':') {
-            Some(("net", "default")) => Ok(Self::Any(None)),
-            Some(("net", subnet)) => Ok(Self::Any(Some(net(subnet)?))),
-            Some(("ip", address)) => this(address),
-            Some(_) | None => this(text),
-        }
-    }
-}
+pub use request::{AddressRequest, ParseAddressRequestError};
 
 /// What to attach, and how.
 #[derive(Clone, Debug)]
