@@ -7,6 +7,7 @@ use crate::namespace::Namespace;
 use clap::{ArgAction, Args};
 use ipnet::IpNet;
 use serde_json::json;
+use weft_core::id::ContainerId;
 use weft_datapath::link::InterfaceName;
 
 /// Give a network namespace an interface with addresses on the network
@@ -163,9 +164,9 @@ pub(super) async fn hide(common: &Common, args: HideArgs) -> Outcome {
 pub(super) async fn ps(common: &Common, args: &PsArgs) -> Outcome {
     let mut containers: Vec<Container> = common.client().get_json("/ps").await?;
     let wanted = args.ids.iter().map(|id| container_id(id)).collect::<Result<Vec<_>, _>>()?;
-    let is_there = |id| containers.iter().any(|container| container.id == *id);
+    let is_there = |id: &ContainerId| containers.iter().any(|container| container.id == *id);
     let missing: Vec<_> =
-        wanted.iter().filter(|id| !is_there(*id)).map(ToString::to_string).collect();
+        wanted.iter().filter(|id| !is_there(id)).map(ToString::to_string).collect();
     containers.retain(|container| wanted.is_empty() || wanted.contains(&container.id));
     if common.json {
         say_json(&containers)?;
