@@ -2,7 +2,7 @@
 //! be had again somewhere else ([`crate`], point 9 of the contract).
 //!
 //! ```text
-//! recording  "weft flight 1\n" ‖ entry ‖ entry ‖ …
+//! recording  "weft flight " ‖ format, in decimal ‖ "\n" ‖ entry ‖ entry ‖ …
 //! entry      length (4) ‖ check of the length (4) ‖ Entry in postcard ‖ check of all (8)
 //! ```
 //! Lengths are little-endian. A check is the head of a SHA-256 over the check of the entry before
@@ -33,8 +33,13 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-/// The first bytes of a recording, by which it is known as one.
-pub const MAGIC: &[u8] = b"weft flight 1\n";
+/// The format that is written and read. Another one whenever [`Entry`] or anything in it is encoded
+/// otherwise than before, so that a recording is not taken for a damaged one.
+pub const FORMAT: u32 = 1;
+/// The first bytes of a recording, by which it is known as one. Its format follows.
+pub const MAGIC: &[u8] = b"weft flight ";
+/// Most digits of a format.
+const DIGITS_MAX: usize = 10;
 /// Bytes of an entry besides its body.
 const FRAME_LEN: usize = 4 + 4 + 8;
 /// What the last entry of a recording that is full takes.
@@ -135,10 +140,11 @@ impl Recorder {
         // ChaCha20 ends at 256 GiB, where no saved state comes to.
         sealed.extend(tag.unwrap_or_default());
         let mut recorder = Self { check: [0; 8], left: len_max, is_full: false };
-        recorder.left = recorder.left.saturating_sub(MAGIC.len());
+        let header = [MAGIC, FORMAT.to_string().as_bytes(), b"\n"].concat();
+        recorder.left = recorder.left.saturating_sub(header.len());
         let (version, config) = (env!("CARGO_PKG_VERSION").to_string(), Box::new(config.clone()));
         let entry = recorder.entry(&Entry::Start { version, now, config, sealed });
-        (recorder, [MAGIC, &entry].concat())
+        (recorder, [header, entry].concat())
     }
 
     /// The node is about to be told `input`.
@@ -211,14 +217,24 @@ fn head<const N: usize>(digest: Sha256) -> [u8; N] {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FlightError {
     /// They begin otherwise.
-    #[error("this is no recording of weft, or one of another format")]
+    #[error("this is no recording of weft")]
     NotARecording,
+    /// Written in a way that is not read here.
+    #[error(
+        "this recording has format {0} and only format {FORMAT} can be read here: replay it with the `sim` of the weft that recorded it"
+    )]
+    OtherFormat(u32),
     /// The start is not there.
     #[error("the recording ends before the node was made")]
     NoStart,
     /// A byte was changed.
     #[error("the recording is damaged in the entry at byte {0}")]
     Damaged(usize),
+    /// Each byte is as it was written, and makes no sense.
+    #[error(
+        "the entry at byte {0} is whole, but cannot be read here: replay it with the `sim` of the weft that recorded it"
+    )]
+    Unreadable(usize),
     /// An entry where it may not be.
     #[error("the entry at byte {0} is out of order")]
     OutOfOrder(usize),
@@ -283,8 +299,8 @@ impl Flight {
     /// # Errors
     /// When it is none, was changed, or `key` is not its key.
     pub fn read(bytes: &[u8], key: &FlightKey) -> Result<Self, FlightError> {
-        let left = bytes.strip_prefix(MAGIC).ok_or(FlightError::NotARecording)?;
-        let mut entries = Entries { at: MAGIC.len(), left, check: [0; 8], end: None };
+        let left = behind_header(bytes)?;
+        let mut entries = Entries { at: bytes.len() - left.len(), left, check: [0; 8], end: None };
         let Some((_, Entry::Start { version, now, config, sealed })) = entries.next()? else {
             return Err(FlightError::NoStart);
         };
@@ -306,6 +322,19 @@ impl Flight {
             }
         }
         Ok(Self { takeoff, calls, end: entries.end.unwrap_or(End::Whole) })
+    }
+}
+
+/// What follows the header, if it is one of our format.
+fn behind_header(bytes: &[u8]) -> Result<&[u8], FlightError> {
+    let rest = bytes.strip_prefix(MAGIC).ok_or(FlightError::NotARecording)?;
+    let end = rest.iter().take(DIGITS_MAX + 1).position(|byte| *byte == b'\n');
+    let (format, rest) =
+        end.and_then(|end| rest.split_at_checked(end)).ok_or(FlightError::NotARecording)?;
+    let format = core::str::from_utf8(format).ok().and_then(|text| text.parse().ok());
+    match format.ok_or(FlightError::NotARecording)? {
+        FORMAT => Ok(rest.strip_prefix(b"\n").unwrap_or(rest)),
+        other => Err(FlightError::OtherFormat(other)),
     }
 }
 
@@ -354,7 +383,8 @@ impl Entries<'_> {
         }
         self.left = rest;
         self.at += FRAME_LEN + body.len();
-        codec::decode(body).map(|entry| Some((at, entry))).map_err(|_| damaged())
+        let entry = codec::decode(body).map_err(|_| FlightError::Unreadable(at))?;
+        Ok(Some((at, entry)))
     }
 
     fn cut<T>(&mut self) -> Option<T> {
@@ -377,6 +407,12 @@ mod tests {
     fn at(seconds: u64) -> Now {
         let mono = Instant::from_nanos(seconds * 1_000_000_000);
         Now { mono, unix: UnixTime(1_700_000_000) }
+    }
+
+    /// The start of a recording.
+    fn recording() -> (Recorder, Vec<u8>) {
+        let started = (&Config::default(), &Saved::default(), &Seed([0; 32]));
+        Recorder::start(usize::MAX, &KEY, at(0), started)
     }
 
     /// A recording of a few calls of a real node, of at most so many bytes.
@@ -433,6 +469,41 @@ mod tests {
             changed[place] ^= 0x10;
             assert!(Flight::read(&changed, &KEY).is_err(), "byte {place}");
         }
+    }
+
+    #[test]
+    fn a_recording_of_another_format_is_not_called_damaged() {
+        let bytes = recording().1;
+        let rest = &bytes[MAGIC.len() + 1..];
+        for (digits, expected) in [
+            ("0", FlightError::OtherFormat(0)),
+            ("27", FlightError::OtherFormat(27)),
+            ("", FlightError::NotARecording),
+            ("x", FlightError::NotARecording),
+            ("99999999999", FlightError::NotARecording),
+        ] {
+            let read = Flight::read(&[MAGIC, digits.as_bytes(), rest].concat(), &KEY);
+            assert_eq!(read.err(), Some(expected), "{digits:?}");
+        }
+    }
+
+    #[test]
+    fn an_entry_that_another_weft_wrote_is_not_called_damaged() {
+        let (mut recorder, mut bytes) = recording();
+        // No entry begins with this number.
+        bytes.extend(recorder.framed(1, &[9]));
+        let read = Flight::read(&bytes, &KEY);
+        assert!(matches!(read, Err(FlightError::Unreadable(_))), "{read:?}");
+    }
+
+    /// If this fails, recordings of before cannot be read: count [`FORMAT`] up, then note the print
+    /// of the start as it is.
+    #[test]
+    fn a_start_is_encoded_as_its_format_says() {
+        let (version, config) = ("0".to_string(), Box::default());
+        let start = Entry::Start { version, now: at(0), config, sealed: Vec::new() };
+        let print: [u8; 8] = head(Sha256::new().chain_update(codec::encode(&start)));
+        assert_eq!((FORMAT, print), (1, [64, 243, 118, 63, 250, 117, 176, 190]));
     }
 
     #[test]

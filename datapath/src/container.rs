@@ -66,8 +66,8 @@ pub fn container_mac(peer: PeerName, id: &ContainerId) -> Mac {
 }
 
 /// Attaches `container` as `spec` says and announces its addresses to the network. Where it is
-/// attached already, adds what is missing; addresses that are not in `spec` stay. Returns the MAC
-/// of the container's end.
+/// attached already, adds what is missing and sets the MTU; addresses that are not in `spec` stay.
+/// Returns the MAC of the container's end.
 ///
 /// `host` and `inside` were opened in the host's and in the container's namespace.
 ///
@@ -98,6 +98,26 @@ pub async fn attach(
     Err(why)
 }
 
+/// Gives both ends of an interface, `host_if` and `if_name`, an MTU (bytes). Nothing happens when they
+/// are not the two ends of one.
+///
+/// # Errors
+/// [`LinkError::Kernel`].
+pub async fn resize(
+    host: &Handle,
+    inside: &Handle,
+    (host_if, if_name): (&str, &str),
+    mtu: u32,
+) -> Result<(), LinkError> {
+    let (ours, theirs) = (find(host, host_if).await?, find(inside, if_name).await?);
+    let (Some(ours), Some(theirs)) = (ours, theirs) else { return Ok(()) };
+    if is_pair(&ours, &theirs) {
+        link::resize(inside, &theirs, mtu).await?;
+        link::resize(host, &ours, mtu).await?;
+    }
+    Ok(())
+}
+
 /// Removes the interface whose host end is `host_if`; says whether there was one. Routes and
 /// addresses go with it.
 ///
@@ -118,6 +138,8 @@ async fn ensure_pair(
     let theirs = find(inside, &spec.if_name).await?;
     match (&ours, &theirs) {
         (Some(ours), Some(theirs)) if is_pair(ours, theirs) => {
+            // The host's end gets it where it is put on the bridge.
+            link::resize(inside, theirs, spec.mtu).await?;
             return Ok(Some(link::mac(theirs).unwrap_or(spec.mac)));
         }
         (_, Some(theirs)) => return Err(taken(host, spec, theirs).await?),

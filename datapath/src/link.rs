@@ -222,6 +222,23 @@ pub async fn up(handle: &Handle, name: &str) -> Result<(), LinkError> {
         .doing(|| format!("set the network interface '{name}' up"))
 }
 
+/// Gives `link` an MTU (bytes), unless it has it.
+///
+/// # Errors
+/// [`LinkError::Kernel`].
+pub(crate) async fn resize(
+    handle: &Handle,
+    link: &LinkMessage,
+    size: u32,
+) -> Result<(), LinkError> {
+    if mtu(link) == Some(size) {
+        return Ok(());
+    }
+    let resized = LinkMessageBuilder::<LinkUnspec>::new().index(link.header.index).mtu(size);
+    let name = name(link).unwrap_or_default();
+    change(handle, resized.build()).await.doing(|| format!("set the MTU of '{name}' to {size}"))
+}
+
 pub(crate) async fn change(handle: &Handle, message: LinkMessage) -> Result<(), rtnetlink::Error> {
     handle.link().change(message).execute().await
 }

@@ -9,59 +9,25 @@ use ipnet::IpNet;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::{MissedTickBehavior, interval};
 use weft_core::id::ContainerId;
 use weft_core::io::{Command, CommandError, Reply};
-use weft_core::names::Name;
+use weft_core::names::{KnownName, Name, NameEntry};
 use weft_datapath::container::host_interface_name;
 use weft_datapath::link::{InterfaceName, LinkError};
 
 mod ledger;
+mod request;
 
 /// Time between two looks for containers that have died.
 const RECONCILE_WAIT: Duration = Duration::from_secs(5);
 
 pub use ledger::Ledger;
 use ledger::Place;
-
-/// An address as people ask for it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AddressRequest {
-    /// `net:default`, or `net:CIDR`: any free address of that subnet.
-    Any(Option<IpNet>),
-    /// `ip:CIDR`, or plain `CIDR`: just this one.
-    This(IpNet),
-    /// `ip:ADDRESS`, or plain `ADDRESS`: just this one, in the default subnet.
-    InDefault(IpAddr),
-}
-
-/// Why a text is no address request.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("'{0}' is no address: expected net:default, net:SUBNET/LEN, ADDRESS or ADDRESS/LEN")]
-pub struct ParseAddressRequestError(pub String);
-
-impl FromStr for AddressRequest {
-    type Err = ParseAddressRequestError;
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let net = |part: &str| {
-            part.parse::<IpNet>().map_err(|_| ParseAddressRequestError(text.to_string()))
-        };
-        let this = |part: &str| match part.parse() {
-            Ok(address) => Ok(Self::InDefault(address)),
-            Err(_) => net(part).map(Self::This),
-        };
-        match text.split_once(':') {
-            Some(("net", "default")) => Ok(Self::Any(None)),
-            Some(("net", subnet)) => Ok(Self::Any(Some(net(subnet)?))),
-            Some(("ip", address)) => this(address),
-            Some(_) | None => this(text),
-        }
-    }
-}
+pub use request::{AddressRequest, ParseAddressRequestError};
 
 /// What to attach, and how.
 #[derive(Clone, Debug)]
@@ -127,6 +93,9 @@ pub enum AttachError {
     /// The host has no address here.
     #[error("the host is not exposed")]
     NotExposed,
+    /// The host has other addresses here, if any.
+    #[error("the host is not exposed with {0}: `weft ps weft:expose` shows what it has")]
+    NotExposedWith(AddressRequest),
     /// What was asked to go is not there.
     #[error("{0} has none of these addresses: `weft ps {0}` lists those it has")]
     NoSuchAddress(ContainerId),
@@ -339,23 +308,46 @@ impl Attachments {
         Ok(())
     }
 
-    /// Gives the host addresses on the bridge (one of the default subnet when empty). Returns them.
+    /// Gives the host addresses on the bridge (one of the default subnet when empty), and each of
+    /// them `name`. Returns them.
     ///
     /// # Errors
     /// The first step that failed; the steps before it were undone.
-    pub async fn expose(&self, addresses: Vec<AddressRequest>) -> Result<Vec<IpNet>, AttachError> {
+    pub async fn expose(
+        &self,
+        addresses: Vec<AddressRequest>,
+        name: Option<Name>,
+    ) -> Result<Vec<IpNet>, AttachError> {
         let id = ContainerId::expose();
         let _busy = self.lock(&id).await;
         let before = self.held(&id).await?;
+        let mut named = Vec::new();
         let exposed = async {
             let asked = self.obtain(&id, &addresses, &before).await?;
             for address in &asked {
                 self.host.add(*address).await?;
             }
+            let Some(name) = name.clone() else { return Ok(asked) };
+            let known = self.node.status().await?;
+            for address in asked.iter().map(IpNet::addr) {
+                let entry = NameEntry { name: name.clone(), address, id: id.clone() };
+                let is_ours = |known: &KnownName| known.entry == entry;
+                let was_named = known.names.iter().any(is_ours);
+                let (id, name) = (id.clone(), name.clone());
+                self.node.command(Command::Register { id, name, address }).await?;
+                if !was_named {
+                    named.push(address);
+                }
+            }
             Ok(asked)
         };
         let result = exposed.await;
         if result.is_err() {
+            for address in named {
+                let (id, address) = (Some(id.clone()), Some(address));
+                let command = Command::Unregister { id, name: name.clone(), address };
+                self.node.command(command).await?;
+            }
             for address in self.held(&id).await? {
                 if !before.contains(&address) {
                     self.host.remove(address).await?;
@@ -366,14 +358,20 @@ impl Attachments {
         result
     }
 
-    /// Takes exposed addresses (all when empty) from the bridge. Returns those taken.
+    /// Takes exposed addresses (all when empty) from the bridge, and their names. Returns those taken.
     ///
     /// # Errors
-    /// When none is exposed, or the kernel refuses.
+    /// When none is exposed or one that is named is not, and nothing was taken; or the kernel refuses.
     pub async fn hide(&self, addresses: Vec<AddressRequest>) -> Result<Vec<IpNet>, AttachError> {
         let id = ContainerId::expose();
         let _busy = self.lock(&id).await;
-        let taken = self.meant(&self.held(&id).await?, &addresses).await?;
+        let held = self.held(&id).await?;
+        for request in &addresses {
+            if self.meant(&held, std::slice::from_ref(request)).await?.is_empty() {
+                return Err(AttachError::NotExposedWith(request.clone()));
+            }
+        }
+        let taken = self.meant(&held, &addresses).await?;
         if taken.is_empty() {
             return Err(AttachError::NotExposed);
         }
@@ -414,13 +412,21 @@ impl Attachments {
         Ok(held.map(attached).collect())
     }
 
-    /// Puts back what a new bridge lacks: containers, exposed addresses, and the DNS server.
+    /// Puts back what a new bridge lacks: containers, with the MTU it has, exposed addresses, and
+    /// the DNS server.
     ///
     /// # Errors
     /// When the node is stopping or the kernel refuses.
     pub async fn restore(&self) -> Result<(), AttachError> {
         for id in self.ledger.ids() {
             self.host.replug(&id).await?;
+            let Some(Place { namespace, interface, mac: _ }) = self.ledger.place(&id) else {
+                continue;
+            };
+            // Its namespace may be gone, or have lost its name: no reason not to start.
+            if let Err(why) = self.host.resize(&id, &namespace, &interface).await {
+                tracing::warn!(%id, %why, "the container keeps the MTU that it has");
+            }
         }
         for address in self.held(&ContainerId::expose()).await? {
             self.host.add(address).await?;

@@ -69,6 +69,16 @@ pub trait Host: Send + Sync + std::fmt::Debug + 'static {
     async fn is_attached(&self, id: &ContainerId) -> Result<bool, HostError>;
     /// Puts the interface of `id` on the bridge, unless it is there; no error when it has none.
     async fn replug(&self, id: &ContainerId) -> Result<(), HostError>;
+    /// Gives both ends of the interface of `id`, which is called `interface` in `namespace`, the MTU
+    /// of the bridge; no error when there is none. Hosts without MTUs have nothing to do.
+    async fn resize(
+        &self,
+        _id: &ContainerId,
+        _namespace: &Namespace,
+        _interface: &str,
+    ) -> Result<(), HostError> {
+        Ok(())
+    }
     /// Gives the bridge an address.
     async fn add(&self, address: IpNet) -> Result<(), HostError>;
     /// Takes an address from the bridge; no error when it is not there.
@@ -323,6 +333,21 @@ impl Host for PeerKernel {
                 self.plug(&port).await
             }
         }
+    }
+
+    async fn resize(
+        &self,
+        id: &ContainerId,
+        namespace: &Namespace,
+        interface: &str,
+    ) -> Result<(), HostError> {
+        if !self.is_attached(id).await? {
+            return Ok(());
+        }
+        let Kernel { handle, mtu, .. } = &self.kernel;
+        let (_fd, inside) = enter(namespace).await?;
+        let port = container::host_interface_name(id);
+        Ok(container::resize(handle, &inside, (&port, interface), *mtu).await?)
     }
 
     async fn add(&self, address: IpNet) -> Result<(), HostError> {

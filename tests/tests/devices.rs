@@ -218,6 +218,35 @@ fn a_launch_says_when_packets_are_too_long_for_the_way_to_a_peer() -> Result<()>
 }
 
 #[test]
+fn another_mtu_reaches_the_containers_that_are_attached_already() -> Result<()> {
+    let lab = Lab::full(1)?;
+    let host = lab.host(1);
+    let container = lab.container()?;
+    host.launch(&[])?;
+    host.attach(&container, &[])?;
+    let port = host.links()?.into_iter().find(|link| link.starts_with("vethwe"));
+    let port = port.context("no port")?;
+    let both = |mtu: &str| {
+        let inside = ip(&format!("-n {} -o link show ethwe", container.namespace))?;
+        let outside = shown(host, &port)?;
+        let mtu = format!(" mtu {mtu} ");
+        ensure!(inside.contains(&mtu) && outside.contains(&mtu), "{inside}{outside}");
+        Ok(())
+    };
+    both("1354")?;
+    for mtu in ["1300", "1400"] {
+        host.weft(&["stop"])?.ok()?;
+        host.launch(&["--mtu", mtu])?;
+        both(mtu)?;
+    }
+    // Whoever changed it by hand gets it back by attaching again.
+    ip(&format!("-n {} link set ethwe mtu 1200", container.namespace))?;
+    host.attach(&container, &[])?;
+    both("1400")?;
+    lab.finish()
+}
+
+#[test]
 fn a_tap_device_of_somebody_else_is_named() -> Result<()> {
     let lab = Lab::full(1)?;
     let host = lab.host(1);

@@ -138,6 +138,25 @@ fn further_signals_do_not_cut_the_end_of_a_daemon_in_the_foreground_short() -> R
 }
 
 #[test]
+fn a_daemon_that_does_not_answer_is_named_with_its_process() -> Result<()> {
+    let lab = Lab::full(1)?;
+    let host = lab.host(1);
+    host.launch(&[])?;
+    let pids = host.daemon_pids();
+    let [pid] = pids.as_slice() else { anyhow::bail!("not one daemon: {pids:?}") };
+    let container = lab.container()?;
+    weft_tests::command::signal(*pid, "STOP")?;
+    let mut attach = lab.background(&mut host.weft_command(&["attach", &container.namespace])?)?;
+    let kill = format!("kill process {pid}");
+    host.weft(&["stop"])?.complains(1, "does not answer", &[&kill])?;
+    ensure!(attach.wait(PATIENCE)? == 1, "{}", attach.text());
+    ensure!(attach.text().contains("may still be done"), "{}", attach.text());
+    host.kill_daemon()?;
+    host.launch(&[])?;
+    lab.finish()
+}
+
+#[test]
 fn a_stop_leaves_the_log_and_nothing_else_when_no_container_is_attached() -> Result<()> {
     let lab = Lab::full(1)?;
     let host = lab.host(1);

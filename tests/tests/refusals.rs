@@ -165,6 +165,8 @@ fn options_that_no_daemon_could_work_with_are_named() -> Result<()> {
     for name in ["00:00:00:00:00:00", "01:00:5e:00:00:01", "ff:ff:ff:ff:ff:ff"] {
         refused(host, &["launch", "--name", name], USAGE, name, &["expected"])?;
     }
+    let subnet = ["launch", "--ipalloc-default-subnet", "10.99.0.0/16"];
+    refused(host, &subnet, USAGE, "10.99.0.0/16", &["--ipalloc-range"])?;
     refused(host, &["launch", "--conn-limit", "0"], USAGE, "--conn-limit", &["1.."])?;
     refused(host, &["launch", "--log-level", "nonsense"], USAGE, "nonsense", &["expected"])?;
     let folder = lab.dir().join("r".repeat(100));
@@ -295,6 +297,15 @@ fn a_namespace_that_is_not_there_is_named() -> Result<()> {
     let pid = ended.id().to_string();
     ended.wait()?;
     refused(host, &["attach", &pid], FAILED, &pid, &["running", "process", "check"])?;
+    // More than any process id can be.
+    let number = (4_194_304 + std::process::id()).to_string();
+    ip(&format!("netns add {number}"))?;
+    let hinted = format!("netns:{number}");
+    let refused_by_number = refused(host, &["attach", &number], FAILED, &number, &[&hinted]);
+    let attached = host.weft(&["attach", &hinted]).and_then(Done::ok);
+    let detached = host.weft(&["detach", &hinted]).and_then(Done::ok);
+    ip(&format!("netns delete {number}"))?;
+    refused_by_number.and(attached).and(detached)?;
     refused(host, &["attach", "no-such-netns"], FAILED, "no-such-netns", &["ip netns", "check"])?;
     for nothing in ["", "."] {
         let culprit = format!("'{nothing}'");
@@ -306,6 +317,24 @@ fn a_namespace_that_is_not_there_is_named() -> Result<()> {
 }
 
 #[test]
+fn a_container_or_an_exposed_address_that_is_not_there_is_named() -> Result<()> {
+    let lab = Lab::full(1)?;
+    let host = lab.host(1);
+    host.launch(&[])?;
+    host.weft(&["hide"])?.ok()?;
+    refused(host, &["hide", "10.99.0.1"], FAILED, "10.99.0.1", &["weft ps"])?;
+    host.weft(&["expose", "-h", "host"])?.ok()?;
+    refused(host, &["hide", "10.99.0.1"], FAILED, "10.99.0.1", &["weft ps"])?;
+    let done = host.weft(&["ps", "weft:expose", "nosuch"])?;
+    done.complains(FAILED, "nosuch", &["weft ps"])?;
+    ensure!(done.stdout.starts_with("weft:expose "), "{done}");
+    ensure!(host.knows("host"));
+    host.weft(&["hide"])?.ok()?;
+    ensure!(!host.knows("host"), "a name stays");
+    lab.finish()
+}
+
+#[test]
 fn a_name_that_no_host_can_have_is_named() -> Result<()> {
     let lab = Lab::full(1)?;
     let host = lab.host(1);
@@ -313,6 +342,10 @@ fn a_name_that_no_host_can_have_is_named() -> Result<()> {
     for name in ["-x", "x-", "a b", "a..b"] {
         let run = ["run", &format!("--name={name}"), "--", "true"];
         refused(host, &run, USAGE, name, &["neither first nor last"])?;
+    }
+    for nothing in ["", ".", ".."] {
+        let culprit = format!("'{nothing}' is no host name");
+        refused(host, &["expose", "-h", nothing], USAGE, &culprit, &["expected labels"])?;
     }
     lab.finish()
 }
@@ -348,6 +381,18 @@ fn without_a_daemon_every_command_says_how_to_start_one() -> Result<()> {
     ] {
         refused(host, args, NO_DAEMON, "not running", &["weft launch"])?;
     }
+    lab.finish()
+}
+
+#[test]
+fn a_daemon_that_was_killed_is_told_from_one_that_was_never_launched() -> Result<()> {
+    let lab = Lab::full(1)?;
+    let host = lab.host(1);
+    refused(host, &["status"], NO_DAEMON, "no socket", &["weft launch"])?;
+    host.launch(&[])?;
+    host.kill_daemon()?;
+    refused(host, &["status"], NO_DAEMON, "nobody listens", &["weft launch"])?;
+    host.launch(&[])?;
     lab.finish()
 }
 

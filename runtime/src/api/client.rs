@@ -26,8 +26,8 @@ const ANSWER_LEN_MAX: usize = 64 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// Nobody listens.
-    #[error("weft is not running here (no socket at {0}): start it with `weft launch`")]
-    NotRunning(PathBuf),
+    #[error("weft is not running here ({0}): start it with `weft launch`")]
+    NotRunning(Absence),
     /// We may not open the socket.
     #[error("no permission to use {0}: try sudo")]
     Forbidden(PathBuf),
@@ -47,6 +47,17 @@ pub enum ClientError {
         /// Why, for people.
         why: String,
     },
+}
+
+/// How it is known that nobody listens.
+#[derive(Debug, thiserror::Error)]
+pub enum Absence {
+    /// Nobody has launched it, or it was stopped.
+    #[error("no socket at {0}")]
+    NoSocket(PathBuf),
+    /// It did not get to remove its socket.
+    #[error("nobody listens at {0}: it was killed, or broke")]
+    Abandoned(PathBuf),
 }
 
 /// A way to the daemon of one run folder.
@@ -190,12 +201,14 @@ impl Client {
         path: &str,
         content: Content,
     ) -> Result<String, ClientError> {
+        // Who is only asked has nothing to do later.
+        let later = if method == Method::GET { "" } else { "; what was asked may still be done" };
         let exchange = self.exchange(method, path, content);
         match limit {
             None => exchange.await,
             Some(limit) => tokio::time::timeout(limit, exchange)
                 .await
-                .unwrap_or_else(|_| Err(self.broken(format!("no answer within {limit:?}")))),
+                .unwrap_or_else(|_| Err(self.broken(format!("no answer within {limit:?}{later}")))),
         }
     }
 
@@ -212,11 +225,14 @@ impl Client {
     }
 
     fn unreachable(&self, error: &std::io::Error) -> ClientError {
+        let socket = self.socket.clone();
         let kind = error.kind();
-        if matches!(kind, ErrorKind::NotFound | ErrorKind::ConnectionRefused) {
-            ClientError::NotRunning(self.socket.clone())
+        if kind == ErrorKind::NotFound {
+            ClientError::NotRunning(Absence::NoSocket(socket))
+        } else if kind == ErrorKind::ConnectionRefused {
+            ClientError::NotRunning(Absence::Abandoned(socket))
         } else if kind == ErrorKind::PermissionDenied {
-            ClientError::Forbidden(self.socket.clone())
+            ClientError::Forbidden(socket)
         } else {
             self.broken(error)
         }

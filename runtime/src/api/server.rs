@@ -118,6 +118,7 @@ impl From<AttachError> for Refusal {
             AttachError::NotAttached(_)
             | AttachError::NotInDefault { .. }
             | AttachError::NotExposed
+            | AttachError::NotExposedWith(_)
             | AttachError::NoSuchAddress(_)
             | AttachError::Reserved(_)
             | AttachError::OtherInterface { .. }
@@ -307,16 +308,7 @@ async fn expose(
     Body(request): Body<ExposeRequest>,
 ) -> Answer<Json<Vec<IpNet>>> {
     let (wanted, name) = (addresses(&request.addresses)?, named(request.name, &c)?);
-    whole(async move {
-        let exposed = c.attachments.expose(wanted).await?;
-        for address in &exposed {
-            let Some(name) = name.clone() else { break };
-            let (id, address) = (ContainerId::expose(), address.addr());
-            c.node.command(Command::Register { id, name, address }).await?;
-        }
-        Ok::<_, AttachError>(Json(exposed))
-    })
-    .await
+    whole(async move { c.attachments.expose(wanted, name).await }).await.map(Json)
 }
 
 async fn hide(
@@ -325,16 +317,11 @@ async fn hide(
 ) -> Answer<Json<Vec<IpNet>>> {
     let wanted = addresses(&request.addresses)?;
     whole(async move {
-        let hidden = match c.attachments.hide(wanted).await {
-            // Hiding twice is no error, as in Weave Net.
-            Err(AttachError::NotExposed) => Vec::new(),
-            hidden => hidden?,
-        };
-        for address in &hidden {
-            let (id, address) = (Some(ContainerId::expose()), Some(address.addr()));
-            c.node.command(Command::Unregister { id, name: None, address }).await?;
+        match c.attachments.hide(wanted).await {
+            // Hiding twice is no error, as in Weave Net, unless something is named.
+            Err(AttachError::NotExposed) => Ok(Json(Vec::new())),
+            hidden => hidden.map(Json),
         }
-        Ok::<_, AttachError>(Json(hidden))
     })
     .await
 }

@@ -107,10 +107,12 @@ pub(crate) fn complain(message: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::client::Absence;
 
     #[test]
     fn no_daemon_is_told_apart_from_other_failures() {
-        let error = ClientError::NotRunning(PathBuf::from("/run/weft/weft.sock"));
+        let socket = PathBuf::from("/run/weft/weft.sock");
+        let error = ClientError::NotRunning(Absence::NoSocket(socket));
         assert_eq!(Failure::from(error).code, 3);
     }
 }

@@ -53,8 +53,24 @@ pub(super) fn bridge_name(text: &str) -> Result<String, String> {
 
 pub(super) async fn stop(common: &Common) -> Outcome {
     let running = daemon::running(&common.run_dir);
-    common.client().form(Method::POST, "/stop", &[]).await?;
+    let told = common.client().form(Method::POST, "/stop", &[]).await;
+    told.map_err(|error| unanswered(error, running.as_ref()))?;
     gone(running, &common.run_dir).await
+}
+
+/// `error`, with the process to kill when that is why `daemon` does not answer.
+fn unanswered(error: ClientError, daemon: Option<&Holder>) -> Failure {
+    let is_silent = match &error {
+        ClientError::Broken { .. } => true,
+        ClientError::NotRunning(_) | ClientError::Forbidden(_) | ClientError::Refused { .. } => {
+            false
+        }
+    };
+    let mut failure = Failure::from(error);
+    if is_silent && let Some(pid) = daemon.and_then(|daemon| daemon.pid) {
+        failure.message.push_str(&format!(", or kill process {pid}"));
+    }
+    failure
 }
 
 pub(super) async fn reset(common: &Common, args: &ResetArgs) -> Outcome {
@@ -72,7 +88,9 @@ pub(super) async fn reset(common: &Common, args: &ResetArgs) -> Outcome {
                 "weft is not running here, so its addresses cannot be handed over: `weft launch` it first, or use `weft reset --force`, which leaves them unused for good",
             ));
         }
-        Err(error) => return Err(error.into()),
+        Err(error) => {
+            return Err(unanswered(error, daemon::running(&common.run_dir).as_ref()));
+        }
     }
     daemon::reset(&options).await.map_err(Failure::new)
 }

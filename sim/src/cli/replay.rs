@@ -28,7 +28,12 @@ impl Replay {
             name.into()
         });
         let bytes = std::fs::read(&self.file).with_context(|| self.file.display().to_string())?;
-        let secret = std::fs::read(&key).with_context(|| key.display().to_string())?;
+        let secret = std::fs::read(&key).with_context(|| {
+            format!(
+                "cannot read the key {}: the launch that made the recording wrote it beside it; put it there, or say where it is with --key",
+                key.display()
+            )
+        })?;
         let secret = <[u8; 32]>::try_from(secret).ok().with_context(|| {
             format!("{} is no key: expected 32 bytes, as weft writes them", key.display())
         })?;

@@ -1,0 +1,52 @@
+//! Addresses as people ask for them.
+
+use ipnet::IpNet;
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+/// An address as people ask for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AddressRequest {
+    /// `net:default`, or `net:CIDR`: any free address of that subnet.
+    Any(Option<IpNet>),
+    /// `ip:CIDR`, or plain `CIDR`: just this one.
+    This(IpNet),
+    /// `ip:ADDRESS`, or plain `ADDRESS`: just this one, in the default subnet.
+    InDefault(IpAddr),
+}
+
+/// Why a text is no address request.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("'{0}' is no address: expected net:default, net:SUBNET/LEN, ADDRESS or ADDRESS/LEN")]
+pub struct ParseAddressRequestError(pub String);
+
+impl fmt::Display for AddressRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Any(None) => f.write_str("net:default"),
+            Self::Any(Some(subnet)) => write!(f, "net:{subnet}"),
+            Self::This(address) => write!(f, "{address}"),
+            Self::InDefault(address) => write!(f, "{address}"),
+        }
+    }
+}
+
+impl FromStr for AddressRequest {
+    type Err = ParseAddressRequestError;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let net = |part: &str| {
+            part.parse::<IpNet>().map_err(|_| ParseAddressRequestError(text.to_string()))
+        };
+        let this = |part: &str| match part.parse() {
+            Ok(address) => Ok(Self::InDefault(address)),
+            Err(_) => net(part).map(Self::This),
+        };
+        match text.split_once(':') {
+            Some(("net", "default")) => Ok(Self::Any(None)),
+            Some(("net", subnet)) => Ok(Self::Any(Some(net(subnet)?))),
+            Some(("ip", address)) => this(address),
+            Some(_) | None => this(text),
+        }
+    }
+}
