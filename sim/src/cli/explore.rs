@@ -2,6 +2,7 @@
 
 use super::pick::Size;
 use super::{say, verdict};
+use anyhow::{Result, ensure};
 use sim::marks::Marks;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -15,7 +16,7 @@ pub(crate) struct Explore {
     #[arg(long = "for", value_parser = humantime::parse_duration)]
     time: Option<Duration>,
     /// So many seeds
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     seeds: Option<u64>,
     /// First seed [default: drawn from the clock, and printed]
     #[arg(long)]
@@ -44,7 +45,7 @@ struct Sum {
 
 impl Explore {
     /// Whether all rules held.
-    pub(crate) fn run(self) -> bool {
+    pub(crate) fn run(self) -> Result<bool> {
         let since = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
         let clock = u64::try_from(since.as_millis()).unwrap_or(0);
         let first = self.seed.unwrap_or(clock);
@@ -75,6 +76,7 @@ impl Explore {
         });
         let failed = failed.into_inner();
         let sum = sum.into_inner().unwrap_or_else(PoisonError::into_inner);
+        ensure!(sum.runs > 0, "there was no time for a single run");
         if !self.json {
             let rate = sum.simulated.as_secs_f64() / sum.busy.as_secs_f64().max(f64::EPSILON);
             say(&format!(
@@ -87,7 +89,7 @@ impl Explore {
             ));
             say(&never_reached(&sum.marks));
         }
-        !failed
+        Ok(!failed)
     }
 
     /// Whether all rules held in the world of `seed`.

@@ -53,7 +53,7 @@ enum Command {
 pub(crate) fn run(args: Args) -> Result<ExitCode> {
     let held = match args.command {
         Command::Run(run) => run.run()?,
-        Command::Explore(explore) => explore.run(),
+        Command::Explore(explore) => explore.run()?,
         Command::Replay(replay) => replay.run()?,
         Command::Shrink(shrink) => shrink.run()?,
         Command::Show(show) => show.run()?,

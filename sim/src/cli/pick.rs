@@ -1,18 +1,22 @@
 //! Which world is meant.
 
 use anyhow::{Context as _, Result, bail};
-use sim::scenario::Scenario;
+use clap::builder::RangedU64ValueParser;
+use sim::scenario::{PEERS_MAX, Scenario};
 use sim::trace::Recording;
 use std::path::Path;
+
+/// Most steps of a drawn world, as of a block of a scenario file.
+const STEPS_MAX: u64 = 1_000_000;
 
 /// How large drawn worlds are.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(crate) struct Size {
     /// Hosts of a drawn world [default: 1 to 5, by the seed]
-    #[arg(long)]
+    #[arg(long, value_parser = RangedU64ValueParser::<usize>::new().range(1..=PEERS_MAX as u64))]
     peers: Option<usize>,
     /// Faults and commands of a drawn world before it heals
-    #[arg(long, default_value_t = 40)]
+    #[arg(long, default_value_t = 40, value_parser = RangedU64ValueParser::<usize>::new().range(..=STEPS_MAX))]
     steps: usize,
 }
 
@@ -30,6 +34,15 @@ impl Size {
             if self.steps == 40 { String::new() } else { format!(" --steps {}", self.steps) };
         peers + &steps
     }
+}
+
+/// `text` as one argument of a shell, so that what is printed can be pasted.
+pub(crate) fn as_argument(text: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+=,:@".contains(&byte);
+    if !text.is_empty() && text.bytes().all(is_plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 /// The scenario of a file.
@@ -61,4 +74,16 @@ pub(crate) fn recording(world: &str, seed: Option<u64>, size: Size) -> Result<Re
         return Recording::from_lines(&text).with_context(|| world.to_owned());
     }
     Ok(scenario(world, seed, size)?.run_recorded().1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_argument_that_a_shell_would_take_apart_is_quoted() {
+        assert_eq!(as_argument("sim/scenarios/mesh/frames.toml"), "sim/scenarios/mesh/frames.toml");
+        assert_eq!(as_argument("two words.toml"), "'two words.toml'");
+        assert_eq!(as_argument("it's;$x"), r"'it'\''s;$x'");
+    }
 }

@@ -16,7 +16,7 @@ pub(crate) struct Run {
     #[arg(long)]
     seed: Option<u64>,
     /// How many seeds from there on; stops at the first that breaks a rule
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
     /// Prints one JSON object for each run
     #[arg(long)]
@@ -40,7 +40,8 @@ impl Run {
             say(&format!("{} waits for {waits}", first.title));
         }
         let begin = first.setup.seed;
-        for seed in begin..begin.saturating_add(self.seeds) {
+        for number in 0..self.seeds {
+            let seed = begin.wrapping_add(number);
             let mut scenario = match self.world.parse::<u64>() {
                 // What is drawn differs with the seed; what a file says does not.
                 Ok(_) if seed != begin => self.size.scenario(seed),
@@ -64,7 +65,7 @@ impl Run {
             let seed = scenario.setup.seed;
             let again = match self.world.parse::<u64>() {
                 Ok(_) => format!("{seed}{}", self.size.options()),
-                Err(_) => format!("{} --seed {seed}", self.world),
+                Err(_) => format!("{} --seed {seed}", pick::as_argument(&self.world)),
             };
             say(&verdict::failure(scenario, &verdict, &again));
         } else {

@@ -43,7 +43,8 @@ impl Shrink {
             Some(path) => {
                 std::fs::write(path, text).with_context(|| path.display().to_string())?;
                 let verdict = shrunk.scenario.run();
-                say(&verdict::failure(&shrunk.scenario, &verdict, &path.display().to_string()));
+                let again = pick::as_argument(&path.display().to_string());
+                say(&verdict::failure(&shrunk.scenario, &verdict, &again));
             }
         }
         Ok(false)

@@ -35,6 +35,7 @@ pub(crate) fn as_json(scenario: &Scenario, verdict: &Verdict, took: Duration) ->
     let violation = verdict.violation.as_ref();
     json!({
         "title": scenario.title,
+        "waits": scenario.waits,
         "seed": scenario.setup.seed,
         "revision": revision(),
         "scenario": fingerprint(scenario).to_string(),
@@ -70,10 +71,11 @@ pub(crate) fn failure(scenario: &Scenario, verdict: &Verdict, again: &str) -> St
     )
 }
 
-/// A success in one line.
+/// A success in one line. What waits for something has not passed, whatever came of it.
 pub(crate) fn success(scenario: &Scenario, verdict: &Verdict, took: Duration) -> String {
+    let word = if scenario.waits.is_some() { "waits, no rule was broken" } else { "passed" };
     format!(
-        "passed: {}, seed {}: {:.0?} in {took:.0?}, {} events, trace {}",
+        "{word}: {}, seed {}: {:.0?} in {took:.0?}, {} events, trace {}",
         scenario.title, scenario.setup.seed, verdict.simulated, verdict.inputs, verdict.digest
     )
 }

@@ -20,7 +20,14 @@ use weft_core::addr::Universe;
 use weft_core::time::Instant;
 
 /// Most hosts of a scenario: beyond it a run takes hours.
-const PEERS_MAX: usize = 10_000;
+pub const PEERS_MAX: usize = 10_000;
+
+/// Latest time of a scenario, and longest time that it waits for anything: a small mesh is simulated for
+/// so long in about a quarter of an hour.
+const TIME_MAX: Duration = Duration::from_secs(100 * 24 * 3_600);
+
+/// Most that one step has strangers or an insider send.
+const COUNT_MAX: i64 = 100_000;
 
 /// Most times that one step is repeated.
 const REPEATS_MAX: usize = 100_000;
@@ -239,8 +246,13 @@ fn scenario(file: File) -> Result<Scenario, Fault> {
     let mut blocks = Vec::new();
     for block in file.swarm {
         let span = block.span();
-        blocks
-            .push(block.get_ref().check().map(|()| block.into_inner()).map_err(|why| (span, why))?);
+        let block = block.into_inner();
+        let is_sound = block.check().and_then(|()| {
+            not_too_long("at", block.at)?;
+            not_too_long("for", block.length)
+        });
+        is_sound.map_err(|why| (span, why))?;
+        blocks.push(block);
     }
     let end = match file.end {
         None => End::default(),
@@ -330,6 +342,11 @@ fn step(mut table: Table) -> Result<Step, String> {
         Some(other) => return Err(format!("`not = {other}`: expected true or false")),
     };
     let expect = table.remove("expect");
+    if let Some(count) = table.get("count").and_then(Value::as_integer)
+        && count > COUNT_MAX
+    {
+        return Err(format!("`count = {count}`: expected {COUNT_MAX} at most"));
+    }
     let deed = match (table.contains_key("do"), table.contains_key("see")) {
         (true, false) => {
             if stays.is_some() || not {
@@ -355,10 +372,13 @@ fn step(mut table: Table) -> Result<Step, String> {
             let is_plain = within.is_none() && stays.is_none() && !not;
             let (within, stays) = (within.unwrap_or_default(), stays.unwrap_or_default());
             let sight: Sight = whole(table)?;
-            if sight.budget().is_some() && !is_plain {
-                return Err(
-                    "what is counted `over` a time knows no other time, and no `not`".into()
-                );
+            if let Some((_, _, over)) = sight.budget() {
+                if !is_plain {
+                    return Err(
+                        "what is counted `over` a time knows no other time, and no `not`".into()
+                    );
+                }
+                not_too_long("over", over)?;
             }
             Deed::See { sight, not, within, stays }
         }
@@ -401,8 +421,19 @@ fn take_time(table: &mut Table, key: &str) -> Result<Option<Duration>, String> {
     let Value::String(text) = &value else {
         return Err(format!("`{key} = {value}` is no time: write for example `\"250ms\"`"));
     };
-    let time = humantime::parse_duration(text);
-    time.map(Some).map_err(|why| format!("`{key}`: `{text}` is no time ({why})"))
+    let time = humantime::parse_duration(text)
+        .map_err(|why| format!("`{key}`: `{text}` is no time ({why})"))?;
+    not_too_long(key, time)?;
+    Ok(Some(time))
+}
+
+/// A run has an end that somebody can wait for.
+fn not_too_long(key: &str, time: Duration) -> Result<(), String> {
+    if time > TIME_MAX {
+        let days = TIME_MAX.as_secs() / (24 * 3_600);
+        return Err(format!("`{key}`: expected {days} days at most"));
+    }
+    Ok(())
 }
 
 /// Reads all of `table`.
@@ -510,6 +541,21 @@ except = ["dns.no-ghosts"]
             ("[\"n1\"], with", "[\"n9\"], with", 16, "there is no n9: there are 4 peers"),
             ("2.5%", "2.5", 9, "`2.5` is not a share"),
             ("dns.no-ghosts", "dns.ghosts", 30, "no rule is called `dns.ghosts`"),
+            ("at = \"5s\"", "at = \"300 years\"", 13, "`at`: expected 100 days"),
+            ("stays = \"1m\"", "stays = \"300 years\"", 16, "`stays`: expected"),
+            ("for = \"10m\"", "for = \"300 years\"", 25, "too many steps"),
+            (
+                "see = \"linked\", not = true, peers = [\"n1\"], with = [\"n3\"], within = \"2s\", stays = \"1m\"",
+                "see = \"traffic\", most = 1, over = \"300 years\"",
+                16,
+                "`over`: expected",
+            ),
+            (
+                "do = \"heal\"",
+                "do = \"spray\", peer = \"n1\", count = 4294967295",
+                13,
+                "`count = 4294967295`: expected 100000 at most",
+            ),
             ("crashes", "crash", 28, "unknown variant `crash`"),
         ] {
             let text = WHOLE.replace(from, to);

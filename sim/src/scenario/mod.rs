@@ -7,7 +7,7 @@ mod sight;
 mod step;
 mod watch;
 
-pub use file::BadScenario;
+pub use file::{BadScenario, PEERS_MAX};
 pub use play::Verdict;
 pub use random::{Block, Class};
 pub use sight::Sight;

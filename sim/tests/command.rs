@@ -1,0 +1,119 @@
+//! The command `sim`: what it comes to is in its exit code, also where nothing can be run.
+
+use anyhow::{Context as _, Result, ensure};
+use std::process::{Command, Output};
+
+/// All rules held.
+const HELD: i32 = 0;
+/// A rule was broken.
+const BROKEN: i32 = 1;
+/// There was nothing to run.
+const NOTHING: i32 = 2;
+
+/// Two hosts that only need a moment.
+const GOOD: &str = "title = 'Two hosts'\npeers = 2\n";
+
+fn sim(args: &[&str]) -> Result<Output> {
+    Command::new(env!("CARGO_BIN_EXE_sim")).args(args).output().context("sim does not start")
+}
+
+fn code(args: &[&str]) -> Result<i32> {
+    let output = sim(args)?;
+    let code = output.status.code();
+    code.with_context(|| format!("{args:?}: {}", String::from_utf8_lossy(&output.stderr)))
+}
+
+/// What `sim run` says of a file with this content.
+fn run(name: &str, content: impl AsRef<[u8]>, more: &[&str]) -> Result<(Option<i32>, String)> {
+    let path = std::env::temp_dir().join(format!("sim-{}-{name}.toml", std::process::id()));
+    std::fs::write(&path, content)?;
+    let path_text = path.display().to_string();
+    let output = sim(&[&["run", &path_text], more].concat());
+    std::fs::remove_file(&path)?;
+    let output = output?;
+    let said = [output.stdout, output.stderr].concat();
+    Ok((output.status.code(), String::from_utf8_lossy(&said).into_owned()))
+}
+
+#[test]
+fn a_run_in_which_all_rules_held_ends_with_0_and_one_in_which_one_was_broken_with_1() -> Result<()>
+{
+    let (ended, said) = run("good", GOOD, &[])?;
+    ensure!(ended == Some(HELD) && said.starts_with("passed: Two hosts"), "{said}");
+    // Four voters are asked for, and there are two.
+    let (ended, said) = run("broken", format!("{GOOD}voters = 7\n"), &[])?;
+    ensure!(ended == Some(BROKEN) && said.starts_with("FAIL ipam.serves at "), "{said}");
+    Ok(())
+}
+
+#[test]
+fn what_is_no_scenario_ends_with_2_and_says_why() -> Result<()> {
+    let deep = format!("{GOOD}walls = {}{}\n", "[".repeat(10_000), "]".repeat(10_000));
+    let step = |step: &str| format!("{GOOD}step = [{step}]\n");
+    let cases: [(&str, Vec<u8>); 9] = [
+        ("missing field `title`", Vec::new()),
+        ("line 3: unknown field `foo`", format!("{GOOD}foo = 1\n").into()),
+        ("99999999999", b"title = 't'\npeers = 99999999999\n".to_vec()),
+        ("valid UTF-8", b"title = '\xff'\npeers = 2\n".to_vec()),
+        ("recurse", deep.into()),
+        ("no time", step("{ at = '-3s', do = 'heal' }").into()),
+        ("100 days", step("{ at = '500 years', do = 'heal' }").into()),
+        ("there is no n9", step("{ at = '3s', do = 'crash', peer = 'n9' }").into()),
+        ("100000 at most", step("{ at = '3s', do = 'mute', peer = 'n1', count = 9999999 }").into()),
+    ];
+    for (why, content) in cases {
+        let (ended, said) = run("bad", content, &[])?;
+        ensure!(ended == Some(NOTHING) && said.contains(why), "{why}: {ended:?}, {said}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_run_of_nothing_is_no_success() -> Result<()> {
+    for args in [
+        &["run", "no such file"][..],
+        &["run", "/"],
+        &["run", "1", "--seeds", "0"],
+        &["run", "1", "--peers", "0"],
+        &["run", "1", "--peers", "99999999"],
+        &["run", "1", "--steps", "99999999"],
+        &["explore", "--for", "0s"],
+        &["explore", "--seeds", "0"],
+        &["explore", "--seeds", "1", "--peers", "0"],
+        &["list", "no such folder"],
+        &["replay", "no such file"],
+    ] {
+        ensure!(code(args)? == NOTHING, "{args:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_last_of_all_seeds_is_run_as_any_other_and_the_first_follows_it() -> Result<()> {
+    let last = u64::MAX.to_string();
+    let output = sim(&["run", &last, "--seeds", "2", "--steps", "1", "--json"])?;
+    let lines = String::from_utf8(output.stdout)?;
+    let seeds: Vec<Option<u64>> = lines
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).ok()?.get("seed")?.as_u64())
+        .collect();
+    ensure!(seeds == [Some(u64::MAX), Some(0)], "{lines}");
+    Ok(())
+}
+
+#[test]
+fn a_scenario_that_waits_is_never_said_to_have_passed() -> Result<()> {
+    let waits = format!("{GOOD}waits = 'what is to be built'\n");
+    let (_, said) = run("waits", &waits, &[])?;
+    ensure!(!said.contains("passed"), "{said}");
+    let (_, said) = run("waits-json", &waits, &["--json"])?;
+    ensure!(said.contains(r#""waits":"what is to be built""#), "{said}");
+    Ok(())
+}
+
+#[test]
+fn the_command_that_a_failure_prints_is_one_that_cargo_can_run() {
+    // There is more than one binary: cargo asks which, unless it is told here.
+    let manifest = include_str!("../Cargo.toml");
+    assert!(manifest.contains("default-run = \"sim\""));
+}
