@@ -40,6 +40,8 @@ const UNDER_WAY_MAX: usize = 16_384;
 #[derive(Debug, Default)]
 pub struct Wire {
     ends: BTreeMap<(usize, u32), End>,
+    /// Which session of which host a key was made for.
+    made_for: BTreeMap<[u8; 32], (usize, u32)>,
     /// The label that a host chose, by itself and the label of the other side.
     facing: BTreeMap<(usize, u32), u32>,
     /// Who chose a label, by it and the host's name.
@@ -120,9 +122,27 @@ impl End {
 
 impl Wire {
     /// The node of `host`, called `name`, tells its data path of a session.
-    pub fn forwarding(&mut self, host: usize, name: PeerName, change: &ForwardingChange) {
+    ///
+    /// # Errors
+    /// Its key was another session's already, whose nonces then come again.
+    pub fn forwarding(
+        &mut self,
+        host: usize,
+        name: PeerName,
+        change: &ForwardingChange,
+    ) -> Result<(), Fault> {
         match change {
             ForwardingChange::SessionUp { session, remote, peer, keys, .. } => {
+                let ours = SecretKey::from(keys.ours).public_key().to_bytes();
+                let first = *self.made_for.entry(ours).or_insert((host, session.0));
+                if keys.sealed && first != (host, session.0) {
+                    let detail = format!(
+                        "n{} seals under a key that n{} had for another session",
+                        host + 1,
+                        first.0 + 1
+                    );
+                    return Err((UNIQUE_NONCE, detail));
+                }
                 let cipher = keys.sealed.then(|| {
                     ChaChaBox::new(&PublicKey::from(keys.theirs), &SecretKey::from(keys.ours))
                 });
@@ -136,6 +156,7 @@ impl Wire {
             | ForwardingChange::SessionDown { .. }
             | ForwardingChange::Routes(_) => {}
         }
+        Ok(())
     }
 
     /// Somebody who is no host, and says that it is called `name`, has a session under `label`.
@@ -288,7 +309,7 @@ mod tests {
             let (session, remote, peer) = (label(host), label(1 - host), NAMES[1 - host]);
             let change =
                 ForwardingChange::SessionUp { session, remote, peer, keys: keys(host), to: None };
-            wire.forwarding(host, NAMES[host], &change);
+            wire.forwarding(host, NAMES[host], &change).unwrap();
         }
         let session = |host: usize| Session::new(kind, &keys(host), label(1 - host)).unwrap();
         (wire, [session(0), session(1)])
@@ -331,6 +352,24 @@ mod tests {
         let wrong = SessionKeys { dialed: false, ..keys(0) };
         let mut wrong = Session::new(Kind::Probe, &wrong, label(1)).unwrap();
         assert_eq!(send(&mut wire, 0, &wrong.seal(b"one").unwrap()), Some(UNIQUE_NONCE));
+    }
+
+    #[test]
+    fn unique_nonce_fails_when_a_session_takes_the_key_of_another() {
+        let (mut wire, _) = pair(Kind::Probe);
+        let mut up = |host: usize, session: u32, keys: SessionKeys| {
+            let (session, remote) = (SessionIndex(session), label(1 - host));
+            let peer = NAMES[1 - host];
+            let change = ForwardingChange::SessionUp { session, remote, peer, keys, to: None };
+            rule(wire.forwarding(host, NAMES[host], &change))
+        };
+        // The same session may be told twice.
+        assert_eq!(up(0, label(0).0, keys(0)), None);
+        assert_eq!(up(0, 99, keys(0)), Some(UNIQUE_NONCE));
+        assert_eq!(up(1, 99, keys(0)), Some(UNIQUE_NONCE));
+        // In the clear no key is used.
+        assert_eq!(up(0, 99, SessionKeys { sealed: false, ..keys(0) }), None);
+        assert_eq!(up(0, 99, SessionKeys { ours: [3; 32], ..keys(0) }), None);
     }
 
     #[test]

@@ -71,8 +71,9 @@ impl World {
 
     /// A node tells its data path something.
     pub(super) fn see_forwarding(&mut self, host: usize, change: &ForwardingChange) {
-        if let Some(running) = &self.hosts[host].running {
-            self.wire.forwarding(host, running.node.name(), change);
+        let Some(running) = &self.hosts[host].running else { return };
+        if let Err((rule, why)) = self.wire.forwarding(host, running.node.name(), change) {
+            self.breach(rule, why);
         }
     }
 
