@@ -71,6 +71,33 @@ pub struct Sizes {
     pub records_len: usize,
     /// Commands that wait for something.
     pub waiting: usize,
+    /// What waits for the neighbour for which most does.
+    pub queues: Queues,
+    /// Neighbours that are remembered for the next start.
+    pub acquaintances: usize,
+}
+
+/// What waits for one neighbour, or for several of them the most of each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Queues {
+    /// Messages for it or for others by way of it.
+    pub unicasts: usize,
+    /// Its questions without an answer.
+    pub questions: usize,
+    /// Records that are news to it.
+    pub news: usize,
+}
+
+impl Queues {
+    /// Of each the longer one.
+    #[must_use]
+    pub fn max(self, other: Self) -> Self {
+        Self {
+            unicasts: self.unicasts.max(other.unicasts),
+            questions: self.questions.max(other.questions),
+            news: self.news.max(other.news),
+        }
+    }
 }
 
 /// One configured target.

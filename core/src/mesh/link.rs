@@ -11,6 +11,7 @@ use crate::io::Timer;
 use crate::mark::{Mark, mark};
 use crate::record::Key;
 use crate::sleeve::SessionIndex;
+use crate::status::Queues;
 use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeSet, VecDeque};
@@ -207,6 +208,15 @@ impl Link {
             bytes.extend(self.channel.seal(&message.encode())?);
         }
         Ok(bytes)
+    }
+
+    /// How much waits for the neighbour.
+    pub(crate) fn queues(&self) -> Queues {
+        Queues {
+            unicasts: self.unicasts.len(),
+            questions: self.asked.len(),
+            news: self.dirty.len(),
+        }
     }
 
     /// Wants a heartbeat with the next write.

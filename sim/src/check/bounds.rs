@@ -9,22 +9,31 @@ const UNPROVEN_MAX: usize = 128;
 /// Streams that are being opened at once: 16 to targets, and 16 to others.
 /// Source: `DIALS_MAX` of the dialer.
 const DIALING_MAX: usize = 32;
-/// Commands that wait. Source: `WAITING_MAX` of the requests.
-const WAITING_MAX: usize = 1_024;
+/// Messages that wait for one neighbour. Source: `UNICASTS_MAX` of the link.
+const UNICASTS_MAX: usize = 256;
+/// Questions of one neighbour that wait. Source: `ASKED_MAX` of the link.
+const QUESTIONS_MAX: usize = 4;
+/// Neighbours that are remembered. Source: `ACQUAINTANCES_MAX` of the mesh.
+const ACQUAINTANCES_MAX: usize = 64;
 /// Bytes of a record besides its body. Source: `RECORD_OVERHEAD` of the store.
 const OVERHEAD: usize = 144;
 
-/// No table of a node is fuller than its limit.
+/// No table or queue of a node is fuller than its limit.
 pub(super) fn tables(view: &View) -> Result<(), String> {
     for (host, peer) in view.live() {
         let (sizes, links) = (peer.sizes, peer.told.conns_max);
         let open = sizes.conns - sizes.dialing;
+        let queues = sizes.queues;
         let limits = [
             ("links", sizes.links, links),
             ("streams", open, links + UNPROVEN_MAX),
             ("dials", sizes.dialing, DIALING_MAX),
             ("sessions", sizes.sessions, links + UNPROVEN_MAX),
-            ("waiting commands", sizes.waiting, WAITING_MAX),
+            ("waiting commands", sizes.waiting, peer.told.waiting_max),
+            ("remembered neighbours", sizes.acquaintances, ACQUAINTANCES_MAX),
+            ("messages for one neighbour", queues.unicasts, UNICASTS_MAX),
+            ("questions of one neighbour", queues.questions, QUESTIONS_MAX),
+            ("records to tell one neighbour", queues.news, peer.told.records_max + own(peer).0),
         ];
         if let Some((what, is, max)) = limits.into_iter().find(|(_, is, max)| is > max) {
             return Err(format!("n{} has {is} {what}, and the limit is {max}", host + 1));
@@ -79,6 +88,9 @@ pub(super) fn baseline(view: &View) -> Result<(), String> {
             ("sessions", sizes.sessions, peer.near.len() + SPARE),
             ("peers to dial", sizes.attempts, view.peers.len() + heard_of),
             ("waiting commands", sizes.waiting, 0),
+            ("messages for one neighbour", sizes.queues.unicasts, 0),
+            ("questions of one neighbour", sizes.queues.questions, 0),
+            ("records to tell one neighbour", sizes.queues.news, 0),
         ];
         if let Some((what, is, max)) = limits.into_iter().find(|(_, is, max)| is > max) {
             return Err(format!("n{} at rest has {is} {what}, where {max} would do", host + 1));
@@ -102,7 +114,12 @@ mod tests {
                 (view.peers[0].sizes.conns, view.peers[0].sizes.dialing) = (33, 33);
             },
             |view: &mut View| view.peers[0].sizes.sessions = 137,
-            |view: &mut View| view.peers[0].sizes.waiting = 1_025,
+            |view: &mut View| view.peers[0].sizes.waiting = 17,
+            |view: &mut View| view.peers[0].sizes.acquaintances = 65,
+            |view: &mut View| view.peers[0].sizes.queues.unicasts = 257,
+            |view: &mut View| view.peers[0].sizes.queues.questions = 5,
+            // One founding and one record of names are its own.
+            |view: &mut View| view.peers[0].sizes.queues.news = 67,
         ] {
             assert!(tables(&changed(change)).is_err());
         }
@@ -125,6 +142,9 @@ mod tests {
             |view: &mut View| view.peers[0].sizes.sessions = 10,
             |view: &mut View| view.peers[0].sizes.attempts = 3,
             |view: &mut View| view.peers[0].sizes.waiting = 1,
+            |view: &mut View| view.peers[0].sizes.queues.unicasts = 1,
+            |view: &mut View| view.peers[0].sizes.queues.questions = 1,
+            |view: &mut View| view.peers[0].sizes.queues.news = 1,
         ] {
             assert!(baseline(&changed(change)).is_err());
         }

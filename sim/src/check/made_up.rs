@@ -87,6 +87,7 @@ pub(super) fn pair() -> View {
             conns_max: 8,
             records_max: 64,
             records_len_max: 1 << 20,
+            waiting_max: 16,
             hops_max: 4,
             ..Told::default()
         },

@@ -64,6 +64,8 @@ pub struct Told {
     pub records_max: usize,
     /// Most bytes of records.
     pub records_len_max: usize,
+    /// Most commands that wait.
+    pub waiting_max: usize,
     /// How often a frame may be relayed.
     pub hops_max: u8,
 }
@@ -82,6 +84,7 @@ impl Told {
             conns_max: config.conns_max,
             records_max: config.records_max,
             records_len_max: config.records_len_max,
+            waiting_max: config.waiting_max,
             hops_max: config.hops_max,
         }
     }
