@@ -134,6 +134,57 @@ fn every_row_of_the_catalogue_is_a_scenario_or_said_to_be_checked_elsewhere() ->
     Ok(())
 }
 
+/// Whether `key` has the value `name` anywhere in `value`; or is there at all, if no name is asked.
+fn says(value: &toml::Value, key: &str, name: Option<&str>) -> bool {
+    match value {
+        toml::Value::Table(table) => {
+            table.get(key).is_some_and(|is| name.is_none() || is.as_str() == name)
+                || table.values().any(|inside| says(inside, key, name))
+        }
+        toml::Value::Array(values) => values.iter().any(|inside| says(inside, key, name)),
+        toml::Value::String(_)
+        | toml::Value::Integer(_)
+        | toml::Value::Float(_)
+        | toml::Value::Boolean(_)
+        | toml::Value::Datetime(_) => false,
+    }
+}
+
+#[test]
+fn every_fault_that_a_scenario_can_have_is_in_one_that_runs() -> Result<()> {
+    #[derive(Debug, serde::Deserialize)]
+    struct Kind {
+        #[serde(rename = "kind")]
+        _kind: sim::world::Nat,
+    }
+    #[derive(Debug, serde::Deserialize)]
+    struct Says {
+        #[serde(rename = "says")]
+        _says: sim::world::Lie,
+    }
+    let mut running = Vec::new();
+    for (path, scenario) in catalogue(".")? {
+        if scenario.waits.is_none() {
+            running.push(toml::from_str::<toml::Value>(&std::fs::read_to_string(path)?)?);
+        }
+    }
+    let is_there =
+        |key: &str, name: Option<&str>| running.iter().any(|scenario| says(scenario, key, name));
+    let mut missing = Vec::new();
+    for (key, names) in [
+        ("do", names_of::<sim::world::Act>("do = '?'")),
+        ("kind", names_of::<Kind>("kind = '?'")),
+        ("says", names_of::<Says>("says = '?'")),
+    ] {
+        ensure!(names.len() >= 2, "too few names were found: {names:?}");
+        missing.extend(names.into_iter().filter(|name| !is_there(key, Some(name))));
+    }
+    let conditions = names_of::<sim::net::Conditions>("'?' = 0");
+    missing.extend(conditions.into_iter().filter(|key| !is_there(key, None)));
+    ensure!(missing.is_empty(), "no scenario that runs has {missing:?}");
+    Ok(())
+}
+
 /// Names that a reader of scenario files knows: those in its complaint about one that it does not.
 fn names_of<T: serde::de::DeserializeOwned>(text: &str) -> Vec<String> {
     let error = toml::from_str::<T>(text).err().map(|error| error.message().to_owned());
