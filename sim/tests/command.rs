@@ -80,6 +80,7 @@ fn a_run_of_nothing_is_no_success() -> Result<()> {
         &["explore", "--for", "0s"],
         &["explore", "--seeds", "0"],
         &["explore", "--seeds", "1", "--peers", "0"],
+        &["show", "1", "--host", "n99"],
         &["list", "no such folder"],
         &["replay", "no such file"],
     ] {
@@ -98,6 +99,23 @@ fn the_last_of_all_seeds_is_run_as_any_other_and_the_first_follows_it() -> Resul
         .map(|line| serde_json::from_str::<serde_json::Value>(line).ok()?.get("seed")?.as_u64())
         .collect();
     ensure!(seeds == [Some(u64::MAX), Some(0)], "{lines}");
+    Ok(())
+}
+
+#[test]
+fn a_filter_that_no_line_fits_names_the_parts_that_there_are() -> Result<()> {
+    let output = sim(&["show", "1", "--part", "ipma"])?;
+    let said = String::from_utf8(output.stderr)?;
+    ensure!(said.contains("no line fits") && said.contains("ipam"), "{said}");
+    Ok(())
+}
+
+#[test]
+fn an_expectation_that_fails_is_told_with_the_time_of_its_step() -> Result<()> {
+    let step =
+        "{ at = '3s', see = 'running', not = true, peers = ['n1'], every = '1s', until = '9s' }";
+    let (ended, said) = run("expected", format!("{GOOD}step = [{step}]\n"), &[])?;
+    ensure!(ended == Some(BROKEN) && said.contains("step 1, at 3.000s: "), "{said}");
     Ok(())
 }
 

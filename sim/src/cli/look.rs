@@ -2,9 +2,10 @@
 
 use super::pick::{self, Size};
 use super::say;
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use sim::trace::{self, Filter, Paint};
 use sim::world::Peer;
+use std::collections::BTreeSet;
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -51,8 +52,18 @@ impl Show {
             text: self.text,
             messages: self.messages,
         };
+        let hosts = recording.head.hosts;
+        if let Some(stranger) = filter.hosts.iter().find(|host| host.0 >= hosts) {
+            bail!("there is no {stranger}: there are {hosts} hosts");
+        }
         let paint = if std::io::stdout().is_terminal() { Paint::Colour } else { Paint::Plain };
         say(trace::show(&recording, &filter, paint).trim_end());
+        if !recording.entries.iter().any(|entry| filter.passes(entry)) {
+            let parts: BTreeSet<&str> =
+                recording.entries.iter().map(|entry| entry.what.part()).collect();
+            let parts: Vec<&str> = parts.into_iter().collect();
+            eprintln!("no line fits; the parts of this run are {}", parts.join(", "));
+        }
         Ok(recording.broken().is_none())
     }
 }

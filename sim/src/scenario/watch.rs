@@ -26,6 +26,8 @@ pub(super) struct Watch {
 struct Open {
     /// The number of its step, from 1.
     step: usize,
+    /// When that is, for whoever looks for it in the file: one that is repeated counts as many.
+    at: Instant,
     /// It must have come true by then.
     until: Instant,
     what: Expectation,
@@ -66,7 +68,7 @@ impl Watch {
                     return Err(Violation { rule: EXPECTED, at: world.now, detail });
                 };
                 let what = Expectation::Answer { request, outcome };
-                self.open.push(Open { step, until: begun + within, what });
+                self.open.push(Open { step, at: begun, until: begun + within, what });
             }
             Deed::See { sight, not, within, stays } => {
                 if let Some((counted, most, over)) = sight.budget() {
@@ -77,13 +79,13 @@ impl Watch {
                     let count = |peer: Peer| (peer, world.count(peer.0, counted));
                     let before = peers.into_iter().map(count).collect();
                     let what = Expectation::Budget { counted, most, over, before };
-                    self.open.push(Open { step, until: begun + over, what });
+                    self.open.push(Open { step, at: begun, until: begun + over, what });
                     return Ok(());
                 }
                 let (sight, ping) = (sight.clone(), world.new_ping());
                 let what =
                     Expectation::Sight { sight, not: *not, stays: *stays, since: None, ping };
-                self.open.push(Open { step, until: begun + *within, what });
+                self.open.push(Open { step, at: begun, until: begun + *within, what });
             }
         }
         Ok(())
@@ -121,20 +123,20 @@ impl Watch {
         open.retain_mut(|expectation| match expectation.look(world) {
             Standing::Met => false,
             Standing::Open(why) if world.now >= expectation.until => {
-                failed.get_or_insert((expectation.step, why));
+                failed.get_or_insert((expectation.step, expectation.at, why));
                 false
             }
             Standing::Open(_) => true,
             Standing::Failed(why) => {
-                failed.get_or_insert((expectation.step, why));
+                failed.get_or_insert((expectation.step, expectation.at, why));
                 false
             }
         });
         self.open = open;
         match failed {
             None => Ok(()),
-            Some((step, why)) => {
-                let detail = format!("step {step}: {why}");
+            Some((step, at, why)) => {
+                let detail = format!("step {step}, at {at}: {why}");
                 Err(Violation { rule: EXPECTED, at: world.now, detail })
             }
         }
