@@ -5,6 +5,7 @@
 //!    12.004s  |  n2     ipam   allocated 10.32.0.7/24 to c4         2    2    3    5    5
 //! ```
 //! Each host has a column: its name where it acts, a bar while it runs, nothing while it does not.
+//! Where there are more hosts than fit on a line, one column names the one that acts.
 
 use super::entry::{Entry, Summary, What};
 use super::recording::Recording;
@@ -16,6 +17,9 @@ use weft_core::time::Instant;
 const WHAT_LEN: usize = 64;
 const WHAT_LEN_WIDE: usize = WHAT_LEN + SUMMARY_LEN;
 const SUMMARY_LEN: usize = 25;
+
+/// Most hosts that have a column each: with more, lines are longer than a screen is wide.
+const COLUMNS_MAX: usize = 9;
 
 /// Whether a terminal is to paint it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,9 +78,16 @@ impl Columns {
 
     /// The names of the columns.
     pub fn head(&self) -> String {
-        let names: String =
-            (0..self.runs.len()).map(|host| cell(&Peer(host).to_string())).collect();
+        let names: String = if self.is_crowd() {
+            wide_cell("host")
+        } else {
+            (0..self.runs.len()).map(|host| cell(&Peer(host).to_string())).collect()
+        };
         format!("{:>10}  {names} part   {:<WHAT_LEN$} conn link peer held name", "time", "what")
+    }
+
+    const fn is_crowd(&self) -> bool {
+        self.runs.len() > COLUMNS_MAX
     }
 
     /// Goes past `entry` without a line.
@@ -108,18 +119,19 @@ impl Columns {
             Paint::Plain => ("", "", ""),
             Paint::Colour => (style(entry), "\x1b[2m", "\x1b[0m"),
         };
-        let columns: String = self
-            .runs
-            .iter()
-            .enumerate()
-            .map(|(host, runs)| match entry.host {
-                Some(Peer(acts)) if acts == host => {
-                    format!("{style}{}{plain}", cell(&Peer(host).to_string()))
-                }
-                Some(_) | None if *runs => format!("{faint}{}{plain}", cell("|")),
-                Some(_) | None => cell(""),
-            })
-            .collect();
+        let acts = |peer: Peer, cell: fn(&str) -> String| {
+            format!("{style}{}{plain}", cell(&peer.to_string()))
+        };
+        let column = |(host, runs): (usize, &bool)| match entry.host {
+            Some(peer) if peer.0 == host => acts(peer, cell),
+            Some(_) | None if *runs => format!("{faint}{}{plain}", cell("|")),
+            Some(_) | None => cell(""),
+        };
+        let columns: String = if self.is_crowd() {
+            entry.host.map_or_else(|| wide_cell(""), |peer| acts(peer, wide_cell))
+        } else {
+            self.runs.iter().enumerate().map(column).collect()
+        };
         let len = if entry.summary.is_some() { WHAT_LEN } else { WHAT_LEN_WIDE };
         let (part, what) = (entry.what.part(), cut(&entry.what.text(), len));
         let time = entry.at.to_string();
@@ -135,6 +147,11 @@ impl Columns {
 
 fn cell(text: &str) -> String {
     format!("{text:<3}")
+}
+
+/// A cell in which the names of all hosts of any scenario find room.
+fn wide_cell(text: &str) -> String {
+    format!("{text:<7}")
 }
 
 fn counts(summary: &Summary) -> String {

@@ -108,6 +108,17 @@ fn a_filter_lets_through_only_what_was_asked_for() {
 }
 
 #[test]
+fn lines_of_a_crowd_are_no_longer_than_those_of_a_few() {
+    let (mut few, mut crowd) = (Columns::new(9), Columns::new(10_000));
+    assert_eq!(few.head().find("part"), Some(40));
+    assert_eq!(crowd.head().find("part"), Some(20));
+    let event = event(30, 8, "mesh", "n1 is in reach", [1, 1, 1, 1, 0]);
+    let line = crowd.line(&event, Paint::Plain);
+    assert!(line.starts_with("    0.030s  n9      mesh   n1 is in reach"), "{line}");
+    assert!(line.len() < few.line(&event, Paint::Plain).len());
+}
+
+#[test]
 fn only_a_terminal_gets_colours_and_a_long_text_is_cut() {
     let mut run = sample();
     run.entries = vec![event(0, 0, "dns", &"ä\x1b".repeat(60), [0; 5])];
