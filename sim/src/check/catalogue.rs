@@ -30,7 +30,7 @@ pub const CATALOGUE: [Property; 36] = [
     Property {
         id: "S5",
         says: "an owner changes by the founding, by a grant of the owner before, or by a takeover",
-        rules: &["ipam.owner-changes-by-grant"],
+        rules: &["ipam.owner-changes-by-grant", "ipam.rests-on-records"],
         waits: Some("eviction, for takeovers: until then a raised epoch counts for nothing"),
     },
     judged(

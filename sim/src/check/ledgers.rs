@@ -1,5 +1,5 @@
-//! Rules about ledgers over time: `ipam.same-records-same-ledger`, `ipam.never-back` and
-//! `ipam.owner-changes-by-grant`.
+//! Rules about ledgers over time: `ipam.same-records-same-ledger`, `ipam.never-back`,
+//! `ipam.owner-changes-by-grant` and `ipam.rests-on-records`.
 
 use super::papers;
 use super::{Invariant, Owned, View, When};
@@ -240,6 +240,71 @@ impl ByGrant {
     }
 }
 
+/// Who owns an address by a ledger is who a grant of just that version names, or, before any grant, one
+/// among whom the founding divided.
+#[derive(Debug, Default)]
+pub(super) struct RestsOnRecords {
+    seen: BTreeSet<Key>,
+    /// What was granted, by founding, epoch, version and new owner.
+    granted: BTreeMap<(Fingerprint, u32, u64, PeerId), Vec<Range>>,
+    /// The ledgers that were looked through last.
+    looked: BTreeMap<usize, Vec<Owned>>,
+}
+
+impl Invariant for RestsOnRecords {
+    fn name(&self) -> &'static str {
+        "ipam.rests-on-records"
+    }
+    fn when(&self) -> When {
+        When::Always
+    }
+    fn check(&mut self, view: &View) -> Result<(), String> {
+        for (host, peer) in view.changed().filter(|(_, peer)| peer.live) {
+            let (Some(lineage), Some(ledger)) = (peer.lineage, &peer.ledger) else { continue };
+            if self.looked.get(&host) == Some(ledger) {
+                continue;
+            }
+            for (key, _, grant) in papers::grants(&peer.papers) {
+                if self.seen.insert(key) {
+                    let name = (grant.lineage, grant.epoch, grant.version, grant.owner);
+                    self.granted.entry(name).or_default().push(grant.range);
+                }
+            }
+            let mut foundings = papers::foundings(&peer.papers);
+            let founding = foundings.find(|(key, _)| *key == Key::Founding(lineage));
+            for owned in ledger {
+                let rests = if owned.version == 0 {
+                    founding.is_none_or(|(_, founding)| founding.seeds.contains(&owned.owner))
+                } else {
+                    let name = (lineage, owned.epoch, owned.version, owned.owner);
+                    self.granted.get(&name).is_some_and(|ranges| covers(ranges, owned.range))
+                };
+                if !rests {
+                    return Err(format!(
+                        "n{} says that {} owns {} as version {}, and no record does",
+                        host + 1,
+                        view.label(owned.owner),
+                        view.universe.address(owned.range.start),
+                        owned.version
+                    ));
+                }
+            }
+            self.looked.insert(host, ledger.clone());
+        }
+        Ok(())
+    }
+}
+
+/// Whether `ranges` together have all of `whole`.
+fn covers(ranges: &[Range], whole: Range) -> bool {
+    let mut at = whole.start;
+    while at < whole.end {
+        let Some(range) = ranges.iter().find(|range| range.contains(at)) else { return false };
+        at = range.end;
+    }
+    true
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::made_up::{changed, fails, grant, holds, owned, pair};
@@ -315,5 +380,25 @@ mod tests {
     fn a_grant_over_several_owners_is_judged_piece_by_piece() {
         let whole = changed(|view| view.peers[1].papers.extend([grant(1, 2, (4, 12), 1)]));
         fails::<ByGrant>(&[pair(), whole]);
+    }
+
+    #[test]
+    fn a_ledger_rests_on_records_or_the_rule_fails() {
+        let with = |papers: Vec<(Key, super::super::Paper)>, ledger: &[Owned]| {
+            changed(|view| {
+                view.peers[0].ledger = Some(ledger.to_vec());
+                view.peers[0].papers.extend(papers);
+            })
+        };
+        let given = [owned(0, 4, 0, 1), owned(4, 8, 1, 2), owned(8, 16, 0, 2)];
+        let pieces = vec![grant(1, 2, (4, 6), 1), grant(1, 2, (6, 8), 1)];
+        holds::<RestsOnRecords>(&[pair(), with(pieces.clone(), &given)]);
+        // Nobody gave it, only a part was given, it was given to another, or under another version.
+        fails::<RestsOnRecords>(&[with(Vec::new(), &given)]);
+        fails::<RestsOnRecords>(&[with(pieces[..1].to_vec(), &given)]);
+        fails::<RestsOnRecords>(&[with(vec![grant(1, 3, (4, 8), 1)], &given)]);
+        fails::<RestsOnRecords>(&[with(vec![grant(1, 2, (4, 8), 2)], &given)]);
+        // The founding does not name the owner.
+        fails::<RestsOnRecords>(&[with(Vec::new(), &[owned(0, 8, 0, 1), owned(8, 16, 0, 3)])]);
     }
 }

@@ -119,6 +119,7 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
         Box::new(founding::PromiseKept::default()),
         Box::new(durable::SeenWasStored::default()),
         Box::new(ledgers::ByGrant::default()),
+        Box::new(ledgers::RestsOnRecords::default()),
         Box::new(ledgers::SameLedger::default()),
         Box::new(ledgers::NeverBack::default()),
         Box::new(gate::Gate::default()),

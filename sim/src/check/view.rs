@@ -68,8 +68,6 @@ pub struct Told {
     pub waiting_max: usize,
     /// How often a frame may be relayed.
     pub hops_max: u8,
-    /// Most commands that wait.
-    pub waiting_max: usize,
 }
 
 impl Told {
@@ -88,7 +86,6 @@ impl Told {
             records_len_max: config.records_len_max,
             waiting_max: config.waiting_max,
             hops_max: config.hops_max,
-            waiting_max: config.waiting_max,
         }
     }
 }
