@@ -3,33 +3,17 @@
 use super::common::{Common, Failure, Outcome, complain};
 use crate::api::client::{Client, ClientError};
 use crate::api::types::Surroundings;
-use crate::daemon::{self, Holder, Options};
+use crate::daemon::{self, Holder};
 use clap::Args;
 use hyper::Method;
 use std::path::Path;
 use std::time::Duration;
-use weft_core::addr::Universe;
-use weft_core::config::FoundingMode;
-use weft_core::names::Name;
 
 /// Longest wait for a daemon that was told to stop.
 const STOP_MAX: Duration = Duration::from_secs(10);
 
 /// Time between two looks whether it is gone: its end sends nothing that could be waited for.
 const LOOK_WAIT: Duration = Duration::from_millis(20);
-
-/// Bridge of a daemon that was not asked for another one.
-pub(super) const BRIDGE: &str = "weft";
-
-/// Domain of names unless another one is asked for.
-pub(super) const DOMAIN: &str = "weft.local";
-
-/// Longest name of a bridge, in bytes: it and `-tap` are a link's name, which has at most 15.
-const BRIDGE_LEN_MAX: usize = 11;
-
-/// Largest packet that containers may send unless told otherwise, in bytes: what is left of 1460,
-/// the smallest common cloud network's, once it is sealed and sent over IPv6.
-pub(super) const MTU: u32 = 1354;
 
 /// Hand our addresses to another peer, stop, and remove all traces from this host
 #[derive(Debug, Args)]
@@ -40,19 +24,8 @@ pub(super) struct ResetArgs {
     force: bool,
 }
 
-/// Checks the name of a bridge, which is that of the TAP device beside it too.
-pub(super) fn bridge_name(text: &str) -> Result<String, String> {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    let fits = (1..=BRIDGE_LEN_MAX).contains(&text.len()) && text.bytes().all(is_plain);
-    if fits && text.bytes().any(|byte| byte != b'.') {
-        Ok(text.to_owned())
-    } else {
-        Err(format!("expected 1 to {BRIDGE_LEN_MAX} letters, digits, '-', '_' or '.'"))
-    }
-}
-
 pub(super) async fn stop(common: &Common) -> Outcome {
-    let running = daemon::running(&common.run_dir);
+    let running = daemon::running(&common.folders());
     let told = common.client().form(Method::POST, "/stop", &[]).await;
     told.map_err(|error| unanswered(error, running.as_ref()))?;
     gone(running, &common.run_dir).await
@@ -75,24 +48,24 @@ fn unanswered(error: ClientError, daemon: Option<&Holder>) -> Failure {
 
 pub(super) async fn reset(common: &Common, args: &ResetArgs) -> Outcome {
     let client = common.client();
-    let options = bare_options(common)?;
+    let folders = common.folders();
     match client.get_json::<Surroundings>("/surroundings").await {
         Ok(_) => {
-            let running = daemon::running(&common.run_dir);
+            let running = daemon::running(&common.folders());
             leave(&client, args.force).await?;
             gone(running, &common.run_dir).await?;
         }
-        Err(ClientError::NotRunning(_)) if args.force || !options.database().exists() => {}
+        Err(ClientError::NotRunning(_)) if args.force || !folders.database().exists() => {}
         Err(ClientError::NotRunning(_)) => {
             return Err(Failure::new(
                 "weft is not running here, so its addresses cannot be handed over: `weft launch` it first, or use `weft reset --force`, which leaves them unused for good",
             ));
         }
         Err(error) => {
-            return Err(unanswered(error, daemon::running(&common.run_dir).as_ref()));
+            return Err(unanswered(error, daemon::running(&common.folders()).as_ref()));
         }
     }
-    daemon::reset(&options).await.map_err(Failure::new)
+    daemon::reset(&folders).await.map_err(Failure::new)
 }
 
 /// Hands the addresses over and stops the daemon.
@@ -124,53 +97,4 @@ async fn gone(daemon: Option<Holder>, run_dir: &Path) -> Outcome {
             run_dir.display()
         ))
     })
-}
-
-/// Options that say no more than where things are.
-fn bare_options(common: &Common) -> Result<Options, Failure> {
-    Ok(Options {
-        name: None,
-        nickname: String::new(),
-        port: 0,
-        password: None,
-        range: Universe::DEFAULT,
-        default_subnet: None,
-        founding: FoundingMode::Observer,
-        targets: Vec::new(),
-        resume: false,
-        discovery: false,
-        conns_max: 0,
-        state_dir: common.state_dir.clone(),
-        run_dir: common.run_dir.clone(),
-        bridge: BRIDGE.to_owned(),
-        mtu: MTU,
-        dns: false,
-        dns_domain: DOMAIN.parse::<Name>().map_err(Failure::new)?,
-        resolv_conf: "/etc/resolv.conf".into(),
-        record: None,
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::host::tap_name;
-    use weft_core::forward::ENVELOPE_LEN;
-
-    #[test]
-    fn the_largest_packet_of_a_container_fits_the_smallest_common_network_over_ipv6() {
-        // The headers of IPv6 and UDP are 48 bytes.
-        assert_eq!(usize::try_from(MTU).unwrap() + ENVELOPE_LEN + 48, 1460);
-    }
-
-    #[test]
-    fn the_name_of_a_bridge_leaves_room_for_the_one_beside_it() {
-        for good in ["weft", "br-0.1_x", "abcdefghijk"] {
-            assert_eq!(bridge_name(good).as_deref(), Ok(good));
-            assert_eq!(tap_name(good), format!("{good}-tap"));
-        }
-        for bad in ["", ".", "..", "a/b", "a b", "br%d", "höst", "abcdefghijkl"] {
-            assert!(bridge_name(bad).is_err(), "{bad:?} was accepted");
-        }
-    }
 }
