@@ -52,7 +52,7 @@ sim: ## The same runs in two profiles, then worlds of this commit for SECONDS_OF
 	  echo "50 worlds are the same in a debug and a release build"
 	target/release/sim explore --seed $$((16#$$(git rev-parse --short=12 HEAD))) --for $(SECONDS_OF_SIM)s
 
-steady: ## How fast 1,000 peers run in which nothing happens (takes long to begin)
+steady: ## How fast 1,000 peers find each other, and then run while nothing happens (takes minutes)
 	cargo run --release --locked -p sim --bin sim -- steady
 
 # BUGS names some of them, or --markdown.

@@ -18,9 +18,9 @@ const GATHER_MAX: Duration = Duration::from_secs(600);
 /// How often it is looked whether all know all, on the world's clock.
 const LOOK_WAIT: Duration = Duration::from_millis(100);
 
-/// Measures how fast a large mesh runs in which nothing happens.
+/// Measures how fast a large mesh gathers, and how fast it runs while nothing happens.
 ///
-/// Each peer links with 8 others. The time until all peers know all is not part of the figure.
+/// Each peer links with 8 others.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Steady {
     /// How many peers
