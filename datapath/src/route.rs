@@ -3,7 +3,7 @@
 use crate::link::{self, Doing, LinkError, forgive};
 use futures_util::TryStreamExt;
 use ipnet::IpNet;
-use nix::libc::{EEXIST, EHOSTUNREACH, ENETUNREACH, ENOENT, ESRCH};
+use nix::libc::{EEXIST, EHOSTUNREACH, ENETUNREACH, ENOENT};
 use rtnetlink::packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteMetric, RouteScope, RouteType,
 };

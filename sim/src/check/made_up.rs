@@ -89,7 +89,6 @@ pub(super) fn pair() -> View {
             records_len_max: 1 << 20,
             waiting_max: 16,
             hops_max: 4,
-            waiting_max: 1_024,
             ..Told::default()
         },
         version: version(1, 9),
