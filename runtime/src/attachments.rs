@@ -93,6 +93,9 @@ pub enum AttachError {
     /// The host has no address here.
     #[error("the host is not exposed")]
     NotExposed,
+    /// The host has other addresses here, if any.
+    #[error("the host is not exposed with {0}: `weft ps weft:expose` shows what it has")]
+    NotExposedWith(AddressRequest),
     /// What was asked to go is not there.
     #[error("{0} has none of these addresses: `weft ps {0}` lists those it has")]
     NoSuchAddress(ContainerId),
@@ -332,14 +335,20 @@ impl Attachments {
         result
     }
 
-    /// Takes exposed addresses (all when empty) from the bridge. Returns those taken.
+    /// Takes exposed addresses (all when empty) from the bridge, and their names. Returns those taken.
     ///
     /// # Errors
-    /// When none is exposed, or the kernel refuses.
+    /// When none is exposed or one that is named is not, and nothing was taken; or the kernel refuses.
     pub async fn hide(&self, addresses: Vec<AddressRequest>) -> Result<Vec<IpNet>, AttachError> {
         let id = ContainerId::expose();
         let _busy = self.lock(&id).await;
-        let taken = self.meant(&self.held(&id).await?, &addresses).await?;
+        let held = self.held(&id).await?;
+        for request in &addresses {
+            if self.meant(&held, std::slice::from_ref(request)).await?.is_empty() {
+                return Err(AttachError::NotExposedWith(request.clone()));
+            }
+        }
+        let taken = self.meant(&held, &addresses).await?;
         if taken.is_empty() {
             return Err(AttachError::NotExposed);
         }

@@ -306,6 +306,24 @@ fn a_namespace_that_is_not_there_is_named() -> Result<()> {
 }
 
 #[test]
+fn a_container_or_an_exposed_address_that_is_not_there_is_named() -> Result<()> {
+    let lab = Lab::full(1)?;
+    let host = lab.host(1);
+    host.launch(&[])?;
+    host.weft(&["hide"])?.ok()?;
+    refused(host, &["hide", "10.99.0.1"], FAILED, "10.99.0.1", &["weft ps"])?;
+    host.weft(&["expose", "-h", "host"])?.ok()?;
+    refused(host, &["hide", "10.99.0.1"], FAILED, "10.99.0.1", &["weft ps"])?;
+    let done = host.weft(&["ps", "weft:expose", "nosuch"])?;
+    done.complains(FAILED, "nosuch", &["weft ps"])?;
+    ensure!(done.stdout.starts_with("weft:expose "), "{done}");
+    ensure!(host.knows("host"));
+    host.weft(&["hide"])?.ok()?;
+    ensure!(!host.knows("host"), "a name stays");
+    lab.finish()
+}
+
+#[test]
 fn a_name_that_no_host_can_have_is_named() -> Result<()> {
     let lab = Lab::full(1)?;
     let host = lab.host(1);

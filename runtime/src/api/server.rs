@@ -117,6 +117,7 @@ impl From<AttachError> for Refusal {
             AttachError::NotAttached(_)
             | AttachError::NotInDefault { .. }
             | AttachError::NotExposed
+            | AttachError::NotExposedWith(_)
             | AttachError::NoSuchAddress(_)
             | AttachError::Reserved(_)
             | AttachError::OtherInterface { .. }
@@ -324,16 +325,11 @@ async fn hide(
 ) -> Answer<Json<Vec<IpNet>>> {
     let wanted = addresses(&request.addresses)?;
     whole(async move {
-        let hidden = match c.attachments.hide(wanted).await {
-            // Hiding twice is no error, as in Weave Net.
-            Err(AttachError::NotExposed) => Vec::new(),
-            hidden => hidden?,
-        };
-        for address in &hidden {
-            let (id, address) = (Some(ContainerId::expose()), Some(address.addr()));
-            c.node.command(Command::Unregister { id, name: None, address }).await?;
+        match c.attachments.hide(wanted).await {
+            // Hiding twice is no error, as in Weave Net, unless something is named.
+            Err(AttachError::NotExposed) => Ok(Json(Vec::new())),
+            hidden => hidden.map(Json),
         }
-        Ok::<_, AttachError>(Json(hidden))
     })
     .await
 }

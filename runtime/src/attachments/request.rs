@@ -1,6 +1,7 @@
 //! Addresses as people ask for them.
 
 use ipnet::IpNet;
+use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
@@ -19,6 +20,17 @@ pub enum AddressRequest {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("'{0}' is no address: expected net:default, net:SUBNET/LEN, ADDRESS or ADDRESS/LEN")]
 pub struct ParseAddressRequestError(pub String);
+
+impl fmt::Display for AddressRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Any(None) => f.write_str("net:default"),
+            Self::Any(Some(subnet)) => write!(f, "net:{subnet}"),
+            Self::This(address) => write!(f, "{address}"),
+            Self::InDefault(address) => write!(f, "{address}"),
+        }
+    }
+}
 
 impl FromStr for AddressRequest {
     type Err = ParseAddressRequestError;

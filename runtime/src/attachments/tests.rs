@@ -278,6 +278,11 @@ async fn the_host_is_exposed_and_hidden() {
     bed.host.bridge.lock().unwrap().clear();
     bed.attachments.restore().await.unwrap();
     assert!(bed.host.bridge.lock().unwrap().contains(&exposed[0]));
+    let asked = [exposed[0].addr().to_string(), "10.99.0.1".to_string()];
+    let asked = asked.iter().map(|text| text.parse().unwrap()).collect();
+    let refused = bed.attachments.hide(asked).await.unwrap_err().to_string();
+    assert!(refused.contains("not exposed with 10.99.0.1"), "{refused}");
+    assert!(bed.host.bridge.lock().unwrap().contains(&exposed[0]));
     assert_eq!(bed.attachments.hide(Vec::new()).await.unwrap(), exposed);
     assert!(bed.host.bridge.lock().unwrap().is_empty());
     let twice = bed.attachments.hide(Vec::new()).await;

@@ -7,6 +7,7 @@ use crate::namespace::Namespace;
 use clap::{ArgAction, Args};
 use ipnet::IpNet;
 use serde_json::json;
+use weft_core::id::ContainerId;
 use weft_datapath::link::InterfaceName;
 
 /// Give a network namespace an interface with addresses on the network
@@ -162,18 +163,26 @@ pub(super) async fn hide(common: &Common, args: HideArgs) -> Outcome {
 
 pub(super) async fn ps(common: &Common, args: &PsArgs) -> Outcome {
     let mut containers: Vec<Container> = common.client().get_json("/ps").await?;
-    if !args.ids.is_empty() {
-        let wanted = args.ids.iter().map(|id| container_id(id)).collect::<Result<Vec<_>, _>>()?;
-        containers.retain(|container| wanted.contains(&container.id));
-    }
+    let wanted = args.ids.iter().map(|id| container_id(id)).collect::<Result<Vec<_>, _>>()?;
+    let is_there = |id: &ContainerId| containers.iter().any(|container| container.id == *id);
+    let missing: Vec<_> =
+        wanted.iter().filter(|id| !is_there(id)).map(ToString::to_string).collect();
+    containers.retain(|container| wanted.is_empty() || wanted.contains(&container.id));
     if common.json {
-        return say_json(&containers);
+        say_json(&containers)?;
+    } else {
+        for Container { id, mac, addresses } in containers {
+            let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+            say(format_args!("{id} {} {}", mac.as_deref().unwrap_or("-"), addresses.join(" ")))?;
+        }
     }
-    for Container { id, mac, addresses } in containers {
-        let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
-        say(format_args!("{id} {} {}", mac.as_deref().unwrap_or("-"), addresses.join(" ")))?;
+    if missing.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    Err(Failure::new(format!(
+        "nothing is attached here as {}: `weft ps` lists what is",
+        missing.join(", ")
+    )))
 }
 
 /// The namespace as the daemon needs it, which has another working directory; an id that stands for
