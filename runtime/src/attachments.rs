@@ -15,7 +15,7 @@ use tokio::sync::OwnedMutexGuard;
 use tokio::time::{MissedTickBehavior, interval};
 use weft_core::id::ContainerId;
 use weft_core::io::{Command, CommandError, Reply};
-use weft_core::names::Name;
+use weft_core::names::{KnownName, Name, NameEntry};
 use weft_datapath::container::host_interface_name;
 use weft_datapath::link::{InterfaceName, LinkError};
 
@@ -308,23 +308,46 @@ impl Attachments {
         Ok(())
     }
 
-    /// Gives the host addresses on the bridge (one of the default subnet when empty). Returns them.
+    /// Gives the host addresses on the bridge (one of the default subnet when empty), and each of
+    /// them `name`. Returns them.
     ///
     /// # Errors
     /// The first step that failed; the steps before it were undone.
-    pub async fn expose(&self, addresses: Vec<AddressRequest>) -> Result<Vec<IpNet>, AttachError> {
+    pub async fn expose(
+        &self,
+        addresses: Vec<AddressRequest>,
+        name: Option<Name>,
+    ) -> Result<Vec<IpNet>, AttachError> {
         let id = ContainerId::expose();
         let _busy = self.lock(&id).await;
         let before = self.held(&id).await?;
+        let mut named = Vec::new();
         let exposed = async {
             let asked = self.obtain(&id, &addresses, &before).await?;
             for address in &asked {
                 self.host.add(*address).await?;
             }
+            let Some(name) = name.clone() else { return Ok(asked) };
+            let known = self.node.status().await?;
+            for address in asked.iter().map(IpNet::addr) {
+                let entry = NameEntry { name: name.clone(), address, id: id.clone() };
+                let is_ours = |known: &KnownName| known.entry == entry;
+                let was_named = known.names.iter().any(is_ours);
+                let (id, name) = (id.clone(), name.clone());
+                self.node.command(Command::Register { id, name, address }).await?;
+                if !was_named {
+                    named.push(address);
+                }
+            }
             Ok(asked)
         };
         let result = exposed.await;
         if result.is_err() {
+            for address in named {
+                let (id, address) = (Some(id.clone()), Some(address));
+                let command = Command::Unregister { id, name: name.clone(), address };
+                self.node.command(command).await?;
+            }
             for address in self.held(&id).await? {
                 if !before.contains(&address) {
                     self.host.remove(address).await?;

@@ -307,16 +307,7 @@ async fn expose(
     Body(request): Body<ExposeRequest>,
 ) -> Answer<Json<Vec<IpNet>>> {
     let (wanted, name) = (addresses(&request.addresses)?, named(request.name, &c)?);
-    whole(async move {
-        let exposed = c.attachments.expose(wanted).await?;
-        for address in &exposed {
-            let Some(name) = name.clone() else { break };
-            let (id, address) = (ContainerId::expose(), address.addr());
-            c.node.command(Command::Register { id, name, address }).await?;
-        }
-        Ok::<_, AttachError>(Json(exposed))
-    })
-    .await
+    whole(async move { c.attachments.expose(wanted, name).await }).await.map(Json)
 }
 
 async fn hide(

@@ -77,10 +77,16 @@ struct Bed {
 }
 
 async fn bed() -> Bed {
+    bed_with_names(Config::default().names_max).await
+}
+
+/// With room for so many names.
+async fn bed_with_names(names_max: usize) -> Bed {
     let (_, datagrams) = mpsc::channel(1);
     let config = Config {
         nickname: "a".to_string(),
         founding: FoundingMode::Consensus { peers: Some(1) },
+        names_max,
         ..Config::default()
     };
     let parts = Parts {
@@ -143,7 +149,7 @@ async fn a_failed_attachment_leaves_only_what_was_there_before() {
     bed.host.refuses.store(true, Ordering::Relaxed);
     assert!(bed.attachments.attach(container(&["10.34.0.1/16"])).await.is_err());
     assert_eq!(bed.attachments.list().await.unwrap()[0].addresses, before.addresses);
-    assert!(bed.attachments.expose(Vec::new()).await.is_err());
+    assert!(bed.attachments.expose(Vec::new(), None).await.is_err());
     assert_eq!(bed.attachments.list().await.unwrap().len(), 1);
 }
 
@@ -165,7 +171,7 @@ async fn a_container_that_is_attached_keeps_its_interface_whatever_else_is_asked
 #[tokio::test]
 async fn what_weft_holds_for_itself_is_not_attached_detached_or_given_back() {
     let bed = bed().await;
-    let exposed = bed.attachments.expose(Vec::new()).await.unwrap();
+    let exposed = bed.attachments.expose(Vec::new(), None).await.unwrap();
     for id in ["weft:expose", "weft:dns"] {
         let id: ContainerId = id.parse().unwrap();
         let attach = bed.attachments.attach(Attach { id: id.clone(), ..container(&[]) }).await;
@@ -272,8 +278,8 @@ async fn dead_containers_that_cannot_be_struck_out_give_their_addresses_back_all
 #[tokio::test]
 async fn the_host_is_exposed_and_hidden() {
     let bed = bed().await;
-    let exposed = bed.attachments.expose(Vec::new()).await.unwrap();
-    assert_eq!(bed.attachments.expose(Vec::new()).await.unwrap(), exposed);
+    let exposed = bed.attachments.expose(Vec::new(), None).await.unwrap();
+    assert_eq!(bed.attachments.expose(Vec::new(), None).await.unwrap(), exposed);
     assert!(bed.host.bridge.lock().unwrap().contains(&exposed[0]));
     bed.host.bridge.lock().unwrap().clear();
     bed.attachments.restore().await.unwrap();
@@ -287,4 +293,23 @@ async fn the_host_is_exposed_and_hidden() {
     assert!(bed.host.bridge.lock().unwrap().is_empty());
     let twice = bed.attachments.hide(Vec::new()).await;
     assert!(matches!(twice, Err(AttachError::NotExposed)));
+}
+
+#[tokio::test]
+async fn a_host_whose_name_cannot_be_registered_is_exposed_as_before() {
+    let bed = bed_with_names(1).await;
+    let name = || Some("host.weft.local".parse().unwrap());
+    let ask = |text: &str| vec![text.parse().unwrap()];
+    let exposed = bed.attachments.expose(ask("10.33.0.1/16"), None).await.unwrap();
+    let both = [ask("10.33.0.1/16"), ask("10.34.0.1/16")].concat();
+    let refused = bed.attachments.expose(both.clone(), name()).await;
+    assert!(matches!(refused, Err(AttachError::Command(CommandError::TooManyNames(_)))));
+    assert_eq!(bed.attachments.list().await.unwrap()[0].addresses, exposed);
+    assert_eq!(*bed.host.bridge.lock().unwrap(), exposed.iter().copied().collect());
+    assert!(bed.node.names().by_name.is_empty());
+    // What was named before stays so.
+    bed.attachments.expose(ask("10.33.0.1/16"), name()).await.unwrap();
+    assert!(bed.attachments.expose(both, name()).await.is_err());
+    assert_eq!(bed.node.names().by_name[&name().unwrap()], [exposed[0].addr()]);
+    assert_eq!(bed.attachments.list().await.unwrap()[0].addresses, exposed);
 }
