@@ -28,6 +28,11 @@ pub enum NamespaceError {
     /// No such process.
     #[error("process {0} is not running: its container may have stopped, check the id")]
     NoProcess(u32),
+    /// No such process, but a name that reads like one.
+    #[error(
+        "process {0} is not running, but there is a network namespace of that name: give it as netns:{0}"
+    )]
+    NameNotProcess(u32),
     /// No such name.
     #[error("there is no network namespace '{0}': `ip netns list` shows those there are")]
     NoName(String),
@@ -77,7 +82,15 @@ impl Namespace {
         };
         let fd = opened.map_err(|why| match (why.kind(), self) {
             (io::ErrorKind::NotFound, Self::Path(path)) => NamespaceError::NoPath(path.clone()),
-            (io::ErrorKind::NotFound, Self::Pid(pid)) => NamespaceError::NoProcess(*pid),
+            (io::ErrorKind::NotFound, Self::Pid(pid)) => {
+                let is_name = NAMED.iter().any(|at| Path::new(at).join(pid.to_string()).exists());
+                let why = if is_name {
+                    NamespaceError::NameNotProcess
+                } else {
+                    NamespaceError::NoProcess
+                };
+                why(*pid)
+            }
             (io::ErrorKind::NotFound, Self::Name(name)) => NamespaceError::NoName(name.clone()),
             (_, Self::Path(_) | Self::Pid(_) | Self::Name(_)) => {
                 NamespaceError::Io(self.clone(), why)

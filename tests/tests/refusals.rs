@@ -295,6 +295,15 @@ fn a_namespace_that_is_not_there_is_named() -> Result<()> {
     let pid = ended.id().to_string();
     ended.wait()?;
     refused(host, &["attach", &pid], FAILED, &pid, &["running", "process", "check"])?;
+    // More than any process id can be.
+    let number = (4_194_304 + std::process::id()).to_string();
+    ip(&format!("netns add {number}"))?;
+    let hinted = format!("netns:{number}");
+    let refused_by_number = refused(host, &["attach", &number], FAILED, &number, &[&hinted]);
+    let attached = host.weft(&["attach", &hinted]).and_then(Done::ok);
+    let detached = host.weft(&["detach", &hinted]).and_then(Done::ok);
+    ip(&format!("netns delete {number}"))?;
+    refused_by_number.and(attached).and(detached)?;
     refused(host, &["attach", "no-such-netns"], FAILED, "no-such-netns", &["ip netns", "check"])?;
     for nothing in ["", "."] {
         let culprit = format!("'{nothing}'");
