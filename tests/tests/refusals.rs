@@ -341,6 +341,10 @@ fn a_name_that_no_host_can_have_is_named() -> Result<()> {
         let run = ["run", &format!("--name={name}"), "--", "true"];
         refused(host, &run, USAGE, name, &["neither first nor last"])?;
     }
+    for nothing in ["", ".", ".."] {
+        let culprit = format!("'{nothing}' is no host name");
+        refused(host, &["expose", "-h", nothing], USAGE, &culprit, &["expected labels"])?;
+    }
     lab.finish()
 }
 

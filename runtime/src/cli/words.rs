@@ -14,12 +14,13 @@ pub(crate) fn address_arg(text: &str) -> Result<String, ParseAddressRequestError
 
 /// `text` as a full name: one without a dot is meant to lie in the domain.
 pub(crate) async fn qualified(client: &Client, text: &str) -> Result<Name, Failure> {
-    let full = if text.trim_end_matches('.').contains('.') {
-        text.to_owned()
-    } else {
-        format!("{}.{}", text.trim_end_matches('.'), client.get("/domain").await?.trim())
-    };
-    full.parse().map_err(Failure::usage)
+    // Ahead of the domain: what is wrong must be told as it was typed.
+    let name: Name = text.parse().map_err(Failure::usage)?;
+    if name.as_str().contains('.') {
+        return Ok(name);
+    }
+    let domain = client.get("/domain").await?;
+    format!("{name}.{}", domain.trim()).parse().map_err(Failure::usage)
 }
 
 /// The id that a namespace is attached under, or the text itself when it is such an id already.
