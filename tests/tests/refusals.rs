@@ -165,6 +165,8 @@ fn options_that_no_daemon_could_work_with_are_named() -> Result<()> {
     for name in ["00:00:00:00:00:00", "01:00:5e:00:00:01", "ff:ff:ff:ff:ff:ff"] {
         refused(host, &["launch", "--name", name], USAGE, name, &["expected"])?;
     }
+    let subnet = ["launch", "--ipalloc-default-subnet", "10.99.0.0/16"];
+    refused(host, &subnet, USAGE, "10.99.0.0/16", &["--ipalloc-range"])?;
     refused(host, &["launch", "--conn-limit", "0"], USAGE, "--conn-limit", &["1.."])?;
     refused(host, &["launch", "--log-level", "nonsense"], USAGE, "nonsense", &["expected"])?;
     let folder = lab.dir().join("r".repeat(100));

@@ -380,12 +380,20 @@ fn options(
     password: Option<Zeroizing<String>>,
 ) -> Result<Options, Failure> {
     let targets = args.peers.iter().map(|peer| Target::parse(peer, args.port));
+    let range = args.ipalloc_range;
+    if let Some(subnet) = args.ipalloc_default_subnet
+        && !range.block().contains(&subnet)
+    {
+        return Err(Failure::usage(format!(
+            "--ipalloc-default-subnet {subnet} is not inside the range {range}: give a part of that, or another --ipalloc-range"
+        )));
+    }
     Ok(Options {
         name: args.name,
         nickname: args.nickname.clone().unwrap_or_else(host_name),
         port: args.port,
         password,
-        range: args.ipalloc_range,
+        range,
         default_subnet: args.ipalloc_default_subnet,
         founding: args.ipalloc_init.clone(),
         targets: targets.collect::<Result<_, _>>().map_err(Failure::usage)?,
