@@ -5,7 +5,7 @@
 //! child's stdin, so that it is in no list of processes and in no environment.
 
 use super::common::{Common, Failure, Outcome, complain, say, say_json};
-use super::lifecycle::{BRIDGE, DOMAIN, MTU, bridge_name};
+use super::defaults::{BRIDGE, DOMAIN, MTU, bridge_name};
 use crate::api::server;
 use crate::daemon::{self, Controls, Daemon, Options};
 use crate::logging;

@@ -5,6 +5,7 @@
 
 pub(crate) mod common;
 mod containers;
+mod defaults;
 mod launch;
 mod lifecycle;
 mod names;
