@@ -3,7 +3,7 @@
 use crate::link::{self, Doing, LinkError, forgive};
 use futures_util::TryStreamExt;
 use ipnet::IpNet;
-use nix::libc::{EEXIST, EHOSTUNREACH, ENETUNREACH, ENOENT, ESRCH};
+use nix::libc::{EEXIST, EHOSTUNREACH, ENETUNREACH, ENOENT};
 use rtnetlink::packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteMetric, RouteScope, RouteType,
 };
@@ -179,27 +179,18 @@ pub async fn ensure_dns(
     forgive(answer, &[EEXIST]).doing(doing)
 }
 
-/// Takes back what [`ensure_dns`] did. No error when it is not there.
+/// Takes back what [`ensure_dns`] did, but for the route, which goes with the bridge. No error when
+/// it is not there.
 ///
 /// # Errors
 /// [`LinkError::Kernel`].
-pub async fn remove_dns(
-    handle: &Handle,
-    dns: IpAddr,
-    universe: IpNet,
-    bridge: &str,
-) -> Result<(), LinkError> {
-    let doing = || format!("stop routing answers from {dns} to '{bridge}'");
+pub async fn remove_dns(handle: &Handle, dns: IpAddr) -> Result<(), LinkError> {
+    let doing = || format!("stop routing answers from {dns}");
     let rule =
         handle.rule().add().table_id(DNS_TABLE).priority(DNS_TABLE).action(RuleAction::ToTable);
     let rule: RuleMessage = match dns {
         IpAddr::V4(dns) => rule.v4().source_prefix(dns, 32).message_mut().clone(),
         IpAddr::V6(dns) => rule.v6().source_prefix(dns, 128).message_mut().clone(),
     };
-    forgive(handle.rule().del(rule).execute().await, &[ENOENT]).doing(doing)?;
-    if let Some(link) = link::find(handle, bridge).await? {
-        let answers = route(link.header.index, universe, DNS_TABLE);
-        forgive(handle.route().del(answers).execute().await, &[ESRCH]).doing(doing)?;
-    }
-    Ok(())
+    forgive(handle.rule().del(rule).execute().await, &[ENOENT]).doing(doing)
 }

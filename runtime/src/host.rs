@@ -109,9 +109,7 @@ impl Kernel {
         range: Universe,
         state_dir: &Path,
     ) -> Result<Self, HostError> {
-        let (connection, handle, _) = rtnetlink::new_connection()?;
-        tokio::spawn(connection);
-        let owner = Owner::new(&state_dir.to_string_lossy());
+        let (handle, owner) = (handle()?, owner(state_dir));
         Ok(Self { handle, bridge, mtu, range, owner })
     }
 
@@ -146,37 +144,8 @@ impl Kernel {
         if self.bridges().await?.contains(&self.bridge)
             && !bridge::has_ports(&self.handle, &self.bridge).await?
         {
-            self.remove_bridge(&self.bridge).await?;
+            remove_bridge(&self.handle, &self.bridge).await?;
         }
-        Ok(())
-    }
-
-    /// Removes all that we made: containers' interfaces, bridges of whatever name, and the routes
-    /// of the DNS server. `ids` are those that were being attached.
-    ///
-    /// # Errors
-    /// What could not be removed.
-    pub async fn clear(&self, ids: &[ContainerId]) -> Result<(), HostError> {
-        for name in link::owned(&self.handle, "veth", &self.owner).await? {
-            link::remove(&self.handle, &name).await?;
-        }
-        // Made by a daemon that was killed before it could put its mark there.
-        for name in ids.iter().map(container::host_interface_name) {
-            if link::is_loose_veth(&self.handle, &name).await? {
-                link::remove(&self.handle, &name).await?;
-            }
-        }
-        for name in self.bridges().await? {
-            self.remove_bridge(&name).await?;
-        }
-        Ok(())
-    }
-
-    async fn remove_bridge(&self, name: &str) -> Result<(), HostError> {
-        for address in address::list(&self.handle, name).await? {
-            route::remove_dns(&self.handle, address.addr(), self.range.block(), name).await?;
-        }
-        link::remove(&self.handle, name).await?;
         Ok(())
     }
 
@@ -243,7 +212,7 @@ impl PeerKernel {
     /// # Errors
     /// When the kernel refuses.
     pub async fn retire_bridges(&self) -> Result<(), HostError> {
-        let Kernel { handle, bridge, range, .. } = &self.kernel;
+        let Kernel { handle, bridge, .. } = &self.kernel;
         let kept = address::list(handle, bridge).await?;
         for name in self.kernel.bridges().await?.iter().filter(|name| *name != bridge) {
             if bridge::has_ports(handle, name).await? {
@@ -252,7 +221,7 @@ impl PeerKernel {
             }
             for address in address::list(handle, name).await? {
                 if !kept.contains(&address) {
-                    route::remove_dns(handle, address.addr(), range.block(), name).await?;
+                    route::remove_dns(handle, address.addr()).await?;
                 }
             }
             link::remove(handle, name).await?;
@@ -264,6 +233,48 @@ impl PeerKernel {
         let Kernel { handle, bridge, mtu, owner, .. } = &self.kernel;
         Ok(bridge::attach_port(handle, bridge, port, *mtu, owner).await?)
     }
+}
+
+/// Removes all that was made for `state_dir`: containers' interfaces, bridges of whatever name, and
+/// the routes of the DNS server. `ids` are those that were being attached.
+///
+/// # Errors
+/// What could not be removed.
+pub async fn clear(state_dir: &Path, ids: &[ContainerId]) -> Result<(), HostError> {
+    let (handle, owner) = (handle()?, owner(state_dir));
+    for name in link::owned(&handle, "veth", &owner).await? {
+        link::remove(&handle, &name).await?;
+    }
+    // Made by a daemon that was killed before it could put its mark there.
+    for name in ids.iter().map(container::host_interface_name) {
+        if link::is_loose_veth(&handle, &name).await? {
+            link::remove(&handle, &name).await?;
+        }
+    }
+    for name in link::owned(&handle, "bridge", &owner).await? {
+        remove_bridge(&handle, &name).await?;
+    }
+    Ok(())
+}
+
+async fn remove_bridge(handle: &Handle, name: &str) -> Result<(), HostError> {
+    for address in address::list(handle, name).await? {
+        route::remove_dns(handle, address.addr()).await?;
+    }
+    link::remove(handle, name).await?;
+    Ok(())
+}
+
+/// A socket in the namespace that this process is in.
+fn handle() -> Result<Handle, HostError> {
+    let (connection, handle, _) = rtnetlink::new_connection()?;
+    tokio::spawn(connection);
+    Ok(handle)
+}
+
+/// By whom what is made for `state_dir` is known.
+fn owner(state_dir: &Path) -> Owner {
+    Owner::new(&state_dir.to_string_lossy())
 }
 
 /// A socket inside a namespace, and the namespace.

@@ -238,7 +238,7 @@ fn the_host_answers_from_the_dns_address_without_being_on_the_network() {
         attach(&host, &one, &spec).await.unwrap();
         one.ping("192.0.2.53");
         for _ in 0..2 {
-            route::remove_dns(&host.handle, dns, universe, BRIDGE).await.unwrap();
+            route::remove_dns(&host.handle, dns).await.unwrap();
         }
         assert!(!host.run(&["ip", "rule"]).contains("192.0.2.53"));
     });

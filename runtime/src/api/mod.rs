@@ -10,6 +10,3 @@ mod request;
 pub mod server;
 pub mod text;
 pub mod types;
-
-/// Name of the socket in the run folder.
-pub const SOCKET: &str = "weft.sock";

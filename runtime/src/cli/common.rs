@@ -1,7 +1,7 @@
 //! What all commands share: their common options, how they fail, and how they print.
 
-use crate::api::SOCKET;
 use crate::api::client::{Client, ClientError};
+use crate::daemon::Folders;
 use clap::Args;
 use std::io::Write;
 use std::path::PathBuf;
@@ -41,9 +41,14 @@ pub(crate) struct Common {
 }
 
 impl Common {
+    /// Where the files of the daemon are.
+    pub(crate) fn folders(&self) -> Folders {
+        Folders { state_dir: self.state_dir.clone(), run_dir: self.run_dir.clone() }
+    }
+
     /// A way to the daemon of our run folder.
     pub(crate) fn client(&self) -> Client {
-        Client::new(self.run_dir.join(SOCKET))
+        Client::new(self.folders().socket())
     }
 }
 

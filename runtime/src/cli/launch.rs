@@ -153,7 +153,7 @@ pub(super) fn launch(common: &Common, mut args: LaunchArgs) -> Outcome {
     }
     // Before anything is started: a mistake in an option is reported by whoever was typed.
     let options = options(common, &args, password)?;
-    if let Some(running) = daemon::running(&common.run_dir) {
+    if let Some(running) = daemon::running(&common.folders()) {
         return Err(Failure::new(running));
     }
     let mut run_dir = fs::DirBuilder::new();
@@ -189,7 +189,7 @@ fn ready(json: bool, name: &str) -> Outcome {
 
 /// Starts the process that stays, and waits for its word.
 fn leave_behind(common: &Common, options: &Options) -> Outcome {
-    let log = options.log_file();
+    let log = options.folders().log_file();
     let log_writer = OpenOptions::new().create(true).append(true).mode(0o640).open(&log);
     let log_writer = log_writer.map_err(|e| unwritable("write", &log, &e))?;
     // Ours from here on: the daemon must not be left half started by whoever interrupts us.
@@ -311,7 +311,7 @@ fn stay(common: &Common, args: &LaunchArgs, parent: Pid) -> Outcome {
         std::io::stdin().read_to_string(&mut password).map_err(Failure::new)?;
         let password = (!password.is_empty()).then_some(password);
         let options = options(common, args, password)?;
-        let log = logging::Target::File(options.log_file());
+        let log = logging::Target::File(options.folders().log_file());
         work(options, &log, &args.log_level, |word| match word {
             Word::Warning(text) => report("warning", text),
             Word::Ready(name) => {

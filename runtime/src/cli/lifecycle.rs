@@ -1,17 +1,13 @@
 //! `weft stop` and `weft reset`: how it ends.
 
 use super::common::{Common, Failure, Outcome, complain};
-use super::defaults::{BRIDGE, DOMAIN, MTU};
 use crate::api::client::{Client, ClientError};
 use crate::api::types::Surroundings;
-use crate::daemon::{self, Holder, Options};
+use crate::daemon::{self, Holder};
 use clap::Args;
 use hyper::Method;
 use std::path::Path;
 use std::time::Duration;
-use weft_core::addr::Universe;
-use weft_core::config::FoundingMode;
-use weft_core::names::Name;
 
 /// Longest wait for a daemon that was told to stop.
 const STOP_MAX: Duration = Duration::from_secs(10);
@@ -29,7 +25,7 @@ pub(super) struct ResetArgs {
 }
 
 pub(super) async fn stop(common: &Common) -> Outcome {
-    let running = daemon::running(&common.run_dir);
+    let running = daemon::running(&common.folders());
     let told = common.client().form(Method::POST, "/stop", &[]).await;
     told.map_err(|error| unanswered(error, running.as_ref()))?;
     gone(running, &common.run_dir).await
@@ -52,24 +48,24 @@ fn unanswered(error: ClientError, daemon: Option<&Holder>) -> Failure {
 
 pub(super) async fn reset(common: &Common, args: &ResetArgs) -> Outcome {
     let client = common.client();
-    let options = bare_options(common)?;
+    let folders = common.folders();
     match client.get_json::<Surroundings>("/surroundings").await {
         Ok(_) => {
-            let running = daemon::running(&common.run_dir);
+            let running = daemon::running(&common.folders());
             leave(&client, args.force).await?;
             gone(running, &common.run_dir).await?;
         }
-        Err(ClientError::NotRunning(_)) if args.force || !options.database().exists() => {}
+        Err(ClientError::NotRunning(_)) if args.force || !folders.database().exists() => {}
         Err(ClientError::NotRunning(_)) => {
             return Err(Failure::new(
                 "weft is not running here, so its addresses cannot be handed over: `weft launch` it first, or use `weft reset --force`, which leaves them unused for good",
             ));
         }
         Err(error) => {
-            return Err(unanswered(error, daemon::running(&common.run_dir).as_ref()));
+            return Err(unanswered(error, daemon::running(&common.folders()).as_ref()));
         }
     }
-    daemon::reset(&options).await.map_err(Failure::new)
+    daemon::reset(&folders).await.map_err(Failure::new)
 }
 
 /// Hands the addresses over and stops the daemon.
@@ -100,30 +96,5 @@ async fn gone(daemon: Option<Holder>, run_dir: &Path) -> Outcome {
             "weft did not stop within {STOP_MAX:?}: see {}/weft.log, or kill process{pid}",
             run_dir.display()
         ))
-    })
-}
-
-/// Options that say no more than where things are.
-fn bare_options(common: &Common) -> Result<Options, Failure> {
-    Ok(Options {
-        name: None,
-        nickname: String::new(),
-        port: 0,
-        password: None,
-        range: Universe::DEFAULT,
-        default_subnet: None,
-        founding: FoundingMode::Observer,
-        targets: Vec::new(),
-        resume: false,
-        discovery: false,
-        conns_max: 0,
-        state_dir: common.state_dir.clone(),
-        run_dir: common.run_dir.clone(),
-        bridge: BRIDGE.to_owned(),
-        mtu: MTU,
-        dns: false,
-        dns_domain: DOMAIN.parse::<Name>().map_err(Failure::new)?,
-        resolv_conf: "/etc/resolv.conf".into(),
-        record: None,
     })
 }

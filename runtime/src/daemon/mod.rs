@@ -2,6 +2,7 @@
 
 mod controls;
 mod failure;
+mod folders;
 mod lock;
 mod options;
 mod reset;
@@ -14,13 +15,13 @@ mod upkeep;
 
 pub use controls::{Controls, LeaveError};
 pub use failure::StartError;
+pub use folders::Folders;
 pub use lock::Holder;
 pub use options::Options;
 pub use reset::reset;
 pub use running::Running;
 
 use start::Started;
-use std::path::Path;
 use tokio::net::UnixListener;
 
 /// A running daemon.
@@ -68,7 +69,7 @@ impl Daemon {
     }
 }
 
-/// The daemon of `run_dir`, if one is running.
-pub fn running(run_dir: &Path) -> Option<Holder> {
-    lock::holder(&run_dir.join(options::PID_FILE))
+/// The daemon of `folders`, if one is running.
+pub fn running(folders: &Folders) -> Option<Holder> {
+    lock::holder(&folders.pid_file())
 }

@@ -1,5 +1,6 @@
 //! What an operator may choose.
 
+use super::Folders;
 use ipnet::IpNet;
 use std::path::PathBuf;
 use weft_core::addr::Universe;
@@ -8,8 +9,6 @@ use weft_core::id::PeerName;
 use weft_core::io::Target;
 use weft_core::names::Name;
 use zeroize::Zeroizing;
-
-pub(super) const PID_FILE: &str = "weft.pid";
 
 /// What an operator may choose for one daemon.
 #[derive(Clone)]
@@ -55,34 +54,14 @@ pub struct Options {
 }
 
 impl Options {
-    /// Control socket of the daemon.
-    pub fn socket(&self) -> PathBuf {
-        self.run_dir.join("weft.sock")
-    }
-
-    /// Lock and process id of the daemon.
-    pub fn pid_file(&self) -> PathBuf {
-        self.run_dir.join(PID_FILE)
-    }
-
-    /// Log of a daemon in the background.
-    pub fn log_file(&self) -> PathBuf {
-        self.run_dir.join("weft.log")
-    }
-
-    /// What was in the log before it had become long.
-    pub fn old_log_file(&self) -> PathBuf {
-        self.run_dir.join("weft.log.old")
+    /// Where its files are.
+    pub fn folders(&self) -> Folders {
+        Folders { state_dir: self.state_dir.clone(), run_dir: self.run_dir.clone() }
     }
 
     /// Which containers have an interface, and where.
     pub fn attached_file(&self) -> PathBuf {
-        self.state_dir.join("attached.json")
-    }
-
-    /// The database.
-    pub fn database(&self) -> PathBuf {
-        self.state_dir.join("weft.redb")
+        self.folders().attached_file()
     }
 }
 

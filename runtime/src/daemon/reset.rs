@@ -1,9 +1,9 @@
 //! Removing all traces of weft from a host.
 
 use super::lock::{self, PidLock};
-use super::{Options, StartError};
+use super::{Folders, StartError};
 use crate::attachments::Ledger;
-use crate::host::Kernel;
+use crate::host;
 use crate::run_files;
 use std::io;
 use std::path::Path;
@@ -13,41 +13,39 @@ use std::path::Path;
 ///
 /// # Errors
 /// What could not be removed, or that weft is still running.
-pub async fn reset(options: &Options) -> Result<(), StartError> {
+pub async fn reset(folders: &Folders) -> Result<(), StartError> {
     super::start::require_root()?;
-    if options.run_dir.exists() {
+    if folders.run_dir.exists() {
         // Held until the end: nobody may launch into the middle of this.
-        let lock = PidLock::take(&options.pid_file())?;
-        clear(options).await?;
+        let lock = PidLock::take(&folders.pid_file())?;
+        clear(folders).await?;
         drop(lock);
         // Files of a `weft run` that still runs, or of others, stay.
-        run_files::clear(&options.run_dir);
-        let _ = std::fs::remove_dir(&options.run_dir);
+        run_files::clear(&folders.run_dir);
+        let _ = std::fs::remove_dir(&folders.run_dir);
     } else {
-        clear(options).await?;
+        clear(folders).await?;
     }
-    debug_assert!(lock::holder(&options.pid_file()).is_none(), "the lock was ours");
+    debug_assert!(lock::holder(&folders.pid_file()).is_none(), "the lock was ours");
     Ok(())
 }
 
-async fn clear(options: &Options) -> Result<(), StartError> {
-    let bridge = options.bridge.clone();
-    let kernel = Kernel::open(bridge, options.mtu, options.range, &options.state_dir)
-        .map_err(|why| StartError(why.to_string()))?;
+async fn clear(folders: &Folders) -> Result<(), StartError> {
     // A damaged list is a reason for a reset, not against it.
-    let ids = Ledger::open(options.attached_file()).map(|ledger| ledger.ids()).unwrap_or_default();
-    kernel.clear(&ids).await.map_err(|why| StartError(why.to_string()))?;
+    let ids = Ledger::open(folders.attached_file()).map(|ledger| ledger.ids()).unwrap_or_default();
+    let cleared = host::clear(&folders.state_dir, &ids).await;
+    cleared.map_err(|why| StartError(why.to_string()))?;
     for path in [
-        options.database(),
-        options.attached_file(),
-        options.socket(),
-        options.log_file(),
-        options.old_log_file(),
+        folders.database(),
+        folders.attached_file(),
+        folders.socket(),
+        folders.log_file(),
+        folders.old_log_file(),
     ] {
         remove(&path)?;
     }
     // Others may keep files of their own there; then it stays.
-    let _ = std::fs::remove_dir(&options.state_dir);
+    let _ = std::fs::remove_dir(&folders.state_dir);
     Ok(())
 }
 

@@ -104,10 +104,10 @@ where
     require_root()?;
     folder(&options.run_dir, "--run-dir")?;
     let seat = Seat {
-        _lock: PidLock::take(&options.pid_file())?,
+        _lock: PidLock::take(&options.folders().pid_file())?,
         _folder: RunFolder(options.run_dir.clone()),
     };
-    let is_first = !options.database().exists();
+    let is_first = !options.folders().database().exists();
     folder(&options.state_dir, "--state-dir")?;
     let secret = match options.password.take() {
         Some(password) => Some(stretch(password).await?),
@@ -116,7 +116,7 @@ where
     let bridge = options.bridge.clone();
     let kernel = Kernel::open(bridge, options.mtu, options.range, &options.state_dir);
     let kernel = kernel.map_err(line)?;
-    let (database, state_dir) = (options.database(), options.state_dir.clone());
+    let (database, state_dir) = (options.folders().database(), options.state_dir.clone());
     let started = assemble(options, secret, &kernel, api, &mut signals).await;
     if started.is_err() {
         if let Err(why) = kernel.remove_idle_bridge().await {
@@ -143,7 +143,7 @@ where
     A: FnOnce(Controls, UnixListener) -> F,
     F: Future<Output = ()> + Send + 'static,
 {
-    let store = RedbStore::open(&options.database()).map_err(line)?;
+    let store = RedbStore::open(&options.folders().database()).map_err(line)?;
     let ledger = Ledger::open(options.attached_file()).map_err(|why| {
         let path = options.attached_file();
         StartError(format!(
@@ -264,7 +264,7 @@ where
     {
         warnings.extend(dns.foresee().await);
     }
-    let (listener, file) = control_socket(&options.socket())?;
+    let (listener, file) = control_socket(&options.folders().socket())?;
     running.add(api(controls.clone(), listener));
     running.add(attachments.clone().look_after());
     running.add(upkeep.run());
