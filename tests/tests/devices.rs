@@ -212,6 +212,11 @@ fn a_launch_says_when_packets_are_too_long_for_the_way_to_a_peer() -> Result<()>
         let words = [mtu, "1500", "'eth0'", "--mtu 1414"];
         ensure!(words.iter().all(|word| done.stderr.contains(word)) == is_warned, "{done}");
         ensure!(done.stderr.lines().count() == usize::from(is_warned), "{done}");
+        two.wait_linked(1)?;
+        for part in ["status", "report"] {
+            let shown = two.weft(&[part])?.ok()?;
+            ensure!(shown.contains("--mtu 1414") == is_warned, "{shown}");
+        }
         two.weft(&["stop"])?.ok()?;
     }
     lab.finish()

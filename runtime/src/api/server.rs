@@ -174,6 +174,11 @@ where
     }
 }
 
+/// What `status` does not say, and a person who reads it should know.
+async fn around(controls: &Controls, status: &Status) -> Surroundings {
+    Surroundings { narrow: controls.narrow(status).await, ..surroundings(controls) }
+}
+
 fn surroundings(controls: &Controls) -> Surroundings {
     let options = &controls.options;
     Surroundings {
@@ -181,6 +186,7 @@ fn surroundings(controls: &Controls) -> Surroundings {
         bridge: options.bridge.clone(),
         datapath: controls.carrier.to_string(),
         trouble: controls.trouble(),
+        narrow: None,
         dns: options.dns.then(|| Dns {
             domain: options.dns_domain.clone(),
             address: controls.dns_address(),
@@ -200,7 +206,8 @@ async fn picture(controls: &Controls) -> Answer<Arc<Status>> {
 }
 
 async fn get_status(State(c): Controlled, headers: HeaderMap) -> Answer<Response> {
-    let (status, around) = (picture(&c).await?, surroundings(&c));
+    let status = picture(&c).await?;
+    let around = around(&c, &status).await;
     Ok(if wants_json(&headers) {
         pretty(&report::report(&status, &around))
     } else {
@@ -218,7 +225,8 @@ async fn get_part(
         let known = "targets, connections, peers, dns or ipam";
         Refusal::new(StatusCode::NOT_FOUND, format!("no status of '{part}': choose {known}"))
     })?;
-    let (status, around) = (picture(&c).await?, surroundings(&c));
+    let status = picture(&c).await?;
+    let around = around(&c, &status).await;
     let json = wants_json(&headers) || fields.all("format").any(|format| format == "json");
     Ok(if json {
         pretty(&report::part(part, &status, &around))
@@ -228,7 +236,8 @@ async fn get_part(
 }
 
 async fn get_report(State(c): Controlled) -> Answer<Response> {
-    Ok(pretty(&report::report(&*picture(&c).await?, &surroundings(&c))))
+    let status = picture(&c).await?;
+    Ok(pretty(&report::report(&status, &around(&c, &status).await)))
 }
 
 fn pretty(value: &Value) -> Response {

@@ -68,6 +68,7 @@ pub fn complaints(status: &Status, around: &Surroundings) -> Vec<String> {
         let peer = known_as(conn);
         wrong.push(format!("no data path to {peer}: is UDP {} blocked?", status.port));
     }
+    wrong.extend(around.narrow.clone());
     wrong.extend(around.dns.as_ref().and_then(|dns| dns.broken.clone()));
     let lost = status.ipam.owners.iter().filter(|owner| !owner.reachable);
     let (peers, addresses) = lost.fold((0usize, 0u128), |(n, sum), o| (n + 1, sum + o.addresses));
@@ -441,6 +442,7 @@ mod tests {
             bridge: "weft".into(),
             datapath: "sleeve (this kernel has no Open vSwitch)".into(),
             trouble: None,
+            narrow: None,
             dns: Some(Dns {
                 domain: "weft.local".parse().unwrap(),
                 address: Some("10.32.0.1".parse().unwrap()),

@@ -1,10 +1,11 @@
 //! The daemon as the API sees it.
 
-use super::Options;
 use super::sleeve::Sleeve;
+use super::{Options, underlay};
 use crate::attachments::{AttachError, Attachments};
 use crate::dns::DnsService;
 use crate::handle::NodeHandle;
+use crate::host::Kernel;
 use std::net::IpAddr;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -66,6 +67,8 @@ pub struct Controls {
     pub(super) sleeve: Sleeve,
     pub(super) trouble: Arc<watch::Sender<Option<String>>>,
     pub(super) dns: Option<Arc<DnsService>>,
+    /// Of the host, where it has one.
+    pub(super) kernel: Option<Kernel>,
 }
 
 impl Controls {
@@ -80,6 +83,7 @@ impl Controls {
             sleeve: Sleeve::default(),
             trouble: Arc::default(),
             dns: None,
+            kernel: None,
         }
     }
 
@@ -112,6 +116,14 @@ impl Controls {
     /// Why containers of this host are cut off, while they are.
     pub fn trouble(&self) -> Option<String> {
         self.trouble.borrow().clone()
+    }
+
+    /// Why full packets do not reach a peer in one piece that there is a link with in `status`.
+    pub async fn narrow(&self, status: &Status) -> Option<String> {
+        let kernel = self.kernel.as_ref()?;
+        let seen = underlay::narrow(kernel, self.options.mtu, status).await;
+        // Worth no failure: all else can be told.
+        seen.inspect_err(|why| tracing::debug!(%why, "cannot see how long packets may be")).ok()?
     }
 
     /// What the sleeve has counted.

@@ -198,6 +198,7 @@ where
         sleeve,
         trouble: Arc::default(),
         dns,
+        kernel: Some(host.clone()),
     };
     let upkeep = Upkeep {
         kernel,

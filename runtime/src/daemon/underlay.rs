@@ -4,7 +4,7 @@ use crate::host::{HostError, Kernel};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use weft_core::forward::ENVELOPE_LEN;
-use weft_core::status::Status;
+use weft_core::status::{ConnState, Status};
 
 /// Nobody's address, to ask for the way to everybody: nothing is sent there. Source: RFC 5737.
 const ANYBODY: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
@@ -30,15 +30,40 @@ pub(super) async fn foresee(
     mtu: u32,
     status: &Status,
 ) -> Result<Option<String>, HostError> {
-    let mut peers: BTreeSet<IpAddr> = status
-        .conns
-        .iter()
-        .filter_map(|conn| conn.datagrams_to.or_else(|| conn.remote.parse().ok()))
-        .map(|at: SocketAddr| at.ip().to_canonical())
-        .collect();
+    let mut peers = peers(status, |_| true);
     if peers.is_empty() {
         peers.insert(ANYBODY);
     }
+    narrowest(kernel, mtu, peers).await
+}
+
+/// The same for those peers alone that there is a link with.
+///
+/// # Errors
+/// As [`foresee`].
+pub(super) async fn narrow(
+    kernel: &Kernel,
+    mtu: u32,
+    status: &Status,
+) -> Result<Option<String>, HostError> {
+    let is_link = |state| matches!(state, ConnState::Established | ConnState::Pending);
+    narrowest(kernel, mtu, peers(status, is_link)).await
+}
+
+/// Where the data of the conns goes whose state is wanted.
+fn peers(status: &Status, is_wanted: impl Fn(ConnState) -> bool) -> BTreeSet<IpAddr> {
+    let conns = status.conns.iter().filter(|conn| is_wanted(conn.state));
+    conns
+        .filter_map(|conn| conn.datagrams_to.or_else(|| conn.remote.parse().ok()))
+        .map(|at: SocketAddr| at.ip().to_canonical())
+        .collect()
+}
+
+async fn narrowest(
+    kernel: &Kernel,
+    mtu: u32,
+    peers: BTreeSet<IpAddr>,
+) -> Result<Option<String>, HostError> {
     let mut tightest = None;
     for peer in peers {
         let Some(way) = kernel.way(peer).await? else { continue };
