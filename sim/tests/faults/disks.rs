@@ -38,6 +38,9 @@ fn a_copy_of_a_disk_is_told_apart_and_a_new_one_ends_it() {
     let (ones, rules) =
         check::all().into_iter().partition(|rule| rule.name().starts_with("ipam.one-"));
     world.judge_by(rules);
+    // They have to see who took part in the founding before one of them is no more, and look when
+    // something happens: a heartbeat at the latest.
+    run(&mut world, 5);
     act(&mut world, "do = 'clone-disk', from = 'n1', to = 'n2'");
     act(&mut world, "do = 'start', peer = 'n2'");
     run(&mut world, 20);
