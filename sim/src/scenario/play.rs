@@ -128,7 +128,14 @@ impl Scenario {
         for host in alive() {
             let id = container("last");
             let id = if host == 0 { id } else { container(&format!("last{host}")) };
-            let served = match world.answer(host, Command::Allocate { id, subnet: None })? {
+            let command = Command::Allocate { id, subnet: None };
+            let mut answer = world.answer(host, command.clone())?;
+            if let Err(CommandError::NotMerged { .. }) = answer {
+                // An owner that is reached only over one that owns nothing has not been heard yet.
+                world.link_all(bound)?;
+                answer = world.answer(host, command)?;
+            }
+            let served = match answer {
                 Ok(_) => Ok(()),
                 Err(CommandError::Exhausted { subnet, .. }) => {
                     check::none_left(world.look(), host, subnet)

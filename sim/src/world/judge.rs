@@ -97,17 +97,26 @@ impl World {
         check::judge(&mut self.rules, When::Told, &self.view)
     }
 
+    /// Runs until all links stand that can, or `bound` is over: where this takes too long, a rule of
+    /// its own says so.
+    ///
+    /// # Errors
+    /// A broken rule.
+    pub fn link_all(&mut self, bound: Duration) -> Result<(), Violation> {
+        let begun = self.now;
+        while !check::all_linked(&self.view) && self.now.since(begun) < bound {
+            self.run_for(SETTLE_STEP)?;
+        }
+        Ok(())
+    }
+
     /// Lets a settled mesh be for a while, once all its links stand or `bound` is over, and judges
     /// that it is quiet.
     ///
     /// # Errors
     /// A broken rule.
     pub fn rest(&mut self, bound: Duration) -> Result<(), Violation> {
-        let begun = self.now;
-        // Where this takes too long, a rule of its own says so.
-        while !check::all_linked(&self.view) && self.now.since(begun) < bound {
-            self.run_for(SETTLE_STEP)?;
-        }
+        self.link_all(bound)?;
         self.run_for(TOLD_MAX)?;
         self.read_all();
         check::judge(&mut self.rules, When::Quiet, &self.view)?;
