@@ -186,6 +186,11 @@ impl Net {
         self.resume(now);
     }
 
+    /// From here on nothing is lost by chance.
+    pub fn lose_nothing(&mut self) {
+        self.paths.lose_nothing();
+    }
+
     /// Whether both directions between `a` and `b` work.
     pub fn connected(&self, a: usize, b: usize) -> bool {
         !self.paths.blocked(a, b) && !self.paths.blocked(b, a)

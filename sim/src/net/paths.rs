@@ -121,6 +121,11 @@ impl Paths {
         self.adjust(|conditions| *conditions = conditions.calm());
     }
 
+    /// From here on nothing is lost by chance.
+    pub fn lose_nothing(&mut self) {
+        self.adjust(|conditions| conditions.loss = Share::NONE);
+    }
+
     /// Separates two hosts for the whole run.
     pub fn wall(&mut self, a: usize, b: usize) {
         self.walls.extend([(a, b), (b, a)]);
