@@ -9,9 +9,9 @@ use anyhow::{Context as _, Result, bail, ensure};
 use clap::Parser;
 use serde::Deserialize;
 use std::fs;
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -78,11 +78,14 @@ struct Verdict {
     rule: Option<String>,
 }
 
+/// A rule that was broken, and in which world.
+type Broken = (String, String);
+
 /// What came of the search for a bug.
 #[derive(Debug, Default)]
 struct Search {
     /// The rule that was broken, and in which world.
-    found: Option<(String, String)>,
+    found: Option<Broken>,
     /// Seeds of drawn worlds that were run.
     seeds: u64,
     /// Scenarios of the catalogue that were run.
@@ -173,12 +176,14 @@ fn search(args: &Args, bug: &Planted) -> Result<Search> {
     let (mut search, begun) = (Search::default(), Instant::now());
     let first = FIRST_SEEDS.min(args.seeds);
     explore(&sim, args, 1, first, &mut search)?;
+    let mut other = None;
     if search.found.is_none() {
-        catalogue(&sim, &mut search)?;
+        other = catalogue(&sim, &bug.breaks, &mut search)?;
     }
     if search.found.is_none() && first < args.seeds {
         explore(&sim, args, first + 1, args.seeds - first, &mut search)?;
     }
+    search.found = search.found.or(other);
     search.took = begun.elapsed();
     Ok(search)
 }
@@ -203,29 +208,33 @@ fn build(args: &Args, bug: &Planted) -> Result<PathBuf> {
 
 /// Runs drawn worlds from the seed `from` on.
 fn explore(sim: &Path, args: &Args, from: u64, seeds: u64, search: &mut Search) -> Result<()> {
-    let ran = Command::new(sim)
+    let mut running = Command::new(sim)
         .args(["explore", "--json", "--seed", &from.to_string(), "--seeds", &seeds.to_string()])
         .args(["--for", &format!("{}s", args.seconds)])
-        .output()?;
-    let lines = String::from_utf8_lossy(&ran.stdout);
-    for verdict in lines.lines().filter_map(|line| serde_json::from_str::<Verdict>(line).ok()) {
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let lines = BufReader::new(running.stdout.take().context("no output")?).lines();
+    for line in lines {
+        let Ok(verdict) = serde_json::from_str::<Verdict>(&line?) else { continue };
         search.seeds += 1;
-        if let Some(rule) = verdict.rule
-            && search.found.is_none()
-        {
+        if let Some(rule) = verdict.rule {
             search.found = Some((rule, format!("seed {}", verdict.seed)));
+            // Where messages go round for ever, a world that runs beside this one takes hours.
+            running.kill()?;
+            break;
         }
     }
-    if !ran.status.success() && search.found.is_none() {
-        let text = String::from_utf8_lossy(&ran.stderr);
-        let last = text.lines().last().unwrap_or("it said nothing");
-        search.found = Some(("panic".to_owned(), last.to_owned()));
+    let status = running.wait()?;
+    if !status.success() && search.found.is_none() {
+        search.found = Some(("panic".to_owned(), "see above".to_owned()));
     }
     Ok(())
 }
 
-/// Runs the scenarios that are committed, as many side by side as there are cores.
-fn catalogue(sim: &Path, search: &mut Search) -> Result<()> {
+/// Runs the scenarios that are committed, as many side by side as there are cores, until one breaks
+/// a rule of `breaks`. Else returns what else was broken: most often a command that came to
+/// something else than expected, which tells less.
+fn catalogue(sim: &Path, breaks: &[String], search: &mut Search) -> Result<Option<Broken>> {
     let mut files = Vec::new();
     for folder in CATALOGUE {
         for entry in fs::read_dir(Path::new("sim/scenarios").join(folder))? {
@@ -234,21 +243,20 @@ fn catalogue(sim: &Path, search: &mut Search) -> Result<()> {
     }
     files.sort();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let (left, shared) = (Mutex::new(files.into_iter()), Mutex::new(search));
+    let (left, shared) = (Mutex::new(files.into_iter()), Mutex::new((search, None)));
     let next = || {
-        let is_over = locked(&shared).found.is_some();
+        let is_over = locked(&shared).0.found.is_some();
         if is_over { None } else { locked(&left).next() }
     };
     let work = || -> Result<()> {
         while let Some(path) = next() {
             let verdict = play(sim, &path)?;
-            let mut search = locked(&shared);
+            let (search, other) = &mut *locked(&shared);
             search.scenarios += 1;
-            if let Some(rule) = verdict
-                && search.found.is_none()
-            {
+            if let Some(rule) = verdict {
+                let found = if breaks.contains(&rule) { &mut search.found } else { other };
                 let name = path.strip_prefix("sim/scenarios").unwrap_or(&path);
-                search.found = Some((rule, name.display().to_string()));
+                found.get_or_insert((rule, name.display().to_string()));
             }
         }
         Ok(())
@@ -259,7 +267,8 @@ fn catalogue(sim: &Path, search: &mut Search) -> Result<()> {
             Ok(done) => done,
             Err(_) => bail!("running a scenario panicked"),
         })
-    })
+    })?;
+    Ok(shared.into_inner().unwrap_or_else(PoisonError::into_inner).1)
 }
 
 /// Which rule is broken in the scenario of `path`, if any; none in one that waits for something.
@@ -313,6 +322,17 @@ fn say(text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_guide_shows_what_found_every_bug() {
+        let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let guide = fs::read_to_string(sources.join("sim/PLANTED.md")).unwrap();
+        let rows = guide.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+        let shown: Vec<&str> = rows.map(|(name, _)| name).collect();
+        let bugs = planted(&sources.join("sim/planted")).unwrap();
+        let names: Vec<&str> = bugs.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(shown, names);
+    }
 
     #[test]
     fn every_bug_can_be_planted_in_the_sources_as_they_are() {
