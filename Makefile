@@ -4,6 +4,8 @@
 .PHONY: help build test lint demo bench sim steady planted fuzz clean demo-tools
 SHELL := bash
 SECONDS_OF_SIM ?= 60
+# Where cargo puts what it builds.
+BUILT := $(or $(CARGO_TARGET_DIR),target)
 SECONDS_OF_FUZZ ?= 60
 
 help: ## Show this list
@@ -33,7 +35,7 @@ test: lint ## Everything that must hold before a change goes in
 
 demo: demo-tools ## From nothing to a ping by name across two hosts
 	cargo build --locked -p weft
-	WEFT=target/debug/weft tests/demo.sh
+	WEFT=$(BUILT)/debug/weft tests/demo.sh
 
 demo-tools:
 	@command -v ip >/dev/null && command -v ping >/dev/null && command -v ps >/dev/null || \
@@ -47,10 +49,10 @@ sim: ## The same runs in two profiles, then worlds of this commit for SECONDS_OF
 	cargo build --workspace --locked # as for the tests: the simulator alone would be another build
 	cargo build --release --locked -p sim --bin sim
 	@for build in debug release; do \
-	  target/$$build/sim explore --jobs 1 --seed 1 --seeds 50 --json | grep -o '"trace":"[0-9a-f]*"' > target/traces.$$build; done; \
-	  [ $$(wc -l < target/traces.debug) = 50 ] && cmp target/traces.debug target/traces.release && \
+	  $(BUILT)/$$build/sim explore --jobs 1 --seed 1 --seeds 50 --json | grep -o '"trace":"[0-9a-f]*"' > $(BUILT)/traces.$$build; done; \
+	  [ $$(wc -l < $(BUILT)/traces.debug) = 50 ] && cmp $(BUILT)/traces.debug $(BUILT)/traces.release && \
 	  echo "50 worlds are the same in a debug and a release build"
-	target/release/sim explore --seed $$((16#$$(git rev-parse --short=12 HEAD))) --for $(SECONDS_OF_SIM)s
+	$(BUILT)/release/sim explore --seed $$((16#$$(git rev-parse --short=12 HEAD))) --for $(SECONDS_OF_SIM)s
 
 steady: ## How fast 1,000 peers find each other, and then run while nothing happens (takes minutes)
 	cargo run --release --locked -p sim --bin sim -- steady
