@@ -17,7 +17,7 @@ use crate::id::{Identity, Incarnation, PeerId, PeerName};
 use crate::io::{ConnId, Deadline, Input, Outbox, Output, Target, Timer};
 use crate::ipam::{Act, Ipam};
 use crate::mark::{Mark, mark};
-use crate::mesh::{Acquaintances, Conn, ConnFault, Dialer, Way};
+use crate::mesh::{Acquaintances, Conn, ConnFault, Dialer, Unicast, Way};
 use crate::names::{KnownName, Names};
 use crate::record::{Key, Record, Version};
 use crate::saved::{Change, Damaged, Network, Saved, Slot};
@@ -358,8 +358,8 @@ impl Node {
             match act {
                 Act::Publish { key, body } => self.publish(key, body),
                 Act::Tell { peer, message } => {
-                    let (from, hops) = (self.me, self.config.hops_max);
-                    self.pass_on(crate::mesh::Unicast { from, to: peer, hops, body: message });
+                    let hops = self.config.hops_max;
+                    self.pass_on(Unicast::sign(&self.identity, peer, hops, message));
                 }
                 Act::Persist(change) => self.turn.changes.push(change),
                 Act::Reply { request, result } => out.push(Output::Reply { request, result }),

@@ -312,10 +312,8 @@ pub(super) fn act(choices: &mut Choices, setup: &Setup, faults: &BTreeSet<Class>
         && let Some(act) =
             choices.pick(&apart).copied().and_then(|it| it.draw(choices, peer, hosts))
     {
-        // Behind a wall, who owns nothing may be all that stands between two owners, and a boot gate
-        // opens only over one that does. And an insider in reach may be handed all, and never return.
-        let is_unsafe = !setup.walls.is_empty() || on(Class::Insiders);
-        let is_barred = matches!(act, Act::Leave { .. }) && is_unsafe;
+        // An insider in reach may be handed all, and never return.
+        let is_barred = matches!(act, Act::Leave { .. }) && on(Class::Insiders);
         return if is_barred { Act::Prime { peer, force: false } } else { act };
     }
     match choices.below(20) {

@@ -296,7 +296,11 @@ impl Insider {
     /// Messages other than records that the lie is about.
     fn messages(&self, facts: &Facts) -> Vec<Message> {
         let (me, host) = (self.liar.id(), facts.host);
-        let unicast = |from, to, hops, body| Message::Unicast(Unicast { from, to, hops, body });
+        // Signed by the liar, whoever it is said to be from.
+        let unicast = |from, to, hops, body| {
+            let signed = Unicast::sign(&self.liar, to, hops, body);
+            Message::Unicast(Unicast { from, ..signed })
+        };
         let range = facts.universe.range();
         let (request, denied) = (IpamMessage::Request { range }, IpamMessage::Denied { range });
         if self.lie == Lie::BoundlessQuestion {
@@ -371,7 +375,7 @@ impl Insider {
                 if self.lie.wants_addresses() && !link.has_asked && peers.any(says_so) {
                     link.has_asked = true;
                     let body = IpamMessage::Request { range: facts.universe.range() };
-                    let request = Unicast { from: me, to: facts.host, hops: 9, body };
+                    let request = Unicast::sign(&self.liar, facts.host, 9, body);
                     words.writes.extend(link.say(&Message::Unicast(request)));
                 }
                 let grants = records.iter().filter(|it| matches!(it.key, Key::Grant(_)));
