@@ -134,6 +134,7 @@ impl Node {
         out: &mut Outbox,
     ) -> Result<Self, StartError> {
         config.check()?;
+        saved.check_places()?;
         let network = Network { universe: config.universe };
         if let Some(before) = saved.get::<Network>(&Slot::Network)?
             && before != network

@@ -16,6 +16,7 @@ const LENGTH_LEN: usize = 4;
 #[derive(Debug)]
 pub struct Channel {
     noise: Box<TransportState>,
+    version: u8,
     /// Bytes of the stream that are no whole record yet.
     sealed: Vec<u8>,
     /// Opened bytes that are no whole message yet.
@@ -42,8 +43,13 @@ impl Channel {
     pub const MESSAGE_LEN_MAX: usize = 1 << 20;
 
     /// A channel whose other side has sent `sealed` already.
-    pub(super) fn new(noise: TransportState, sealed: Vec<u8>) -> Self {
-        Self { noise: Box::new(noise), sealed, opened: Vec::new(), fault: None }
+    pub(super) fn new(noise: TransportState, version: u8, sealed: Vec<u8>) -> Self {
+        Self { noise: Box::new(noise), version, sealed, opened: Vec::new(), fault: None }
+    }
+
+    /// The version of the protocol that both sides speak on it: the highest that both know.
+    pub const fn version(&self) -> u8 {
+        self.version
     }
 
     /// The bytes that carry `message` over the stream.

@@ -17,7 +17,7 @@ use super::frame::{self, Kind};
 use super::noise::{self, KEY_LEN};
 use super::{Channel, HandshakeFault, Hello};
 use crate::codec;
-use crate::config::{NetworkSecret, is_nickname};
+use crate::config::{NetworkSecret, Versions, is_nickname};
 use crate::id::{Identity, PeerId, PeerName};
 use crate::mark::{Mark, mark};
 use alloc::boxed::Box;
@@ -30,9 +30,6 @@ use spake2::{Ed25519Group, Password, Spake2};
 use zeroize::Zeroizing;
 
 const MAGIC: &[u8; 5] = b"weft1";
-/// Protocol versions that we speak.
-const OLDEST: u8 = 1;
-const NEWEST: u8 = 1;
 const FLAG_SECRET: u8 = 1;
 const ELEMENT_LEN: usize = 32;
 
@@ -58,6 +55,8 @@ pub struct Local<'a> {
     pub identity: &'a Identity,
     /// The network secret, if any.
     pub secret: Option<&'a NetworkSecret>,
+    /// What we speak.
+    pub versions: Versions,
     /// What to tell the other side.
     pub hello: Hello,
 }
@@ -75,7 +74,7 @@ impl core::fmt::Debug for Handshake {
         let stage = match self.stage {
             Stage::First => "First",
             Stage::Second(_) => "Second",
-            Stage::Third(_) => "Third",
+            Stage::Third(..) => "Third",
         };
         f.debug_struct("Handshake").field("stage", &stage).finish_non_exhaustive()
     }
@@ -85,6 +84,7 @@ struct Own {
     id: PeerId,
     exchange_secret: Zeroizing<[u8; 32]>,
     secret: Option<NetworkSecret>,
+    versions: Versions,
     hello: Vec<u8>,
     rng: ChaCha20Rng,
 }
@@ -93,7 +93,8 @@ struct Own {
 enum Stage {
     First,
     Second(Box<Second>),
-    Third(Box<HandshakeState>),
+    /// After this version was agreed on.
+    Third(Box<HandshakeState>, u8),
 }
 
 struct Second {
@@ -105,6 +106,7 @@ struct Second {
 /// What is left of a handshake that came to an end.
 struct Finished {
     noise: Box<HandshakeState>,
+    version: u8,
     hello: Hello,
     send: Vec<u8>,
 }
@@ -138,7 +140,7 @@ impl Handshake {
         let mut own = Own::new(&local, rng);
         let pake = own.secret.as_ref().map(|secret| Pake::start(secret, true, &mut own.rng));
         let mut message = MAGIC.to_vec();
-        message.extend([OLDEST, NEWEST, own.flags()]);
+        message.extend([own.versions.oldest(), own.versions.newest(), own.flags()]);
         message.extend(pake.iter().flat_map(|pake| pake.element));
         let mut noise = own.noise(true, &message);
         // The first message has no secrets to fail on: with nothing sent, nothing will come back.
@@ -162,6 +164,7 @@ impl Handshake {
     /// other side can tell its operator why (may be empty). What the other side refuses with is not
     /// authentic: it may be shown and put off the next dial, but nothing else may depend on it.
     pub fn receive(self, bytes: &[u8]) -> Result<(Option<Self>, Step), (HandshakeFault, Vec<u8>)> {
+        let versions = self.own.versions;
         self.take_in(bytes).map_err(|failure| match failure {
             Failure::Ours(fault) => {
                 mark(match fault {
@@ -172,7 +175,7 @@ impl Handshake {
                     HandshakeFault::Myself => Mark::HandshakeMyself,
                     HandshakeFault::Malformed(_) => Mark::HandshakeMalformed,
                 });
-                let refusal = refusal(&fault);
+                let refusal = refusal(&fault, versions);
                 (fault, refusal)
             }
             Failure::Theirs(fault) => {
@@ -193,23 +196,25 @@ impl Handshake {
             left = rest;
             match kind {
                 Kind::Handshake => {}
-                Kind::Refusal => return Err(Failure::Theirs(refused(body))),
+                Kind::Refusal => {
+                    return Err(Failure::Theirs(refused(body, self.own.versions)));
+                }
                 Kind::Sealed => return Err(HandshakeFault::Malformed("a record too early").into()),
             }
             let finished = match self.stage {
                 Stage::First => {
-                    let (noise, reply) = self.own.answer_first(body)?;
+                    let (noise, version, reply) = self.own.answer_first(body)?;
                     send.extend(reply);
-                    self.stage = Stage::Third(noise);
+                    self.stage = Stage::Third(noise, version);
                     continue;
                 }
                 Stage::Second(second) => self.own.answer_second(*second, body)?,
-                Stage::Third(noise) => self.own.check_third(noise, body)?,
+                Stage::Third(noise, version) => self.own.check_third(noise, version, body)?,
             };
             send.extend(finished.send);
             let transport = finished.noise.into_transport_mode();
             let transport = transport.map_err(|_| HandshakeFault::Malformed("out of order"))?;
-            let channel = Channel::new(transport, left.to_vec());
+            let channel = Channel::new(transport, finished.version, left.to_vec());
             return Ok((None, Step::Done { send, channel, hello: finished.hello }));
         }
         self.received = left.to_vec();
@@ -237,6 +242,7 @@ impl Own {
             id: local.identity.id(),
             exchange_secret: Zeroizing::new(local.identity.exchange_secret()),
             secret: local.secret.cloned(),
+            versions: local.versions,
             hello: codec::encode(&local.hello),
             rng: ChaCha20Rng::from_seed(*seed),
         }
@@ -262,18 +268,16 @@ impl Own {
     fn answer_first(
         &mut self,
         body: &[u8],
-    ) -> Result<(Box<HandshakeState>, Vec<u8>), HandshakeFault> {
+    ) -> Result<(Box<HandshakeState>, u8, Vec<u8>), HandshakeFault> {
         let (magic, rest) = chunk::<5>(body)?;
         if magic != MAGIC {
             return Err(HandshakeFault::Malformed("no greeting of weft"));
         }
         let (&[oldest, newest, flags], rest) = chunk(rest)?;
-        if oldest > newest {
-            return Err(HandshakeFault::Malformed("its oldest version is above its newest"));
-        }
-        if newest < OLDEST || oldest > NEWEST {
-            return Err(HandshakeFault::Version(oldest, newest, OLDEST, NEWEST));
-        }
+        let theirs = Versions::as_if(oldest, newest)
+            .map_err(|_| HandshakeFault::Malformed("its oldest version is above its newest"))?;
+        let version = self.versions.common(theirs);
+        let version = version.ok_or_else(|| no_version(theirs, self.versions))?;
         self.check_flags(flags)?;
         let (element, first) = self.element(rest)?;
         let clear = body.strip_suffix(first).unwrap_or(body);
@@ -282,7 +286,7 @@ impl Own {
             return Err(HandshakeFault::Malformed("bytes behind the first message"));
         }
 
-        let mut message = alloc::vec![newest.min(NEWEST), self.flags()];
+        let mut message = alloc::vec![version, self.flags()];
         let mut payload = message.clone();
         payload.extend(&self.hello);
         if let Some((secret, element)) = self.secret.as_ref().zip(element) {
@@ -291,13 +295,13 @@ impl Own {
             pake.finish(element, &mut noise)?;
         }
         message.extend(noise::write(&mut noise, &payload)?);
-        Ok((noise, framed(Kind::Handshake, &message)))
+        Ok((noise, version, framed(Kind::Handshake, &message)))
     }
 
     fn answer_second(&self, second: Second, body: &[u8]) -> Result<Finished, HandshakeFault> {
         let Second { mut noise, pake, ephemeral } = second;
         let (head @ &[version, flags], rest) = chunk::<2>(body)?;
-        if !(OLDEST..=NEWEST).contains(&version) {
+        if !self.versions.contains(version) {
             return Err(HandshakeFault::Malformed("it chose a version that was not offered"));
         }
         self.check_flags(flags)?;
@@ -326,17 +330,18 @@ impl Own {
         }
         let hello = self.check_hello(hello, &noise)?;
         let send = framed(Kind::Handshake, &noise::write(&mut noise, &self.hello)?);
-        Ok(Finished { noise, hello, send })
+        Ok(Finished { noise, version, hello, send })
     }
 
     fn check_third(
         &self,
         mut noise: Box<HandshakeState>,
+        version: u8,
         body: &[u8],
     ) -> Result<Finished, HandshakeFault> {
         let payload = noise::read(&mut noise, body)?;
         let hello = self.check_hello(&payload, &noise)?;
-        Ok(Finished { noise, hello, send: Vec::new() })
+        Ok(Finished { noise, version, hello, send: Vec::new() })
     }
 
     fn check_flags(&self, flags: u8) -> Result<(), HandshakeFault> {
@@ -445,7 +450,7 @@ fn framed(kind: Kind, body: &[u8]) -> Vec<u8> {
 }
 
 /// What to tell the other side about `fault`: the code names the fault as *it* has to see it.
-fn refusal(fault: &HandshakeFault) -> Vec<u8> {
+fn refusal(fault: &HandshakeFault, versions: Versions) -> Vec<u8> {
     let code = match fault {
         HandshakeFault::WrongPassword => 1,
         HandshakeFault::PasswordUnexpected => 2,
@@ -455,16 +460,23 @@ fn refusal(fault: &HandshakeFault) -> Vec<u8> {
         // Who breaks the rules is owed no answer.
         HandshakeFault::Malformed(_) => return Vec::new(),
     };
-    framed(Kind::Refusal, &[code, OLDEST, NEWEST])
+    framed(Kind::Refusal, &[code, versions.oldest(), versions.newest()])
+}
+
+/// The fault of two sides that speak nothing in common.
+const fn no_version(theirs: Versions, ours: Versions) -> HandshakeFault {
+    HandshakeFault::Version(theirs.oldest(), theirs.newest(), ours.oldest(), ours.newest())
 }
 
 /// The fault that the other side's refusal means here.
-fn refused(body: &[u8]) -> HandshakeFault {
+fn refused(body: &[u8], versions: Versions) -> HandshakeFault {
     match *body {
         [1, _, _] => HandshakeFault::WrongPassword,
         [2, _, _] => HandshakeFault::PasswordMissing,
         [3, _, _] => HandshakeFault::PasswordUnexpected,
-        [4, oldest, newest] => HandshakeFault::Version(oldest, newest, OLDEST, NEWEST),
+        [4, oldest, newest] => {
+            HandshakeFault::Version(oldest, newest, versions.oldest(), versions.newest())
+        }
         [5, _, _] => HandshakeFault::Myself,
         _ => HandshakeFault::Malformed("it refused for a reason unknown to this version"),
     }

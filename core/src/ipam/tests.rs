@@ -127,17 +127,9 @@ impl Cluster {
         let me = peer(u8::try_from(n).unwrap());
         let host = &mut self.hosts[n];
         host.ipam = start(&host.config, me, &host.saved);
-        for value in host.saved.slots.clone().iter().filter_map(|(slot, value)| match slot {
-            Slot::Record(_) => Some(value),
-            Slot::Identity
-            | Slot::Incarnation
-            | Slot::Network
-            | Slot::Holding(_)
-            | Slot::Names
-            | Slot::Targets
-            | Slot::Neighbours => None,
-        }) {
-            let record: Record = codec::decode(value).unwrap();
+        let saved = host.saved.clone();
+        for slot in saved.slots.keys().filter(|slot| matches!(slot, Slot::Record(_))) {
+            let record: Record = saved.get(slot).unwrap().unwrap();
             let mut acts = Vec::new();
             host.ipam.record(at(self.now), &record, &mut acts);
             assert!(acts.iter().all(|act| matches!(act, Act::Event(_))), "{acts:?}");

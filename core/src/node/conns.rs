@@ -73,6 +73,7 @@ impl Node {
         let local_side = Local {
             identity: &self.identity,
             secret: self.config.secret.as_ref(),
+            versions: self.config.versions,
             hello: Hello {
                 id: self.me,
                 name: self.name,

@@ -61,6 +61,12 @@ impl Node {
         }
     }
 
+    /// The version of the protocol that is spoken on the link with `peer`; `None` without a link.
+    pub fn version_with(&self, peer: PeerId) -> Option<u8> {
+        let conn = self.conns.get(self.neighbours.get(&peer)?)?;
+        conn.link().map(|link| link.channel.version())
+    }
+
     /// A peer as people read it: `name(nickname)`.
     pub fn label_of(&self, peer: PeerId) -> String {
         let (name, nickname) = self.label(peer);

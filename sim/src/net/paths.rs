@@ -87,6 +87,16 @@ impl Paths {
         self.cuts.remove(&(from, to));
     }
 
+    /// Whether this direction is cut.
+    pub fn is_cut(&self, from: usize, to: usize) -> bool {
+        self.cuts.contains(&(from, to))
+    }
+
+    /// Whether any is.
+    pub fn has_cuts(&self) -> bool {
+        !self.cuts.is_empty()
+    }
+
     /// Ends all cuts.
     pub fn heal(&mut self) {
         self.cuts.clear();

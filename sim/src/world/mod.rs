@@ -17,6 +17,7 @@ mod seen;
 mod setup;
 mod stranger;
 mod traffic;
+mod void;
 mod ways;
 
 pub use crate::peer::{BadPeer, Peer};
@@ -25,6 +26,7 @@ pub use counted::Counted;
 pub use insider::Lie;
 pub use limits::Limits;
 pub use operator::{container, name_of};
+pub(crate) use setup::versions;
 pub use setup::{Own, Setup};
 pub use traffic::Addressee;
 pub use ways::Nat;

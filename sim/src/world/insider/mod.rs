@@ -17,7 +17,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::RngCore;
 use weft_core::addr::Universe;
 use weft_core::codec;
-use weft_core::config::NetworkSecret;
+use weft_core::config::{NetworkSecret, Versions};
 use weft_core::gossip::{Answer, KeyHash, Prefix, Question};
 use weft_core::handshake::{Channel, Handshake, Hello, Local, Step};
 use weft_core::id::{Identity, Incarnation, PeerName};
@@ -46,6 +46,7 @@ pub(super) struct Insider {
     pub(super) count: u32,
     liar: Identity,
     secret: Option<NetworkSecret>,
+    versions: Versions,
     hello: Hello,
     session_secret: [u8; 32],
     stage: Stage,
@@ -96,6 +97,7 @@ pub(super) struct Caller {
     pub(super) incarnation: Incarnation,
     pub(super) secret: Option<NetworkSecret>,
     pub(super) universe: Universe,
+    pub(super) versions: Versions,
 }
 
 impl Insider {
@@ -106,7 +108,7 @@ impl Insider {
         facts: Option<&Facts>,
         mut rng: ChaCha20Rng,
     ) -> Self {
-        let Caller { liar, incarnation, secret, universe } = caller;
+        let Caller { liar, incarnation, secret, universe, versions } = caller;
         let mut session_secret = [0; 32];
         rng.fill_bytes(&mut session_secret);
         // The key of the session, as any X25519 key, is that of an identity.
@@ -136,7 +138,7 @@ impl Insider {
             seals: secret.is_some(),
         };
         let stage = Stage::Dialing;
-        Self { host, lie, count, liar, secret, hello, session_secret, stage, rng }
+        Self { host, lie, count, liar, secret, versions, hello, session_secret, stage, rng }
     }
 
     /// What it says that it is called.
@@ -151,8 +153,12 @@ impl Insider {
 
     /// The stream is open.
     pub(super) fn opened(&mut self) -> Words {
-        let local =
-            Local { identity: &self.liar, secret: self.secret.as_ref(), hello: self.hello.clone() };
+        let local = Local {
+            identity: &self.liar,
+            secret: self.secret.as_ref(),
+            versions: self.versions,
+            hello: self.hello.clone(),
+        };
         let (handshake, mut first) = Handshake::initiate(local, &mut self.rng);
         self.stage = Stage::Shaking(Box::new(handshake));
         if self.lie == Lie::OtherVersion {
