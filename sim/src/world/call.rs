@@ -96,6 +96,9 @@ impl World {
             self.breach(PERSIST_BEFORE_SEND, format!("n{} {why}", host + 1));
         }
         let outputs: VecDeque<Output> = out.drain().collect();
+        for output in &outputs {
+            self.trace.output(host, output);
+        }
         if cost.is_zero() {
             self.carry_on(host, outputs);
         } else if let Some(running) = &mut self.hosts[host].running {

@@ -197,6 +197,7 @@ impl Judge {
         let mut fits = called.contract.rest(now.mono, node.deadline());
         let mut answered = Vec::new();
         for output in outputs {
+            self.trace.output(host, output);
             let fault = called.contract.output(output);
             fits = fits.and(fault);
             match output {
