@@ -46,6 +46,12 @@ impl Channel {
         Self { noise: Box::new(noise), sealed, opened: Vec::new(), fault: None }
     }
 
+    /// Bytes that have arrived and are no whole message.
+    pub const fn unread(&self) -> usize {
+        let Self { noise: _, sealed, opened, fault: _ } = self;
+        sealed.len() + opened.len()
+    }
+
     /// The bytes that carry `message` over the stream.
     ///
     /// # Errors
