@@ -235,6 +235,7 @@ impl Judge {
             // What it is to write has yet to be written.
             peer.busy = outputs.iter().any(|output| matches!(output, Output::Persist(_)));
             peer.read_ipam(node);
+            peer.read_names(node);
             peer.read_mesh(node, now);
             self.view.changed.insert(host);
         }
