@@ -15,6 +15,9 @@ const AFTERMATH: Duration = Duration::from_secs(20);
 const EPISODE: Duration = Duration::from_secs(10);
 /// Hours in which a peer may take another one for dead once.
 const HOURS: f64 = 1_000.0;
+/// So many hours are reckoned where fewer were watched: one or two false deaths in a short time say
+/// nothing of a rate.
+const HOURS_MIN: f64 = 4.0;
 /// How unlikely it must be that so many false deaths come of chance.
 const CHANCE: f64 = 1e-6;
 
@@ -78,7 +81,7 @@ impl Deaths {
     /// Says how many there are, and in how much time.
     pub fn verdict(&self) -> Result<(), String> {
         let hours = self.watched.as_secs_f64() / 3_600.0;
-        if tail(hours / HOURS, self.count) >= CHANCE {
+        if tail(hours.max(HOURS_MIN) / HOURS, self.count) >= CHANCE {
             return Ok(());
         }
         Err(format!(
@@ -147,8 +150,9 @@ mod tests {
             Deaths { watched: Duration::from_secs(hours * 3_600), count, ..Deaths::default() }
                 .verdict()
         };
-        assert_eq!(deaths(1, 0), Ok(()));
+        assert_eq!(deaths(0, 2), Ok(()));
         assert_eq!(deaths(1, 1), Ok(()));
+        assert!(deaths(0, 3).is_err());
         assert!(deaths(1, 3).is_err());
         assert_eq!(deaths(1_000, 5), Ok(()));
         assert!(deaths(1_000, 12).is_err());
