@@ -5,6 +5,7 @@ mod conns;
 mod links;
 mod neighbours;
 mod records;
+mod sizes;
 mod snapshot;
 mod strangers;
 #[cfg(test)]
@@ -22,7 +23,7 @@ use crate::names::{KnownName, Names};
 use crate::record::{Key, Record, Version};
 use crate::saved::{Change, Damaged, Network, Saved, Slot};
 use crate::sleeve::SessionIndex;
-use crate::status::{Sizes, Status};
+use crate::status::Status;
 use crate::time::{Instant, Now};
 use crate::topology::{PeerRecord, Topology};
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -415,11 +416,6 @@ impl Node {
     /// A snapshot for people.
     pub fn status(&self, now: Now) -> Status {
         self.snapshot(now.mono)
-    }
-
-    /// How full its tables are, for judges.
-    pub fn sizes(&self) -> Sizes {
-        self.measure()
     }
 }
 

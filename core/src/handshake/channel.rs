@@ -52,6 +52,12 @@ impl Channel {
         self.version
     }
 
+    /// Bytes that have arrived and are no whole message.
+    pub const fn unread(&self) -> usize {
+        let Self { noise: _, sealed, opened, fault: _ } = self;
+        sealed.len() + opened.len()
+    }
+
     /// The bytes that carry `message` over the stream.
     ///
     /// # Errors

@@ -156,6 +156,11 @@ impl Handshake {
         Self { own: Own::new(&local, rng), stage: Stage::First, received: Vec::new() }
     }
 
+    /// Bytes that have arrived and are no whole message.
+    pub const fn unread(&self) -> usize {
+        self.received.len()
+    }
+
     /// Takes in bytes of the stream, cut anywhere. Bytes that follow the handshake stay in the
     /// channel of [`Step::Done`], to be had from [`Channel::receive`] with no more bytes.
     ///

@@ -29,7 +29,7 @@ use crate::io::{Command, CommandError, Reply, RequestId};
 use crate::mark::{Mark, mark};
 use crate::record::{Fingerprint, Key, Record};
 use crate::saved::{Change, Damaged, Saved, Slot};
-use crate::status::{IpamState, IpamStatus, OwnerStatus};
+use crate::status::{IpamSizes, IpamState, IpamStatus, OwnerStatus};
 use crate::time::Instant;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -427,9 +427,58 @@ impl Ipam {
         core::mem::take(&mut self.dead)
     }
 
-    /// How many commands wait.
-    pub const fn waiting(&self) -> usize {
-        self.waiting.len()
+    /// How full its tables are, for judges.
+    pub fn sizes(&self) -> IpamSizes {
+        let Self {
+            reachable,
+            votes,
+            founded,
+            titles,
+            early,
+            dead,
+            hints,
+            holdings,
+            waiting,
+            asks,
+            me: _,
+            universe: _,
+            default_subnet: _,
+            mode: _,
+            allocate_max: _,
+            waiting_max: _,
+            records_max: _,
+            rng: _,
+            targets: _,
+            other_targets: _,
+            lead: _,
+            started: _,
+            propose_at: _,
+            proposals: _,
+            is_merged: _,
+            has_met: _,
+            has_left: _,
+            is_stopping: _,
+            own_hint: _,
+            hint_at: _,
+            hint_not_before: _,
+            absorb_at: _,
+        } = self;
+        let (titles, unproven, unburied) = titles.sizes();
+        let (held, cursors) = holdings.sizes();
+        IpamSizes {
+            waiting: waiting.len(),
+            asks: asks.len(),
+            reachable: reachable.len(),
+            votes: votes.len(),
+            early: early.len(),
+            unproven,
+            ledger: founded.as_ref().map_or(0, |(_, ledger)| ledger.entries().count()),
+            titles,
+            dead: dead.len() + unburied,
+            hints: hints.len(),
+            held,
+            cursors,
+        }
     }
 
     /// A snapshot for people.

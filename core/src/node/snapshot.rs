@@ -2,9 +2,9 @@
 
 use super::Node;
 use crate::id::{PeerId, PeerName};
-use crate::mesh::{Attempt, Conn, DialState, Link, Phase};
+use crate::mesh::{Attempt, Conn, DialState, Phase};
 use crate::status::{
-    ConnState, ConnStatus, LinkStatus, PeerStatus, Queues, Sizes, Status, TargetState, TargetStatus,
+    ConnState, ConnStatus, LinkStatus, PeerStatus, Status, TargetState, TargetStatus,
 };
 use crate::time::Instant;
 use crate::topology::PeerRecord;
@@ -38,26 +38,6 @@ impl Node {
             conns_ended: self.conns_ended,
             records_refused: self.records_refused,
             records: self.records.len(),
-        }
-    }
-
-    pub(super) fn measure(&self) -> Sizes {
-        let dialing = self.conns.values().filter(|conn| matches!(conn.phase, Phase::Dialing));
-        let links = self.conns.values().filter_map(Conn::link);
-        let attempts = self.dialer.attempts();
-        let postponed = attempts.filter(|(_, attempt)| attempt.dial_at().is_some());
-        Sizes {
-            conns: self.conns.len(),
-            dialing: dialing.count(),
-            links: self.neighbours.len(),
-            sessions: self.sessions.len(),
-            attempts: self.dialer.attempts().count(),
-            postponed: postponed.count(),
-            records: self.records.len(),
-            records_len: self.records.len_bytes(),
-            waiting: self.ipam.waiting(),
-            queues: links.map(Link::queues).fold(Queues::default(), Queues::max),
-            acquaintances: self.acquaintances.iter().count(),
         }
     }
 

@@ -34,6 +34,8 @@ pub(crate) fn as_json(scenario: &Scenario, verdict: &Verdict, took: Duration) ->
         "void_steps": verdict.void_steps,
         "at_seconds": violation.map(|it| it.at.as_nanos() as f64 / 1e9),
         "events": verdict.inputs,
+        "false_deaths": verdict.deaths.count,
+        "gentle_peer_seconds": verdict.deaths.watched.as_secs_f64(),
         "marks": verdict.marks.iter().map(Mark::name).collect::<Vec<_>>(),
         "trace": verdict.digest.to_string(),
         "simulated_seconds": verdict.simulated.as_secs_f64(),

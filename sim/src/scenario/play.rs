@@ -3,7 +3,7 @@
 use super::Scenario;
 use super::step::Step;
 use super::watch::Watch;
-use crate::check::{self, Violation};
+use crate::check::{self, Deaths, Violation};
 use crate::marks::Marks;
 use crate::peer::Peer;
 use crate::trace::{Digest, Head, Recording};
@@ -36,6 +36,8 @@ pub struct Verdict {
     pub simulated: Duration,
     /// How often nodes were called.
     pub inputs: u64,
+    /// How often peers that live were taken for dead.
+    pub deaths: Deaths,
     /// Which marks of the core were reached.
     pub marks: Marks,
     /// The last state changes, below a line that names the columns.
@@ -80,6 +82,7 @@ impl Scenario {
             digest: world.digest(),
             simulated: world.now.since(Instant::ZERO),
             inputs: world.trace.inputs(),
+            deaths: world.deaths,
             marks,
             lines: world.trace.last(12),
         }

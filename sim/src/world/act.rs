@@ -449,6 +449,7 @@ const fn is_zero(number: &u64) -> bool {
 impl World {
     /// Carries out one step of a plan. Returns the request when it is a command that was given.
     pub fn act(&mut self, act: &Act) -> Option<RequestId> {
+        self.befalls(act);
         match act {
             Act::Partition { side } => self.partition(&side.iter().map(|peer| peer.0).collect()),
             Act::Cut { from, to } => {
