@@ -54,7 +54,7 @@ impl Channel {
 
     /// Bytes that have arrived and are no whole message.
     pub const fn unread(&self) -> usize {
-        let Self { noise: _, sealed, opened, fault: _ } = self;
+        let Self { noise: _, version: _, sealed, opened, fault: _ } = self;
         sealed.len() + opened.len()
     }
 
