@@ -167,7 +167,8 @@ impl Node {
         let mut records = Vec::new();
         for slot in saved.slots.keys() {
             if let Slot::Record(key) = slot {
-                let record = saved.get::<Record>(slot)?.filter(|record| record.key == *key);
+                let record = saved.get::<Record>(slot).ok().flatten();
+                let record = record.filter(|record| record.key == *key);
                 let sound = record.filter(|record| record.check().is_ok());
                 if sound.is_none() {
                     mark(Mark::StartDamaged);
