@@ -372,7 +372,7 @@ mod tests {
         let guide = guide();
         let found: BTreeSet<&str> = found_by(&guide).map(|(_, rule)| rule).collect();
         let excused: BTreeSet<&str> =
-            rows(&guide, 2).filter_map(|row| Some(code(row.first()?)?)).collect();
+            rows(&guide, 2).filter_map(|row| code(row.first()?)).collect();
         let judged: Vec<_> = sim::check::all();
         let judged = judged.iter().map(|rule| rule.name());
         let rules: BTreeSet<&str> =
