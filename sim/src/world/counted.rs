@@ -13,6 +13,8 @@ pub enum Counted {
     Calls,
     /// Versions of what the peer says of itself.
     Updates,
+    /// Control links that stand.
+    Links,
 }
 
 impl fmt::Display for Counted {
@@ -21,6 +23,7 @@ impl fmt::Display for Counted {
             Self::Bytes => "bytes",
             Self::Calls => "calls",
             Self::Updates => "updates",
+            Self::Links => "links",
         })
     }
 }
@@ -32,6 +35,10 @@ impl World {
         match counted {
             Counted::Bytes => self.view.peers.get(host).map_or(0, |peer| peer.spent),
             Counted::Calls => there.calls,
+            Counted::Links => {
+                let links = self.view.peers.get(host).map_or(0, |peer| peer.linked.len());
+                u64::try_from(links).unwrap_or(u64::MAX)
+            }
             Counted::Updates => {
                 let Some(running) = &there.running else { return 0 };
                 let me = running.node.id();
