@@ -35,6 +35,9 @@ pub enum ConnFault {
     /// A second link to the same peer; the other one is kept.
     #[error("there is another link with that peer")]
     Duplicate,
+    /// In a large mesh each peer is linked with a few others only.
+    #[error("not needed: in a mesh of this size the two peers reach each other over others")]
+    Unneeded,
     /// The limit of links.
     #[error("the limit of {0} links is reached: see --conn-limit")]
     Limit(usize),
@@ -81,6 +84,7 @@ impl ConnFault {
             | Self::Protocol(_)
             | Self::Silent
             | Self::Duplicate
+            | Self::Unneeded
             | Self::Limit(_) => false,
             Self::Handshake(_)
             | Self::NameTaken { .. }

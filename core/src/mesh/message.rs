@@ -84,6 +84,8 @@ pub enum Goodbye {
     Duplicate,
     /// It has as many links as it may.
     Limit(u32),
+    /// The mesh is large, and the two reach each other over others.
+    Unneeded,
 }
 
 impl Goodbye {
@@ -96,6 +98,7 @@ impl Goodbye {
                 Some(Self::NameTaken { name: name.clone(), by: by.clone() })
             }
             ConnFault::Duplicate => Some(Self::Duplicate),
+            ConnFault::Unneeded => Some(Self::Unneeded),
             ConnFault::Limit(limit) => Some(Self::Limit(u32::try_from(*limit).unwrap_or(u32::MAX))),
             ConnFault::Dial(_)
             | ConnFault::Closed(_)
@@ -118,6 +121,7 @@ impl Goodbye {
                 ConnFault::NameTaken { name: plain(&name), by: plain(&by) }
             }
             Self::Duplicate => ConnFault::Duplicate,
+            Self::Unneeded => ConnFault::Unneeded,
             Self::Limit(limit) => ConnFault::Limit(usize::try_from(limit).unwrap_or(usize::MAX)),
         }
     }
