@@ -4,13 +4,16 @@ mod commands;
 mod conns;
 mod links;
 mod neighbours;
+mod paces;
 mod records;
 mod snapshot;
 mod strangers;
 #[cfg(test)]
 mod tests;
+mod trust;
 
-use crate::config::{Config, ConfigError};
+use self::paces::Paces;
+use crate::config::{Config, ConfigError, NetworkSecret};
 use crate::forward::{ForwardingChange, Routes};
 use crate::gossip::Records;
 use crate::id::{Identity, Incarnation, PeerId, PeerName};
@@ -75,6 +78,10 @@ pub enum StartError {
 #[derive(Debug)]
 pub struct Node {
     config: Config,
+    /// What is proven to other peers: none, or one, or the new one and the one before.
+    secrets: Vec<NetworkSecret>,
+    /// Whom we have to do with, besides ourselves; everybody when `None`.
+    allowed: Option<BTreeSet<PeerId>>,
     identity: Identity,
     me: PeerId,
     name: PeerName,
@@ -92,6 +99,8 @@ pub struct Node {
     /// The one link with each neighbour.
     neighbours: BTreeMap<PeerId, ConnId>,
     sessions: BTreeMap<SessionIndex, ConnId>,
+    /// How often strangers may begin handshakes.
+    paces: Paces,
     /// Conns dialed so far.
     dialed: u64,
     session_rng: ChaCha20Rng,
@@ -174,7 +183,10 @@ impl Node {
             }
         }
 
+        let secrets = config.secret.iter().chain(&config.old_secret).cloned().collect();
         let mut node = Self {
+            secrets,
+            allowed: config.allowed.clone(),
             me,
             name: config.name.unwrap_or_else(|| me.default_name()),
             identity,
@@ -189,6 +201,7 @@ impl Node {
             conns: BTreeMap::new(),
             neighbours: BTreeMap::new(),
             sessions: BTreeMap::new(),
+            paces: Paces::default(),
             dialed: 0,
             session_rng: seed.child("session"),
             handshake_rng: seed.child("handshake"),

@@ -31,5 +31,5 @@ pub(super) fn local<'a>(identity: &'a Identity, secret: Option<&'a NetworkSecret
         session_key: [9; 32],
         seals: secret.is_some(),
     };
-    Local { identity, secret, hello }
+    Local { identity, secrets: secret.map_or(&[], core::slice::from_ref), hello }
 }

@@ -236,7 +236,8 @@ impl Ipam {
             Command::Connect { .. }
             | Command::Forget { .. }
             | Command::Register { .. }
-            | Command::Unregister { .. } => {}
+            | Command::Unregister { .. }
+            | Command::Trust(_) => {}
         }
     }
 

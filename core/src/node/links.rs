@@ -33,7 +33,8 @@ impl Node {
         if let Some(Conn { phase: Phase::Shaking(shaking), .. }) = self.conns.get_mut(&id) {
             shaking.peer = Some(peer);
         }
-        if let Some(fault) = self.refusal(at, id, &hello) {
+        let unproven = self.unproven(&channel);
+        if let Some(fault) = unproven.or_else(|| self.refusal(at, id, &hello)) {
             let mut goodbye = Goodbye::of(&fault);
             if let Some(Goodbye::NameTaken { by, .. }) = &mut goodbye
                 && hello.name == self.name
@@ -54,7 +55,7 @@ impl Node {
             ours: *shaking.session_secret,
             theirs: hello.session_key,
             dialed: id.is_dialed(),
-            sealed: hello.seals && self.config.secret.is_some(),
+            sealed: hello.seals && !self.secrets.is_empty(),
         };
         let Ok(session) = Session::new(Kind::Probe, &keys, hello.session) else {
             mark(Mark::LinkLowOrder);
@@ -98,6 +99,9 @@ impl Node {
 
     /// Why a link with `hello` is not wanted.
     fn refusal(&self, at: Instant, id: ConnId, hello: &Hello) -> Option<ConnFault> {
+        if !self.allows(hello.id) {
+            return Some(ConnFault::NotAllowed(hello.id));
+        }
         let (ours, theirs) = (self.config.universe, hello.universe);
         if ours != theirs {
             mark(Mark::LinkOtherUniverse);

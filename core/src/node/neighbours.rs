@@ -101,6 +101,9 @@ impl Node {
     /// Takes in or passes on what the neighbour `by` handed over. Nobody signs `from`, so another
     /// peer is believed to be behind it only while it has no link with us of its own.
     fn unicast(&mut self, at: Instant, by: PeerId, mut unicast: Unicast, out: &mut Outbox) {
+        if !self.allows(unicast.from) {
+            return tracing::debug!(%by, from = %unicast.from, "dropped a unicast of a stranger");
+        }
         if unicast.from == self.me
             || unicast.from != by && self.neighbours.contains_key(&unicast.from)
         {

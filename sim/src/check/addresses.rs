@@ -133,6 +133,7 @@ pub(super) fn no_stuck_request(view: &View) -> Result<(), String> {
                 | Command::Register { .. }
                 | Command::Unregister { .. }
                 | Command::OpenGate
+                | Command::Trust(_)
                 | Command::Stop => true,
             };
             if bounded && view.at.since(waiting.since) > ANSWER_MAX {

@@ -601,6 +601,7 @@ impl World {
             | Command::Unregister { .. }
             | Command::Prime
             | Command::OpenGate
+            | Command::Trust(_)
             | Command::Leave
             | Command::Stop => false,
         })

@@ -151,8 +151,11 @@ impl Insider {
 
     /// The stream is open.
     pub(super) fn opened(&mut self) -> Words {
-        let local =
-            Local { identity: &self.liar, secret: self.secret.as_ref(), hello: self.hello.clone() };
+        let local = Local {
+            identity: &self.liar,
+            secrets: self.secret.as_slice(),
+            hello: self.hello.clone(),
+        };
         let (handshake, mut first) = Handshake::initiate(local, &mut self.rng);
         self.stage = Stage::Shaking(Box::new(handshake));
         if self.lie == Lie::OtherVersion {
@@ -193,8 +196,11 @@ impl Insider {
                 Err((fault, _)) => words.refused = Some(fault.to_string()),
             },
             Stage::Linked(mut link) => {
-                if let Ok(messages) = link.channel.receive(bytes) {
-                    for message in messages.iter().filter_map(|bytes| Message::decode(bytes).ok()) {
+                if let Ok(received) = link.channel.receive(bytes) {
+                    words.writes.push(received.send);
+                    for message in
+                        received.messages.iter().filter_map(|bytes| Message::decode(bytes).ok())
+                    {
                         self.hear(&mut link, message, facts, &mut words);
                     }
                     self.stage = Stage::Linked(link);
