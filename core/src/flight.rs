@@ -538,6 +538,27 @@ mod tests {
     }
 
     #[test]
+    fn secrets_that_are_added_are_sealed_each_for_itself_and_read_again() {
+        let (mut recorder, mut bytes) = recording();
+        bytes.extend(recorder.outputs(&[]));
+        let secret = NetworkSecret::Key([0xd4; 32]);
+        let command = Command::Trust(Trust::AddSecret { secret });
+        let input = Input::Command { request: RequestId(1), command };
+        let told: Vec<Vec<u8>> = (1..=2).map(|second| recorder.input(at(second), &input)).collect();
+        // One secret twice, and no two bytes of it in a place are alike.
+        assert!(told[0].windows(16).all(|part| !told[1].windows(16).any(|other| part == other)));
+        for entry in told {
+            bytes.extend(entry);
+            bytes.extend(recorder.outputs(&[]));
+        }
+        assert!(!bytes.windows(4).any(|part| part == [0xd4; 4]));
+        let flight = Flight::read(&bytes, &KEY).unwrap();
+        let inputs: Vec<Input> = flight.calls.into_iter().map(|call| call.input).collect();
+        assert_eq!(inputs, [input.clone(), input]);
+        assert_eq!(Flight::read(&bytes, &FlightKey([8; 32])).err(), Some(FlightError::WrongKey));
+    }
+
+    #[test]
     fn a_recording_that_is_cut_anywhere_is_read_up_to_there() {
         let bytes = recorded(usize::MAX);
         let whole = Flight::read(&bytes, &KEY).unwrap().calls.len();

@@ -18,6 +18,7 @@ use axum::routing::{delete, get, post, put};
 use axum::{Json, Router};
 use ipnet::IpNet;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -523,23 +524,32 @@ async fn add_secret(State(c): Controlled, Body(secret): Body<Secret>) -> Answer<
     // Long enough work to keep everybody else waiting.
     let secret = tokio::task::spawn_blocking(move || secret.stretched()).await;
     let secret = secret.map_err(|why| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, why))?;
-    trust(&c, Trust::AddSecret { secret }).await
+    trust(&c, Trust::AddSecret { secret }).await?;
+    tracing::info!("an operator added a secret: it is preferred, and the one before stays valid");
+    Ok(Json(json!({})))
 }
 
 async fn retire_secret(State(c): Controlled, fields: Fields) -> Answer<Json<Value>> {
     let force = fields.all("force").any(|value| value == "true");
-    trust(&c, Trust::RetireSecret { force }).await
+    trust(&c, Trust::RetireSecret { force }).await?;
+    tracing::info!(force, "an operator retired the old secret");
+    Ok(Json(json!({})))
 }
 
 async fn allow(State(c): Controlled, Body(request): Body<AllowRequest>) -> Answer<Json<Value>> {
     let peers = |ids: Vec<String>| ids.iter().map(|id| id.parse()).collect::<Result<_, _>>();
     let peers = request.peers.map(peers).transpose().map_err(Refusal::bad)?;
-    trust(&c, Trust::Allow { peers }).await
+    let count = peers.as_ref().map(BTreeSet::len);
+    trust(&c, Trust::Allow { peers }).await?;
+    match count {
+        Some(peers) => tracing::info!(peers, "an operator allowed these peers alone"),
+        None => tracing::info!("an operator allowed all peers that have the secret"),
+    }
+    Ok(Json(json!({})))
 }
 
-async fn trust(c: &Controls, trust: Trust) -> Answer<Json<Value>> {
-    c.node.command(Command::Trust(trust)).await?;
-    Ok(Json(json!({})))
+async fn trust(c: &Controls, trust: Trust) -> Answer<()> {
+    done(c.node.command(Command::Trust(trust)).await)
 }
 
 async fn leave(State(c): Controlled) -> Answer<StatusCode> {
