@@ -544,13 +544,14 @@ mod tests {
         let secret = NetworkSecret::Key([0xd4; 32]);
         let command = Command::Trust(Trust::AddSecret { secret });
         let input = Input::Command { request: RequestId(1), command };
-        let told: Vec<Vec<u8>> = (1..=2).map(|second| recorder.input(at(second), &input)).collect();
-        // One secret twice, and no two bytes of it in a place are alike.
-        assert!(told[0].windows(16).all(|part| !told[1].windows(16).any(|other| part == other)));
-        for entry in told {
-            bytes.extend(entry);
+        let mut told = Vec::new();
+        for second in 1..=2 {
+            told.push(recorder.input(at(second), &input));
+            bytes.extend(told.last().unwrap());
             bytes.extend(recorder.outputs(&[]));
         }
+        // One secret twice, and no part of it looks alike.
+        assert!(told[0].windows(16).all(|part| !told[1].windows(16).any(|other| part == other)));
         assert!(!bytes.windows(4).any(|part| part == [0xd4; 4]));
         let flight = Flight::read(&bytes, &KEY).unwrap();
         let inputs: Vec<Input> = flight.calls.into_iter().map(|call| call.input).collect();
