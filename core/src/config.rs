@@ -93,6 +93,65 @@ pub struct Config {
     pub names_max: usize,
     /// Times that a frame may be relayed from peer to peer.
     pub hops_max: u8,
+    /// Versions of the protocol that it speaks: all that its code knows. No operator chooses them, so
+    /// they are not written down.
+    #[serde(skip)]
+    pub versions: Versions,
+}
+
+/// Versions of the protocol between peers, from an oldest to a newest; never none.
+///
+/// Two peers speak the highest that both know. Version 1 is the only one that there is; see
+/// [`Versions::as_if`] for how meshes of several are tested.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Versions {
+    oldest: u8,
+    newest: u8,
+}
+
+impl Versions {
+    /// Those that this code knows.
+    pub const KNOWN: Self = Self { oldest: 1, newest: 1 };
+
+    /// Those of a peer whose code is older or newer than this one, so that tests can have several
+    /// generations in one mesh. Whatever version such a peer agrees on, it does as this code does.
+    /// The lints keep whoever is no test from calling this.
+    ///
+    /// # Errors
+    /// When the oldest is above the newest.
+    pub const fn as_if(oldest: u8, newest: u8) -> Result<Self, ConfigError> {
+        if oldest > newest {
+            return Err(ConfigError::Versions { oldest, newest });
+        }
+        Ok(Self { oldest, newest })
+    }
+
+    /// The first that is spoken.
+    pub const fn oldest(self) -> u8 {
+        self.oldest
+    }
+
+    /// The last that is spoken.
+    pub const fn newest(self) -> u8 {
+        self.newest
+    }
+
+    /// Whether `version` is one of them.
+    pub const fn contains(self, version: u8) -> bool {
+        self.oldest <= version && version <= self.newest
+    }
+
+    /// The highest that both know; `None` when there is none.
+    pub fn common(self, other: Self) -> Option<u8> {
+        let highest = self.newest.min(other.newest);
+        (highest >= self.oldest.max(other.oldest)).then_some(highest)
+    }
+}
+
+impl Default for Versions {
+    fn default() -> Self {
+        Self::KNOWN
+    }
 }
 
 /// Waits between probes of a data path.
@@ -141,6 +200,7 @@ impl Default for Config {
             waiting_max: 1024,
             names_max: NAMES_MAX,
             hops_max: 16,
+            versions: Versions::KNOWN,
         }
     }
 }
@@ -259,6 +319,14 @@ pub enum ConfigError {
     /// A founding with zero peers.
     #[error("consensus needs at least one peer, not {0}")]
     Peers(usize),
+    /// No range of versions.
+    #[error("protocol versions {oldest} to {newest} are none: expected the oldest first")]
+    Versions {
+        /// The first.
+        oldest: u8,
+        /// The last.
+        newest: u8,
+    },
 }
 
 impl Config {
@@ -304,5 +372,32 @@ impl Config {
             FoundingMode::Consensus { peers: Some(0) } => Err(ConfigError::Peers(0)),
             FoundingMode::Consensus { .. } | FoundingMode::Observer => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_ranges_the_highest_common_version_is_spoken_and_maybe_none() {
+        let range = |oldest, newest| Versions::as_if(oldest, newest).unwrap();
+        for (ours, theirs, common) in [
+            (range(1, 1), range(1, 1), Some(1)),
+            (range(1, 2), range(1, 1), Some(1)),
+            (range(1, 3), range(2, 5), Some(3)),
+            (range(2, 2), range(1, 255), Some(2)),
+            (range(1, 1), range(2, 2), None),
+            (range(1, 4), range(5, 255), None),
+        ] {
+            assert_eq!(ours.common(theirs), common);
+            assert_eq!(theirs.common(ours), common);
+        }
+    }
+
+    #[test]
+    fn a_range_without_a_version_is_none() {
+        let refused = Err(ConfigError::Versions { oldest: 2, newest: 1 });
+        assert_eq!(Versions::as_if(2, 1), refused);
     }
 }

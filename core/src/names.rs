@@ -133,6 +133,12 @@ impl Names {
         Self { own, own_max: own_max.min(NAMES_MAX), others: BTreeMap::new() }
     }
 
+    /// How many are our own, and how many other peers have some.
+    pub(crate) fn sizes(&self) -> (usize, usize) {
+        let Self { own, own_max: _, others } = self;
+        (own.entries.len(), others.len())
+    }
+
     pub(crate) const fn own(&self) -> &NamesRecord {
         &self.own
     }

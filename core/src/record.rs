@@ -88,6 +88,29 @@ pub struct Record {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Signature(pub [u8; 32], pub [u8; 32]);
 
+impl From<[u8; 64]> for Signature {
+    fn from(bytes: [u8; 64]) -> Self {
+        let mut halves = Self([0; 32], [0; 32]);
+        let Self(head, tail) = &mut halves;
+        for (to, from) in head.iter_mut().chain(tail).zip(bytes) {
+            *to = from;
+        }
+        halves
+    }
+}
+
+impl Signature {
+    /// All 64 bytes of it.
+    pub fn to_bytes(self) -> [u8; 64] {
+        let mut bytes = [0; 64];
+        let Self(head, tail) = self;
+        for (to, from) in bytes.iter_mut().zip(head.into_iter().chain(tail)) {
+            *to = from;
+        }
+        bytes
+    }
+}
+
 impl core::fmt::Debug for Signature {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str("Signature(..)")
@@ -126,12 +149,8 @@ impl Record {
 
     /// A record of our own, signed.
     pub fn sign(identity: &Identity, key: Key, version: Version, body: Vec<u8>) -> Self {
-        let signature = identity.sign(&signed_bytes(&key, version, &body));
-        let (mut head, mut tail) = ([0; 32], [0; 32]);
-        for (to, from) in head.iter_mut().chain(&mut tail).zip(signature) {
-            *to = from;
-        }
-        Self { key, version, body, writer: identity.id(), signature: Signature(head, tail) }
+        let signature = Signature::from(identity.sign(&signed_bytes(&key, version, &body)));
+        Self { key, version, body, writer: identity.id(), signature }
     }
 
     /// Checks length, key and signature; what the body says is for its owner to judge.
@@ -157,12 +176,8 @@ impl Record {
         if !own_key {
             return Err(RecordFault::ForeignKey(self.key, self.writer));
         }
-        let mut signature = [0; 64];
-        let Signature(head, tail) = self.signature;
-        for (to, from) in signature.iter_mut().zip(head.into_iter().chain(tail)) {
-            *to = from;
-        }
-        if self.writer.verify(&signed_bytes(&self.key, self.version, &self.body), &signature) {
+        let signed = signed_bytes(&self.key, self.version, &self.body);
+        if self.writer.verify(&signed, &self.signature.to_bytes()) {
             Ok(())
         } else {
             Err(RecordFault::BadSignature(self.key))

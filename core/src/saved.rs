@@ -1,8 +1,14 @@
 //! What a node keeps on disk: small values under typed keys, changed in atomic batches.
+//!
+//! ```text
+//! value  check (16) ‖ slot ‖ what was put, both in postcard
+//! ```
+//! The check is the fingerprint of all behind it. So a value that lost a bit or its end is known as
+//! damaged, and one that a disk wrote to another place than its own is known by its slot.
 
 use crate::codec;
 use crate::id::ContainerId;
-use crate::record::Key;
+use crate::record::{Fingerprint, Key};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::fmt;
@@ -55,7 +61,8 @@ impl fmt::Debug for Change {
 impl Change {
     /// Puts `value` into `slot`.
     pub fn put<T: Serialize + ?Sized>(slot: Slot, value: &T) -> Self {
-        Self { slot, value: Some(codec::encode(value)) }
+        let value = Some(labelled(&slot, &codec::encode(value)));
+        Self { slot, value }
     }
 
     /// Empties `slot`.
@@ -91,9 +98,39 @@ impl Saved {
     /// # Errors
     /// When the value does not decode: the file is damaged, or of another version.
     pub fn get<T: for<'a> Deserialize<'a>>(&self, slot: &Slot) -> Result<Option<T>, Damaged> {
-        let value = self.slots.get(slot).map(|bytes| codec::decode(bytes));
-        value.transpose().map_err(|_| Damaged(slot.clone()))
+        let Some(bytes) = self.slots.get(slot) else { return Ok(None) };
+        let value = read(bytes).filter(|(place, _)| place == slot);
+        let value = value.and_then(|(_, value)| codec::decode(value).ok());
+        value.map(Some).ok_or_else(|| Damaged(slot.clone()))
     }
+
+    /// Looks for values that are whole, and not where they belong: then the slot that such a one was
+    /// meant for lacks it, which nothing there shows.
+    ///
+    /// # Errors
+    /// Names the slot that has the value of another.
+    pub fn check_places(&self) -> Result<(), Damaged> {
+        let is_astray = |(slot, bytes): &(&Slot, &Vec<u8>)| {
+            read(bytes).is_some_and(|(place, _)| place != **slot)
+        };
+        match self.slots.iter().find(is_astray) {
+            None => Ok(()),
+            Some((slot, _)) => Err(Damaged(slot.clone())),
+        }
+    }
+}
+
+/// `value` as it lies in `slot`.
+pub(crate) fn labelled(slot: &Slot, value: &[u8]) -> Vec<u8> {
+    let body = [codec::encode(slot).as_slice(), value].concat();
+    [Fingerprint::of(&body).0.as_slice(), &body].concat()
+}
+
+/// Where `bytes` belong, and the value; `None` when they are not as they were written.
+fn read(bytes: &[u8]) -> Option<(Slot, &[u8])> {
+    let (check, body) = bytes.split_first_chunk()?;
+    let is_whole = Fingerprint::of(body).0 == *check;
+    is_whole.then(|| postcard::take_from_bytes(body).ok()).flatten()
 }
 
 /// A saved value that cannot be read.
@@ -114,5 +151,38 @@ mod tests {
         saved.apply(change.clone());
         let printed = std::format!("{change:?} {saved:?}");
         assert!(printed.contains("Identity") && !printed.contains("201"), "{printed}");
+    }
+
+    fn kept() -> Saved {
+        let mut saved = Saved::default();
+        saved.apply(Change::put(Slot::Names, "names"));
+        saved.apply(Change::put(Slot::Incarnation, &7_u64));
+        saved
+    }
+
+    #[test]
+    fn a_value_with_a_wrong_bit_or_without_its_end_is_damaged() {
+        assert_eq!(kept().get(&Slot::Incarnation), Ok(Some(7_u64)));
+        let len = kept().slots[&Slot::Incarnation].len();
+        for at in 0..len {
+            let (mut flipped, mut short) = (kept(), kept());
+            flipped.slots.get_mut(&Slot::Incarnation).unwrap()[at] ^= 1;
+            short.slots.get_mut(&Slot::Incarnation).unwrap().truncate(at);
+            for saved in [flipped, short] {
+                assert_eq!(saved.get::<u64>(&Slot::Incarnation), Err(Damaged(Slot::Incarnation)));
+                assert_eq!(saved.check_places(), Ok(()), "it is where it belongs");
+            }
+        }
+    }
+
+    #[test]
+    fn a_value_in_the_place_of_another_is_found_whether_that_one_is_read_or_not() {
+        let mut saved = kept();
+        assert_eq!(saved.check_places(), Ok(()));
+        let astray = saved.slots.remove(&Slot::Incarnation).unwrap();
+        saved.slots.insert(Slot::Names, astray);
+        assert_eq!(saved.check_places(), Err(Damaged(Slot::Names)));
+        assert_eq!(saved.get::<u64>(&Slot::Names), Err(Damaged(Slot::Names)));
+        assert_eq!(saved.get::<u64>(&Slot::Incarnation), Ok(None));
     }
 }

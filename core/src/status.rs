@@ -55,7 +55,10 @@ pub struct Status {
     pub records: usize,
 }
 
-/// How full the tables of a node are: numbers of entries, unless something else is said.
+/// How full the tables and queues of a node are: numbers of entries, unless something else is said.
+///
+/// Whoever owns a table takes itself apart, field by field, to measure it: one that is added does not
+/// compile before somebody has decided what it is here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Sizes {
     /// Control streams in every phase.
@@ -66,20 +69,65 @@ pub struct Sizes {
     pub links: usize,
     /// Labels of data sessions that are taken.
     pub sessions: usize,
+    /// Addresses from which handshakes came that still count against them, or did until lately.
+    pub sources: usize,
     /// Targets, and peers that were only heard of.
     pub attempts: usize,
     /// Those of them that wait for their next dial.
     pub postponed: usize,
+    /// Peers whose link was lost since it was last looked at whom to dial.
+    pub lost: usize,
+    /// Neighbours that are remembered for the next start.
+    pub acquaintances: usize,
     /// Records, our own included.
     pub records: usize,
     /// Bytes of all records, as they are sent.
     pub records_len: usize,
-    /// Commands that wait for something.
-    pub waiting: usize,
+    /// Peers of which is known what they say of themselves.
+    pub peers: usize,
+    /// Ways to peers, of frames for one and of broadcasts, as last told to the forwarder.
+    pub routes: usize,
+    /// Own names.
+    pub names: usize,
+    /// Other peers with names.
+    pub namers: usize,
+    /// What a call has left to be done, which is nothing.
+    pub unfinished: usize,
+    /// Of addresses.
+    pub ipam: IpamSizes,
+    /// Comparisons of records that are under way.
+    pub pulls: usize,
     /// What waits for the neighbour for which most does.
     pub queues: Queues,
-    /// Neighbours that are remembered for the next start.
-    pub acquaintances: usize,
+}
+
+/// How full the tables about addresses are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct IpamSizes {
+    /// Commands that wait for something.
+    pub waiting: usize,
+    /// Ranges that other owners are asked for.
+    pub asks: usize,
+    /// Peers in reach.
+    pub reachable: usize,
+    /// Peers that have voted.
+    pub votes: usize,
+    /// Grants that came before the founding.
+    pub early: usize,
+    /// Grants whose giver is not known to have been the owner.
+    pub unproven: usize,
+    /// Intervals of the ledger.
+    pub ledger: usize,
+    /// Intervals of known owners, past and present, and the grants that these follow from.
+    pub titles: usize,
+    /// Records that matter no more, and were not yet dropped.
+    pub dead: usize,
+    /// Peers that have said how much is free with them.
+    pub hints: usize,
+    /// Addresses held.
+    pub held: usize,
+    /// Ranges of which is known where to look for a free address first.
+    pub cursors: usize,
 }
 
 /// What waits for one neighbour, or for several of them the most of each.
@@ -91,6 +139,12 @@ pub struct Queues {
     pub questions: usize,
     /// Records that are news to it.
     pub news: usize,
+    /// Bytes of a handshake, or last words, that are not written yet.
+    pub unsent: usize,
+    /// Bytes that have arrived and are no whole message.
+    pub unread: usize,
+    /// Ranges and records that are still to be asked for in a comparison.
+    pub pull: usize,
 }
 
 impl Queues {
@@ -101,6 +155,9 @@ impl Queues {
             unicasts: self.unicasts.max(other.unicasts),
             questions: self.questions.max(other.questions),
             news: self.news.max(other.news),
+            unsent: self.unsent.max(other.unsent),
+            unread: self.unread.max(other.unread),
+            pull: self.pull.max(other.pull),
         }
     }
 }

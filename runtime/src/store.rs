@@ -14,7 +14,7 @@ use weft_core::codec;
 use weft_core::saved::{Change, Saved, Slot};
 
 /// Format of keys and values. A daemon refuses to read a later one.
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 
 const TABLE: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("weft");
 
@@ -122,6 +122,9 @@ impl RedbStore {
             let slot = codec::decode::<Slot>(key.value()).map_err(|why| fail(&why))?;
             match value.value().split_first() {
                 Some((&FORMAT, bytes)) => saved.slots.insert(slot, bytes.to_vec()),
+                Some((found, _)) if *found < FORMAT => {
+                    return Err(fail(&"an earlier weft wrote it"));
+                }
                 Some((&found, _)) => {
                     return Err(StoreError::Later { path: self.path.clone(), found });
                 }

@@ -1,5 +1,5 @@
 //! Makes a failing scenario small: fewer steps, fewer peers, a simpler network, shorter times, as
-//! long as the same rule is broken.
+//! long as the same rule is broken, and where that is what a scenario expects, by the same step.
 //!
 //! Every candidate is run with a few seeds, since whatever is taken away changes all later chances.
 //! Steps are taken away in halves, quarters and so on down to single ones (Zeller and Hildebrandt,
@@ -47,8 +47,11 @@ pub fn shrink(
     progress: impl FnMut(&Scenario),
 ) -> Option<Shrunk> {
     let best = scenario.clone().unfolded();
-    let violation = best.run().violation?;
-    let mut search = Search { best, violation, runs: 1, effort, progress };
+    let verdict = best.run();
+    let violation = verdict.violation?;
+    let wanted = verdict.failed_step.and_then(|number| best.steps.get(number.checked_sub(1)?));
+    let wanted = wanted.cloned();
+    let mut search = Search { best, violation, wanted, runs: 1, effort, progress };
     search.cut_off();
     loop {
         let before = search.size();
@@ -68,6 +71,8 @@ pub fn shrink(
 struct Search<P> {
     best: Scenario,
     violation: Violation,
+    /// The step whose expectation failed, if that is what is broken. When it is does not matter.
+    wanted: Option<Step>,
     runs: usize,
     effort: Effort,
     progress: P,
@@ -91,6 +96,12 @@ impl<P: FnMut(&Scenario)> Search<P> {
     /// One whose operators err, while those of the best do not, is none: it would break a rule for
     /// a reason of its own.
     fn try_out(&mut self, candidate: &Scenario) -> bool {
+        self.try_for(candidate, self.wanted.clone())
+    }
+
+    /// The same, where the step whose expectation must fail is `wanted`.
+    fn try_for(&mut self, candidate: &Scenario, wanted: Option<Step>) -> bool {
+        let candidate = candidate.clone().without_void_steps();
         let (old, new) = (&self.best.setup, &candidate.setup);
         if old.is_joined() && !new.is_joined() || old.founds_once() && !new.founds_once() {
             return false;
@@ -101,11 +112,16 @@ impl<P: FnMut(&Scenario)> Search<P> {
             }
             let candidate = candidate.clone().with_seed(seed);
             self.runs += 1;
-            if let Some(violation) = candidate.run().violation
+            let verdict = candidate.run();
+            let failed = verdict.failed_step.and_then(|number| number.checked_sub(1));
+            let failed = failed.and_then(|number| candidate.steps.get(number));
+            let is_wanted = failed.map(|step| &step.deed) == wanted.as_ref().map(|step| &step.deed);
+            if let Some(violation) = verdict.violation
                 && violation.rule == self.violation.rule
+                && is_wanted
             {
                 (self.progress)(&candidate);
-                (self.best, self.violation) = (candidate, violation);
+                (self.best, self.violation, self.wanted) = (candidate, violation, wanted);
                 return true;
             }
         }
@@ -144,11 +160,21 @@ impl<P: FnMut(&Scenario)> Search<P> {
         let mut host = self.best.setup.hosts;
         while host > 0 && !self.is_over() {
             host -= 1;
-            if self.best.setup.hosts > 1
-                && let Some(candidate) = self.best.without(Peer(host))
-            {
-                self.try_out(&candidate);
+            if self.best.setup.hosts <= 1 {
+                return;
             }
+            let Some(candidate) = self.best.without(Peer(host)) else { continue };
+            // The step that is wanted names its peers anew, too.
+            let only = |step| Scenario { steps: vec![step], ..self.best.clone() };
+            match self.wanted.clone().map(only) {
+                None => self.try_out(&candidate),
+                Some(only) => {
+                    match only.without(Peer(host)).and_then(|it| it.steps.first().cloned()) {
+                        None => false,
+                        wanted @ Some(_) => self.try_for(&candidate, wanted),
+                    }
+                }
+            };
         }
     }
 
@@ -292,5 +318,29 @@ step = [
         let (text, left) = (shrunk.scenario.to_text(), shrunk.scenario);
         assert!(left.steps.len() <= 5 && left.setup.hosts == 2, "{text}");
         assert!(text.contains("restore") && text.contains("claim"), "{text}");
+    }
+
+    /// The last step but one cannot come true. Without the first, the second cannot either.
+    const SEVERAL: &str = r#"
+title = "several things are expected"
+peers = 4
+step = [
+    { at = "3s", do = "allocate", peer = "n1", container = "a" },
+    { at = "6s", see = "holds", peer = "n1", container = "a" },
+    { at = "7s", do = "allocate", peer = "n4", container = "d", expect = "ok" },
+    { at = "12s", see = "holds", peer = "n3", container = "never" },
+    { at = "20s", do = "allocate", peer = "n2", container = "b", expect = "ok" },
+]
+"#;
+
+    #[test]
+    fn the_expectation_that_failed_is_the_one_that_is_left() {
+        let several = Scenario::from_text(SEVERAL).unwrap();
+        assert_eq!(several.run().failed_step, Some(4));
+        let shrunk = shrink(&several, Effort::default(), |_| {}).expect("it breaks a rule");
+        let text = shrunk.scenario.to_text();
+        assert_eq!(shrunk.scenario.steps.len(), 1, "{text}");
+        assert_eq!(shrunk.scenario.setup.hosts, 1, "{text}");
+        assert!(text.contains("never"), "{text}");
     }
 }

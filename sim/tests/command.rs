@@ -50,7 +50,7 @@ fn a_run_in_which_all_rules_held_ends_with_0_and_one_in_which_one_was_broken_wit
 fn what_is_no_scenario_ends_with_2_and_says_why() -> Result<()> {
     let deep = format!("{GOOD}walls = {}{}\n", "[".repeat(10_000), "]".repeat(10_000));
     let step = |step: &str| format!("{GOOD}step = [{step}]\n");
-    let cases: [(&str, Vec<u8>); 9] = [
+    let cases: [(&str, Vec<u8>); 10] = [
         ("missing field `title`", Vec::new()),
         ("line 3: unknown field `foo`", format!("{GOOD}foo = 1\n").into()),
         ("99999999999", b"title = 't'\npeers = 99999999999\n".to_vec()),
@@ -59,6 +59,10 @@ fn what_is_no_scenario_ends_with_2_and_says_why() -> Result<()> {
         ("no time", step("{ at = '-3s', do = 'heal' }").into()),
         ("100 days", step("{ at = '500 years', do = 'heal' }").into()),
         ("there is no n9", step("{ at = '3s', do = 'crash', peer = 'n9' }").into()),
+        (
+            "line 3: this step can do nothing: `from` and `to` are both n1: name two hosts",
+            step("{ at = '3s', do = 'cut', from = 'n1', to = 'n1' }").into(),
+        ),
         ("100000 at most", step("{ at = '3s', do = 'mute', peer = 'n1', count = 9999999 }").into()),
     ];
     for (why, content) in cases {
@@ -116,6 +120,63 @@ fn an_expectation_that_fails_is_told_with_the_time_of_its_step() -> Result<()> {
         "{ at = '3s', see = 'running', not = true, peers = ['n1'], every = '1s', until = '9s' }";
     let (ended, said) = run("expected", format!("{GOOD}step = [{step}]\n"), &[])?;
     ensure!(ended == Some(BROKEN) && said.contains("step 1, at 3.000s: "), "{said}");
+    Ok(())
+}
+
+/// What `sim run --json` says of a world, with no git to be found.
+fn verdict(name: &str, content: &str) -> Result<serde_json::Value> {
+    let path = std::env::temp_dir().join(format!("sim-{}-{name}.toml", std::process::id()));
+    std::fs::write(&path, content)?;
+    let sim = Command::new(env!("CARGO_BIN_EXE_sim"))
+        .args(["run", "--json", &path.display().to_string()])
+        .env("PATH", "")
+        .output();
+    std::fs::remove_file(&path)?;
+    Ok(serde_json::from_slice(&sim?.stdout)?)
+}
+
+#[test]
+fn steps_that_did_nothing_are_counted_and_shown() -> Result<()> {
+    let steps = "step = [
+        { at = '3s', do = 'heal' },
+        { at = '4s', do = 'crash', peer = 'n1' },
+        { at = '5s', do = 'crash', peer = 'n1' },
+    ]";
+    let text = format!("{GOOD}{steps}\n");
+    ensure!(verdict("void", &text)?["void_steps"] == 2);
+    let (ended, said) = run("void", &text, &[])?;
+    ensure!(ended == Some(HELD) && said.contains(", 2 steps did nothing"), "{said}");
+    let (_, said) = run("void", &text, &["--echo"])?;
+    for line in ["step 1 does nothing: nothing is cut", "step 3 does nothing: n1 does not run"] {
+        ensure!(said.contains(line), "{said}");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_step_whose_expectation_failed_is_in_the_verdict() -> Result<()> {
+    let step =
+        |see: &str| format!("{GOOD}step = [{{ at = '1s', do = 'start', peer = 'n1' }}, {see}]\n");
+    let never = "{ at = '3s', see = 'holds', peer = 'n1', container = 'a' }";
+    ensure!(verdict("failed", &step(never))?["failed_step"] == 2);
+    ensure!(
+        verdict("held", &step("{ at = '9s', see = 'running', peers = ['n1'] }"))?["failed_step"]
+            .is_null()
+    );
+    Ok(())
+}
+
+#[test]
+fn the_revision_is_the_one_that_was_built_whatever_lies_there_when_it_runs() -> Result<()> {
+    let verdict = verdict("revision", GOOD)?;
+    let revision = verdict["revision"].as_str().context("no revision")?;
+    let commit = revision.trim_end_matches("-dirty");
+    let is_commit = commit.len() >= 7 && commit.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let has_git = Command::new("git")
+        .args(["-C", env!("CARGO_MANIFEST_DIR"), "rev-parse", "HEAD"])
+        .output()
+        .is_ok_and(|git| git.status.success());
+    ensure!(if has_git { is_commit } else { is_commit || revision == "unknown" }, "{revision}");
     Ok(())
 }
 

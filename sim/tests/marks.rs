@@ -22,7 +22,7 @@ fn reached_in(folder: &Path) -> Result<Marks> {
         } else if path.extension().is_some_and(|ending| ending == "toml") {
             let scenario = Scenario::from_text(&std::fs::read_to_string(&path)?);
             let scenario = scenario.map_err(|why| anyhow::anyhow!("{}: {why}", path.display()))?;
-            if scenario.waits.is_some() {
+            if !scenario.is_for_tests() {
                 continue;
             }
             let first = scenario.setup.seed;

@@ -8,6 +8,7 @@
 
 use proptest::prelude::*;
 use proptest::test_runner::{FileFailurePersistence, TestRunner};
+use sim::check::{Deaths, NO_FALSE_DEATH};
 use sim::choices::Choices;
 use sim::scenario::Scenario;
 use std::cell::Cell;
@@ -42,10 +43,12 @@ fn hold<S: Strategy>(file: &str, drawn: &S, world: impl Fn(S::Value) -> Scenario
         ..ProptestConfig::default()
     };
     let (simulated, begun) = (Cell::new(Duration::ZERO), Instant::now());
+    let deaths = Cell::new(Deaths::default());
     let outcome = TestRunner::new(config).run(drawn, |it| {
         let scenario = world(it);
         let verdict = scenario.run();
         simulated.set(simulated.get() + verdict.simulated);
+        deaths.set(deaths.get().and(verdict.deaths));
         let Some(violation) = verdict.violation else { return Ok(()) };
         let (lines, text) = (verdict.lines.join("\n"), scenario.to_text());
         Err(TestCaseError::fail(format!("{violation}\n{lines}\n{text}")))
@@ -53,6 +56,7 @@ fn hold<S: Strategy>(file: &str, drawn: &S, world: impl Fn(S::Value) -> Scenario
     if let Err(failure) = outcome {
         panic!("{failure}");
     }
+    assert_eq!(deaths.get().verdict(), Ok(()), "{NO_FALSE_DEATH}, over all worlds");
     let (simulated, took) = (simulated.get().as_secs_f64(), begun.elapsed().as_secs_f64());
     // Not by a macro, so that it is seen although the test passes.
     let _ = writeln!(

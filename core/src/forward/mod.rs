@@ -63,6 +63,19 @@ pub struct Routes {
     pub broadcast: BTreeMap<PeerName, Vec<SessionIndex>>,
 }
 
+impl Routes {
+    /// How many ways there are.
+    pub fn len(&self) -> usize {
+        let Self { unicast, broadcast } = self;
+        unicast.len() + broadcast.values().map(|next| 1 + next.len()).sum::<usize>()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
 /// Carries out what a forwarder decides; called in order, during the call.
 pub trait Sink {
     /// Send `datagram` from the sleeve's socket.
@@ -95,6 +108,19 @@ pub struct Counters {
     pub refused: u64,
     /// Frames or payloads that are not well formed.
     pub malformed: u64,
+}
+
+/// How full the tables of a forwarder are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct ForwarderSizes {
+    /// Data sessions.
+    pub sessions: usize,
+    /// Ways to peers, of frames for one and of broadcasts.
+    pub routes: usize,
+    /// Addresses whose place is known.
+    pub macs: usize,
+    /// Bytes that are kept as room for one datagram each way.
+    pub room: usize,
 }
 
 /// Decides about each frame and datagram.
@@ -203,6 +229,18 @@ impl Forwarder {
             }
         }
         self.opened = opened;
+    }
+
+    /// How full its tables are, for judges.
+    pub fn sizes(&self) -> ForwarderSizes {
+        let Self { me: _, hops_max: _, sessions, routes, switch, counters: _, opened, sealed } =
+            self;
+        ForwarderSizes {
+            sessions: sessions.len(),
+            routes: routes.len(),
+            macs: switch.len(),
+            room: opened.capacity() + sealed.capacity(),
+        }
     }
 
     /// What was counted so far.

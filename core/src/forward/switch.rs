@@ -34,6 +34,17 @@ impl Switch {
     /// one look-up.
     const AGE_GRAIN: Duration = Duration::from_secs(1);
 
+    /// How many addresses are known; of the two tables the larger counts.
+    pub fn len(&self) -> usize {
+        let Self { places, by_age } = self;
+        places.len().max(by_age.len())
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// `mac` sent a frame from `place`.
     pub fn saw(&mut self, now: Instant, mac: Mac, place: Place) {
         if let Some((known, seen)) = self.places.get_mut(&mac) {

@@ -12,7 +12,7 @@ use crate::io::{CloseReason, Command, ConnId, DialFailure, Input, Outbox, Output
 use crate::mesh::Message;
 use crate::node::{Node, Seed};
 use crate::record::{Fingerprint, Key, Record, Version};
-use crate::saved::{Saved, Slot};
+use crate::saved::{Saved, Slot, labelled};
 use crate::time::Now;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::{String, ToString};
@@ -267,6 +267,7 @@ pub fn saved(bytes: &[u8]) {
     let mut left = bytes;
     while let Ok((value, rest)) = postcard::take_from_bytes::<(Slot, Vec<u8>)>(left) {
         let (slot, bytes) = signed_slot(value.0, value.1);
+        let bytes = labelled(&slot, &bytes);
         saved.slots.insert(slot, bytes);
         left = rest;
     }

@@ -1,7 +1,7 @@
 //! Who takes part: peers and chance from a small number.
 
 use crate::addr::Universe;
-use crate::config::NetworkSecret;
+use crate::config::{NetworkSecret, Versions};
 use crate::handshake::{Hello, Local};
 use crate::id::{Identity, Incarnation};
 use crate::sleeve::SessionIndex;
@@ -31,5 +31,6 @@ pub(super) fn local<'a>(identity: &'a Identity, secret: Option<&'a NetworkSecret
         session_key: [9; 32],
         seals: secret.is_some(),
     };
-    Local { identity, secrets: secret.map_or(&[], core::slice::from_ref), hello }
+    let secrets = secret.map_or(&[][..], core::slice::from_ref);
+    Local { identity, secrets, versions: Versions::KNOWN, hello }
 }

@@ -148,6 +148,12 @@ impl Pull {
         (pull, Question::Compare(records.sum(root).1))
     }
 
+    /// How many ranges and records are still to be asked for.
+    pub fn left(&self) -> usize {
+        let Self { open, want, is_short: _ } = self;
+        open.len() + want.len()
+    }
+
     /// Something that came about ownership was refused for want of room: what this pull brought is
     /// not all that the other side knows.
     pub const fn fell_short(&mut self) {

@@ -38,6 +38,7 @@ const ASK: u8 = 3;
 
 /// Both directions of an authenticated control link.
 pub struct Channel {
+    version: u8,
     keys: Keys,
     /// Fresh keys that we seal with already, while the other side does not.
     next: Option<Keys>,
@@ -147,16 +148,17 @@ impl Channel {
     /// Longest message, in bytes: a record of 256 KiB fits several times.
     pub const MESSAGE_LEN_MAX: usize = 1 << 20;
 
-    /// A channel with `peer`, which has sent `sealed` already. The handshake that led here was ours if
-    /// we `dialed`, and proved `secret`.
+    /// A channel with `peer`, which speaks `version` and has sent `sealed` already. The handshake that
+    /// led here was ours if we `dialed`, and proved `secret`.
     pub(super) fn new(
-        noise: TransportState,
+        (noise, version): (TransportState, u8),
         sealed: Vec<u8>,
         (own, dialed, secret): (Own, bool, Option<NetworkSecret>),
         peer: PeerId,
     ) -> Self {
         let keeper = Keeper { own, dialed, peer, secret };
         Self {
+            version,
             keys: Keys::new(Box::new(noise)),
             next: None,
             keeper,
@@ -168,6 +170,29 @@ impl Channel {
             opened: Vec::new(),
             fault: None,
         }
+    }
+
+    /// The version of the protocol that both sides speak on it: the highest that both know.
+    pub const fn version(&self) -> u8 {
+        self.version
+    }
+
+    /// Bytes that have arrived and are no whole message, of a handshake for fresh keys too.
+    pub fn unread(&self) -> usize {
+        let Self {
+            version: _,
+            keys: _,
+            next: _,
+            keeper: _,
+            handshake,
+            again: _,
+            asked: _,
+            changes: _,
+            sealed,
+            opened,
+            fault: _,
+        } = self;
+        sealed.len() + opened.len() + handshake.as_ref().map_or(0, Machine::unread)
     }
 
     /// The secret that the keys in use prove; `None` when there is none.
@@ -334,6 +359,11 @@ impl Channel {
             (_, Turn::Done(ended)) => {
                 if ended.hello.id != self.keeper.peer || !ended.left.is_empty() {
                     return Err(HandshakeFault::Malformed("it is another peer by now").into());
+                }
+                if ended.version != self.version {
+                    return Err(
+                        HandshakeFault::Malformed("it speaks another version by now").into()
+                    );
                 }
                 let fresh = Keys::new(Box::new(ended.transport));
                 self.keeper.secret = ended.secret;

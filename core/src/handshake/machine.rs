@@ -25,7 +25,7 @@ use super::noise::{self, KEY_LEN};
 use super::pake::{ELEMENT_LEN, Pake, mix_key};
 use super::{HandshakeFault, Hello, refusal};
 use crate::codec;
-use crate::config::{NetworkSecret, SecretKind, is_nickname};
+use crate::config::{NetworkSecret, SecretKind, Versions, is_nickname};
 use crate::id::{Identity, PeerId, PeerName};
 use crate::mark::{Mark, mark};
 use alloc::boxed::Box;
@@ -36,10 +36,6 @@ use snow::{HandshakeState, TransportState};
 use zeroize::Zeroizing;
 
 const MAGIC: &[u8; 5] = b"weft1";
-/// Protocol versions that we speak.
-const OLDEST: u8 = 1;
-const NEWEST: u8 = 1;
-const VERSIONS: [u8; 2] = [OLDEST, NEWEST];
 /// Bits of the flags: the kind of secret.
 const KIND: u8 = 0b11;
 /// Bit of the flags: the listener's second secret of this kind is meant.
@@ -71,6 +67,8 @@ pub struct Local<'a> {
     pub identity: &'a Identity,
     /// The network secrets, if any: at most two, the one to be tried first in front.
     pub secrets: &'a [NetworkSecret],
+    /// What we speak.
+    pub versions: Versions,
     /// What to tell the other side.
     pub hello: Hello,
 }
@@ -101,6 +99,7 @@ pub(super) struct Own {
     id: PeerId,
     exchange_secret: Zeroizing<[u8; 32]>,
     pub(super) secrets: Vec<NetworkSecret>,
+    versions: Versions,
     hello: Vec<u8>,
     rng: ChaCha20Rng,
 }
@@ -130,6 +129,8 @@ struct Offer {
 
 struct Third {
     noise: Box<HandshakeState>,
+    /// What was chosen.
+    version: u8,
     secret: Option<NetworkSecret>,
 }
 
@@ -143,6 +144,7 @@ enum Verdict {
 /// What is left of a handshake that came to an end.
 struct Finished {
     noise: Box<HandshakeState>,
+    version: u8,
     secret: Option<NetworkSecret>,
     hello: Hello,
     send: Vec<u8>,
@@ -161,6 +163,8 @@ pub(super) struct Ended {
     /// To send (maybe nothing).
     pub(super) send: Vec<u8>,
     pub(super) transport: TransportState,
+    /// The version that both sides speak.
+    pub(super) version: u8,
     /// What followed the handshake.
     pub(super) left: Vec<u8>,
     /// For the next one.
@@ -195,6 +199,12 @@ impl Machine {
         Self { own, stage: Stage::First, rounds: 0, received: Vec::new() }
     }
 
+    /// Bytes that have arrived and are no whole message.
+    pub(super) const fn unread(&self) -> usize {
+        let Self { own: _, stage: _, rounds: _, received } = self;
+        received.len()
+    }
+
     /// Takes in bytes of the stream, cut anywhere.
     ///
     /// # Errors
@@ -203,6 +213,7 @@ impl Machine {
         self,
         bytes: &[u8],
     ) -> Result<(Option<Self>, Turn), (HandshakeFault, Vec<u8>)> {
+        let versions = self.own.versions;
         self.take_in(bytes).map_err(|failure| match failure {
             Failure::Ours(fault) => {
                 mark(match fault {
@@ -215,7 +226,7 @@ impl Machine {
                     HandshakeFault::Myself | HandshakeFault::Clone => Mark::HandshakeMyself,
                     HandshakeFault::Malformed(_) => Mark::HandshakeMalformed,
                 });
-                let refusal = told(&fault);
+                let refusal = told(&fault, versions);
                 (fault, refusal)
             }
             Failure::Theirs(fault) => {
@@ -259,7 +270,8 @@ impl Machine {
                     (self.own.check_third(*third, body)?, false)
                 }
                 (Kind::Refusal, Stage::Second(second)) => {
-                    let fault = refusal::read(body, self.own.kind_of(second.offer.ours), VERSIONS);
+                    let kind = self.own.kind_of(second.offer.ours);
+                    let fault = refusal::read(body, kind, self.own.versions);
                     let next = second.offer.with_next().filter(|next| self.own.has(*next));
                     match next {
                         Some(next) if matches!(fault, HandshakeFault::Kinds { .. }) => {
@@ -270,11 +282,8 @@ impl Machine {
                     }
                 }
                 (Kind::Refusal, Stage::First | Stage::Third(_)) => {
-                    return Err(Failure::Theirs(refusal::read(
-                        body,
-                        self.own.kind_of(0),
-                        VERSIONS,
-                    )));
+                    let (kind, versions) = (self.own.kind_of(0), self.own.versions);
+                    return Err(Failure::Theirs(refusal::read(body, kind, versions)));
                 }
                 (Kind::Sealed, _) => {
                     return Err(HandshakeFault::Malformed("a record too early").into());
@@ -289,6 +298,7 @@ impl Machine {
             let ended = Ended {
                 send,
                 transport,
+                version: finished.version,
                 left: left.to_vec(),
                 own: self.own,
                 dialed,
@@ -315,7 +325,7 @@ impl Machine {
     /// Takes in a first message; the bytes to send.
     fn greeted(&mut self, body: &[u8]) -> Result<Vec<u8>, HandshakeFault> {
         self.rounds += 1;
-        let greeting = Greeting::read(body)?;
+        let greeting = Greeting::read(body, self.own.versions)?;
         match self.own.answer_first(&greeting) {
             Ok((third, reply)) => {
                 self.stage = Stage::Third(Box::new(third));
@@ -324,7 +334,7 @@ impl Machine {
             Err(fault @ HandshakeFault::Kinds { .. })
                 if greeting.flags & MORE != 0 && self.rounds < ROUNDS_MAX =>
             {
-                Ok(told(&fault))
+                Ok(told(&fault, self.own.versions))
             }
             Err(fault) => Err(fault),
         }
@@ -345,7 +355,8 @@ impl From<HandshakeFault> for Failure {
 
 /// A first message, as far as it is clear.
 struct Greeting<'a> {
-    newest: u8,
+    /// The highest version that both sides speak.
+    version: u8,
     flags: u8,
     element: Option<&'a [u8; ELEMENT_LEN]>,
     /// All but the message of Noise.
@@ -354,24 +365,22 @@ struct Greeting<'a> {
 }
 
 impl<'a> Greeting<'a> {
-    fn read(body: &'a [u8]) -> Result<Self, HandshakeFault> {
+    /// What `body` says to a speaker of `ours`.
+    fn read(body: &'a [u8], ours: Versions) -> Result<Self, HandshakeFault> {
         let (magic, rest) = chunk::<5>(body)?;
         if magic != MAGIC {
             return Err(HandshakeFault::Malformed("no greeting of weft"));
         }
         let (&[oldest, newest, flags], rest) = chunk(rest)?;
-        if oldest > newest {
-            return Err(HandshakeFault::Malformed("its oldest version is above its newest"));
-        }
-        if newest < OLDEST || oldest > NEWEST {
-            return Err(HandshakeFault::Version(oldest, newest, OLDEST, NEWEST));
-        }
+        let theirs = Versions::as_if(oldest, newest)
+            .map_err(|_| HandshakeFault::Malformed("its oldest version is above its newest"))?;
+        let version = ours.common(theirs).ok_or_else(|| refusal::no_version(theirs, ours))?;
         if flags & !(KIND | SECOND | MORE) != 0 {
             return Err(HandshakeFault::Malformed("unknown flags"));
         }
         let (element, noise) = element(kind_in(flags)?, rest)?;
         let clear = body.strip_suffix(noise).unwrap_or(body);
-        Ok(Self { newest, flags, element, clear, noise })
+        Ok(Self { version, flags, element, clear, noise })
     }
 }
 
@@ -393,6 +402,7 @@ impl Own {
             id: local.identity.id(),
             exchange_secret: Zeroizing::new(local.identity.exchange_secret()),
             secrets: local.secrets.to_vec(),
+            versions: local.versions,
             hello: codec::encode(&local.hello),
             rng: ChaCha20Rng::from_seed(*seed),
         }
@@ -406,6 +416,7 @@ impl Own {
             id: self.id,
             exchange_secret: self.exchange_secret.clone(),
             secrets: self.secrets.clone(),
+            versions: self.versions,
             hello: self.hello.clone(),
             rng: ChaCha20Rng::from_seed(*seed),
         }
@@ -454,7 +465,7 @@ impl Own {
             flags |= MORE;
         }
         let mut message = MAGIC.to_vec();
-        message.extend([OLDEST, NEWEST, flags]);
+        message.extend([self.versions.oldest(), self.versions.newest(), flags]);
         message.extend(pake.iter().flat_map(|pake| pake.element));
         let mut noise = self.noise(true, secret.is_some(), &message);
         // The first message has no secrets to fail on: with nothing sent, nothing will come back.
@@ -485,21 +496,24 @@ impl Own {
             return Err(HandshakeFault::Malformed("bytes behind the first message"));
         }
         let flags = bits_of(secret.as_ref()) | if has_more { MORE } else { 0 };
-        let mut message = alloc::vec![greeting.newest.min(NEWEST), flags];
+        let mut message = alloc::vec![greeting.version, flags];
         let mut payload = message.clone();
         payload.extend(&self.hello);
         let pake = self.pake(secret.as_ref(), false);
         message.extend(pake.iter().flat_map(|pake| pake.element));
         mix_in(secret.as_ref(), pake.zip(greeting.element), &mut noise)?;
         message.extend(noise::write(&mut noise, &payload)?);
-        Ok((Third { noise, secret }, frame::whole(Kind::Handshake, &message)))
+        Ok((
+            Third { noise, version: greeting.version, secret },
+            frame::whole(Kind::Handshake, &message),
+        ))
     }
 
     fn answer_second(&self, second: Second, body: &[u8]) -> Result<Verdict, HandshakeFault> {
         let Second { mut noise, pake, ephemeral, offer } = second;
         let secret = self.secrets.get(offer.ours);
         let (head @ &[version, flags], rest) = chunk::<2>(body)?;
-        if !(OLDEST..=NEWEST).contains(&version) {
+        if !self.versions.contains(version) {
             return Err(HandshakeFault::Malformed("it chose a version that was not offered"));
         }
         if flags & !MORE != bits_of(secret) {
@@ -537,14 +551,14 @@ impl Own {
         }
         let hello = self.check_hello(hello, &noise)?;
         let send = frame::whole(Kind::Handshake, &noise::write(&mut noise, &self.hello)?);
-        Ok(Verdict::Finished(Finished { noise, secret: secret.cloned(), hello, send }))
+        Ok(Verdict::Finished(Finished { noise, version, secret: secret.cloned(), hello, send }))
     }
 
     fn check_third(&self, third: Third, body: &[u8]) -> Result<Finished, HandshakeFault> {
-        let Third { mut noise, secret } = third;
+        let Third { mut noise, version, secret } = third;
         let payload = noise::read(&mut noise, body)?;
         let hello = self.check_hello(&payload, &noise)?;
-        Ok(Finished { noise, secret, hello, send: Vec::new() })
+        Ok(Finished { noise, version, secret, hello, send: Vec::new() })
     }
 
     fn check_hello(&self, bytes: &[u8], noise: &HandshakeState) -> Result<Hello, HandshakeFault> {
@@ -619,9 +633,10 @@ fn chunk<const N: usize>(bytes: &[u8]) -> Result<(&[u8; N], &[u8]), HandshakeFau
     bytes.split_first_chunk().ok_or(HandshakeFault::Malformed("a message that is too short"))
 }
 
-/// The frame that tells the other side of `fault`; nothing when it is owed no answer.
-pub fn told(fault: &HandshakeFault) -> Vec<u8> {
-    match refusal::of(fault, VERSIONS) {
+/// The frame by which a speaker of `versions` tells the other side of `fault`; nothing when it is owed
+/// no answer.
+pub fn told(fault: &HandshakeFault, versions: Versions) -> Vec<u8> {
+    match refusal::of(fault, versions) {
         body if body.is_empty() => Vec::new(),
         body => frame::whole(Kind::Refusal, &body),
     }

@@ -54,6 +54,11 @@ impl Handshake {
         self.0.is_untouched()
     }
 
+    /// Bytes that have arrived and are no whole message.
+    pub const fn unread(&self) -> usize {
+        self.0.unread()
+    }
+
     /// Takes in bytes of the stream, cut anywhere. Bytes that follow the handshake stay in the
     /// channel of [`Step::Done`], to be had from [`Channel::receive`] with no more bytes.
     ///
@@ -66,8 +71,9 @@ impl Handshake {
         Ok(match turn {
             Turn::More(send) => (machine.map(Self), Step::More { send }),
             Turn::Done(ended) => {
-                let Ended { send, transport, left, own, dialed, secret, hello } = *ended;
-                let channel = Channel::new(transport, left, (own, dialed, secret), hello.id);
+                let Ended { send, transport, version, left, own, dialed, secret, hello } = *ended;
+                let kept = (own, dialed, secret);
+                let channel = Channel::new((transport, version), left, kept, hello.id);
                 (None, Step::Done { send, channel, hello })
             }
         })

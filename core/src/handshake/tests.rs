@@ -1,6 +1,6 @@
 use super::machine::stretch;
 use super::*;
-use crate::config::NetworkSecret;
+use crate::config::{NetworkSecret, Versions};
 use crate::id::Identity;
 use alloc::string::ToString;
 use alloc::vec::Vec;
@@ -273,11 +273,76 @@ fn records_of_a_change_of_keys_out_of_turn_end_a_channel() {
 
 #[test]
 fn both_sides_learn_that_they_have_no_version_in_common() {
-    let (dialer, mut m1) = dial(1, None);
-    (m1[8], m1[9]) = (2, 7);
-    let (here, refusal) = fault(listen(2, None).receive(&m1));
-    assert_eq!(here, HandshakeFault::Version(2, 7, 1, 1));
-    assert_eq!(fault(dialer.receive(&refusal)).0, HandshakeFault::Version(1, 1, 1, 1));
+    for (ours, theirs) in [((2, 7), (1, 1)), ((1, 2), (3, 255))] {
+        let (dialer, m1) = dial_speaking(speaking(ours), 1, &[]);
+        let (here, refusal) = fault(listen_speaking(speaking(theirs), 2, &[]).receive(&m1));
+        assert_eq!(here, HandshakeFault::Version(ours.0, ours.1, theirs.0, theirs.1));
+        let told = HandshakeFault::Version(theirs.0, theirs.1, ours.0, ours.1);
+        assert_eq!(fault(dialer.receive(&refusal)), (told, vec![]));
+    }
+}
+
+#[test]
+fn both_sides_speak_the_highest_version_that_both_know() {
+    for (ours, theirs, common) in
+        [((1, 1), (1, 1), 1), ((1, 2), (1, 1), 1), ((1, 3), (2, 5), 3), ((2, 2), (1, 255), 2)]
+    {
+        for secret in [None, Some(&SECRET)] {
+            let (dialer, m1) = dial_speaking(speaking(ours), 1, secret.as_slice());
+            let (listener, m2) =
+                more(listen_speaking(speaking(theirs), 2, secret.as_slice()).receive(&m1));
+            let (m3, here, _) = done(dialer.receive(&m2));
+            let (_, there, _) = done(listener.receive(&m3));
+            assert_eq!((here.version(), there.version()), (common, common));
+        }
+    }
+}
+
+#[test]
+fn another_round_and_fresh_keys_are_of_the_newest_version_of_both_too() {
+    let (dialer, m1) = dial_speaking(speaking((1, 3)), 1, &[&OTHER, &SECRET]);
+    let (listener, m2) = more(listen_speaking(speaking((2, 4)), 2, &[&SECRET]).receive(&m1));
+    let (dialer, again) = more(dialer.receive(&m2));
+    let (listener, m2) = more(listener.receive(&again));
+    assert_eq!((&again[8..10], m2[3]), (&[1, 3][..], 3));
+    let (m3, mut here, _) = done(dialer.receive(&m2));
+    let (_, mut there, _) = done(listener.receive(&m3));
+    settle(&mut here, &mut there);
+    assert_eq!((here.changes(), there.changes()), (1, 1));
+    assert_eq!((here.version(), there.version()), (3, 3));
+}
+
+#[test]
+fn what_has_come_of_a_handshake_for_fresh_keys_counts_as_unread() {
+    let (_, mut listener) = channels(None);
+    let (mut dialer, _) = channels(None);
+    let part = dialer.seal_as(1, &[0, 42, 1, 9, 9]);
+    listener.receive(&part).unwrap();
+    assert_eq!(listener.unread(), 5);
+}
+
+#[test]
+fn whoever_is_on_the_way_cannot_have_two_peers_speak_an_older_version() {
+    let all = speaking((1, 3));
+    for secret in [None, Some(&SECRET)] {
+        // It lowers what the dialer offers: the listener finds out, or the dialer does…
+        for (oldest, newest) in [(1, 1), (1, 2), (2, 3)] {
+            let (dialer, mut m1) = dial_speaking(all, 1, secret.as_slice());
+            (m1[8], m1[9]) = (oldest, newest);
+            if let Ok((_, Step::More { send })) =
+                listen_speaking(all, 2, secret.as_slice()).receive(&m1)
+            {
+                assert!(!is_done(dialer.receive(&send)), "{oldest} to {newest}");
+            }
+        }
+        // …or what the listener chose.
+        for version in [0, 1, 2, 4] {
+            let (dialer, m1) = dial_speaking(all, 1, secret.as_slice());
+            let (_, mut m2) = more(listen_speaking(all, 2, secret.as_slice()).receive(&m1));
+            m2[3] = version;
+            assert!(!is_done(dialer.receive(&m2)), "{version}");
+        }
+    }
 }
 
 #[test]
@@ -367,7 +432,8 @@ fn a_hello_must_be_of_the_key_that_sent_it_and_say_nothing_odd() {
     for hello in [other_id, no_name, no_nickname, long, control, in_the_clear] {
         let (dialer, m1) = dial(1, Some(&SECRET));
         let identity = Identity::from_seed([2; 32]);
-        let local = Local { identity: &identity, secrets: &[SECRET], hello };
+        let versions = Versions::KNOWN;
+        let local = Local { identity: &identity, secrets: &[SECRET], versions, hello };
         let (_, m2) = more(Handshake::respond(local, &mut rng(2)).receive(&m1));
         assert!(matches!(fault(dialer.receive(&m2)).0, HandshakeFault::Malformed(_)));
     }
@@ -463,6 +529,10 @@ fn rng(seed: u8) -> ChaCha20Rng {
     ChaCha20Rng::from_seed([seed; 32])
 }
 
+fn speaking((oldest, newest): (u8, u8)) -> Versions {
+    Versions::as_if(oldest, newest).unwrap()
+}
+
 fn hello_of(seed: u8) -> Hello {
     let id = Identity::from_seed([seed; 32]).id();
     Hello {
@@ -480,23 +550,33 @@ fn hello_of(seed: u8) -> Hello {
 }
 
 fn dial(seed: u8, secret: Option<&NetworkSecret>) -> (Handshake, Vec<u8>) {
-    dial_with(seed, secret.as_slice())
+    dial_speaking(Versions::KNOWN, seed, secret.as_slice())
 }
 
 fn dial_with(seed: u8, secrets: &[&NetworkSecret]) -> (Handshake, Vec<u8>) {
+    dial_speaking(Versions::KNOWN, seed, secrets)
+}
+
+fn dial_speaking(versions: Versions, seed: u8, secrets: &[&NetworkSecret]) -> (Handshake, Vec<u8>) {
     let (identity, secrets) = (Identity::from_seed([seed; 32]), owned(secrets));
     let hello = Hello { seals: !secrets.is_empty(), ..hello_of(seed) };
-    Handshake::initiate(Local { identity: &identity, secrets: &secrets, hello }, &mut rng(100))
+    let local = Local { identity: &identity, secrets: &secrets, versions, hello };
+    Handshake::initiate(local, &mut rng(100))
 }
 
 fn listen(seed: u8, secret: Option<&NetworkSecret>) -> Handshake {
-    listen_with(seed, secret.as_slice())
+    listen_speaking(Versions::KNOWN, seed, secret.as_slice())
 }
 
 fn listen_with(seed: u8, secrets: &[&NetworkSecret]) -> Handshake {
+    listen_speaking(Versions::KNOWN, seed, secrets)
+}
+
+fn listen_speaking(versions: Versions, seed: u8, secrets: &[&NetworkSecret]) -> Handshake {
     let (identity, secrets) = (Identity::from_seed([seed; 32]), owned(secrets));
     let hello = Hello { seals: !secrets.is_empty(), ..hello_of(seed) };
-    Handshake::respond(Local { identity: &identity, secrets: &secrets, hello }, &mut rng(200))
+    let local = Local { identity: &identity, secrets: &secrets, versions, hello };
+    Handshake::respond(local, &mut rng(200))
 }
 
 fn owned(secrets: &[&NetworkSecret]) -> Vec<NetworkSecret> {

@@ -119,6 +119,7 @@ impl Ipam {
             }
         }
         self.asks.keep(&self.waiting);
+        self.ask_witness(now, acts);
     }
 
     /// Tries to meet `want`; `None` when it has to wait.

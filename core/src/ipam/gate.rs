@@ -1,5 +1,5 @@
-//! The boot gate: after a start, addresses are handed out and given away only once another owner was
-//! heard, since a disk may have been put back to before we gave some away.
+//! The boot gate: after a start, addresses are handed out and given away only once another owner
+//! confirmed what is ours, since a disk may have been put back to before we gave some away.
 
 use super::ledger::Ledger;
 use super::{Act, Ipam};
@@ -11,14 +11,14 @@ use alloc::vec::Vec;
 
 impl Ipam {
     /// Whether addresses may be handed out and given away: after a start only once another owner
-    /// was met, or when there is none.
+    /// confirmed what is ours, or when there is none.
     pub(super) fn is_open(&self) -> bool {
         // That there is no other owner is what our disk says, and one that was put back says it of
         // times before we gave anything away. Any other peer would know better, whether it owns
         // anything or not. So where the operator named one, it is heard first; `weft forget` is the
         // way out when it is gone for good, and `weft prime --force` when other owners are. Where
         // nobody was named, nobody need ever come, and a peer that stays alone must go on.
-        self.is_merged || self.is_sole() && (self.other_targets == 0 || self.has_met)
+        self.is_confirmed || self.is_sole() && (self.other_targets == 0 || self.has_met)
     }
 
     /// Whether nobody else owns anything, as far as we know.
@@ -43,7 +43,7 @@ impl Ipam {
         if self.founded.is_some() && !self.is_open() && !self.has_left {
             let (owners, targets) = self.missed();
             acts.push(Act::Event(Event::GateForced { unheard: owners + targets }));
-            self.is_merged = true;
+            self.is_confirmed = true;
             self.schedule(now);
         }
         self.settle(now, acts);
@@ -54,25 +54,16 @@ impl Ipam {
         let is_open = self.is_open();
         if !is_open {
             mark(Mark::GateClosed);
-        } else if !self.is_merged {
+        } else if !self.is_confirmed {
             mark(Mark::GateSole);
         }
         is_open
     }
 
-    /// All records of the neighbour `with` are now ours too: opens the boot gate when it owns
-    /// addresses, or when all are ours.
+    /// All records of the neighbour `with` are now ours too: opens the boot gate when all addresses
+    /// are ours.
     pub fn merged(&mut self, now: Instant, with: PeerId, acts: &mut Vec<Act>) {
         self.has_met |= with != self.me;
-        if let Some((_, ledger)) = &self.founded
-            && !self.is_merged
-            && with != self.me
-            && ledger.owns_any(with)
-        {
-            mark(Mark::GateOpened);
-            self.is_merged = true;
-            self.schedule(now);
-        }
         self.settle(now, acts);
     }
 }

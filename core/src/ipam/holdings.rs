@@ -60,6 +60,12 @@ impl Holdings {
         change
     }
 
+    /// How many addresses are held, and of how many ranges it is known where to look first.
+    pub(super) fn sizes(&self) -> (usize, usize) {
+        let Self { universe: _, by_id: _, holders, inside: _, cursors } = self;
+        (holders.len(), cursors.len())
+    }
+
     /// Gives back one address of `id`, or all; `None` when it holds none such.
     pub(super) fn release(
         &mut self,

@@ -16,6 +16,7 @@ mod requests;
 mod tests;
 mod titles;
 mod voting;
+mod witness;
 
 pub use founding::{Ballot, Founding, Proposal, Voter};
 pub use ledger::{Conflict, Grant, Ledger};
@@ -28,7 +29,7 @@ use crate::io::{Command, CommandError, Reply, RequestId};
 use crate::mark::{Mark, mark};
 use crate::record::{Fingerprint, Key, Record};
 use crate::saved::{Change, Damaged, Saved, Slot};
-use crate::status::{IpamState, IpamStatus, OwnerStatus};
+use crate::status::{IpamSizes, IpamState, IpamStatus, OwnerStatus};
 use crate::time::Instant;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -36,9 +37,12 @@ use core::time::Duration;
 use holdings::Holdings;
 use ipnet::IpNet;
 use rand_chacha::ChaCha20Rng;
+use rand_core::RngCore;
 use requests::{Asks, Waiting};
 use serde::{Deserialize, Serialize};
 use titles::{SignedGrant, Titles};
+pub use witness::Witnessed;
+use witness::Witnesses;
 
 /// Body of [`Key::Space`]: a hint whom to ask for addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,6 +65,11 @@ pub enum IpamMessage {
         /// As asked.
         range: Range,
     },
+    /// Do you know the same of what I own? Answered by the same words as `Confirmed` when so, and
+    /// else not at all: then one of the two has yet to hear something.
+    Confirm(Witnessed),
+    /// The sender, who owns addresses itself, knows the same of what the receiver owns.
+    Confirmed(Witnessed),
 }
 
 /// What IPAM wants its node to do, in order. The node makes every `Persist` of one call durable
@@ -125,8 +134,10 @@ pub struct Ipam {
     early: BTreeMap<Fingerprint, SignedGrant>,
     /// Records that matter no more, until the node asks.
     dead: Vec<Key>,
-    /// The boot gate: closed after a start with a saved founding, until another owner was met.
-    is_merged: bool,
+    /// The boot gate: closed after a start with a saved founding, until another owner confirmed what
+    /// is ours.
+    is_confirmed: bool,
+    witnesses: Witnesses,
     /// Whether all that some neighbour knows was taken in since the start.
     has_met: bool,
     has_left: bool,
@@ -152,7 +163,7 @@ impl Ipam {
         config: &Config,
         me: PeerId,
         saved: &Saved,
-        rng: ChaCha20Rng,
+        mut rng: ChaCha20Rng,
     ) -> Result<Self, Damaged> {
         let was_founded =
             saved.slots.keys().any(|slot| matches!(slot, Slot::Record(Key::Founding(_))));
@@ -164,6 +175,7 @@ impl Ipam {
             allocate_max: config.allocate_max,
             waiting_max: config.waiting_max,
             records_max: config.records_max,
+            witnesses: Witnesses::new(rng.next_u64()),
             rng,
             reachable: BTreeSet::new(),
             targets: 0,
@@ -177,7 +189,7 @@ impl Ipam {
             titles: Titles::default(),
             early: BTreeMap::new(),
             dead: Vec::new(),
-            is_merged: !was_founded,
+            is_confirmed: !was_founded,
             has_met: false,
             has_left: false,
             is_stopping: false,
@@ -306,12 +318,17 @@ impl Ipam {
                 self.asks.denied(*range, from);
                 self.settle(now, acts);
             }
+            IpamMessage::Confirm(witnessed) => self.confirm(from, *witnessed, acts),
+            IpamMessage::Confirmed(witnessed) => self.confirmed(now, from, *witnessed, acts),
         }
     }
 
     /// The peers that can be reached have changed; `me` is never among them.
     pub fn reachable(&mut self, now: Instant, peers: &BTreeSet<PeerId>, acts: &mut Vec<Act>) {
-        self.reachable.clone_from(peers);
+        if self.reachable != *peers {
+            self.reachable.clone_from(peers);
+            self.witnesses.hurry();
+        }
         self.resume_proposing(now);
         self.settle(now, acts);
     }
@@ -342,7 +359,13 @@ impl Ipam {
 
     /// When [`Ipam::timeout`] is wanted.
     pub fn deadline(&self) -> Option<Instant> {
-        let own = [self.propose_at, self.absorb_at, self.hint_at, self.asks.deadline()];
+        let own = [
+            self.propose_at,
+            self.absorb_at,
+            self.hint_at,
+            self.asks.deadline(),
+            self.witnesses.deadline(),
+        ];
         own.into_iter().flatten().chain(requests::give_up_at(&self.waiting)).min()
     }
 
@@ -405,9 +428,59 @@ impl Ipam {
         core::mem::take(&mut self.dead)
     }
 
-    /// How many commands wait.
-    pub const fn waiting(&self) -> usize {
-        self.waiting.len()
+    /// How full its tables are, for judges.
+    pub fn sizes(&self) -> IpamSizes {
+        let Self {
+            reachable,
+            votes,
+            founded,
+            titles,
+            early,
+            dead,
+            hints,
+            holdings,
+            waiting,
+            asks,
+            me: _,
+            universe: _,
+            default_subnet: _,
+            mode: _,
+            allocate_max: _,
+            waiting_max: _,
+            records_max: _,
+            rng: _,
+            targets: _,
+            other_targets: _,
+            lead: _,
+            started: _,
+            propose_at: _,
+            proposals: _,
+            is_confirmed: _,
+            witnesses: _,
+            has_met: _,
+            has_left: _,
+            is_stopping: _,
+            own_hint: _,
+            hint_at: _,
+            hint_not_before: _,
+            absorb_at: _,
+        } = self;
+        let (titles, unproven, unburied) = titles.sizes();
+        let (held, cursors) = holdings.sizes();
+        IpamSizes {
+            waiting: waiting.len(),
+            asks: asks.len(),
+            reachable: reachable.len(),
+            votes: votes.len(),
+            early: early.len(),
+            unproven,
+            ledger: founded.as_ref().map_or(0, |(_, ledger)| ledger.entries().count()),
+            titles,
+            dead: dead.len() + unburied,
+            hints: hints.len(),
+            held,
+            cursors,
+        }
     }
 
     /// A snapshot for people.

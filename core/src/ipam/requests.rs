@@ -110,6 +110,11 @@ impl Asks {
         Asked::Tell(peer)
     }
 
+    /// How many ranges are asked for.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// `from` has nothing in `range`.
     pub(super) fn denied(&mut self, range: Range, from: PeerId) {
         if let Some(ask) = self.0.get_mut(&range)

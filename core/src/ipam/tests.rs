@@ -127,17 +127,9 @@ impl Cluster {
         let me = peer(u8::try_from(n).unwrap());
         let host = &mut self.hosts[n];
         host.ipam = start(&host.config, me, &host.saved);
-        for value in host.saved.slots.clone().iter().filter_map(|(slot, value)| match slot {
-            Slot::Record(_) => Some(value),
-            Slot::Identity
-            | Slot::Incarnation
-            | Slot::Network
-            | Slot::Holding(_)
-            | Slot::Names
-            | Slot::Targets
-            | Slot::Neighbours => None,
-        }) {
-            let record: Record = codec::decode(value).unwrap();
+        let saved = host.saved.clone();
+        for slot in saved.slots.keys().filter(|slot| matches!(slot, Slot::Record(_))) {
+            let record: Record = saved.get(slot).unwrap().unwrap();
             let mut acts = Vec::new();
             host.ipam.record(at(self.now), &record, &mut acts);
             assert!(acts.iter().all(|act| matches!(act, Act::Event(_))), "{acts:?}");
@@ -409,7 +401,7 @@ fn an_address_moves_to_another_host_once_it_is_released() {
 }
 
 #[test]
-fn after_a_restart_nothing_is_allocated_before_another_owner_was_met() {
+fn after_a_restart_nothing_is_allocated_before_another_owner_confirmed_what_is_ours() {
     let mut cluster = Cluster::new(2, "10.0.0.0/24");
     let before = cluster.command(0, allocate("a"));
     cluster.settle(3);
@@ -420,7 +412,88 @@ fn after_a_restart_nothing_is_allocated_before_another_owner_was_met() {
     let fresh = cluster.command(0, allocate("b"));
     assert_eq!(cluster.answer(0, fresh), None);
     cluster.call(0, |ipam, now, acts| ipam.merged(now, peer(1), acts));
+    assert_eq!(cluster.answer(0, fresh), None);
+    cluster.settle(1);
     address(cluster.answer(0, fresh));
+}
+
+/// Two owners, of which the first gives the second half of what it has, and then has its disk put
+/// back to before.
+fn put_back() -> Cluster {
+    let mut cluster = Cluster::new(2, "10.0.0.0/29");
+    cluster.command(0, Command::Prime);
+    cluster.settle(3);
+    let before = cluster.hosts[0].saved.clone();
+    for n in 0..5 {
+        cluster.command(1, allocate(&n.to_string()));
+        cluster.settle(1);
+    }
+    assert!(cluster.hosts[1].ipam.ledger().unwrap().owned_by(peer(1))[0].size() > 4);
+    cluster.hosts[0].saved = before;
+    cluster.restart(0);
+    cluster
+}
+
+#[test]
+fn an_owner_that_knows_better_does_not_confirm_and_does_once_the_news_has_come() {
+    let mut cluster = put_back();
+    cluster.settle(10);
+    assert_eq!(cluster.hosts[0].ipam.status().state, IpamState::AwaitingMerge);
+    let slots = cluster.hosts[1].saved.slots.iter();
+    let grants = slots.filter(|(slot, _)| matches!(slot, Slot::Record(Key::Grant(_))));
+    let grants: Vec<Record> = grants.map(|(_, value)| codec::decode(value).unwrap()).collect();
+    for grant in grants {
+        cluster.call(0, |ipam, now, acts| ipam.record(now, &grant, acts));
+    }
+    cluster.settle(6);
+    assert_eq!(cluster.hosts[0].ipam.status().state, IpamState::Ready);
+    cluster.check_one_owner_acts();
+}
+
+#[test]
+fn an_answer_counts_only_from_an_owner_in_this_life_and_while_nothing_newer_was_heard() {
+    let mut cluster = Cluster::new(3, "10.0.0.0/24");
+    cluster.command(0, Command::Prime);
+    cluster.settle(3);
+    cluster.restart(0);
+    // Two of three made the quorum, so the other one owns nothing.
+    let asked = cluster.pool.iter().find_map(|(to, parcel)| match parcel {
+        Parcel::Tell(_, IpamMessage::Confirm(asked)) if *to == 2 => Some(*asked),
+        Parcel::Tell(..) | Parcel::Record(_) => None,
+    });
+    let asked = asked.unwrap();
+    let other_life = Witnessed { nonce: asked.nonce + 1, ..asked };
+    let other_view = Witnessed { owned: Fingerprint::of(b"other"), ..asked };
+    let me = peer(0);
+    let wrong = [(peer(2), other_life), (peer(2), other_view), (peer(1), asked), (me, asked)];
+    for (from, answer) in wrong {
+        let message = IpamMessage::Confirmed(answer);
+        cluster.call(0, |ipam, now, acts| ipam.message(now, from, &message, acts));
+        assert_eq!(cluster.hosts[0].ipam.status().state, IpamState::AwaitingMerge);
+    }
+    let message = IpamMessage::Confirmed(asked);
+    cluster.call(0, |ipam, now, acts| ipam.message(now, peer(2), &message, acts));
+    assert_eq!(cluster.hosts[0].ipam.status().state, IpamState::Ready);
+}
+
+#[test]
+fn owners_are_asked_in_turn_less_and_less_often() {
+    let mut cluster = Cluster::new(4, "10.0.0.0/24");
+    cluster.command(0, Command::Prime);
+    cluster.settle(3);
+    cluster.restart(0);
+    let mut asked = Vec::new();
+    while cluster.now < 60_000 {
+        for (to, parcel) in core::mem::take(&mut cluster.pool) {
+            if matches!(parcel, Parcel::Tell(_, IpamMessage::Confirm(_))) {
+                asked.push((cluster.now, to));
+            }
+        }
+        cluster.pass(50);
+    }
+    assert!(asked.windows(2).all(|pair| pair[0].1 != pair[1].1), "{asked:?}");
+    let longest = asked.windows(2).map(|pair| pair[1].0 - pair[0].0).max();
+    assert!((14..=20).contains(&asked.len()) && longest == Some(5_000), "{asked:?}");
 }
 
 #[test]

@@ -107,6 +107,13 @@ impl Titles {
         self.waiting.len()
     }
 
+    /// How many intervals and grants in use there are, how many grants wait, and how many are of no
+    /// use any more.
+    pub(super) fn sizes(&self) -> (usize, usize, usize) {
+        let Self { intervals, end: _, uses, waiting, dead } = self;
+        (intervals.len() + uses.len(), waiting.len(), dead.len())
+    }
+
     /// Takes those that are of no use any more.
     pub(super) fn dead(&mut self) -> Vec<Fingerprint> {
         core::mem::take(&mut self.dead)

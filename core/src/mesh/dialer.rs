@@ -121,6 +121,14 @@ impl Dialer {
     }
 
     /// Configured targets, in order.
+    /// How many there are to dial, how many of them wait for it, and how many links were lost since
+    /// the last look at whom to dial.
+    pub(crate) fn sizes(&self) -> (usize, usize, usize) {
+        let Self { attempts, lost, discovers: _, wait_min: _, wait_max: _, rng: _ } = self;
+        let postponed = attempts.values().filter(|attempt| attempt.dial_at().is_some());
+        (attempts.len(), postponed.count(), lost.len())
+    }
+
     pub(crate) fn targets(&self) -> impl Iterator<Item = (&Target, &Attempt)> {
         self.attempts.iter().filter_map(|(whom, attempt)| match whom {
             Whom::Target(target) => Some((target, attempt)),

@@ -296,12 +296,34 @@ impl Link {
         }
     }
 
-    /// How much waits for the neighbour.
-    pub(crate) fn queues(&self) -> Queues {
+    /// How much waits for the neighbour, or came from it in part.
+    fn queues(&self) -> Queues {
+        let Self {
+            channel,
+            pull,
+            dirty,
+            unicasts,
+            asked,
+            hello: _,
+            ends: _,
+            up_at: _,
+            heard_at: _,
+            beat_at: _,
+            reconcile_at: _,
+            keys_at: _,
+            keys_wanted: _,
+            path: _,
+            push_at: _,
+            question: _,
+            beat: _,
+        } = self;
         Queues {
-            unicasts: self.unicasts.len(),
-            questions: self.asked.len(),
-            news: self.dirty.len(),
+            unicasts: unicasts.len(),
+            questions: asked.len(),
+            news: dirty.len(),
+            unsent: 0,
+            unread: channel.unread(),
+            pull: pull.as_ref().map_or(0, Pull::left),
         }
     }
 
@@ -336,6 +358,20 @@ impl Conn {
             Phase::Up(link) => Some(link),
             Phase::Dialing | Phase::Shaking(_) | Phase::Ending { .. } => None,
         }
+    }
+
+    /// How much waits for the other end, or came from it in part.
+    pub(crate) fn queues(&self) -> Queues {
+        let Self { remote: _, whom: _, phase, writing_since: _, unsent } = self;
+        let waits = match phase {
+            Phase::Dialing | Phase::Ending { .. } => Queues::default(),
+            Phase::Shaking(shaking) => {
+                let unread = shaking.handshake.as_ref().map_or(0, Handshake::unread);
+                Queues { unread, ..Queues::default() }
+            }
+            Phase::Up(link) => link.queues(),
+        };
+        Queues { unsent: unsent.len(), ..waits }
     }
 
     /// Whether it can be written to, and has something to write or to end after.

@@ -6,9 +6,9 @@ use crate::codec::{self, DecodeError};
 use crate::config::NICKNAME_LEN_MAX;
 use crate::gossip::{Answer, Question};
 use crate::handshake::{ChannelFault, HandshakeFault};
-use crate::id::PeerId;
+use crate::id::{Identity, PeerId};
 use crate::ipam::IpamMessage;
-use crate::record::Record;
+use crate::record::{Record, Signature};
 use alloc::string::String;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
@@ -30,10 +30,13 @@ pub enum Message {
     Goodbye(Goodbye),
 }
 
-/// A message on its way from peer to peer.
+/// A message on its way from peer to peer. Who relays it can drop it or send it again, but cannot
+/// change it.
+///
+/// Signed bytes: `"weft unicast 1" ‖ from ‖ to ‖ postcard(body)`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unicast {
-    /// Who says it; not signed, so a peer that relays it could lie.
+    /// Who says it.
     pub from: PeerId,
     /// To whom.
     pub to: PeerId,
@@ -41,6 +44,27 @@ pub struct Unicast {
     pub hops: u8,
     /// What.
     pub body: IpamMessage,
+    /// The sender's, over all but the hops.
+    pub signature: Signature,
+}
+
+impl Unicast {
+    /// A message of our own, signed.
+    pub fn sign(identity: &Identity, to: PeerId, hops: u8, body: IpamMessage) -> Self {
+        let from = identity.id();
+        let signature = Signature::from(identity.sign(&signed_bytes(from, to, &body)));
+        Self { from, to, hops, body, signature }
+    }
+
+    /// Whether it is its sender's own.
+    pub fn is_authentic(&self) -> bool {
+        let signed = signed_bytes(self.from, self.to, &self.body);
+        self.from.verify(&signed, &self.signature.to_bytes())
+    }
+}
+
+fn signed_bytes(from: PeerId, to: PeerId, body: &IpamMessage) -> Vec<u8> {
+    [&b"weft unicast 1"[..], &from.0, &to.0, &codec::encode(body)].concat()
 }
 
 /// Why a peer ends a link that the handshake allowed.
@@ -146,20 +170,39 @@ mod tests {
             to: PeerId([2; 32]),
             hops: 16,
             body: IpamMessage::Denied { range: Universe::DEFAULT.range() },
+            signature: Signature([3; 32], [4; 32]),
         };
         let ends = [[1u8; 32], [2; 32]].concat();
+        let signature = [[3u8; 32], [4; 32]].concat();
+        let body = [16, 1, 0, 0x80, 0x80, 0x40];
         let golden: [(Message, Vec<u8>); 7] = [
             (Message::Heartbeat, std::vec![0]),
             (Message::Records(Vec::new()), std::vec![1, 0]),
             (Message::Ask(Question::Compare(Print(300))), std::vec![2, 0, 0xac, 2]),
             (Message::Answer(Answer::Same), std::vec![3, 0]),
-            (Message::Unicast(unicast), [&[4][..], &ends, &[16, 1, 0, 0x80, 0x80, 0x40]].concat()),
+            (Message::Unicast(unicast), [&[4][..], &ends, &body, &signature].concat()),
             (Message::Goodbye(Goodbye::Duplicate), std::vec![5, 3]),
             (Message::Goodbye(Goodbye::Limit(200)), std::vec![5, 4, 0xc8, 1]),
         ];
         for (message, bytes) in golden {
             assert_eq!(message.encode(), bytes);
             assert_eq!(Message::decode(&bytes), Ok(message));
+        }
+    }
+
+    #[test]
+    fn a_unicast_is_its_senders_whoever_relays_it() {
+        let me = Identity::from_seed([1; 32]);
+        let (to, range) = (PeerId([2; 32]), Universe::DEFAULT.range());
+        let good = Unicast::sign(&me, to, 9, IpamMessage::Request { range });
+        assert!(Unicast { hops: 8, ..good.clone() }.is_authentic());
+        let denied = IpamMessage::Denied { range };
+        for bad in [
+            Unicast { from: to, ..good.clone() },
+            Unicast { to: me.id(), ..good.clone() },
+            Unicast { body: denied, ..good },
+        ] {
+            assert!(!bad.is_authentic(), "{bad:?} passes");
         }
     }
 

@@ -75,6 +75,7 @@ impl Node {
         let local_side = Local {
             identity: &self.identity,
             secrets: &self.secrets,
+            versions: self.config.versions,
             hello: Hello {
                 id: self.me,
                 name: self.name,
@@ -146,7 +147,11 @@ impl Node {
                         }
                         let fault = self.myself_or_copy(id, fault);
                         let is_copy = id.is_dialed() && fault == ConnFault::Clone;
-                        let refusal = if is_copy { told(&HandshakeFault::Clone) } else { refusal };
+                        let refusal = if is_copy {
+                            told(&HandshakeFault::Clone, self.config.versions)
+                        } else {
+                            refusal
+                        };
                         self.end(at, id, fault, Way::Ours(refusal), out);
                     }
                 }

@@ -85,7 +85,6 @@ impl Node {
                 self.ipam.merged(at, peer, &mut acts);
                 self.act(acts, out);
             }
-            // The boot gate opens on no less than all that the neighbour knows about ownership.
             Progress::Short => {
                 mark(Mark::PullShort);
                 link.pull = None;
@@ -98,19 +97,18 @@ impl Node {
         }
     }
 
-    /// Takes in or passes on what the neighbour `by` handed over. Nobody signs `from`, so another
-    /// peer is believed to be behind it only while it has no link with us of its own.
+    /// Takes in or passes on what the neighbour `by` handed over. Only whom it is for checks who it is
+    /// from.
     fn unicast(&mut self, at: Instant, by: PeerId, mut unicast: Unicast, out: &mut Outbox) {
         if !self.allows(unicast.from) {
             return tracing::debug!(%by, from = %unicast.from, "dropped a unicast of a stranger");
         }
-        if unicast.from == self.me
-            || unicast.from != by && self.neighbours.contains_key(&unicast.from)
-        {
+        let is_for_us = unicast.to == self.me;
+        if unicast.from == self.me || is_for_us && !unicast.is_authentic() {
             mark(Mark::UnicastWrongName);
             return tracing::debug!(%by, from = %unicast.from, "dropped a unicast in a wrong name");
         }
-        if unicast.to == self.me {
+        if is_for_us {
             let mut acts = Vec::new();
             self.ipam.message(at, unicast.from, &unicast.body, &mut acts);
             self.act(acts, out);

@@ -42,6 +42,11 @@ impl Paces {
         }
     }
 
+    /// Sources whose debts are known.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     fn charge(&mut self, now: Instant, remote: IpAddr, cost: Duration) {
         let source = source(remote);
         if !self.0.contains_key(&source) && self.0.len() >= SOURCES_MAX {
@@ -108,6 +113,6 @@ mod tests {
             let host = u128::from(n) + 1;
             paces.begins(secs(1), IpAddr::from((0x2001_0db8_u128 << 96 | host).to_be_bytes()));
         }
-        assert!(paces.0.len() <= SOURCES_MAX);
+        assert!(paces.len() <= SOURCES_MAX);
     }
 }

@@ -3,9 +3,9 @@
 use super::Node;
 use crate::config::NetworkSecret;
 use crate::id::{PeerId, PeerName};
-use crate::mesh::{Attempt, Conn, DialState, Link, Phase};
+use crate::mesh::{Attempt, Conn, DialState, Phase};
 use crate::status::{
-    ConnState, ConnStatus, LinkStatus, PeerStatus, Queues, Sizes, Status, TargetState, TargetStatus,
+    ConnState, ConnStatus, LinkStatus, PeerStatus, Status, TargetState, TargetStatus,
 };
 use crate::time::Instant;
 use crate::topology::PeerRecord;
@@ -45,24 +45,10 @@ impl Node {
         }
     }
 
-    pub(super) fn measure(&self) -> Sizes {
-        let dialing = self.conns.values().filter(|conn| matches!(conn.phase, Phase::Dialing));
-        let links = self.conns.values().filter_map(Conn::link);
-        let attempts = self.dialer.attempts();
-        let postponed = attempts.filter(|(_, attempt)| attempt.dial_at().is_some());
-        Sizes {
-            conns: self.conns.len(),
-            dialing: dialing.count(),
-            links: self.neighbours.len(),
-            sessions: self.sessions.len(),
-            attempts: self.dialer.attempts().count(),
-            postponed: postponed.count(),
-            records: self.records.len(),
-            records_len: self.records.len_bytes(),
-            waiting: self.ipam.waiting(),
-            queues: links.map(Link::queues).fold(Queues::default(), Queues::max),
-            acquaintances: self.acquaintances.iter().count(),
-        }
+    /// The version of the protocol that is spoken on the link with `peer`; `None` without a link.
+    pub fn version_with(&self, peer: PeerId) -> Option<u8> {
+        let conn = self.conns.get(self.neighbours.get(&peer)?)?;
+        conn.link().map(|link| link.channel.version())
     }
 
     /// A peer as people read it: `name(nickname)`.

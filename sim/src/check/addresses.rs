@@ -8,9 +8,9 @@ use weft_core::addr::{Offset, Range};
 use weft_core::io::Command;
 use weft_core::record::Fingerprint;
 
-/// An allocation is answered within [`weft_core::config::Config::allocate_max`] (2 s), or one more
+/// An allocation is answered within [`weft_core::config::Config::allocate_max`], or so much later
 /// when the clock is read late.
-const ANSWER_MAX: Duration = Duration::from_secs(3);
+const ANSWER_LATE: Duration = Duration::from_secs(1);
 
 /// No address is held by two living containers at the same moment, on whichever side of a partition.
 pub(super) fn one_holder(view: &View) -> Result<(), String> {
@@ -136,7 +136,8 @@ pub(super) fn no_stuck_request(view: &View) -> Result<(), String> {
                 | Command::Trust(_)
                 | Command::Stop => true,
             };
-            if bounded && view.at.since(waiting.since) > ANSWER_MAX {
+            let answer_max = peer.told.allocate_max + ANSWER_LATE;
+            if bounded && view.at.since(waiting.since) > answer_max {
                 return Err(format!(
                     "n{} owes an answer to {:?} since {}",
                     host + 1,
@@ -325,9 +326,16 @@ mod tests {
     #[test]
     fn no_stuck_request_fails_when_an_allocation_hangs() {
         let command = Command::Allocate { id: ContainerId::dns(), subnet: None };
-        let since = Instant::ZERO;
-        let view = broken(|view| view.peers[0].waiting = vec![Waiting { since, command }]);
-        assert!(no_stuck_request(&view).is_err());
+        let waiting = |since, allocate_max| {
+            broken(|view| {
+                view.peers[0].told.allocate_max = Duration::from_secs(allocate_max);
+                let since = Instant::ZERO + Duration::from_secs(since);
+                view.peers[0].waiting = vec![Waiting { since, command: command.clone() }];
+            })
+        };
+        assert!(no_stuck_request(&waiting(56, 2)).is_err());
+        // It was told to wait longer.
+        assert_eq!(no_stuck_request(&waiting(56, 5)), Ok(()));
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! Rules about limits: `bounds.tables`, `bounds.records`.
 
 use super::{PeerView, View};
+use weft_core::forward::ForwarderSizes;
 use weft_core::record::{Key, Record};
+use weft_core::status::{IpamSizes, Queues, Sizes};
 
 /// Streams beyond the limit of links that a node may have: some that shake hands or end.
 /// Source: `UNPROVEN_MAX` of the node.
@@ -9,6 +11,8 @@ const UNPROVEN_MAX: usize = 128;
 /// Streams that are being opened at once: 16 to targets, and 16 to others.
 /// Source: `DIALS_MAX` of the dialer.
 const DIALING_MAX: usize = 32;
+/// Addresses of which is known how many handshakes came from them. Source: `SOURCES_MAX` of the node.
+const SOURCES_MAX: usize = 1_024;
 /// Messages that wait for one neighbour. Source: `UNICASTS_MAX` of the link.
 const UNICASTS_MAX: usize = 256;
 /// Questions of one neighbour that wait. Source: `ASKED_MAX` of the link.
@@ -17,29 +21,150 @@ const QUESTIONS_MAX: usize = 4;
 const ACQUAINTANCES_MAX: usize = 64;
 /// Bytes of a record besides its body. Source: `RECORD_OVERHEAD` of the store.
 const OVERHEAD: usize = 144;
+/// Bytes that wait to be written besides those of a link: the answers to all rounds of a handshake,
+/// sealed when it is for fresh keys, and a refusal. Source: `ROUNDS_MAX` of the handshake.
+const UNSENT_MAX: usize = 2_048;
+/// Bytes that came and are no whole message: the longest one with its length, the longest record of
+/// a stream with its header, and the longest message of a handshake for fresh keys with its own.
+/// Source: `MESSAGE_LEN_MAX` and `RECORD_LEN_MAX` of the handshake, and the limit of its messages.
+const UNREAD_MAX: usize = (1 << 20) + 4 + 16 * 1_024 + 64 + 4_096 + 64;
+/// What is still to be asked for in a comparison. Source: `OPEN_MAX` and `KEYS_MAX` of gossip.
+const PULL_MAX: usize = 16 * 16 * 64 + 1_024;
+/// Of the records that may be kept, one in so many may be a grant that nobody can judge yet.
+/// Source: `WAITING_PART` of the grants.
+const WAITING_PART: usize = 8;
+/// Records that are to be dropped. Source: `DEAD_MAX` of the grants.
+const DEAD_MAX: usize = 65_536;
+/// Ranges of which is known where to look first. Source: `CURSORS_MAX` of the holdings.
+const CURSORS_MAX: usize = 1_024;
+/// Places of hardware addresses. Source: `LEN_MAX` of the switch.
+const MACS_MAX: usize = 65_536;
+/// Room that is kept for one datagram each way: twice the longest, since room grows by doubling.
+const ROOM_MAX: usize = 2 * 2 * 65_536;
+
+/// A table or queue: what it holds, how much, how much at most, and how much at rest.
+type Row = (&'static str, usize, usize, usize);
+
+/// All tables and queues of a node and its forwarder. Each is taken from its sizes field by field, so
+/// that one that is added needs its limits here.
+fn rows(view: &View, peer: &PeerView, at_rest: bool) -> Vec<Row> {
+    let told = &peer.told;
+    let (links_max, records_max) = (told.conns_max, told.records_max + own(peer).0);
+    let any = usize::try_from(view.universe.size()).unwrap_or(usize::MAX);
+    // What only a mesh at rest is asked for is not counted at other times.
+    let of_kind = |is: fn(&Key) -> bool| {
+        if at_rest { peer.records.keys().filter(|key| is(key)).count() } else { 0 }
+    };
+    let heard_of = of_kind(|key| matches!(key, Key::Peer(_)));
+    let grants = peer.papers.keys().filter(|key| matches!(key, Key::Grant(_))).count();
+    let near = peer.near.len() + SPARE;
+    let Sizes {
+        conns,
+        dialing,
+        links,
+        sessions,
+        sources,
+        attempts,
+        postponed: _,
+        lost,
+        acquaintances,
+        records: _,
+        records_len: _,
+        peers,
+        routes,
+        names,
+        namers,
+        unfinished,
+        ipam,
+        pulls,
+        queues,
+    } = peer.sizes;
+    let IpamSizes {
+        waiting,
+        asks,
+        reachable,
+        votes,
+        early,
+        unproven,
+        ledger,
+        titles,
+        dead,
+        hints,
+        held,
+        cursors,
+    } = ipam;
+    let Queues { unicasts, questions, news, unsent, unread, pull } = queues;
+    let ForwarderSizes { sessions: data_sessions, routes: ways, macs, room } = peer.forwarder;
+    // To each peer a way, and of each the broadcasts over as many links as there may be.
+    let routes_max = |peers: usize| peers * (2 + links_max.min(peers));
+    let waiting_max = told.records_max / WAITING_PART;
+    // Addresses that lie apart, and the grants and the founding that say whose they are.
+    let titles_max = any + grants + 1;
+    vec![
+        ("links", links, links_max, links_max),
+        ("streams", conns - dialing, links_max + UNPROVEN_MAX, near),
+        ("dials", dialing, DIALING_MAX, DIALING_MAX),
+        ("sessions", sessions, links_max + UNPROVEN_MAX, near),
+        ("sources of handshakes", sources, SOURCES_MAX, SOURCES_MAX),
+        // Whom to dial: targets of old and new, and whoever was heard of or is remembered.
+        (
+            "peers to dial",
+            attempts,
+            2 * view.peers.len() + records_max + ACQUAINTANCES_MAX,
+            view.peers.len() + heard_of,
+        ),
+        ("lost links", lost, records_max + links_max, links_max),
+        ("remembered neighbours", acquaintances, ACQUAINTANCES_MAX, ACQUAINTANCES_MAX),
+        ("known peers", peers, records_max + 1, heard_of + 1),
+        ("routes", routes, routes_max(peers), routes_max(view.peers.len())),
+        ("own names", names, told.names_max, told.names_max),
+        ("peers with names", namers, records_max, of_kind(|key| matches!(key, Key::Names(_)))),
+        ("unfinished changes", unfinished, 0, 0),
+        ("waiting commands", waiting, told.waiting_max, 0),
+        ("ranges asked for", asks, told.waiting_max, 0),
+        ("peers in reach", reachable, peers, view.peers.len()),
+        ("voters", votes, records_max + 1, view.peers.len() + heard_of),
+        ("early grants", early, waiting_max, waiting_max),
+        ("unproven grants", unproven, waiting_max, waiting_max),
+        ("intervals of the ledger", ledger, any, any),
+        ("titles", titles, titles_max, titles_max),
+        ("records to drop", dead, DEAD_MAX, 0),
+        ("hints", hints, records_max, of_kind(|key| matches!(key, Key::Space(_)))),
+        ("held addresses", held, any, any),
+        ("cursors", cursors, CURSORS_MAX, CURSORS_MAX),
+        ("comparisons", pulls, links_max, links_max),
+        ("messages for one neighbour", unicasts, UNICASTS_MAX, 0),
+        ("questions of one neighbour", questions, QUESTIONS_MAX, 0),
+        ("records to tell one neighbour", news, records_max, 0),
+        ("unsent bytes of a handshake", unsent, UNSENT_MAX, UNSENT_MAX),
+        ("unread bytes of one neighbour", unread, UNREAD_MAX, UNSENT_MAX),
+        // At rest nothing differs: no more is open than the first question.
+        ("parts of a comparison", pull, PULL_MAX, 1),
+        ("data sessions", data_sessions, links_max, near),
+        ("ways of frames", ways, routes_max(peers), routes_max(view.peers.len())),
+        ("places of hardware addresses", macs, MACS_MAX, MACS_MAX),
+        ("bytes of room for datagrams", room, ROOM_MAX, ROOM_MAX),
+    ]
+}
 
 /// No table or queue of a node is fuller than its limit.
 pub(super) fn tables(view: &View) -> Result<(), String> {
-    for (host, peer) in view.live() {
-        let (sizes, links) = (peer.sizes, peer.told.conns_max);
-        let open = sizes.conns - sizes.dialing;
-        let queues = sizes.queues;
-        let limits = [
-            ("links", sizes.links, links),
-            ("streams", open, links + UNPROVEN_MAX),
-            ("dials", sizes.dialing, DIALING_MAX),
-            ("sessions", sizes.sessions, links + UNPROVEN_MAX),
-            ("waiting commands", sizes.waiting, peer.told.waiting_max),
-            ("remembered neighbours", sizes.acquaintances, ACQUAINTANCES_MAX),
-            ("messages for one neighbour", queues.unicasts, UNICASTS_MAX),
-            ("questions of one neighbour", queues.questions, QUESTIONS_MAX),
-            ("records to tell one neighbour", queues.news, peer.told.records_max + own(peer).0),
-        ];
-        if let Some((what, is, max)) = limits.into_iter().find(|(_, is, max)| is > max) {
-            return Err(format!("n{} has {is} {what}, and the limit is {max}", host + 1));
+    view.live().try_for_each(|(host, peer)| within(view, host, peer))
+}
+
+/// The same of those that were just read.
+pub(super) fn changed_tables(view: &View) -> Result<(), String> {
+    let mut changed = view.changed().filter(|(_, peer)| peer.live);
+    changed.try_for_each(|(host, peer)| within(view, host, peer))
+}
+
+fn within(view: &View, host: usize, peer: &PeerView) -> Result<(), String> {
+    match rows(view, peer, false).into_iter().find(|(_, is, max, _)| is > max) {
+        Some((what, is, max, _)) => {
+            Err(format!("n{} has {is} {what}, and the limit is {max}", host + 1))
         }
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// Nobody holds more records than it was told to, besides its own.
@@ -78,18 +203,9 @@ const SPARE: usize = 8;
 /// In a mesh at rest, tables are as small again as what they are for.
 pub(super) fn baseline(view: &View) -> Result<(), String> {
     for (host, peer) in view.live() {
-        let sizes = peer.sizes;
-        let heard_of = peer.records.keys().filter(|key| matches!(key, Key::Peer(_))).count();
-        let limits = [
-            ("streams", sizes.conns - sizes.dialing, peer.near.len() + SPARE),
-            ("sessions", sizes.sessions, peer.near.len() + SPARE),
-            ("peers to dial", sizes.attempts, view.peers.len() + heard_of),
-            ("waiting commands", sizes.waiting, 0),
-            ("messages for one neighbour", sizes.queues.unicasts, 0),
-            ("questions of one neighbour", sizes.queues.questions, 0),
-            ("records to tell one neighbour", sizes.queues.news, 0),
-        ];
-        if let Some((what, is, max)) = limits.into_iter().find(|(_, is, max)| is > max) {
+        if let Some((what, is, _, max)) =
+            rows(view, peer, true).into_iter().find(|(_, is, _, max)| is > max)
+        {
             return Err(format!("n{} at rest has {is} {what}, where {max} would do", host + 1));
         }
     }
@@ -111,14 +227,42 @@ mod tests {
                 (view.peers[0].sizes.conns, view.peers[0].sizes.dialing) = (33, 33);
             },
             |view: &mut View| view.peers[0].sizes.sessions = 137,
-            |view: &mut View| view.peers[0].sizes.waiting = 17,
+            |view: &mut View| view.peers[0].sizes.attempts = 200,
+            |view: &mut View| view.peers[0].sizes.lost = 80,
             |view: &mut View| view.peers[0].sizes.acquaintances = 65,
+            // One founding and one record of names are its own.
+            |view: &mut View| view.peers[0].sizes.peers = 68,
+            |view: &mut View| view.peers[0].sizes.routes = 1,
+            |view: &mut View| view.peers[0].sizes.names = 17,
+            |view: &mut View| view.peers[0].sizes.namers = 67,
+            |view: &mut View| view.peers[0].sizes.unfinished = 1,
+            |view: &mut View| view.peers[0].sizes.ipam.waiting = 17,
+            |view: &mut View| view.peers[0].sizes.ipam.asks = 17,
+            |view: &mut View| view.peers[0].sizes.ipam.reachable = 1,
+            |view: &mut View| view.peers[0].sizes.ipam.votes = 68,
+            |view: &mut View| view.peers[0].sizes.ipam.early = 9,
+            |view: &mut View| view.peers[0].sizes.ipam.unproven = 9,
+            |view: &mut View| view.peers[0].sizes.ipam.ledger = 17,
+            |view: &mut View| view.peers[0].sizes.ipam.titles = 18,
+            |view: &mut View| view.peers[0].sizes.ipam.dead = 65_537,
+            |view: &mut View| view.peers[0].sizes.ipam.hints = 67,
+            |view: &mut View| view.peers[0].sizes.ipam.held = 17,
+            |view: &mut View| view.peers[0].sizes.ipam.cursors = 1_025,
+            |view: &mut View| view.peers[0].sizes.pulls = 9,
             |view: &mut View| view.peers[0].sizes.queues.unicasts = 257,
             |view: &mut View| view.peers[0].sizes.queues.questions = 5,
-            // One founding and one record of names are its own.
             |view: &mut View| view.peers[0].sizes.queues.news = 67,
+            |view: &mut View| view.peers[0].sizes.queues.unsent = 2_049,
+            |view: &mut View| view.peers[0].sizes.queues.unread = 1_100_000,
+            |view: &mut View| view.peers[0].sizes.queues.pull = 17_409,
+            |view: &mut View| view.peers[0].forwarder.sessions = 9,
+            |view: &mut View| view.peers[0].forwarder.routes = 1,
+            |view: &mut View| view.peers[0].forwarder.macs = 65_537,
+            |view: &mut View| view.peers[0].forwarder.room = 262_145,
         ] {
-            assert!(tables(&changed(change)).is_err());
+            let view = changed(change);
+            assert!(tables(&view).is_err());
+            assert!(changed_tables(&view).is_err());
         }
     }
 
@@ -138,10 +282,15 @@ mod tests {
             |view: &mut View| view.peers[0].sizes.conns = 10,
             |view: &mut View| view.peers[0].sizes.sessions = 10,
             |view: &mut View| view.peers[0].sizes.attempts = 3,
-            |view: &mut View| view.peers[0].sizes.waiting = 1,
+            |view: &mut View| view.peers[0].sizes.ipam.waiting = 1,
+            |view: &mut View| view.peers[0].sizes.ipam.asks = 1,
+            |view: &mut View| view.peers[0].sizes.ipam.dead = 1,
             |view: &mut View| view.peers[0].sizes.queues.unicasts = 1,
             |view: &mut View| view.peers[0].sizes.queues.questions = 1,
             |view: &mut View| view.peers[0].sizes.queues.news = 1,
+            |view: &mut View| view.peers[0].sizes.queues.unread = 2_049,
+            |view: &mut View| view.peers[0].sizes.queues.pull = 2,
+            |view: &mut View| view.peers[0].forwarder.sessions = 10,
         ] {
             assert!(baseline(&changed(change)).is_err());
         }

@@ -82,8 +82,8 @@ pub const CATALOGUE: [Property; 36] = [
     judged("S19", "what is taken was sent by whom it is taken to be from", &["sleeve.only-sent"]),
     judged(
         "S20",
-        "no link without the password, or with another peer than is believed",
-        &["mesh.authentic"],
+        "no link without the password, with another peer than is believed, or in an older version than both speak",
+        &["mesh.authentic", "mesh.no-downgrade"],
     ),
     judged(
         "S21",
@@ -99,10 +99,14 @@ pub const CATALOGUE: [Property; 36] = [
     judged("S24", "the same seed makes the same run", &["sim.same-run"]),
     judged(
         "L1",
-        "peers that can be connected know each other alike",
-        &["mesh.same-view", "gossip.same-records"],
+        "peers that can be connected know each other alike, 5 s after their links stand",
+        &["mesh.view-in-time", "mesh.same-view", "gossip.same-records", "gossip.true-sum"],
     ),
-    judged("L2", "they have the same ledger", &["ipam.same-ledger"]),
+    judged(
+        "L2",
+        "they have the same ledger, as soon",
+        &["ipam.ledger-in-time", "ipam.same-ledger"],
+    ),
     judged(
         "L3",
         "a quorum that is connected founds the mesh within 10 s",
@@ -129,7 +133,11 @@ pub const CATALOGUE: [Property; 36] = [
         "a link that broke is there again within 10 s, or as its outage was long",
         &["mesh.healed-link"],
     ),
-    judged("L8", "a dead peer is noticed within 15 s", &["mesh.dead-noticed"]),
+    judged(
+        "L8",
+        "a dead peer is noticed within 15 s, and one that lives is hardly ever taken for dead",
+        &["mesh.dead-noticed", "mesh.no-false-death"],
+    ),
     judged("L9", "a mesh in which nothing happens is quiet", &["mesh.quiet"]),
     Property {
         id: "L10",
@@ -152,12 +160,17 @@ pub const CATALOGUE: [Property; 36] = [
 ];
 
 /// Rules that are not judged on views, and where they are.
-pub const ELSEWHERE: [(&str, &str); 18] = [
+pub const ELSEWHERE: [(&str, &str); 20] = [
     ("contract", "after each call of a node"),
     ("persist-before-reply", "where an address is handed out"),
     ("persist-before-send", "after each call of a node, besides"),
     ("mesh.authentic", "where a link comes up"),
+    ("mesh.no-downgrade", "where a link comes up"),
     ("mesh.no-mixing", "where a link comes up, besides"),
+    (
+        "mesh.no-false-death",
+        "where a peer is said to be down, in each world and over all of a swarm",
+    ),
     ("sleeve.unique-nonce", "where a datagram is sent"),
     ("sleeve.no-replay", "where a datagram is taken"),
     ("sleeve.only-sent", "where a datagram is taken"),
@@ -165,7 +178,10 @@ pub const ELSEWHERE: [(&str, &str); 18] = [
     ("ipam.serves", "at the end of a scenario"),
     ("sim.panic", "around a run"),
     ("log.no-error", "when the daemons of the turmoil bed have run"),
-    ("sim.same-run", "by running seeds twice (sim/tests/digest.rs)"),
+    (
+        "sim.same-run",
+        "by running seeds and scenarios twice (sim/tests/swarm.rs, sim/tests/scenarios.rs)",
+    ),
     ("sim.pending", "when a mesh does not settle"),
     ("sim.starts", "when a node starts"),
     ("sim.contract", "before each call of a node"),

@@ -2,15 +2,15 @@
 
 use super::ledgers::knows_all;
 use super::papers;
-use super::{Invariant, Owned, PeerView, View, When};
+use super::{Invariant, PeerView, View, When};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use weft_core::id::PeerId;
 use weft_core::record::Key;
 
-/// After a start on a disk with a founding, a peer hands out and gives away nothing before it has
-/// met another owner and knows all that this one knew when they met; or it owns everything, or its
-/// operator said so.
+/// After a start on a disk with a founding, a peer hands out and gives away nothing before it knows
+/// all that some other owner knows of what it has; an owner of which it can have heard, over whichever
+/// peers. Or it owns everything, or its operator said so.
 ///
 /// What the node itself says of its gate is not asked.
 #[derive(Debug, Default)]
@@ -27,8 +27,8 @@ struct Life {
     open: bool,
     /// Addresses that it noted as held.
     noted: BTreeSet<IpAddr>,
-    /// What others knew when it met them, and how often they had lost their disks by then.
-    met: BTreeMap<PeerId, (u64, Vec<Owned>)>,
+    /// Of whom it can have heard: those it was linked with, those who were linked with these, and so on.
+    heard: BTreeSet<PeerId>,
     /// Whether it owned everything when it was last looked at.
     was_sole: bool,
 }
@@ -41,8 +41,14 @@ impl Invariant for Gate {
         When::Always
     }
     fn check(&mut self, view: &View) -> Result<(), String> {
+        let Self { lives, seen } = self;
+        // An answer may be on its way while nothing happens to the one who waits for it.
+        for (host, peer) in view.live() {
+            if let Some(life) = lives.get_mut(&host).filter(|life| !life.open) {
+                life.look(view, peer);
+            }
+        }
         for (host, peer) in view.changed() {
-            let Self { lives, seen } = self;
             let held = Some(&peer.papers).filter(|_| peer.live).into_iter();
             let grants = held.chain(&peer.stored).flat_map(papers::grants);
             let fresh = grants.filter(|(key, ..)| seen.insert(*key));
@@ -62,7 +68,6 @@ impl Invariant for Gate {
             if life.open {
                 continue;
             }
-            life.look(view, peer);
             life.open |= peer.vouched;
             let is_inside = |address: &&IpAddr| view.universe.offset(**address).is_some();
             let more = noted.difference(&life.noted).find(is_inside).copied();
@@ -92,23 +97,26 @@ impl Invariant for Gate {
 }
 
 impl Life {
-    /// Notes whom the peer has met, and whether it knows what one of them knew then.
+    /// Notes of whom the peer can have heard, and whether one of them knows no more of what it has.
     fn look(&mut self, view: &View, peer: &PeerView) {
-        for id in &peer.met {
-            let Some(other) = view.host_of(*id).and_then(|host| view.peers.get(host)) else {
-                continue;
-            };
-            let known = || (other.losses, other.sure_ledger.clone().unwrap_or_default());
-            self.met.entry(*id).or_insert_with(known);
+        if peer.boots != self.boots {
+            return;
+        }
+        self.heard.extend(&peer.met);
+        let mut news: Vec<PeerId> = self.heard.iter().copied().collect();
+        while let Some(id) = news.pop() {
+            let host = view.host_of(id).and_then(|host| view.peers.get(host));
+            let met = host.into_iter().flat_map(|host| &host.met);
+            news.extend(met.filter(|other| self.heard.insert(**other)));
         }
         let Some(ledger) = &peer.ledger else { return };
-        self.open = self.met.iter().any(|(id, (losses, known))| {
-            let same_disk = || {
-                let host = view.host_of(*id).and_then(|host| view.peers.get(host));
-                host.is_some_and(|host| host.losses == *losses)
-            };
-            let owns = ledger.iter().any(|owned| owned.owner == *id);
-            owns && (knows_all(ledger, known) || !same_disk())
+        let mut own = ledger.clone();
+        own.retain(|owned| Some(owned.owner) == peer.id);
+        let others = view.peers.iter().filter(|other| other.id != peer.id);
+        let mut heard = others.filter(|other| other.id.is_some_and(|id| self.heard.contains(&id)));
+        self.open = heard.any(|other| {
+            let known = other.sure_ledger.as_deref().unwrap_or_default();
+            ledger.iter().any(|owned| Some(owned.owner) == other.id) && knows_all(&own, known)
         });
     }
 }
@@ -145,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn gate_holds_once_the_peer_knows_what_an_owner_knew_when_they_met() {
+    fn gate_holds_once_the_peer_can_have_heard_that_nothing_was_given_away() {
         let meets = |view: &mut View| {
             view.peers[0].met = [id(2)].into();
         };
@@ -154,11 +162,39 @@ mod tests {
             hands_out(view);
         });
         holds::<Gate>(&[started(|_| {}), started(meets), met.clone()]);
-        let behind = |view: &mut View| {
+        let knows_better = |view: &mut View| {
             meets(view);
-            view.peers[1].sure_ledger = Some(vec![owned(0, 8, 1, 2), owned(8, 16, 0, 2)]);
+            view.peers[1].sure_ledger = Some(vec![owned(0, 4, 0, 1), owned(4, 16, 1, 2)]);
         };
-        fails::<Gate>(&[started(|_| {}), started(behind), met]);
+        let mut late = met;
+        knows_better(&mut late);
+        fails::<Gate>(&[started(|_| {}), started(knows_better), late.clone()]);
+        // What others gave each other is none of its business.
+        let knows_others = |view: &mut View| {
+            meets(view);
+            view.peers[1].sure_ledger = Some(vec![owned(0, 8, 0, 1), owned(8, 16, 1, 3)]);
+        };
+        holds::<Gate>(&[started(|_| {}), started(knows_others), late]);
+    }
+
+    #[test]
+    fn gate_lets_through_who_can_have_heard_from_an_owner_over_others() {
+        let over = |met: bool| {
+            let mut view = started(|view| {
+                let between = PeerView { live: true, id: Some(id(3)), boots: 1, ..<_>::default() };
+                view.peers.push(between);
+                view.peers[0].met = [id(3)].into();
+                view.peers[2].met = met.then_some(id(2)).into_iter().collect();
+            });
+            view.changed = [0].into();
+            view
+        };
+        let mut late = over(true);
+        hands_out(&mut late);
+        holds::<Gate>(&[started(|_| {}), over(true), late]);
+        let mut early = over(false);
+        hands_out(&mut early);
+        fails::<Gate>(&[started(|_| {}), over(false), early]);
     }
 
     #[test]

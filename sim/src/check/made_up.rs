@@ -44,7 +44,7 @@ pub(super) fn founding(seeds: &[u8]) -> (Key, Paper) {
     let ballot = ballot(1, 1);
     let seeds = seeds.iter().map(|seed| id(*seed)).collect();
     let says = Says::Founding(Founding { universe: universe(), seeds, ballot });
-    (Key::Founding(LINEAGE), Paper { writer: id(1), version: Version::default(), says })
+    (Key::Founding(LINEAGE), Paper { writer: id(1), version: Version::default(), sign: 0, says })
 }
 
 /// That `writer` gives addresses to `owner`.
@@ -58,7 +58,7 @@ pub(super) fn grant(
     let grant = Grant { lineage, range: range(start, end), epoch: 0, version, owner: id(owner) };
     let print = Fingerprint::by(&id(writer), &weft_core::codec::encode(&grant));
     let says = Says::Grant(grant);
-    (Key::Grant(print), Paper { writer: id(writer), version: Version::default(), says })
+    (Key::Grant(print), Paper { writer: id(writer), version: Version::default(), sign: 0, says })
 }
 
 pub(super) const fn ballot(round: u64, proposer: u8) -> Ballot {
@@ -71,7 +71,10 @@ pub(super) fn vote(voter: u8, promised: u64, seeds: &[u8]) -> (Key, Paper) {
     let proposal = Proposal { origin: before, seeds: seeds.iter().map(|seed| id(*seed)).collect() };
     let vote = Voter { promised: Some(ballot(promised, 1)), accepted: Some((before, proposal)) };
     let says = Says::Vote(vote);
-    (Key::Voter(id(voter)), Paper { writer: id(voter), version: version(1, promised), says })
+    (
+        Key::Voter(id(voter)),
+        Paper { writer: id(voter), version: version(1, promised), sign: 0, says },
+    )
 }
 
 /// Two hosts that founded a mesh of 16 addresses, share it, and are linked.
@@ -89,6 +92,8 @@ pub(super) fn pair() -> View {
             records_len_max: 1 << 20,
             waiting_max: 16,
             hops_max: 4,
+            names_max: 16,
+            versions: (1, 1),
             ..Told::default()
         },
         version: version(1, 9),
@@ -101,6 +106,9 @@ pub(super) fn pair() -> View {
         island: [0, 1].into(),
         mono: secs(100),
         linked: [(ConnId::dialed(1), Linked { peer: id(other), heard_at: secs(99) })].into(),
+        proven: [id(other)].into(),
+        up: [id(other)].into(),
+        is_sound: true,
         records: BTreeMap::from([(Key::Names(id(1)), version(1, 3))]),
         ..PeerView::default()
     };

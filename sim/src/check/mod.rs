@@ -7,9 +7,11 @@ mod addresses;
 mod apart;
 mod bounds;
 mod catalogue;
+mod deaths;
 mod durable;
 mod founding;
 mod gate;
+mod greeting;
 mod ledgers;
 mod links;
 #[cfg(test)]
@@ -18,6 +20,7 @@ mod mesh;
 mod names;
 mod papers;
 mod quiet;
+mod steady;
 mod versions;
 mod view;
 mod wire;
@@ -25,10 +28,13 @@ mod wire;
 pub use addresses::none_left;
 pub use apart::{AUTHENTIC, NO_MIXING, authentic, belong_together};
 pub use catalogue::{CATALOGUE, ELSEWHERE, OTHERS, Property};
+pub use deaths::{Deaths, NO_FALSE_DEATH};
 pub use durable::{PERSIST_BEFORE_SEND, said_in_order};
+pub use greeting::{Greeting, NO_DOWNGRADE, newest_of_both};
 pub use links::all_linked;
 pub use papers::{Paper, Says};
-pub use view::{Linked, Owned, PeerView, Told, View, Waiting};
+pub use steady::Steady;
+pub use view::{Glimpse, Linked, Owned, PeerView, Told, View, Waiting};
 pub use wire::{Fault, Wire};
 
 use std::fmt;
@@ -41,6 +47,8 @@ pub enum When {
     Always,
     /// Every half second: what depends on time.
     Regularly,
+    /// When hosts have become steady ([`View::steady`]).
+    Steady,
     /// Some time after the last fault and the last command.
     Settled,
     /// In a settled mesh, 2 s after the last command.
@@ -125,11 +133,15 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
         Box::new(gate::Gate::default()),
         rule(NO_MIXING, When::Always, apart::no_mixing),
         Box::new(versions::OwnVersionOnly::default()),
+        Box::new(versions::TrueSum::default()),
         Box::new(versions::NewLife::default()),
         Box::new(versions::NamesNeverBack::default()),
         Box::new(founding::InTime::default()),
         rule("mesh.dead-noticed", When::Regularly, links::dead_noticed),
         Box::new(links::Healed::default()),
+        rule("mesh.view-in-time", When::Steady, steady::same_view),
+        rule("ipam.ledger-in-time", When::Steady, steady::same_ledger),
+        rule("bounds.tables", When::Always, bounds::changed_tables),
         rule("bounds.tables", When::Regularly, bounds::tables),
         rule("bounds.records", When::Regularly, bounds::records),
         rule("ipam.same-ledger", When::Settled, addresses::same_ledger),
@@ -138,6 +150,7 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
         rule("mesh.unicast-arrives", When::Settled, mesh::unicast_arrives),
         rule("mesh.broadcast-once", When::Settled, mesh::broadcast_once),
         rule("dns.same-answer", When::Settled, names::same_answer),
+        Box::new(names::Answers::default()),
         rule("dns.no-ghosts", When::Settled, names::no_ghosts),
         rule("dns.seen-everywhere", When::Told, names::seen_everywhere),
         rule("dns.gone-everywhere", When::Told, names::gone_everywhere),

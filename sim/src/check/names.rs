@@ -1,8 +1,10 @@
 //! Rules about names: `dns.*`.
 
-use super::View;
-use std::collections::BTreeSet;
+use super::{Invariant, PeerView, View, When};
+use std::collections::{BTreeMap, BTreeSet};
+use weft_core::id::PeerId;
 use weft_core::names::NameEntry;
+use weft_core::record::{Key, Version};
 
 /// Peers that can be connected answer every name alike, and know all that was registered at each.
 pub(super) fn same_answer(view: &View) -> Result<(), String> {
@@ -31,6 +33,110 @@ pub(super) fn same_answer(view: &View) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// At every moment: no answer comes from a peer that is out of reach by all that the answering peer
+/// has said, nor from an earlier life of it than that peer knows of; what a peer answers for itself
+/// was registered with it and not taken back; and what others answer for it is what it answered
+/// itself under the same version of its names. Versions do not go back, so a deletion that was seen
+/// is not undone by older data.
+#[derive(Debug, Default)]
+pub(super) struct Answers {
+    /// By peer: under each version of its names, who was first seen to answer them, and the names.
+    said: BTreeMap<PeerId, BTreeMap<Version, (usize, BTreeSet<NameEntry>)>>,
+    /// By peer: all that may ever have been registered with it.
+    registered: BTreeMap<PeerId, BTreeSet<NameEntry>>,
+}
+
+/// So many versions of the names of one peer are kept for comparison.
+const VERSIONS_MAX: usize = 256;
+
+impl Invariant for Answers {
+    fn name(&self) -> &'static str {
+        "dns.no-ghosts"
+    }
+    fn when(&self) -> When {
+        When::Always
+    }
+    fn check(&mut self, view: &View) -> Result<(), String> {
+        for (_, peer) in view.changed() {
+            if let Some(id) = peer.id {
+                let registered = self.registered.entry(id).or_default();
+                if !registered.is_superset(&peer.names_possible) {
+                    registered.extend(peer.names_possible.iter().cloned());
+                }
+            }
+        }
+        for (host, peer) in view.changed().filter(|(_, peer)| peer.live && !peer.busy) {
+            let mut answers: BTreeMap<PeerId, BTreeSet<NameEntry>> = BTreeMap::new();
+            for known in &peer.names {
+                answers.entry(known.origin).or_default().insert(known.entry.clone());
+            }
+            for (origin, names) in answers {
+                let verdict = self.judge(view, (host, peer), origin, names);
+                verdict.map_err(|why| format!("n{} answers {why}", host + 1))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Answers {
+    /// Judges what `peer` answers for `origin`.
+    fn judge(
+        &mut self,
+        view: &View,
+        (host, peer): (usize, &PeerView),
+        origin: PeerId,
+        names: BTreeSet<NameEntry>,
+    ) -> Result<(), String> {
+        let label = view.label(origin);
+        let version = |key| peer.records.get(&key).copied();
+        if Some(origin) == peer.id {
+            if let Some(ghost) = names.iter().find(|name| !peer.names_possible.contains(name)) {
+                return Err(format!("{} = {}, which it took back", ghost.name, ghost.address));
+            }
+        } else if !peer.up.contains(&origin) {
+            return Err(format!("for {label}, which it has said to be out of reach"));
+        }
+        let Some(named) = version(Key::Names(origin)) else {
+            return Err(format!("for {label}, whose names it does not hold"));
+        };
+        // What a peer says of itself comes a moment after its names.
+        if let Some(life) = version(Key::Peer(origin)).map(|version| version.incarnation)
+            && Some(origin) != peer.id
+            && life != named.incarnation
+        {
+            let (then, now) = (named.incarnation.0, life.0);
+            return Err(format!("for life {then} of {label}, and knows of life {now}"));
+        }
+        // Of strangers nobody knows what they registered, and whose disk was put back or copied may
+        // say two things under one version.
+        let mut hosts = view.peers.iter().filter(|peer| peer.id == Some(origin));
+        let (Some(there), None) = (hosts.next(), hosts.next()) else { return Ok(()) };
+        if there.losses > 0 {
+            return Ok(());
+        }
+        let registered = self.registered.entry(origin).or_default();
+        if let Some(ghost) = names.iter().find(|name| !registered.contains(name)) {
+            let (name, address) = (&ghost.name, ghost.address);
+            return Err(format!("{name} = {address}, which was never registered with {label}"));
+        }
+        let said = self.said.entry(origin).or_default();
+        let (first, before) = said.entry(named).or_insert_with(|| (host, names.clone()));
+        if *before != names {
+            return Err(format!(
+                "{} names of {label} as version {named:?}, of which n{} has answered {}",
+                names.len(),
+                *first + 1,
+                before.len()
+            ));
+        }
+        if said.len() > VERSIONS_MAX {
+            said.pop_first();
+        }
+        Ok(())
+    }
 }
 
 /// No answer comes from a peer that is out of reach, and none that its peer has taken back.
@@ -110,15 +216,16 @@ pub(super) fn gone_everywhere(view: &View) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::PeerView;
+    use super::super::made_up::{fails, holds};
     use super::*;
     use weft_core::addr::Universe;
-    use weft_core::id::{ContainerId, PeerId};
+    use weft_core::id::{ContainerId, Incarnation};
     use weft_core::names::KnownName;
     use weft_core::time::Instant;
 
     /// Two peers; a name lives on the first.
     fn good() -> View {
+        let names = Version { incarnation: Incarnation(1), sequence: 3 };
         let entry = NameEntry {
             name: "db.weft.local".parse().unwrap(),
             address: "10.32.0.1".parse().unwrap(),
@@ -129,6 +236,12 @@ mod tests {
             live: true,
             id: Some(PeerId([number; 32])),
             island: [0, 1].into(),
+            up: [PeerId([3 - number; 32])].into(),
+            records: [
+                (Key::Names(PeerId([1; 32])), names),
+                (Key::Peer(PeerId([1; 32])), Version { sequence: 2, ..names }),
+            ]
+            .into(),
             names: [known.clone()].into(),
             names_sure: own.clone(),
             names_possible: own,
@@ -172,6 +285,59 @@ mod tests {
     fn gone_everywhere_fails_when_a_name_is_answered_that_was_taken_back() {
         assert_eq!(gone_everywhere(&good()), Ok(()));
         assert!(gone_everywhere(&broken(|view| view.peers[0].names_possible.clear())).is_err());
+    }
+
+    /// The view a moment later, after `change`.
+    fn next(change: impl FnOnce(&mut View)) -> View {
+        broken(change)
+    }
+
+    #[test]
+    fn answers_fail_for_a_peer_that_was_said_to_be_out_of_reach_and_for_an_earlier_life() {
+        holds::<Answers>(&[good(), good()]);
+        fails::<Answers>(&[broken(|view| view.peers[1].up.clear())]);
+        let reborn = Version { incarnation: Incarnation(2), sequence: 1 };
+        let key = Key::Peer(PeerId([1; 32]));
+        fails::<Answers>(&[broken(|view| {
+            view.peers[1].records.insert(key, reborn);
+        })]);
+        fails::<Answers>(&[broken(|view| view.peers[1].records.clear())]);
+    }
+
+    #[test]
+    fn answers_fail_when_a_peer_answers_what_it_took_back_or_never_had() {
+        fails::<Answers>(&[broken(|view| view.peers[0].names_possible.clear())]);
+        let other = |view: &mut View| {
+            let mut made_up = view.peers[1].names.first().unwrap().clone();
+            made_up.entry.address = "10.32.0.9".parse().unwrap();
+            view.peers[1].names.insert(made_up);
+        };
+        fails::<Answers>(&[good(), next(other)]);
+    }
+
+    #[test]
+    fn answers_fail_when_a_deletion_is_undone_by_older_data() {
+        let key = Key::Names(PeerId([1; 32]));
+        let later = Version { incarnation: Incarnation(1), sequence: 4 };
+        let mut second = good().peers[0].names.first().unwrap().clone();
+        second.entry.address = "10.32.0.2".parse().unwrap();
+        // Two names, of which the first is deleted with the next version.
+        let both = broken(|view| {
+            for peer in &mut view.peers {
+                peer.names.insert(second.clone());
+            }
+            view.peers[0].names_possible.insert(second.entry.clone());
+        });
+        let mut deleted = both.clone();
+        for peer in &mut deleted.peers {
+            peer.names = [second.clone()].into();
+            peer.records.insert(key, later);
+        }
+        deleted.peers[0].names_possible = [second.entry.clone()].into();
+        let mut undone = deleted.clone();
+        undone.peers[1].names.clone_from(&both.peers[1].names);
+        holds::<Answers>(&[both.clone(), deleted.clone(), deleted.clone()]);
+        fails::<Answers>(&[both, deleted, undone]);
     }
 
     #[test]

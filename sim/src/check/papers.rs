@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use weft_core::id::PeerId;
 use weft_core::ipam::{Founding, Grant, Voter};
-use weft_core::record::{Key, Record, Version};
+use weft_core::record::{Key, Record, Signature, Version};
 
 /// A record about ownership, or a vote.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,6 +12,8 @@ pub struct Paper {
     pub writer: PeerId,
     /// Which version.
     pub version: Version,
+    /// The first bytes of its signature.
+    pub sign: u64,
     /// What it says.
     pub says: Says,
 }
@@ -36,8 +38,14 @@ impl Paper {
             Key::Voter(_) => Says::Vote(record.decode().ok()?),
             Key::Peer(_) | Key::Names(_) | Key::Space(_) => return None,
         };
-        Some(Self { writer: record.writer, version: record.version, says })
+        Some(Self { writer: record.writer, version: record.version, sign: sign(record), says })
     }
+}
+
+/// The first bytes of the signature of `record`.
+pub(super) fn sign(record: &Record) -> u64 {
+    let Signature([a, b, c, d, e, f, g, h, ..], _) = record.signature;
+    u64::from_le_bytes([a, b, c, d, e, f, g, h])
 }
 
 /// Whether records under `key` are papers. Their keys come before all others.
@@ -57,9 +65,10 @@ pub(super) fn read<'a>(
     let (mut found, mut fresh) = (BTreeSet::new(), Vec::new());
     for record in records {
         found.insert(record.key);
-        let is_known = papers
-            .get(&record.key)
-            .is_some_and(|paper| (paper.version, paper.writer) == (record.version, record.writer));
+        let is_known = papers.get(&record.key).is_some_and(|paper| {
+            (paper.version, paper.writer, paper.sign)
+                == (record.version, record.writer, sign(record))
+        });
         if !is_known && let Some(paper) = Paper::of(record) {
             papers.insert(record.key, paper);
             fresh.push((record.key, record.version));

@@ -1,8 +1,9 @@
 //! Rules about versions of records and lives of peers: `gossip.own-version-only`,
-//! `gossip.new-life` and `dns.never-back`.
+//! `gossip.true-sum`, `gossip.new-life` and `dns.never-back`.
 
 use super::{Invariant, View, When};
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use weft_core::gossip::Print;
 use weft_core::id::{Incarnation, PeerId};
 use weft_core::record::{Key, Version};
@@ -12,7 +13,7 @@ use weft_core::record::{Key, Version};
 pub(super) struct OwnVersionOnly {
     newest: BTreeMap<PeerId, Version>,
     /// What was looked through already.
-    looked: BTreeMap<usize, Print>,
+    looked: BTreeMap<usize, u64>,
 }
 
 impl Invariant for OwnVersionOnly {
@@ -29,10 +30,9 @@ impl Invariant for OwnVersionOnly {
             }
         }
         for (host, peer) in view.changed().filter(|(_, peer)| peer.live) {
-            let Some(print) = peer.print.filter(|print| self.looked.get(&host) != Some(print))
-            else {
+            if self.looked.get(&host) == Some(&peer.reads) {
                 continue;
-            };
+            }
             for (key, version) in &peer.records {
                 let Some(writer) = writer(key) else { continue };
                 let newest = self.newest.get(&writer);
@@ -52,7 +52,7 @@ impl Invariant for OwnVersionOnly {
                     ));
                 }
             }
-            self.looked.insert(host, print);
+            self.looked.insert(host, peer.reads);
         }
         Ok(())
     }
@@ -62,6 +62,69 @@ impl OwnVersionOnly {
     fn wrote(&mut self, writer: PeerId, version: Version) {
         let newest = self.newest.entry(writer).or_default();
         *newest = version.max(*newest);
+    }
+}
+
+/// Of more records than this, no sum of our own is made: in a large mesh that costs more than all
+/// the rest.
+const SUMMED_MAX: usize = 256;
+
+/// Sums of records are kept for comparison until there are so many.
+const SUMS_MAX: usize = 65_536;
+
+/// The sum that a node makes of its records follows them: by it, neighbours tell whether they hold
+/// the same.
+#[derive(Debug, Default)]
+pub(super) struct TrueSum {
+    /// By host: which life, how often its records were read, a sum of our own, and its node's.
+    last: BTreeMap<usize, (u64, u64, u64, Print)>,
+    /// By sums of our own: who had such records first, and the sum of its node.
+    sums: BTreeMap<u64, (usize, Print)>,
+}
+
+impl Invariant for TrueSum {
+    fn name(&self) -> &'static str {
+        "gossip.true-sum"
+    }
+    fn when(&self) -> When {
+        When::Always
+    }
+    fn check(&mut self, view: &View) -> Result<(), String> {
+        for (host, peer) in view.changed().filter(|(_, peer)| peer.live) {
+            let Some(print) = peer.print.filter(|_| peer.seen.len() <= SUMMED_MAX) else {
+                self.last.remove(&host);
+                continue;
+            };
+            let last = self.last.get(&host).copied();
+            if last.is_some_and(|(boots, reads, _, before)| {
+                (boots, reads, before) == (peer.boots, peer.reads, print)
+            }) {
+                continue;
+            }
+            let mut hasher = DefaultHasher::new();
+            peer.seen.hash(&mut hasher);
+            let ours = hasher.finish();
+            self.last.insert(host, (peer.boots, peer.reads, ours, print));
+            if last.is_some_and(|(.., own, before)| own != ours && before == print) {
+                return Err(format!(
+                    "the sum of the records of n{} stayed as it was, and the records did not",
+                    host + 1
+                ));
+            }
+            if self.sums.len() >= SUMS_MAX {
+                self.sums.clear();
+            }
+            let (first, sum) = *self.sums.entry(ours).or_insert((host, print));
+            if sum != print {
+                return Err(format!(
+                    "n{} and n{} make different sums of the same {} records",
+                    first + 1,
+                    host + 1,
+                    peer.seen.len()
+                ));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -160,6 +223,7 @@ impl Invariant for NamesNeverBack {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Glimpse;
     use super::super::made_up::{changed, fails, holds, id, pair, version};
     use super::*;
     use std::collections::BTreeSet;
@@ -167,22 +231,8 @@ mod tests {
     fn holding(key: Key, held: Version) -> View {
         changed(|view| {
             view.peers[1].records = [(key, held)].into();
-            view.peers[1].print = Some(print(held.sequence));
+            view.peers[1].reads = held.sequence;
         })
-    }
-
-    /// A sum that differs with `number`.
-    fn print(number: u64) -> Print {
-        let identity = weft_core::id::Identity::from_seed([1; 32]);
-        let key = Key::Space(identity.id());
-        let mut records = weft_core::gossip::Records::new(1, 1_000);
-        records.put(weft_core::record::Record::sign(
-            &identity,
-            key,
-            version(1, number),
-            Vec::new(),
-        ));
-        records.sum(weft_core::gossip::Prefix::ROOT).1
     }
 
     #[test]
@@ -201,6 +251,33 @@ mod tests {
         view.peers[0].version = version(1, 12);
         view.changed = BTreeSet::from([1]);
         holds::<OwnVersionOnly>(&[pair(), view]);
+    }
+
+    #[test]
+    fn true_sum_fails_when_the_sum_stays_and_when_equal_records_have_two_sums() {
+        let sum = |number: u64| {
+            let identity = weft_core::id::Identity::from_seed([1; 32]);
+            let key = Key::Space(identity.id());
+            let mut records = weft_core::gossip::Records::new(1, 1_000);
+            records.put(weft_core::record::Record::sign(
+                &identity,
+                key,
+                version(1, number),
+                Vec::new(),
+            ));
+            records.sum(weft_core::gossip::Prefix::ROOT).1
+        };
+        let with = |host: usize, sequence, print| {
+            changed(|view| {
+                let glimpse =
+                    Glimpse { key: Key::Names(id(1)), version: version(1, sequence), sign: 0 };
+                view.peers[host].seen = vec![glimpse];
+                (view.peers[host].reads, view.peers[host].print) = (sequence, Some(print));
+            })
+        };
+        holds::<TrueSum>(&[with(0, 1, sum(1)), with(0, 2, sum(2)), with(1, 2, sum(2))]);
+        fails::<TrueSum>(&[with(0, 1, sum(1)), with(0, 2, sum(1))]);
+        fails::<TrueSum>(&[with(0, 1, sum(1)), with(1, 1, sum(2))]);
     }
 
     #[test]

@@ -4,15 +4,17 @@ use super::papers::{self, Paper, is_paper};
 use crate::host::Host;
 use crate::host::report::Report;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 use weft_core::addr::{Range, Universe};
 use weft_core::config::{Config, FoundingMode, NetworkSecret};
 use weft_core::event::Event;
+use weft_core::forward::ForwarderSizes;
 use weft_core::gossip::{Prefix, Print};
 use weft_core::id::{ContainerId, Incarnation, PeerId, PeerName};
 use weft_core::io::{Command, ConnId};
 use weft_core::names::{KnownName, NameEntry};
 use weft_core::node::Node;
-use weft_core::record::{Fingerprint, Key, Version};
+use weft_core::record::{Fingerprint, Key, Record, Version};
 use weft_core::status::{ConnState, IpamState, Sizes};
 use weft_core::time::{Instant, Now};
 
@@ -47,6 +49,23 @@ pub struct Linked {
     pub heard_at: Instant,
 }
 
+/// What of a record tells it from every other one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Glimpse {
+    /// What it is about.
+    pub key: Key,
+    /// Which version.
+    pub version: Version,
+    /// The first bytes of its signature: other content has another one.
+    pub sign: u64,
+}
+
+impl Glimpse {
+    fn of(record: &Record) -> Self {
+        Self { key: record.key, version: record.version, sign: papers::sign(record) }
+    }
+}
+
 /// What the operator of a host told it, as far as rules depend on it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Told {
@@ -66,9 +85,22 @@ pub struct Told {
     pub records_len_max: usize,
     /// Most commands that wait.
     pub waiting_max: usize,
+    /// Longest that an allocation waits.
+    pub allocate_max: Duration,
     /// How often a frame may be relayed.
     pub hops_max: u8,
+    /// Most names of its own.
+    pub names_max: usize,
+    /// The oldest and the newest version of the protocol that it speaks.
+    pub versions: (u8, u8),
 }
+
+/// So many records, and the names among them, are looked through whenever a host is read.
+const READ_MAX: usize = 256;
+
+/// The versions that every node speaks, as long as none can be told others.
+/// Source: `OLDEST` and `NEWEST` of the handshake.
+const VERSIONS: (u8, u8) = (1, 1);
 
 impl Told {
     /// What `config` says.
@@ -85,7 +117,10 @@ impl Told {
             records_max: config.records_max,
             records_len_max: config.records_len_max,
             waiting_max: config.waiting_max,
+            allocate_max: config.allocate_max,
             hops_max: config.hops_max,
+            names_max: config.names_max,
+            versions: VERSIONS,
         }
     }
 }
@@ -119,7 +154,11 @@ pub struct PeerView {
     pub version: Version,
     /// The versions of all records that it holds.
     pub records: BTreeMap<Key, Version>,
-    /// Sum of all records that it holds: with it, all of them are the same.
+    /// All of these, as they were when they were last read.
+    pub seen: Vec<Glimpse>,
+    /// How often they were found to be others than before.
+    pub reads: u64,
+    /// The sum that its node has made of them.
     pub print: Option<Print>,
     /// Those of them that are about ownership or votes.
     pub papers: BTreeMap<Key, Paper>,
@@ -133,8 +172,16 @@ pub struct PeerView {
     pub met: BTreeSet<PeerId>,
     /// Links that it believes to stand.
     pub linked: BTreeMap<ConnId, Linked>,
+    /// Neighbours to which it believes that its data path works.
+    pub proven: BTreeSet<PeerId>,
+    /// Peers that it has said to be in reach, and not to be out of it since.
+    pub up: BTreeSet<PeerId>,
     /// How full its tables are.
     pub sizes: Sizes,
+    /// How full those of its forwarder are.
+    pub forwarder: ForwarderSizes,
+    /// Whether its clocks go right, and nothing keeps it from running or makes it slow.
+    pub is_sound: bool,
     /// Whether somebody has asked it for the founding in this life.
     pub asked_founding: bool,
     /// How many peers it needs for the founding and how many it reaches, while it waits for that.
@@ -177,6 +224,8 @@ pub struct PeerView {
     pub reports: BTreeSet<Report>,
     /// How many records it keeps.
     pub kept: usize,
+    /// Calls of its nodes so far, when what it holds was last looked through.
+    pub calls_read: u64,
 }
 
 /// All hosts at one moment.
@@ -194,13 +243,27 @@ pub struct View {
     pub calm_at: Option<Instant>,
     /// Commands that were given so far.
     pub asked: u64,
+    /// Whether nothing is wrong with the network but what every network does.
+    pub is_sound: bool,
+    /// Hosts that have ways to each other, and to which nothing has happened for so long that they
+    /// must know the same; while that is judged.
+    pub steady: Vec<BTreeSet<usize>>,
 }
 
 impl View {
     /// All of `peers`, each just read.
     pub fn new(at: Instant, universe: Universe, peers: Vec<PeerView>) -> Self {
         let changed = (0..peers.len()).collect();
-        Self { at, universe, peers, changed, calm_at: None, asked: 0 }
+        Self {
+            at,
+            universe,
+            peers,
+            changed,
+            calm_at: None,
+            asked: 0,
+            is_sound: true,
+            steady: Vec::new(),
+        }
     }
 
     /// Hosts that were read since the rules were last judged, as (host, view).
@@ -271,6 +334,7 @@ impl PeerView {
         }
         self.read_boots = host.boots;
         self.read_ipam(&running.node);
+        self.forwarder = running.forwarder.sizes();
     }
 
     /// Life number `boots` of its node begins.
@@ -278,6 +342,8 @@ impl PeerView {
         self.boots = boots;
         self.met.clear();
         self.linked.clear();
+        self.proven.clear();
+        self.up.clear();
         self.asked_founding = false;
         self.vouched = false;
     }
@@ -292,11 +358,19 @@ impl PeerView {
             Event::ConnDown { conn, .. } => {
                 self.linked.remove(conn);
             }
-            Event::LinkUp { .. }
-            | Event::LinkDown { .. }
-            | Event::PeerUp { .. }
-            | Event::PeerDown { .. }
-            | Event::RecordRefused { .. }
+            Event::LinkUp { peer } => {
+                self.proven.insert(*peer);
+            }
+            Event::LinkDown { peer } => {
+                self.proven.remove(peer);
+            }
+            Event::PeerUp { peer } => {
+                self.up.insert(*peer);
+            }
+            Event::PeerDown { peer } => {
+                self.up.remove(peer);
+            }
+            Event::RecordRefused { .. }
             | Event::Founded { .. }
             | Event::Granted { .. }
             | Event::Allocated { .. }
@@ -319,21 +393,41 @@ impl PeerView {
         }
     }
 
-    /// Whether the node holds other records than when it was last read.
+    /// Whether the node holds other records than when it was last read, or answers other names. Each
+    /// record is looked at: a sum of the node's own would be believed in vain if it were wrong.
     pub fn has_news(&self, node: &Node) -> bool {
-        self.print != Some(node.records().sum(Prefix::ROOT).1)
+        !self.has_seen(node.records().iter()) || !node.names().iter().eq(self.names.iter())
     }
 
-    /// Reads which records the node holds, when that has changed.
-    fn read_records(&mut self, node: &Node) {
-        let records = node.records();
-        let (_, print) = records.sum(Prefix::ROOT);
-        if self.print.replace(print) == Some(print) {
-            return;
+    /// Has all that the node holds be read anew the next time that it is.
+    pub fn forget_records(&mut self) {
+        self.seen.clear();
+    }
+
+    /// Whether these are the records that were read last.
+    fn has_seen<'a>(&self, records: impl Iterator<Item = &'a Record>) -> bool {
+        records.map(Glimpse::of).eq(self.seen.iter().copied())
+    }
+
+    /// Reads which `records` there are, when these are others than before; `print` is the node's sum of
+    /// them.
+    fn read_records<'a, I: Iterator<Item = &'a Record>>(
+        &mut self,
+        records: impl Fn() -> I,
+        print: Print,
+    ) -> bool {
+        // In a large mesh a sum that has changed is reason to read at once; that of others is left to
+        // whoever asks whether there are news.
+        let is_same = self.print.replace(print) == Some(print);
+        if (is_same && self.seen.len() > READ_MAX) || self.has_seen(records()) {
+            return false;
         }
-        self.records = records.iter().map(|record| (record.key, record.version)).collect();
-        let papers = records.iter().take_while(|record| is_paper(&record.key));
+        self.reads += 1;
+        self.seen = records().map(Glimpse::of).collect();
+        self.records = self.seen.iter().map(|one| (one.key, one.version)).collect();
+        let papers = records().take_while(|record| is_paper(&record.key));
         let _ = papers::read(&mut self.papers, papers);
+        true
     }
 
     /// Reads what the node says of addresses.
@@ -348,7 +442,12 @@ impl PeerView {
         };
         self.version = node.last_version();
         self.incarnation = self.version.incarnation;
-        self.read_records(node);
+        let records = node.records();
+        let is_read = self.read_records(|| records.iter(), records.sum(Prefix::ROOT).1);
+        if is_read || self.seen.len() <= READ_MAX {
+            self.read_names(node);
+        }
+        self.sizes = node.sizes();
         self.lineage = ipam.lineage();
         self.ledger = ipam.ledger().map(|ledger| {
             let entries = ledger.entries();
@@ -365,10 +464,27 @@ impl PeerView {
             .collect();
     }
 
+    /// Whether it has refused a record for want of room.
+    pub fn lacks_room(&self) -> bool {
+        self.reports.contains(&Report::RecordFull)
+    }
+
+    /// Reads which names it answers.
+    pub fn read_names(&mut self, node: &Node) {
+        self.names = node.names().into_iter().collect();
+    }
+
+    /// Reads what each peer in reach says of itself.
+    pub fn read_peers(&mut self, node: &Node) {
+        let in_reach = |id: &PeerId| Some(*id) == self.id || self.up.contains(id);
+        let peers = node.peers().filter(|(id, _)| in_reach(id));
+        self.reachable =
+            peers.map(|(id, says)| (id, (says.incarnation, says.links.clone()))).collect();
+    }
+
     /// Reads the rest, for the rules of a settled world.
     pub fn read_mesh(&mut self, node: &Node, now: Now) {
         let status = node.status(now);
-        self.sizes = node.sizes();
         self.mono = now.mono;
         self.reachable = status
             .peers
@@ -393,7 +509,36 @@ impl PeerView {
         }
         self.unicast = status.unicast.into_iter().collect();
         self.broadcast = status.broadcast.into_iter().collect();
-        self.names = status.names.into_iter().collect();
         self.kept = node.records().len();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use weft_core::gossip::Records;
+    use weft_core::id::Identity;
+
+    fn record(sequence: u64, body: u8) -> Record {
+        let identity = Identity::from_seed([1; 32]);
+        let version = Version { incarnation: Incarnation(1), sequence };
+        Record::sign(&identity, Key::Names(identity.id()), version, vec![body])
+    }
+
+    #[test]
+    fn other_records_are_read_though_the_sum_of_the_node_stays_the_same() {
+        let sum = Records::new(1, 1_000).sum(Prefix::ROOT).1;
+        let (mut peer, first) = (PeerView::default(), [record(1, 0)]);
+        assert!(peer.read_records(|| first.iter(), sum));
+        assert!(!peer.read_records(|| first.iter(), sum));
+        // A later version, other content under one version, one more and one less.
+        let two = [record(2, 0), Record { key: Key::Space(PeerId([2; 32])), ..record(2, 0) }];
+        for records in [&[record(2, 0)][..], &[record(2, 1)], &two, &[]] {
+            assert!(peer.read_records(|| records.iter(), sum), "{records:?}");
+            let versions: BTreeMap<Key, Version> =
+                records.iter().map(|record| (record.key, record.version)).collect();
+            assert_eq!(peer.records, versions);
+        }
+        assert_eq!(peer.reads, 5);
     }
 }

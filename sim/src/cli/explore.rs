@@ -3,6 +3,7 @@
 use super::pick::Size;
 use super::{say, verdict};
 use anyhow::{Result, ensure};
+use sim::check::{Deaths, NO_FALSE_DEATH};
 use sim::marks::Marks;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -39,6 +40,8 @@ struct Sum {
     simulated: Duration,
     /// Of all jobs together.
     busy: Duration,
+    /// Peers taken for dead that live.
+    deaths: Deaths,
     /// Reached by any of them.
     marks: Marks,
 }
@@ -87,7 +90,16 @@ impl Explore {
                 sum.events,
                 if failed { "A RULE WAS BROKEN, see above" } else { "no rule was broken" }
             ));
+            say(&format!(
+                "{} times in {:.1} hours of gentle faults, a peer that lives was taken for dead",
+                sum.deaths.count,
+                sum.deaths.watched.as_secs_f64() / 3600.0
+            ));
             say(&never_reached(&sum.marks));
+        }
+        if let Err(why) = sum.deaths.verdict() {
+            say(&format!("FAIL {NO_FALSE_DEATH} over all runs: {why}"));
+            return Ok(false);
         }
         Ok(!failed)
     }
@@ -104,6 +116,7 @@ impl Explore {
         sum.events += verdict.inputs;
         sum.simulated += verdict.simulated;
         sum.busy += took;
+        sum.deaths = sum.deaths.and(verdict.deaths);
         sum.marks = sum.marks.and(verdict.marks);
         if self.json {
             say(&verdict::as_json(&scenario, &verdict, took).to_string());

@@ -29,7 +29,11 @@ impl List {
         for path in &files {
             let scenario = pick::read(path)?;
             let name = path.strip_prefix(&self.folder).unwrap_or(path).display().to_string();
-            let state = if scenario.waits.is_some() { "waits" } else { "runs" };
+            let state = match (&scenario.waits, &scenario.takes) {
+                (Some(_), _) => "waits",
+                (None, Some(_)) => "long",
+                (None, None) => "runs",
+            };
             say(&format!(
                 "{name:<36} {state:<6} {:>4} peers {:>4} steps  {}",
                 scenario.setup.hosts,
@@ -39,6 +43,8 @@ impl List {
             if let Some(waits) = &scenario.waits {
                 say(&format!("{:<36} for {waits}", ""));
                 waiting += 1;
+            } else if let Some(takes) = &scenario.takes {
+                say(&format!("{:<36} takes {takes}", ""));
             }
         }
         say(&format!("{} scenarios, {waiting} of them wait", files.len()));

@@ -74,13 +74,9 @@ impl Steady {
     /// to each other.
     fn setup(&self) -> Setup {
         let mut setup = Setup::new(self.seed, self.peers);
-        (setup.discovery, setup.voters) = (false, VOTERS);
-        for host in 0..self.peers {
-            let strides = (0..DIALS).map(|dial| stride(self.peers, dial));
-            let dials = strides.map(|stride| Peer((host + stride) % self.peers)).collect();
-            let own = Own { dials: Some(dials), observer: host >= VOTERS, ..Own::default() };
-            setup.own.insert(Peer(host), own);
-        }
+        (setup.discovery, setup.voters, setup.dials) = (false, VOTERS, Some(DIALS));
+        let observer = || Own { observer: true, ..Own::default() };
+        setup.own = (VOTERS..self.peers).map(|host| (Peer(host), observer())).collect();
         setup
     }
 
@@ -88,13 +84,6 @@ impl Steady {
         let mut running = world.hosts.iter().filter_map(|host| host.running.as_ref());
         running.all(|running| running.summary.peers + 1 == self.peers)
     }
-}
-
-/// How far ahead dial number `dial` goes: each of four dials reaches about as many times as far as
-/// the one before. Odd, so that strides do not coincide.
-fn stride(peers: usize, dial: usize) -> usize {
-    let root = peers.isqrt().isqrt().max(2);
-    root.pow(u32::try_from(dial).unwrap_or(0)) | 1
 }
 
 fn broken(violation: &Violation) -> bool {

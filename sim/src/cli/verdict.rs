@@ -3,8 +3,6 @@
 use serde_json::{Value, json};
 use sim::scenario::{Scenario, Verdict};
 use sim::trace::Digest;
-use std::process::Command;
-use std::sync::OnceLock;
 use std::time::Duration;
 use weft_core::mark::Mark;
 
@@ -15,20 +13,8 @@ fn fingerprint(scenario: &Scenario) -> Digest {
     digest
 }
 
-/// The revision of the sources that lie here, as git calls it.
-fn revision() -> &'static str {
-    static REVISION: OnceLock<String> = OnceLock::new();
-    REVISION.get_or_init(|| {
-        let git = Command::new("git")
-            .args(["-C", env!("CARGO_MANIFEST_DIR"), "describe", "--always", "--dirty"])
-            .output();
-        let said = git.ok().filter(|git| git.status.success());
-        said.map_or_else(
-            || "unknown".to_owned(),
-            |git| String::from_utf8_lossy(&git.stdout).trim().to_owned(),
-        )
-    })
-}
+/// The revision of the sources that this program was built from: `build.rs` says what that means.
+const REVISION: &str = env!("SIM_REVISION");
 
 /// One JSON object.
 pub(crate) fn as_json(scenario: &Scenario, verdict: &Verdict, took: Duration) -> Value {
@@ -36,15 +22,20 @@ pub(crate) fn as_json(scenario: &Scenario, verdict: &Verdict, took: Duration) ->
     json!({
         "title": scenario.title,
         "waits": scenario.waits,
+        "takes": scenario.takes,
         "seed": scenario.setup.seed,
-        "revision": revision(),
+        "revision": REVISION,
         "scenario": fingerprint(scenario).to_string(),
         "peers": scenario.setup.hosts,
         "passed": violation.is_none(),
         "rule": violation.map(|violation| violation.rule),
         "detail": violation.map(|violation| &violation.detail),
+        "failed_step": verdict.failed_step,
+        "void_steps": verdict.void_steps,
         "at_seconds": violation.map(|it| it.at.as_nanos() as f64 / 1e9),
         "events": verdict.inputs,
+        "false_deaths": verdict.deaths.count,
+        "gentle_peer_seconds": verdict.deaths.watched.as_secs_f64(),
         "marks": verdict.marks.iter().map(Mark::name).collect::<Vec<_>>(),
         "trace": verdict.digest.to_string(),
         "simulated_seconds": verdict.simulated.as_secs_f64(),
@@ -58,7 +49,7 @@ pub(crate) fn failure(scenario: &Scenario, verdict: &Verdict, again: &str) -> St
     let sim = "cargo run --release -p sim --";
     format!(
         "{violation}\n  \
-         {}: event {}, trace {}, revision {}\n\n  \
+         {}: event {}, trace {}, revision {REVISION}\n\n  \
          again    {sim} run {again}\n  \
          lines    {sim} show {again}\n  \
          picture  {sim} html {again} -o run.html\n  \
@@ -66,7 +57,6 @@ pub(crate) fn failure(scenario: &Scenario, verdict: &Verdict, again: &str) -> St
         scenario.title,
         verdict.inputs,
         verdict.digest,
-        revision(),
         verdict.lines.join("\n")
     )
 }
@@ -74,8 +64,13 @@ pub(crate) fn failure(scenario: &Scenario, verdict: &Verdict, again: &str) -> St
 /// A success in one line. What waits for something has not passed, whatever came of it.
 pub(crate) fn success(scenario: &Scenario, verdict: &Verdict, took: Duration) -> String {
     let word = if scenario.waits.is_some() { "waits, no rule was broken" } else { "passed" };
+    let void = match verdict.void_steps {
+        0 => String::new(),
+        1 => ", 1 step did nothing".to_owned(),
+        count => format!(", {count} steps did nothing"),
+    };
     format!(
-        "{word}: {}, seed {}: {:.0?} in {took:.0?}, {} events, trace {}",
+        "{word}: {}, seed {}: {:.0?} in {took:.0?}, {} events{void}, trace {}",
         scenario.title, scenario.setup.seed, verdict.simulated, verdict.inputs, verdict.digest
     )
 }

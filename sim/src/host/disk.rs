@@ -5,7 +5,6 @@
 
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
-use weft_core::codec;
 use weft_core::io::RequestId;
 use weft_core::names::NamesRecord;
 use weft_core::record::{Key, Record};
@@ -38,7 +37,42 @@ pub enum Rot {
     Neighbours,
 }
 
+/// What is wrong with a damaged place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Flaw {
+    /// One bit is wrong.
+    #[default]
+    Bits,
+    /// Only the first half of it is read.
+    Short,
+    /// The last write came here instead of to its own place, which has what it had before.
+    Elsewhere,
+}
+
+impl Flaw {
+    /// Every one.
+    pub const ALL: [Self; 3] = [Self::Bits, Self::Short, Self::Elsewhere];
+
+    /// Whether it is the one that is meant where none is named.
+    pub(crate) fn is_usual(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 impl Rot {
+    /// Every one.
+    pub const ALL: [Self; 8] = [
+        Self::Identity,
+        Self::Incarnation,
+        Self::Range,
+        Self::Record,
+        Self::Holding,
+        Self::Names,
+        Self::Targets,
+        Self::Neighbours,
+    ];
+
     const fn befalls(self, slot: &Slot) -> bool {
         match (self, slot) {
             (Self::Identity, Slot::Identity)
@@ -70,6 +104,10 @@ pub struct Disk {
     saved: Saved,
     /// What is left when the power goes, while the disk says that it has written what it has not.
     safe: Option<Saved>,
+    /// What a damaged disk should hold.
+    whole: Option<Saved>,
+    /// Where the last value was put, and what was there before.
+    last: Option<(Slot, Option<Vec<u8>>)>,
     /// Batches that can still be written; any number while it is sound.
     left: Option<u64>,
     /// How long each write takes.
@@ -83,6 +121,8 @@ impl Disk {
     pub const EMPTY: Self = Self {
         saved: Saved { slots: std::collections::BTreeMap::new() },
         safe: None,
+        whole: None,
+        last: None,
         left: None,
         sync: Duration::ZERO,
         writes: 0,
@@ -100,25 +140,52 @@ impl Disk {
         }
         self.writes += 1;
         for change in changes {
+            if change.value.is_some() {
+                let before = self.saved.slots.get(&change.slot).cloned();
+                self.last = Some((change.slot.clone(), before));
+            }
+            if let Some(whole) = &mut self.whole {
+                whole.apply(change.clone());
+            }
             self.saved.apply(change);
         }
         Ok(())
     }
 
-    /// Damages the first value of a kind: a record by one wrong bit at its end, which only its
-    /// signature shows, anything else by a lost last byte. Returns whether there is one.
-    pub fn rot(&mut self, what: Rot) -> bool {
-        let mut slots = self.saved.slots.iter_mut();
-        let Some((slot, value)) = slots.find(|(slot, _)| what.befalls(slot)) else {
+    /// Damages the first value of a kind. Returns whether it does: there must be one, and a last write
+    /// to another place if that is what is to come there. A disk that is damaged already is left alone:
+    /// a second flaw may hide the first, which nobody could come through.
+    pub fn rot(&mut self, what: Rot, how: Flaw) -> bool {
+        if self.is_damaged() {
             return false;
-        };
-        match (slot, value.last_mut()) {
-            (Slot::Record(_), Some(last)) => *last ^= 1,
-            (_, Some(_) | None) => {
-                value.pop();
+        }
+        let mut damaged = self.saved.clone();
+        let slots = &mut damaged.slots;
+        let Some(at) = slots.keys().find(|slot| what.befalls(slot)).cloned() else { return false };
+        match how {
+            Flaw::Bits => {
+                let last = slots.get_mut(&at).and_then(|value| value.last_mut());
+                last.into_iter().for_each(|last| *last ^= 1);
+            }
+            Flaw::Short => {
+                slots.entry(at).and_modify(|value| value.truncate(value.len() / 2));
+            }
+            Flaw::Elsewhere => {
+                let Some((own, before)) = self.last.clone().filter(|(own, _)| *own != at) else {
+                    return false;
+                };
+                let Some(value) = slots.remove(&own) else { return false };
+                slots.extend(before.map(|before| (own, before)));
+                slots.insert(at, value);
             }
         }
+        self.whole = Some(std::mem::replace(&mut self.saved, damaged));
         true
+    }
+
+    /// Whether it holds other than it was given.
+    pub const fn is_damaged(&self) -> bool {
+        self.whole.is_some()
     }
 
     /// Fails every write after `more` of them.
@@ -131,11 +198,25 @@ impl Disk {
         self.safe.get_or_insert_with(|| self.saved.clone());
     }
 
-    /// Is a sound and fast disk again; what it has said is written is written.
-    pub fn mend(&mut self) {
+    /// Is a sound and fast disk again: what it has said is written is written, and what was damaged
+    /// is as it was given, from a mirror. Returns whether it holds other than a moment ago.
+    pub fn mend(&mut self) -> bool {
         self.safe = None;
         self.left = None;
         self.sync = Duration::ZERO;
+        match self.whole.take() {
+            None => false,
+            Some(whole) => {
+                self.saved = whole;
+                true
+            }
+        }
+    }
+
+    /// Whether nothing is wrong with it.
+    pub const fn is_sound(&self) -> bool {
+        let writes = self.safe.is_none() && self.left.is_none() && self.sync.is_zero();
+        writes && self.whole.is_none()
     }
 
     /// The power goes. Returns whether anything is lost.
@@ -143,12 +224,14 @@ impl Disk {
         let Some(safe) = &self.safe else { return false };
         let lost = *safe != self.saved;
         self.saved = safe.clone();
+        (self.whole, self.last) = (None, None);
         lost
     }
 
     /// Holds what `other` holds.
     pub fn copy_of(&mut self, other: &Self) {
         self.saved = other.saved.clone();
+        (self.whole, self.last) = (other.whole.clone(), other.last.clone());
         self.safe = self.safe.as_ref().map(|_| other.saved.clone());
     }
 
@@ -169,17 +252,17 @@ impl Disk {
 
     /// Records on it whose keys are of the kind that `is_meant` says.
     pub fn papers(&self, is_meant: fn(&Key) -> bool) -> Vec<Record> {
-        let slots = self.saved.slots.iter().filter_map(|(slot, bytes)| match slot {
-            Slot::Record(key) => is_meant(key).then_some(bytes),
+        let slots = self.saved.slots.keys().filter(|slot| match slot {
+            Slot::Record(key) => is_meant(key),
             Slot::Identity
             | Slot::Incarnation
             | Slot::Network
             | Slot::Holding(_)
             | Slot::Names
             | Slot::Targets
-            | Slot::Neighbours => None,
+            | Slot::Neighbours => false,
         });
-        slots.filter_map(|bytes| codec::decode(bytes).ok()).collect()
+        slots.filter_map(|slot| self.saved.get(slot).ok().flatten()).collect()
     }
 
     /// Whether all of `addresses` are noted as held for `id`.
@@ -230,10 +313,31 @@ mod tests {
     fn what_rots_cannot_be_read_and_all_else_can() {
         let mut disk = Disk::EMPTY;
         written(&mut disk, "target").unwrap();
-        assert!(!disk.rot(Rot::Names));
-        assert_eq!(found(&disk), Some("target".to_owned()));
-        assert!(disk.rot(Rot::Targets));
-        assert!(disk.saved().get::<String>(&Slot::Targets).is_err());
+        for how in [Flaw::Bits, Flaw::Short] {
+            assert!(!disk.rot(Rot::Names, how));
+            assert_eq!(found(&disk), Some("target".to_owned()));
+            assert!(disk.rot(Rot::Targets, how));
+            assert!(disk.saved().get::<String>(&Slot::Targets).is_err());
+            assert!(disk.is_damaged() && disk.mend());
+            assert_eq!(found(&disk), Some("target".to_owned()));
+        }
+    }
+
+    #[test]
+    fn the_last_write_lands_elsewhere_and_its_own_place_has_what_it_had() {
+        let mut disk = Disk::EMPTY;
+        assert!(!disk.rot(Rot::Targets, Flaw::Elsewhere), "there is nothing");
+        disk.persist(vec![Change::put(Slot::Names, "name")]).unwrap();
+        written(&mut disk, "before").unwrap();
+        assert!(!disk.rot(Rot::Targets, Flaw::Elsewhere), "it was written last");
+        written(&mut disk, "after").unwrap();
+        assert!(disk.rot(Rot::Names, Flaw::Elsewhere));
+        assert_eq!(found(&disk), Some("before".to_owned()));
+        assert!(disk.saved().get::<String>(&Slot::Names).is_err());
+        written(&mut disk, "later").unwrap();
+        assert!(disk.mend());
+        assert_eq!(found(&disk), Some("later".to_owned()));
+        assert_eq!(disk.saved().get(&Slot::Names), Ok(Some("name".to_owned())));
     }
 
     #[test]

@@ -177,6 +177,8 @@ pub struct Host {
     pub has_forgotten: bool,
     /// How often its nodes were called.
     pub calls: u64,
+    /// Datagrams with frames that its data path took.
+    pub taken: u64,
     /// Where its containers come from, and who tells of them.
     pub engine: Engine,
     /// Its containers; they outlive the node.
@@ -231,6 +233,7 @@ impl Host {
             crash_power: false,
             has_forgotten: false,
             calls: 0,
+            taken: 0,
             engine: Engine::new(),
             containers: BTreeMap::new(),
             held: BTreeMap::new(),
@@ -257,6 +260,11 @@ impl Host {
         let names = disk.names().entries;
         names_sure.retain(|entry| names.contains(entry));
         *names_possible = names;
+    }
+
+    /// Makes its disk a sound one.
+    pub fn mend_disk(&mut self) {
+        self.losses += u64::from(self.disk.mend());
     }
 
     /// Both clocks of the node at `at`; `None` when it does not run.

@@ -1,5 +1,6 @@
 //! What befalls single streams while the ways below them work.
 
+use super::stream::{End, Stream};
 use super::{Arrival, Mishap, Net};
 use weft_core::io::{CloseReason, ConnId, Input};
 use weft_core::time::Instant;
@@ -10,6 +11,14 @@ impl Net {
         for (from, to) in [(a, b), (b, a)] {
             self.end_streams(now, from, Some(to), "connection reset");
         }
+    }
+
+    /// Whether `host` knows of a stream with `other`.
+    pub fn has_stream(&self, host: usize, other: usize) -> bool {
+        let knows = |near: &End, far: &End| {
+            near.live && near.host == host && far.host == other && far.conn.is_some()
+        };
+        self.streams.values().any(|Stream { ends: [a, b], .. }| knows(a, b) || knows(b, a))
     }
 
     /// `host` reads nothing more of `conn`.

@@ -133,7 +133,37 @@ const fn is_usual_queue(queue: &u64) -> bool {
 /// Datagrams that a calm network may still lose.
 const CALM_LOSS: Share = Share::per_thousand(50);
 
+/// Longest time that something takes across a usual network: to the other side of the world.
+const USUAL_TRIP: Duration = Duration::from_millis(200);
+
 impl Conditions {
+    /// Whether these are no worse than what every network does: a little loss, some distance, and copies
+    /// that come later.
+    pub fn are_usual(&self) -> bool {
+        let Self {
+            latency,
+            jitter,
+            loss,
+            duplication: _,
+            echo: _,
+            bursts,
+            burst: _,
+            held_up,
+            hold_up: _,
+            corruption,
+            rate,
+            queue: _,
+            mtu,
+        } = self;
+        *latency + *jitter <= USUAL_TRIP
+            && *loss <= CALM_LOSS
+            && bursts.is_none()
+            && held_up.is_none()
+            && corruption.is_none()
+            && rate.is_none()
+            && mtu.is_none()
+    }
+
     /// What is left of these once all that keeps peers apart is over: the distance, and a little of
     /// what every network does.
     pub fn calm(self) -> Self {
@@ -216,6 +246,28 @@ mod tests {
         assert!(!written.contains("mtu") && !written.contains("bursts"), "{written}");
         let debug = format!("{:?}", Conditions::default());
         assert!(debug.ends_with("duplication: Share(0) }"), "{debug}");
+    }
+
+    #[test]
+    fn ways_are_usual_with_little_loss_and_without_whatever_makes_them_worse() {
+        let usual = Conditions {
+            loss: Share::per_thousand(50),
+            duplication: Share::per_thousand(200),
+            echo: Duration::from_secs(60),
+            ..Conditions::default()
+        };
+        assert!(usual.are_usual());
+        for worse in [
+            Conditions { loss: Share::per_thousand(51), ..usual },
+            Conditions { latency: Duration::from_millis(200), ..usual },
+            Conditions { bursts: Share::per_thousand(1), ..usual },
+            Conditions { held_up: Share::per_thousand(1), ..usual },
+            Conditions { corruption: Share::per_thousand(1), ..usual },
+            Conditions { rate: Some(1_000), ..usual },
+            Conditions { mtu: Some(1_280), ..usual },
+        ] {
+            assert!(!worse.are_usual(), "{worse:?}");
+        }
     }
 
     #[test]

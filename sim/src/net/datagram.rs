@@ -5,6 +5,7 @@ use super::tally::Mishap;
 use super::{Arrival, Carrier, Datagram, Net, Way};
 use std::net::SocketAddr;
 use std::time::Duration;
+use weft_core::sleeve::Kind;
 use weft_core::time::Instant;
 
 /// Bytes of the headers in front of a datagram: IPv4 without options (RFC 791) and UDP (RFC 768).
@@ -23,6 +24,7 @@ impl Net {
         let there = self.paths.conditions(from, host);
         let copies = 1 + usize::from(self.paths.chance(there.duplication));
         let way = Way { from, to: host, carrier: Carrier::Datagram };
+        let mut is_whole = false;
         for copy in 0..copies {
             let id = self.sightings.sent(now, way, bytes);
             if let Some((mishap, why)) = self.drops(now, way, there, bytes.len()) {
@@ -40,10 +42,15 @@ impl Net {
             let mut bytes = bytes.to_vec();
             if self.paths.happens(there.corruption) {
                 self.damage(&mut bytes);
+            } else {
+                is_whole = true;
             }
             let datagram = Datagram { host, source, bytes };
             self.tape.hear(from, &datagram);
             self.arrivals.push(now + wait, Arrival::Datagram { from, id, datagram });
+        }
+        if is_whole && bytes.first() == Some(&(Kind::Data as u8)) {
+            *self.brought.entry(host).or_insert(0) += 1;
         }
     }
 

@@ -11,6 +11,11 @@ impl Net {
         self.tape = Tape::begun();
     }
 
+    /// Whether anything was recorded.
+    pub fn has_recorded(&self) -> bool {
+        !self.tape.heard().is_empty()
+    }
+
     /// Forgets what was recorded, and records no more.
     pub fn forget_tape(&mut self) {
         self.tape = Tape::new();

@@ -20,6 +20,7 @@ mod tcp;
 pub use conditions::{BadShare, Conditions, Share};
 pub use parcel::Datagram;
 pub use paths::Paths;
+pub use router::Rules;
 pub use sighting::{Carrier, MessageId, Seen, Sighting, Sightings, Way};
 pub use tally::{Mishap, Tally};
 
@@ -30,6 +31,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use stream::{EndIndex, Stream, StreamId};
 use tape::Tape;
+use weft_core::config::Versions;
 use weft_core::io::{ConnId, Input};
 use weft_core::time::Instant;
 
@@ -107,6 +109,10 @@ pub struct Net {
     moves: BTreeMap<usize, u32>,
     /// Where hosts are that took another's place: the host whose place it was at first.
     places: BTreeMap<usize, usize>,
+    /// Datagrams with frames that were on their way to a host whole, each counted once.
+    brought: BTreeMap<usize, u64>,
+    /// What nodes speak.
+    spoken: BTreeMap<usize, Versions>,
     /// What an observer saw, while there is one.
     pub sightings: Sightings,
     /// What went wrong.
@@ -127,6 +133,8 @@ impl Net {
             tape: Tape::new(),
             moves: BTreeMap::new(),
             places: BTreeMap::new(),
+            brought: BTreeMap::new(),
+            spoken: BTreeMap::new(),
             sightings: Sightings::new(),
             tally: Tally::new(),
         }
@@ -191,9 +199,26 @@ impl Net {
         self.paths.lose_nothing();
     }
 
-    /// Whether both directions between `a` and `b` work.
+    /// Whether both directions between `a` and `b` work, and they speak a version in common.
     pub fn connected(&self, a: usize, b: usize) -> bool {
-        !self.paths.blocked(a, b) && !self.paths.blocked(b, a)
+        !self.paths.blocked(a, b) && !self.paths.blocked(b, a) && self.understand(a, b)
+    }
+
+    /// How many different datagrams with frames came through to `host` so far, or will, if no way is cut
+    /// meanwhile: of copies one counts, and none that is damaged.
+    pub fn brought(&self, host: usize) -> u64 {
+        self.brought.get(&host).copied().unwrap_or(0)
+    }
+
+    /// The node that `host` starts speaks `versions`.
+    pub fn speaks(&mut self, host: usize, versions: Versions) {
+        self.spoken.insert(host, versions);
+    }
+
+    /// Whether the nodes that `a` and `b` started last can speak with each other.
+    fn understand(&self, a: usize, b: usize) -> bool {
+        let spoken = |host: usize| self.spoken.get(&host).copied().unwrap_or_default();
+        spoken(a).common(spoken(b)).is_some()
     }
 
     /// The node of `host` is gone. With `power`, its kernel too: the others hear nothing.

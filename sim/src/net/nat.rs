@@ -1,6 +1,6 @@
 //! Hosts behind a router that translates addresses, and hosts that move to another address.
 
-use super::router::Router;
+use super::router::{Router, Rules};
 use super::{Mishap, Net, PORT, address_of, host_of};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use weft_core::time::Instant;
@@ -9,17 +9,40 @@ use weft_core::time::Instant;
 const GENERATION: u32 = 0x1_0000;
 
 impl Net {
-    /// Puts `host` behind a router.
-    pub fn hide(&mut self, host: usize, symmetric: bool) {
-        self.nats.insert(host, Router::new(symmetric));
+    /// Puts `host` behind a router: one of its own, or that of another host, if that has one.
+    pub fn hide(&mut self, host: usize, symmetric: bool, rules: Rules) {
+        let shared = rules.shared.and_then(|other| self.nats.get(&other));
+        let (id, hairpin) = shared.map_or((host, rules.hairpin), |other| (other.id, other.hairpin));
+        self.nats.insert(host, Router::new(id, symmetric, rules.forwards, hairpin));
+    }
+
+    /// Whether `host` is behind a router.
+    pub fn is_hidden(&self, host: usize) -> bool {
+        self.nats.contains_key(&host)
     }
 
     /// The router in front of `host` forgets all that it knows, and gives other ports.
     pub fn rebind(&mut self, host: usize) {
-        if let Some(nat) = self.nats.get_mut(&host) {
-            nat.forget();
-            self.tally.count(Mishap::Rebound);
+        let Some(id) = self.nats.get(&host).map(|nat| nat.id) else { return };
+        self.nats.values_mut().filter(|nat| nat.id == id).for_each(Router::forget);
+        self.tally.count(Mishap::Rebound);
+    }
+
+    /// Why nobody at `from` can dial the outer address of `to`; `None` where that can be done.
+    pub(super) fn hides(&self, from: usize, to: usize) -> Option<Mishap> {
+        let there = self.nats.get(&to)?;
+        if self.turns_back(from, there) {
+            Some(Mishap::NoHairpin)
+        } else {
+            (!there.forwards).then_some(Mishap::DialedHidden)
         }
+    }
+
+    /// Whether what `from` sends to `there` would have to turn around at its own router, which does
+    /// not do that.
+    fn turns_back(&self, from: usize, there: &Router) -> bool {
+        let same = self.nats.get(&from).is_some_and(|here| here.id == there.id);
+        same && !there.hairpin
     }
 
     /// Takes all routers away.
@@ -75,12 +98,13 @@ impl Net {
             return None;
         };
         let port = self.nats.get_mut(&from).map_or(PORT, |nat| nat.send(now, host));
-        let admitted = match self.nats.get(&host) {
-            Some(nat) => nat.admits(now, from, to.port()),
-            None => to.port() == PORT || host == from,
+        let refused = match self.nats.get(&host) {
+            Some(nat) if self.turns_back(from, nat) => Some(Mishap::NoHairpin),
+            Some(nat) => (!nat.admits(now, from, to.port())).then_some(Mishap::NotAdmitted),
+            None => (to.port() != PORT && host != from).then_some(Mishap::NotAdmitted),
         };
-        if !admitted {
-            self.tally.count(Mishap::NotAdmitted);
+        if let Some(why) = refused {
+            self.tally.count(why);
             return None;
         }
         Some((host, SocketAddr::new(self.address(from), port)))

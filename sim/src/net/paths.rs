@@ -67,6 +67,16 @@ impl Paths {
         self.special.get(&(from, to)).copied().unwrap_or(self.usual)
     }
 
+    /// Whether nothing is wrong with any way but what every network does. Walls are none, nor is a host
+    /// without power.
+    pub fn are_sound(&self) -> bool {
+        self.cuts.is_empty()
+            && self.stands.is_empty()
+            && self.reads.is_empty()
+            && self.usual.are_usual()
+            && self.special.values().all(Conditions::are_usual)
+    }
+
     /// Changes the conditions of all ways.
     pub fn adjust(&mut self, change: impl Fn(&mut Conditions)) {
         change(&mut self.usual);
@@ -85,6 +95,16 @@ impl Paths {
     /// Ends the cut of `from` from `to`.
     pub fn mend(&mut self, from: usize, to: usize) {
         self.cuts.remove(&(from, to));
+    }
+
+    /// Whether this direction is cut.
+    pub fn is_cut(&self, from: usize, to: usize) -> bool {
+        self.cuts.contains(&(from, to))
+    }
+
+    /// Whether any is.
+    pub fn has_cuts(&self) -> bool {
+        !self.cuts.is_empty()
     }
 
     /// Ends all cuts.

@@ -23,6 +23,8 @@ pub enum Mishap {
     NobodyThere,
     /// A datagram was not let in by the router of its destination.
     NotAdmitted,
+    /// What a host sent to an outer address of its own router was dropped there.
+    NoHairpin,
     /// A router gave other ports than before.
     Rebound,
     /// A host got another address.

@@ -81,9 +81,10 @@ impl Net {
         // Who is there now: since the last try, a host may have left the address or come to it.
         let remote = self.streams.get(&id)?.ends[1].address;
         let to = self.host_at(remote.ip()).unwrap_or(usize::MAX);
+        let from = self.streams.get(&id)?.ends[0].host;
+        let hidden = self.hides(from, to);
         let stream = self.streams.get_mut(&id)?;
         stream.ends[1].host = to;
-        let from = stream.ends[0].host;
         let (boot, conn) = (stream.ends[0].boot, stream.ends[0].conn?);
         let wait = self.paths.trip(to, from);
         let way = Way { from, to, carrier: Carrier::Dial };
@@ -98,12 +99,11 @@ impl Net {
             boot,
             input: Input::DialFailed { conn, why: DialFailure::Connect(why.to_owned()) },
         };
-        let hidden = from != to && self.nats.contains_key(&to);
-        if hidden && self.listeners.contains_key(&to) {
-            self.tally.count(Mishap::DialedHidden);
+        if self.listeners.contains_key(&to) {
+            hidden.into_iter().for_each(|why| self.tally.count(why));
         }
         if to == usize::MAX
-            || hidden
+            || hidden.is_some()
             || self.paths.blocked(from, to)
             || self.paths.blocked(to, from)
         {

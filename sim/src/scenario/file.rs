@@ -3,7 +3,9 @@
 
 use super::random::Block;
 use super::sight::Sight;
+use super::spread::{for_each_peer, in_keys, in_lists};
 use super::step::{Deed, Expected, Step};
+use super::void::void;
 use super::{End, Scenario};
 use crate::check;
 use crate::net::Conditions;
@@ -17,6 +19,7 @@ use std::ops::Range;
 use std::time::Duration;
 use toml::{Spanned, Table, Value};
 use weft_core::addr::Universe;
+use weft_core::config::Versions;
 use weft_core::time::Instant;
 
 /// Most hosts of a scenario: beyond it a run takes hours.
@@ -49,22 +52,26 @@ struct File {
     title: String,
     seed: Option<Spanned<Value>>,
     waits: Option<String>,
+    takes: Option<String>,
     peers: Spanned<usize>,
     universe: Option<Spanned<IpNet>>,
     voters: Option<usize>,
     discovery: Option<bool>,
     password: Option<String>,
+    #[serde(default, with = "crate::world::versions")]
+    versions: Option<Versions>,
     #[serde(default)]
     network: Conditions,
     #[serde(default)]
     limits: Limits,
     walls: Option<Spanned<Vec<(Peer, Peer)>>>,
-    peer: Option<Spanned<BTreeMap<Peer, Own>>>,
+    dials: Option<usize>,
+    peer: Option<Spanned<Table>>,
     #[serde(default)]
     step: Vec<Spanned<Table>>,
     #[serde(default)]
     swarm: Vec<Spanned<Block>>,
-    end: Option<Spanned<End>>,
+    end: Option<Spanned<Table>>,
 }
 
 /// Where in a text something stands, and what is wrong with it.
@@ -92,6 +99,9 @@ impl Scenario {
         if let Some(waits) = &self.waits {
             entry(&mut text, "waits", waits);
         }
+        if let Some(takes) = &self.takes {
+            entry(&mut text, "takes", takes);
+        }
         match i64::try_from(setup.seed) {
             Ok(seed) => entry(&mut text, "seed", &seed),
             Err(_) => entry(&mut text, "seed", &setup.seed.to_string()),
@@ -109,6 +119,9 @@ impl Scenario {
         if setup.password != usual.password {
             entry(&mut text, "password", &setup.password);
         }
+        if setup.versions != usual.versions {
+            entry(&mut text, "versions", &(setup.versions.oldest(), setup.versions.newest()));
+        }
         if setup.conditions != Conditions::default() {
             entry(&mut text, "network", &setup.conditions);
         }
@@ -117,6 +130,9 @@ impl Scenario {
         }
         if !setup.walls.is_empty() {
             entry(&mut text, "walls", &setup.walls);
+        }
+        if let Some(dials) = setup.dials {
+            entry(&mut text, "dials", &dials);
         }
         if !setup.own.is_empty() {
             entry(&mut text, "peer", &setup.own);
@@ -206,8 +222,10 @@ fn scenario(file: File) -> Result<Scenario, Fault> {
     setup.voters = file.voters.unwrap_or(setup.voters);
     setup.discovery = file.discovery.unwrap_or(setup.discovery);
     setup.password = file.password.unwrap_or(setup.password);
+    setup.versions = file.versions.unwrap_or(setup.versions);
     setup.conditions = file.network;
     setup.limits = file.limits;
+    setup.dials = file.dials;
     let known = |peers: &BTreeSet<Peer>, span: &Range<usize>| match peers
         .iter()
         .find(|peer| peer.0 >= hosts)
@@ -222,27 +240,33 @@ fn scenario(file: File) -> Result<Scenario, Fault> {
     }
     if let Some(own) = file.peer {
         let span = own.span();
-        for (peer, own) in own.get_ref() {
+        let own: BTreeMap<Peer, Own> = in_keys(own.into_inner(), hosts)
+            .and_then(|own| Value::Table(own).try_into().map_err(|why| one_line(&why)))
+            .map_err(|why| (span.clone(), why))?;
+        for (peer, own) in &own {
             known(&own.dials.iter().flatten().chain([peer]).copied().collect(), &span)?;
             if let Some(block) = own.universe {
                 Universe::new(block).map_err(|why| (span.clone(), why.to_string()))?;
             }
         }
-        setup.own = own.into_inner();
+        setup.own = own;
     }
     let mut steps = Vec::new();
     for spanned in file.step {
         let span = spanned.span();
-        let mut table = spanned.into_inner();
-        known(&named(&Value::Table(table.clone())), &span)?;
-        let repeat = take_repeat(&mut table).map_err(|why| (span.clone(), why))?;
-        let first = step(table).map_err(|why| (span.clone(), why))?;
-        let more = repeated(&first, repeat).map_err(|why| (span, why))?;
-        steps.push(first);
-        steps.extend(more);
+        let here = |why| (span.clone(), why);
+        for mut table in for_each_peer(spanned.into_inner(), hosts).map_err(here)? {
+            known(&named(&Value::Table(table.clone())), &span)?;
+            let repeat = take_repeat(&mut table).map_err(here)?;
+            let first = step(table).map_err(here)?;
+            let more = repeated(&first, repeat).map_err(here)?;
+            steps.push((first, span.clone()));
+            steps.extend(more.into_iter().map(|step| (step, span.clone())));
+        }
     }
     // Steps may stand in any order; those of one time are taken in the order of the text.
-    steps.sort_by_key(|step| step.at);
+    steps.sort_by_key(|(step, _)| step.at);
+    let (steps, spans): (Vec<Step>, Vec<Range<usize>>) = steps.into_iter().unzip();
     let mut blocks = Vec::new();
     for block in file.swarm {
         let span = block.span();
@@ -254,21 +278,29 @@ fn scenario(file: File) -> Result<Scenario, Fault> {
         is_sound.map_err(|why| (span, why))?;
         blocks.push(block);
     }
+    if let Some((number, why)) = void(&steps, hosts, &blocks).pop_first() {
+        let span = spans.get(number).cloned().unwrap_or_default();
+        return Err((span, format!("this step can do nothing: {why}")));
+    }
     let end = match file.end {
         None => End::default(),
         Some(end) => {
-            known(&end.get_ref().gone, &end.span())?;
+            let span = end.span();
+            let end: End = in_lists(end.into_inner(), hosts)
+                .and_then(|end| Value::Table(end).try_into().map_err(|why| one_line(&why)))
+                .map_err(|why| (span.clone(), why))?;
+            known(&end.gone, &span)?;
             let rules: BTreeSet<&str> = check::all().iter().map(|rule| rule.name()).collect();
-            if let Some(rule) = end.get_ref().except.iter().find(|it| !rules.contains(it.as_str()))
-            {
+            if let Some(rule) = end.except.iter().find(|it| !rules.contains(it.as_str())) {
                 let rules: Vec<&str> = rules.into_iter().collect();
                 let why = format!("no rule is called `{rule}`: there are {}", rules.join(", "));
-                return Err((end.span(), why));
+                return Err((span, why));
             }
-            end.into_inner()
+            end
         }
     };
-    Ok(Scenario { title: file.title, waits: file.waits, setup, steps, blocks, end })
+    let File { title, waits, takes, .. } = file;
+    Ok(Scenario { title, waits, takes, setup, steps, blocks, end })
 }
 
 /// A seed is a number, or, beyond TOML's integers, which are signed, the same as a text.
@@ -465,6 +497,7 @@ universe = "10.40.0.0/16"
 voters = 3
 discovery = false
 password = "secret"
+versions = [1, 2]
 network = { latency = "5ms", loss = "2.5%" }
 limits = { conns = 6, allocate = "3s" }
 walls = [["n1", "n3"]]
@@ -479,6 +512,7 @@ step = [
 observer = true
 dials = ["n2"]
 name = "02:00:00:00:00:07"
+versions = [2, 3]
 limits = { records = 40 }
 
 [[swarm]]
@@ -529,34 +563,35 @@ except = ["dns.no-ghosts"]
     fn mistakes_are_told_with_their_lines() {
         for (from, to, line, why) in [
             ("peers = 4", "peers = 0", 4, "0 peers: expected 1 to 10000"),
-            ("peers = 4", "peers = 3", 19, "there is no n4: there are 3 peers"),
+            ("peers = 4", "peers = 3", 20, "there is no n4: there are 3 peers"),
             ("seed = 17", "seed = -1", 3, "`-1` is no seed: expected 0 to 18446744073709551615"),
             ("title =", "titel =", 2, "unknown field `titel`"),
-            ("do = \"heal\"", "do = \"heel\"", 13, "unknown variant `heel`"),
-            ("do = \"heal\"", "do = \"heal\", peer = \"n1\"", 13, "unknown key `peer`"),
-            ("side = ", "sides = ", 14, "unknown field `sides`"),
-            ("at = \"5s\"", "at = \"5x\"", 13, "`at`: `5x` is no time"),
-            ("at = \"5s\", ", "", 13, "this step lacks `at"),
-            ("no-quorum", "no-luck", 15, "`no-luck` is nothing that a command can come to"),
-            ("[\"n1\"], with", "[\"n9\"], with", 16, "there is no n9: there are 4 peers"),
-            ("2.5%", "2.5", 9, "`2.5` is not a share"),
-            ("dns.no-ghosts", "dns.ghosts", 30, "no rule is called `dns.ghosts`"),
-            ("at = \"5s\"", "at = \"300 years\"", 13, "`at`: expected 100 days"),
-            ("stays = \"1m\"", "stays = \"300 years\"", 16, "`stays`: expected"),
-            ("for = \"10m\"", "for = \"300 years\"", 25, "too many steps"),
+            ("do = \"heal\"", "do = \"heel\"", 14, "unknown variant `heel`"),
+            ("do = \"heal\"", "do = \"heal\", peer = \"n1\"", 14, "unknown key `peer`"),
+            ("side = ", "sides = ", 15, "unknown field `sides`"),
+            ("at = \"5s\"", "at = \"5x\"", 14, "`at`: `5x` is no time"),
+            ("at = \"5s\", ", "", 14, "this step lacks `at"),
+            ("no-quorum", "no-luck", 16, "`no-luck` is nothing that a command can come to"),
+            ("[\"n1\"], with", "[\"n9\"], with", 17, "there is no n9: there are 4 peers"),
+            ("2.5%", "2.5", 10, "`2.5` is not a share"),
+            ("[1, 2]", "[2, 1]", 9, "protocol versions 2 to 1 are none"),
+            ("dns.no-ghosts", "dns.ghosts", 32, "no rule is called `dns.ghosts`"),
+            ("at = \"5s\"", "at = \"300 years\"", 14, "`at`: expected 100 days"),
+            ("stays = \"1m\"", "stays = \"300 years\"", 17, "`stays`: expected"),
+            ("for = \"10m\"", "for = \"300 years\"", 27, "too many steps"),
             (
                 "see = \"linked\", not = true, peers = [\"n1\"], with = [\"n3\"], within = \"2s\", stays = \"1m\"",
                 "see = \"traffic\", most = 1, over = \"300 years\"",
-                16,
+                17,
                 "`over`: expected",
             ),
             (
                 "do = \"heal\"",
                 "do = \"spray\", peer = \"n1\", count = 4294967295",
-                13,
+                14,
                 "`count = 4294967295`: expected 100000 at most",
             ),
-            ("crashes", "crash", 28, "unknown variant `crash`"),
+            ("crashes", "crash", 30, "unknown variant `crash`"),
         ] {
             let text = WHOLE.replace(from, to);
             assert_ne!(text, WHOLE, "{from}");

@@ -4,8 +4,10 @@ mod file;
 mod play;
 mod random;
 mod sight;
+mod spread;
 mod step;
 mod swarm;
+mod void;
 mod watch;
 
 pub use file::{BadScenario, PEERS_MAX};
@@ -30,6 +32,8 @@ pub struct Scenario {
     pub title: String,
     /// What must be built before it can pass, if anything.
     pub waits: Option<String>,
+    /// How long a run of it takes, if that is too long for the tests.
+    pub takes: Option<String>,
     /// How it begins.
     pub setup: Setup,
     /// What happens when, in order of time.
@@ -70,6 +74,11 @@ impl Default for End {
 }
 
 impl Scenario {
+    /// Whether tests run it: it waits for nothing, and takes no long time.
+    pub const fn is_for_tests(&self) -> bool {
+        self.waits.is_none() && self.takes.is_none()
+    }
+
     /// The same with another seed.
     #[must_use]
     pub fn with_seed(mut self, seed: u64) -> Self {
@@ -113,6 +122,6 @@ impl Scenario {
             self.steps.extend(block.draw(&mut choices, &self.setup));
         }
         self.steps.sort_by_key(|step| step.at);
-        self
+        self.without_void_steps()
     }
 }

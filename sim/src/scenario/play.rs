@@ -3,7 +3,7 @@
 use super::Scenario;
 use super::step::Step;
 use super::watch::Watch;
-use crate::check::{self, Violation};
+use crate::check::{self, Deaths, Violation};
 use crate::marks::Marks;
 use crate::peer::Peer;
 use crate::trace::{Digest, Head, Recording};
@@ -25,12 +25,19 @@ const AFTERMATH: Duration = Duration::from_secs(2);
 pub struct Verdict {
     /// The rule that was broken, if any.
     pub violation: Option<Violation>,
+    /// The number of the step, from 1, whose expectation failed, if that is what was broken: one that
+    /// is repeated counts as many.
+    pub failed_step: Option<usize>,
+    /// How many steps did nothing: there was nothing to end, or nobody to do it.
+    pub void_steps: usize,
     /// Which run it was.
     pub digest: Digest,
     /// How much time passed in the world.
     pub simulated: Duration,
     /// How often nodes were called.
     pub inputs: u64,
+    /// How often peers that live were taken for dead.
+    pub deaths: Deaths,
     /// Which marks of the core were reached.
     pub marks: Marks,
     /// The last state changes, below a line that names the columns.
@@ -56,7 +63,9 @@ impl Scenario {
     }
 
     fn conclude(&self, world: &mut World) -> Verdict {
-        let (played, marks) = Marks::during(|| catch_unwind(AssertUnwindSafe(|| self.play(world))));
+        let mut watch = Watch::default();
+        let play = AssertUnwindSafe(|| self.play(world, &mut watch));
+        let (played, marks) = Marks::during(|| catch_unwind(play));
         let outcome = played.unwrap_or_else(|panic| {
             let text = panic.downcast_ref::<String>().map(String::as_str);
             let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
@@ -68,15 +77,18 @@ impl Scenario {
         }
         Verdict {
             violation: outcome.err(),
+            failed_step: watch.failed(),
+            void_steps: watch.void(),
             digest: world.digest(),
             simulated: world.now.since(Instant::ZERO),
             inputs: world.trace.inputs(),
+            deaths: world.deaths,
             marks,
             lines: world.trace.last(12),
         }
     }
 
-    fn play(&self, world: &mut World) -> Result<(), Violation> {
+    fn play(&self, world: &mut World, watch: &mut Watch) -> Result<(), Violation> {
         if !self.end.except.is_empty() {
             let mut rules = check::all();
             rules.retain(|rule| !self.end.except.contains(rule.name()));
@@ -97,7 +109,6 @@ impl Scenario {
             unfolded = self.clone().unfolded();
             &unfolded.steps
         };
-        let mut watch = Watch::default();
         for (number, Step { at, deed }) in (1..).zip(steps) {
             watch.run_to(world, *at)?;
             watch.step(world, number, deed)?;

@@ -3,15 +3,17 @@
 use super::step::{Deed, Step};
 use crate::choices::Choices;
 use crate::host::clock::Speed;
+use crate::host::disk::{Flaw, Rot};
 use crate::net::{Conditions, Share};
 use crate::peer::Peer;
-use crate::world::{Act, Addressee, Lie, Nat, Setup};
+use crate::world::{Act, Addressee, Lie, Nat, Own, Setup};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 use weft_core::addr::Offset;
+use weft_core::config::Versions;
 use weft_core::time::Instant;
 
 /// Most time between two steps that are drawn, when nothing else is said.
@@ -31,7 +33,7 @@ pub enum Class {
     Network,
     /// Containers ask for just one address, taken or not.
     Claims,
-    /// Disks are slow, or cannot be written any more.
+    /// Disks are slow, cannot be written any more, or are damaged.
     Disks,
     /// Processes are stopped for a while, or starved.
     Pauses,
@@ -55,6 +57,8 @@ pub enum Class {
     Swizzle,
     /// Somebody who knows the password keeps no rules, in ways that leave all of them in force.
     Insiders,
+    /// Hosts are started with older and newer programs; all of them speak one version in common.
+    Upgrades,
     /// Disks are lost, put back, and forget what they were given. Not drawn by itself: whoever loses
     /// what it voted for can found a mesh twice, and no design is safe against that.
     Rollbacks,
@@ -62,7 +66,7 @@ pub enum Class {
 
 impl Class {
     /// All that a mesh comes through whenever they happen.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Partitions,
         Self::OneWay,
         Self::Crashes,
@@ -80,6 +84,7 @@ impl Class {
         Self::Flapping,
         Self::Swizzle,
         Self::Insiders,
+        Self::Upgrades,
     ];
 
     /// Draws a fault of this kind; none for those that are drawn among the commands, or are more
@@ -127,11 +132,20 @@ impl Class {
             Self::Places => {
                 // One host at most is hidden: of two, neither can dial the other.
                 let hidden = Peer(hosts - 1);
-                match choices.below(4) {
+                let kind = if choices.coin() { Nat::Symmetric } else { Nat::Cone };
+                match choices.below(5) {
                     0 => Act::Move { peer, to: None },
                     1 => Act::Rebind { peer: hidden },
-                    2 => Act::Nat { peer: hidden, kind: Nat::Cone },
-                    _ => Act::Nat { peer: hidden, kind: Nat::Symmetric },
+                    2 | 3 => {
+                        let (forwards, hairpin) = (choices.coin(), choices.coin());
+                        Act::Nat { peer: hidden, kind, forwards, hairpin, behind: None }
+                    }
+                    // Another one may share its router, and can be dialed there.
+                    _ => {
+                        let peer = Peer(hosts.checked_sub(2)?);
+                        let behind = Some(hidden);
+                        Act::Nat { peer, kind, forwards: true, hairpin: false, behind }
+                    }
                 }
             }
             Self::Strangers => match choices.below(5) {
@@ -176,6 +190,10 @@ impl Class {
             Self::Insiders => {
                 let says = *choices.pick(&Lie::BOUNDED)?;
                 Act::Insider { peer, says, count: count(choices) }
+            }
+            Self::Upgrades => {
+                let own = Own { versions: versions(choices), ..Own::default() };
+                Act::Settings { peer, own: Box::new(own) }
             }
             Self::Rollbacks => match choices.below(4) {
                 0 => Act::LoseDisk { peer },
@@ -255,11 +273,34 @@ fn elsewhere() -> Option<IpNet> {
     "192.0.2.0/24".parse().ok()
 }
 
+/// The version that every drawn host speaks, among others.
+const COMMON_VERSION: u8 = 2;
+
+/// What a host of some age speaks.
+pub(super) fn versions(choices: &mut Choices) -> Option<Versions> {
+    let (older, newer) = (u8::from(choices.coin()), u8::from(choices.coin()));
+    Versions::as_if(COMMON_VERSION - older, COMMON_VERSION + newer).ok()
+}
+
+/// A machine loses its power and its disk has been damaged when it is back. Nobody writes to it
+/// meanwhile: over what was written to a wrong place nothing must be written that hides it.
+fn damage(choices: &mut Choices, hosts: usize, at: Instant) -> Vec<Step> {
+    let peer = Peer(choices.index(hosts));
+    let what = choices.pick(&Rot::ALL).copied().unwrap_or(Rot::Identity);
+    let how = choices.pick(&Flaw::ALL).copied().unwrap_or_default();
+    let again = at + Duration::from_millis(choices.below(5_000));
+    vec![
+        step(at, Act::Crash { peer, after: None, power: true }),
+        step(at, Act::RotDisk { peer, what, how }),
+        step(again, Act::Start { peer, refuses: None }),
+    ]
+}
+
 fn share(choices: &mut Choices, thousandths: u64) -> Share {
     Share::per_thousand(u32::try_from(choices.below(thousandths)).unwrap_or(0))
 }
 
-/// Draws what befalls single ways in more than one step: now and then, and where they may.
+/// Draws what befalls single ways and disks in more than one step: now and then, and where they may.
 pub(super) fn ways(
     choices: &mut Choices,
     hosts: usize,
@@ -267,6 +308,9 @@ pub(super) fn ways(
     faults: &BTreeSet<Class>,
 ) -> Vec<Step> {
     let mut steps = Vec::new();
+    if faults.contains(&Class::Disks) && choices.below(8) == 7 {
+        steps.extend(damage(choices, hosts, at));
+    }
     if hosts < 2 {
         return steps;
     }
@@ -312,10 +356,8 @@ pub(super) fn act(choices: &mut Choices, setup: &Setup, faults: &BTreeSet<Class>
         && let Some(act) =
             choices.pick(&apart).copied().and_then(|it| it.draw(choices, peer, hosts))
     {
-        // Behind a wall, who owns nothing may be all that stands between two owners, and a boot gate
-        // opens only over one that does. And an insider in reach may be handed all, and never return.
-        let is_unsafe = !setup.walls.is_empty() || on(Class::Insiders);
-        let is_barred = matches!(act, Act::Leave { .. }) && is_unsafe;
+        // An insider in reach may be handed all, and never return.
+        let is_barred = matches!(act, Act::Leave { .. }) && on(Class::Insiders);
         return if is_barred { Act::Prime { peer, force: false } } else { act };
     }
     match choices.below(20) {

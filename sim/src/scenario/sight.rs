@@ -33,6 +33,15 @@ pub enum Sight {
         /// …those.
         with: BTreeSet<Peer>,
     },
+    /// Each of `peers` has a link with each of `with`, on which they speak this version.
+    Speaks {
+        /// These…
+        peers: BTreeSet<Peer>,
+        /// …with those.
+        with: BTreeSet<Peer>,
+        /// Which.
+        version: u8,
+    },
     /// The universe is founded.
     Founded {
         /// As these know.
@@ -115,6 +124,18 @@ pub enum Sight {
         #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
         peers: BTreeSet<Peer>,
         /// Times in a second, at most.
+        most: u64,
+        /// For so long.
+        #[serde(with = "crate::duration")]
+        over: Duration,
+    },
+    /// How many datagrams with frames each did not take, on average from here on, of those that came
+    /// through whole: one that comes twice counts once.
+    Misses {
+        /// These.
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        peers: BTreeSet<Peer>,
+        /// Datagrams in a second, at most.
         most: u64,
         /// For so long.
         #[serde(with = "crate::duration")]
@@ -228,8 +249,13 @@ impl Sight {
                     }
                 })
             }
+            // Whoever looks has to ask the nodes.
+            Self::Speaks { version, .. } => Err(format!("version {version} is not spoken")),
             // Whoever looks has to count.
-            Self::Traffic { .. } | Self::Calls { .. } | Self::Updates { .. } => Ok(()),
+            Self::Traffic { .. }
+            | Self::Calls { .. }
+            | Self::Updates { .. }
+            | Self::Misses { .. } => Ok(()),
             Self::Reports { peers, what } => each(view, peers, |peer| {
                 let told = peer.reports.contains(what);
                 if told { Ok(()) } else { Err(format!("has told of no {what}")) }
@@ -250,9 +276,11 @@ impl Sight {
             Self::Traffic { most, over, .. } => Some((Counted::Bytes, *most, *over)),
             Self::Calls { most, over, .. } => Some((Counted::Calls, *most, *over)),
             Self::Updates { most, over, .. } => Some((Counted::Updates, *most, *over)),
+            Self::Misses { most, over, .. } => Some((Counted::Missed, *most, *over)),
             Self::Running { .. }
             | Self::Linked { .. }
             | Self::Reaches { .. }
+            | Self::Speaks { .. }
             | Self::Founded { .. }
             | Self::Ready { .. }
             | Self::Owns { .. }
@@ -279,9 +307,12 @@ impl Sight {
             | Self::Traffic { peers, .. }
             | Self::Calls { peers, .. }
             | Self::Updates { peers, .. }
+            | Self::Misses { peers, .. }
             | Self::Reports { peers, .. }
             | Self::Keeps { peers, .. } => peers.clone(),
-            Self::Linked { peers, with } | Self::Reaches { peers, with } => peers | with,
+            Self::Linked { peers, with }
+            | Self::Reaches { peers, with }
+            | Self::Speaks { peers, with, .. } => peers | with,
             Self::Holds { peer, .. } | Self::Pings { peer, .. } => [*peer].into(),
         }
     }

@@ -6,13 +6,13 @@
 //! after the other hardly ever bring about: small limits, a founding that is fought over, and
 //! meshes that were founded apart.
 
-use super::random::{Class, act, conditions, step, ways};
+use super::random::{Class, act, conditions, step, versions, ways};
 use super::step::Step;
 use super::{End, Scenario};
 use crate::choices::Choices;
 use crate::net::Conditions;
 use crate::peer::Peer;
-use crate::world::{Act, Limits, Setup};
+use crate::world::{Act, Limits, Own, Setup};
 use std::collections::BTreeSet;
 use std::time::Duration;
 use weft_core::addr::Universe;
@@ -54,6 +54,10 @@ impl Scenario {
         if faults.contains(&Class::Network) {
             setup.conditions = conditions(choices);
         }
+        if faults.contains(&Class::Upgrades) {
+            let own = |choices: &mut Choices| Own { versions: versions(choices), ..Own::default() };
+            setup.own = (0..hosts).map(|host| (Peer(host), own(choices))).collect();
+        }
         if hosts > 2 && choices.below(4) == 3 {
             setup.walls.push((Peer(0), Peer(hosts - 1)));
         }
@@ -66,9 +70,7 @@ impl Scenario {
             steps.extend(ways(choices, hosts, at, &faults));
         }
         let title = format!("seed {seed}, {hosts} hosts, {len} steps");
-        // Of two owners with a wall between them, the one that starts again may find only a peer that
-        // owns nothing: its gate stays shut, as `addresses/owner-behind-newcomer.toml` says.
-        let mut end = End { serve: setup.walls.is_empty(), ..End::default() };
+        let mut end = End { serve: true, ..End::default() };
         if choices.below(4) == 3 {
             setup.limits = limits(choices, hosts);
         }
@@ -83,7 +85,8 @@ impl Scenario {
             steps.extend(contest(choices, &setup, &faults));
         }
         steps.sort_by_key(|step| step.at);
-        Self { title, waits: None, setup, steps, blocks: Vec::new(), end }
+        let blocks = Vec::new();
+        Self { title, waits: None, takes: None, setup, steps, blocks, end }.without_void_steps()
     }
 }
 

@@ -19,6 +19,10 @@ const LOOK_WAIT: Duration = Duration::from_millis(100);
 #[derive(Debug, Default)]
 pub(super) struct Watch {
     open: Vec<Open>,
+    /// The number of the step whose expectation failed.
+    failed: Option<usize>,
+    /// How many steps did nothing.
+    void: usize,
 }
 
 /// One of them.
@@ -61,9 +65,14 @@ impl Watch {
         let begun = world.now;
         match deed {
             Deed::Act { act, expect } => {
+                if let Some(why) = world.void(act) {
+                    self.void += 1;
+                    world.note_void(step, &why);
+                }
                 let asked = world.act(act);
                 let Some(Expected { outcome, within }) = expect.clone() else { return Ok(()) };
                 let Some(request) = asked else {
+                    self.failed = Some(step);
                     let detail = format!("step {step} gave no command, so nothing can answer it");
                     return Err(Violation { rule: EXPECTED, at: world.now, detail });
                 };
@@ -89,6 +98,16 @@ impl Watch {
             }
         }
         Ok(())
+    }
+
+    /// The number of the step whose expectation failed, if one did.
+    pub(super) const fn failed(&self) -> Option<usize> {
+        self.failed
+    }
+
+    /// How many steps did nothing so far.
+    pub(super) const fn void(&self) -> usize {
+        self.void
     }
 
     /// Runs the world until `at`.
@@ -136,6 +155,7 @@ impl Watch {
         match failed {
             None => Ok(()),
             Some((step, at, why)) => {
+                self.failed = Some(step);
                 let detail = format!("step {step}, at {at}: {why}");
                 Err(Violation { rule: EXPECTED, at: world.now, detail })
             }
@@ -170,10 +190,12 @@ impl Open {
                 }
             }
             Expectation::Sight { sight, not, stays, since, ping } => {
-                let answered = match sight {
+                let seen = match sight {
                     Sight::Pings { peer, container, to } => {
-                        world.try_ping(peer.0, container, to, *ping)
+                        let is_answered = world.try_ping(peer.0, container, to, *ping);
+                        if is_answered { Ok(()) } else { sight.judge(world.look()) }
                     }
+                    Sight::Speaks { peers, with, version } => world.speak(peers, with, *version),
                     Sight::Running { .. }
                     | Sight::Linked { .. }
                     | Sight::Reaches { .. }
@@ -187,10 +209,10 @@ impl Open {
                     | Sight::Traffic { .. }
                     | Sight::Calls { .. }
                     | Sight::Updates { .. }
+                    | Sight::Misses { .. }
                     | Sight::Reports { .. }
-                    | Sight::Keeps { .. } => false,
+                    | Sight::Keeps { .. } => sight.judge(world.look()),
                 };
-                let seen = if answered { Ok(()) } else { sight.judge(world.look()) };
                 let right = match (seen, *not) {
                     (Ok(()), false) | (Err(_), true) => Ok(()),
                     (Err(why), false) => Err(why),

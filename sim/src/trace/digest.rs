@@ -1,4 +1,4 @@
-//! The identity of a run: a hash over every input of a node and every state change.
+//! The identity of a run: a hash over every input and every output of a node, and every state change.
 //!
 //! Two runs with one digest were the same, whatever was kept of them, and in whichever profile
 //! they were built.

@@ -2,7 +2,7 @@
 //!
 //! Usually the last state changes are kept, for the report of a failure. A run that is recorded
 //! keeps all of them and every message; it is the same run, with the same digest, because the
-//! digest covers inputs and state changes only. Entries come from inputs, outputs, events, faults
+//! digest covers what nodes are told, what they want, and state changes only. Entries come from inputs, outputs, events, faults
 //! and the network, never from logs.
 //!
 //! A [`Recording`] is looked at with [`show()`] (a line per state change), [`html()`] (a picture) and
@@ -33,7 +33,8 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 use weft_core::addr::Universe;
 use weft_core::codec;
-use weft_core::io::Input;
+use weft_core::forward::ForwardingChange;
+use weft_core::io::{Input, Output};
 use weft_core::time::Instant;
 
 /// State changes kept for the report of a failure.
@@ -85,6 +86,30 @@ impl Trace {
     pub fn input(&mut self, at: Instant, host: usize, input: &Input) {
         self.inputs += 1;
         self.digest.take(&codec::encode(&(at, host, input)));
+    }
+
+    /// Takes what a node wants into the digest: at the moment of the input that brought it about.
+    pub fn output(&mut self, host: usize, output: &Output) {
+        let (kind, said) = match output {
+            Output::Dial { conn, target } => (1_u8, codec::encode(&(conn, target))),
+            Output::Write { conn, bytes } => {
+                self.digest.take(&codec::encode(conn));
+                return self.digest.take(bytes);
+            }
+            Output::Close { conn } => (2, codec::encode(conn)),
+            Output::Datagram { to, bytes } => {
+                self.digest.take(&codec::encode(to));
+                return self.digest.take(bytes);
+            }
+            Output::Persist(changes) => (3, codec::encode(changes)),
+            Output::Forwarding(change) => (4, said(change)),
+            Output::Reply { request, result } => (5, codec::encode(&(request, result))),
+            // Events are told as state changes.
+            Output::Event(_) => return,
+        };
+        self.digest.take(&[kind]);
+        self.digest.take(&codec::encode(&host));
+        self.digest.take(&said);
     }
 
     /// Notes a state change.
@@ -162,5 +187,18 @@ impl Trace {
     /// What was kept, oldest first.
     pub fn into_entries(self) -> Vec<Entry> {
         self.kept.into()
+    }
+}
+
+/// What tells a change of forwarding from every other one.
+fn said(change: &ForwardingChange) -> Vec<u8> {
+    match change {
+        ForwardingChange::SessionUp { session, remote, peer, keys, to } => {
+            let keys = (keys.ours, keys.theirs, keys.dialed, keys.sealed);
+            codec::encode(&(1_u8, session, remote, peer, keys, to))
+        }
+        ForwardingChange::SessionMoved { session, to } => codec::encode(&(2_u8, session, to)),
+        ForwardingChange::SessionDown { session } => codec::encode(&(3_u8, session)),
+        ForwardingChange::Routes(routes) => codec::encode(&(4_u8, routes)),
     }
 }

@@ -275,3 +275,40 @@ fn the_last_lines_know_who_ran_before_the_first_of_them() {
     let columns: Vec<&str> = lines.iter().map(|line| line.get(12..17).unwrap_or("")).collect();
     assert_eq!(columns, ["n1 n2", "   | ", "   | "]);
 }
+
+#[test]
+fn two_runs_with_the_same_inputs_and_other_outputs_have_other_digests() {
+    use weft_core::forward::Routes;
+    use weft_core::io::{ConnId, Reply, RequestId, Target};
+    use weft_core::saved::{Change, Slot};
+    use weft_core::sleeve::SessionIndex;
+
+    let digest = |outputs: &[(usize, Output)]| {
+        let mut trace = Trace::new(2, Universe::DEFAULT, false);
+        trace.input(at(1), 0, &Input::Timeout);
+        outputs.iter().for_each(|(host, output)| trace.output(*host, output));
+        trace.digest()
+    };
+    let conn = ConnId::dialed(1);
+    let to = "192.0.2.1:1".parse().unwrap();
+    let down = |session| ForwardingChange::SessionDown { session: SessionIndex(session) };
+    let all = [
+        Output::Dial { conn, target: Target { host: "n1".to_owned(), port: 1 } },
+        Output::Write { conn, bytes: vec![1] },
+        Output::Write { conn, bytes: vec![2] },
+        Output::Close { conn },
+        Output::Datagram { to, bytes: vec![1] },
+        Output::Persist(vec![Change::put(Slot::Incarnation, &1_u8)]),
+        Output::Forwarding(down(1)),
+        Output::Forwarding(down(2)),
+        Output::Forwarding(ForwardingChange::Routes(Routes::default())),
+        Output::Reply { request: RequestId(1), result: Ok(Reply::Done) },
+    ];
+    let mut digests: Vec<Digest> = all.iter().map(|one| digest(&[(0, one.clone())])).collect();
+    digests.push(digest(&[]));
+    digests.push(digest(&[(1, all[3].clone())]));
+    digests.push(digest(&[(0, all[2].clone()), (0, all[1].clone())]));
+    digests.push(digest(&[(0, all[1].clone()), (0, all[2].clone())]));
+    let count = digests.len();
+    assert_eq!(digests.into_iter().collect::<BTreeSet<_>>().len(), count);
+}

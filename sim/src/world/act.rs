@@ -7,9 +7,9 @@ use super::setup::Own;
 use super::traffic::Addressee;
 use super::ways::Nat;
 use crate::host::clock::Speed;
-use crate::host::disk::Rot;
+use crate::host::disk::{Flaw, Rot};
 use crate::host::engine::Telling;
-use crate::net::{Conditions, PORT, Share};
+use crate::net::{Conditions, PORT, Rules, Share};
 use crate::peer::Peer;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -135,6 +135,9 @@ pub enum Act {
         peer: Peer,
         /// Which place.
         what: Rot,
+        /// In what way.
+        #[serde(default, skip_serializing_if = "Flaw::is_usual")]
+        how: Flaw,
     },
     /// Have each write of a disk take long; what hangs on it waits.
     SlowDisk {
@@ -213,6 +216,16 @@ pub enum Act {
         peer: Peer,
         /// What others see of its port.
         kind: Nat,
+        /// It lets in who dials the host, and any datagram to its port.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        forwards: bool,
+        /// What hosts behind it send to the outer address of one of them comes back to that one;
+        /// else it is dropped.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        hairpin: bool,
+        /// The router is that of this host, hairpin or not; else it is the host's own.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        behind: Option<Peer>,
     },
     /// The router in front of a host forgets all it knows, and gives other ports.
     Rebind {
@@ -436,6 +449,7 @@ const fn is_zero(number: &u64) -> bool {
 impl World {
     /// Carries out one step of a plan. Returns the request when it is a command that was given.
     pub fn act(&mut self, act: &Act) -> Option<RequestId> {
+        self.befalls(act);
         match act {
             Act::Partition { side } => self.partition(&side.iter().map(|peer| peer.0).collect()),
             Act::Cut { from, to } => {
@@ -462,7 +476,7 @@ impl World {
             Act::LyingDisk { peer } => self.lying_disk(peer.0),
             Act::FailDisk { peer, after } => self.fail_disk(peer.0, *after),
             Act::MendDisk { peer } => self.mend_disk(peer.0),
-            Act::RotDisk { peer, what } => self.rot_disk(peer.0, *what),
+            Act::RotDisk { peer, what, how } => self.rot_disk(peer.0, *what, *how),
             Act::Events { peer, lost, late, twice } => {
                 self.engine_tells(peer.0, Telling { lost: *lost, late: *late, twice: *twice });
             }
@@ -482,7 +496,10 @@ impl World {
             Act::Reset { peer, with } => self.reset(peer.0, with.0),
             Act::HalfOpen { peer, with } => self.half_open(peer.0, with.0),
             Act::SlowReader { peer, rate } => self.slow_reader(peer.0, *rate),
-            Act::Nat { peer, kind } => self.hide(peer.0, *kind),
+            Act::Nat { peer, kind, forwards, hairpin, behind } => {
+                let shared = behind.map(|other| other.0);
+                self.hide(peer.0, *kind, Rules { forwards: *forwards, hairpin: *hairpin, shared });
+            }
             Act::Rebind { peer } => self.rebind(peer.0),
             Act::Move { peer, to } => self.change_address(peer.0, to.map(|to| to.0)),
             Act::SlowDisk { peer, sync } => self.slow_disk(peer.0, *sync),

@@ -96,6 +96,9 @@ impl World {
             self.breach(PERSIST_BEFORE_SEND, format!("n{} {why}", host + 1));
         }
         let outputs: VecDeque<Output> = out.drain().collect();
+        for output in &outputs {
+            self.trace.output(host, output);
+        }
         if cost.is_zero() {
             self.carry_on(host, outputs);
         } else if let Some(running) = &mut self.hosts[host].running {
@@ -143,7 +146,7 @@ impl World {
                 self.net.dial(now, host, boot, conn, &target);
             }
             Output::Write { conn, bytes } => {
-                self.see_write(host, bytes.len());
+                self.see_write(host, conn, &bytes);
                 self.net.write(now, host, conn, bytes);
             }
             Output::Close { conn } => self.net.close(now, host, conn),
@@ -174,6 +177,9 @@ impl World {
                 let what = What::event(&event, &self.trace.names);
                 self.tell(Some(host), what);
                 self.touched.insert(host);
+                if self.events.len() >= super::EVENTS_MAX {
+                    self.events.drain(..super::EVENTS_MAX / 2);
+                }
                 self.events.push((now, host, event));
             }
         }

@@ -13,6 +13,8 @@ pub enum Counted {
     Calls,
     /// Versions of what the peer says of itself.
     Updates,
+    /// Datagrams with frames that came through whole and were not taken, each counted once.
+    Missed,
 }
 
 impl fmt::Display for Counted {
@@ -21,6 +23,7 @@ impl fmt::Display for Counted {
             Self::Bytes => "bytes",
             Self::Calls => "calls",
             Self::Updates => "updates",
+            Self::Missed => "datagrams missed",
         })
     }
 }
@@ -32,6 +35,7 @@ impl World {
         match counted {
             Counted::Bytes => self.view.peers.get(host).map_or(0, |peer| peer.spent),
             Counted::Calls => there.calls,
+            Counted::Missed => self.net.brought(host).saturating_sub(there.taken),
             Counted::Updates => {
                 let Some(running) = &there.running else { return 0 };
                 let me = running.node.id();

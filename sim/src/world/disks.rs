@@ -1,7 +1,7 @@
 //! What befalls the disks of a world.
 
 use super::World;
-use crate::host::disk::{Disk, DiskError, Rot};
+use crate::host::disk::{Disk, DiskError, Flaw, Rot};
 use crate::peer::Peer;
 
 impl World {
@@ -32,7 +32,15 @@ impl World {
         self.note(Some(to), "FAULT", format_args!("its disk is a copy of that of {}", Peer(from)));
     }
 
+    /// Has the rules see what was written before it is gone: others may have heard of it.
+    fn judge_so_far(&mut self) {
+        if let Err(violation) = self.judge() {
+            self.breach.get_or_insert(violation);
+        }
+    }
+
     fn swap_disk(&mut self, host: usize, disk: &Disk) {
+        self.judge_so_far();
         // The machine is switched off for it.
         self.crash(host, true);
         self.hosts[host].losses += 1;
@@ -54,16 +62,17 @@ impl World {
     }
 
     /// Damages what the disk of `host` holds in one place, if it holds anything there.
-    pub(super) fn rot_disk(&mut self, host: usize, what: Rot) {
-        if self.hosts[host].disk.rot(what) {
+    pub(super) fn rot_disk(&mut self, host: usize, what: Rot, how: Flaw) {
+        self.judge_so_far();
+        if self.hosts[host].disk.rot(what, how) {
             self.hosts[host].losses += 1;
-            self.note(Some(host), "FAULT", format_args!("its disk is damaged ({what:?})"));
+            self.note(Some(host), "FAULT", format_args!("its disk is damaged ({what:?}, {how:?})"));
         }
     }
 
     /// Makes the disk of `host` a sound one.
     pub fn mend_disk(&mut self, host: usize) {
-        self.hosts[host].disk.mend();
+        self.hosts[host].mend_disk();
         self.note(Some(host), "HEAL", format_args!("its disk is sound"));
     }
 

@@ -35,6 +35,7 @@ impl World {
             incarnation: Incarnation(1 + life),
             secret: there.config.secret.clone(),
             universe: there.config.universe,
+            versions: there.config.versions,
         };
         let rng = rng_for(self.seed, PURPOSE << 1 | self.visits);
         let facts = self.facts(host);

@@ -1,15 +1,28 @@
 //! When the rules are judged, and on what.
 
-use super::World;
 use super::operator::short;
-use crate::check::{self, View, Violation, When};
+use super::{Act, World};
+use crate::check::{self, NO_FALSE_DEATH, View, Violation, When};
+use crate::host::Host;
+use crate::host::clock::Speed;
 use std::collections::BTreeSet;
 use std::time::Duration;
 use weft_core::config::Config;
+use weft_core::time::Instant;
 
 /// Rules that look at all hosts are judged after each event that changed something they see, and
 /// at least this often, for those that depend on time alone.
 const JUDGE_WAIT: Duration = Duration::from_millis(500);
+
+/// While nothing happens at all, rules that depend on time alone are judged this often.
+pub(super) const IDLE_WAIT: Duration = Duration::from_secs(5);
+
+/// In worlds with more hosts than this, the records of so many are looked through at each look, in
+/// turn; of the others, news are what their nodes tell.
+const LOOKED_THROUGH: usize = 32;
+
+/// Longest stop of a process after which nobody may take its peer for dead.
+const PAUSE_MAX: Duration = Duration::from_secs(2);
 
 /// A settled world is looked at this often, and must look settled twice running.
 const SETTLE_STEP: Duration = Duration::from_millis(500);
@@ -84,6 +97,7 @@ impl World {
                 && running.desk.rest.is_empty()
             {
                 peer.read_mesh(&running.node, now);
+                peer.read_names(&running.node);
             }
         }
     }
@@ -189,26 +203,85 @@ impl World {
         if is_time {
             self.judged_at = self.now;
             check::judge(&mut self.rules, When::Regularly, &self.view)?;
+            self.judge_deaths()?;
+            self.judge_steady()?;
         }
         Ok(())
+    }
+
+    /// When all hosts are looked at again, whatever happens.
+    pub(super) fn look_at(&self) -> Instant {
+        self.judged_at + IDLE_WAIT
+    }
+
+    /// Judges hosts that must know the same by this time.
+    fn judge_steady(&mut self) -> Result<(), Violation> {
+        self.view.steady = self.steady.look(&self.view);
+        if self.view.steady.is_empty() {
+            return Ok(());
+        }
+        for host in self.view.steady.iter().flatten() {
+            if let Some(running) = &self.hosts[*host].running {
+                self.view.peers[*host].read_peers(&running.node);
+            }
+        }
+        check::judge(&mut self.rules, When::Steady, &self.view)
+    }
+
+    fn judge_deaths(&mut self) -> Result<(), Violation> {
+        self.deaths.look(&self.view);
+        let at = self.now;
+        let verdict = self.deaths.verdict();
+        verdict.map_err(|detail| Violation { rule: NO_FALSE_DEATH, at, detail })
+    }
+
+    /// Whether nothing is wrong but what no peer may be taken for dead for: little loss, and short
+    /// stops.
+    fn is_gentle(&self) -> bool {
+        self.net.paths.are_sound() && self.hosts.iter().all(is_quick)
+    }
+
+    /// `act` is about to befall the world.
+    pub(super) fn befalls(&mut self, act: &Act) {
+        // A long stop is over only when the process goes on.
+        let length = if let Act::Pause { length, .. } = act { *length } else { Duration::ZERO };
+        if !is_gentle(act) {
+            self.deaths.worse(self.now + length);
+        }
     }
 
     /// Reads what depends on time of all hosts, and has those read whose records have changed
     /// without anything that told of it.
     fn look_at_all(&mut self) {
+        let count = self.hosts.len();
+        self.looks = self.looks.wrapping_add(LOOKED_THROUGH);
+        if !self.is_gentle() {
+            self.deaths.worse(self.now);
+        }
+        self.view.is_sound = self.net.paths.are_sound();
         for (host, there) in self.hosts.iter().enumerate() {
+            let peer = &mut self.view.peers[host];
             let (Some(now), Some(running)) = (there.now(self.now), &there.running) else {
+                peer.is_sound = false;
                 continue;
             };
-            let peer = &mut self.view.peers[host];
             peer.mono = now.mono;
+            peer.is_sound = is_quick(there) && running.desk.free_at.is_none();
             if self.view.calm_at.is_some() {
                 let others = (0..self.hosts.len()).filter(|other| *other != host);
                 peer.near = others.filter(|other| self.net.connected(host, *other)).collect();
             }
             peer.sizes = running.node.sizes();
-            if peer.has_news(&running.node) {
-                self.touched.insert(host);
+            peer.forwarder = running.forwarder.sizes();
+            let is_its_turn = count <= LOOKED_THROUGH
+                || (host + count - self.looks % count) % count < LOOKED_THROUGH;
+            // Without a call nothing has changed.
+            if is_its_turn && peer.calls_read != there.calls && running.desk.rest.is_empty() {
+                peer.calls_read = there.calls;
+                if peer.has_news(&running.node) {
+                    peer.forget_records();
+                    self.touched.insert(host);
+                }
             }
         }
     }
@@ -216,5 +289,124 @@ impl World {
     pub(super) fn breach(&mut self, rule: &'static str, detail: String) {
         let at = self.now;
         self.breach.get_or_insert(Violation { rule, at, detail });
+    }
+}
+
+/// Whether the clocks of `host` go right, and nothing makes its steps or its disk slow.
+fn is_quick(host: &Host) -> bool {
+    host.clock.speed() == Speed::RIGHT && host.cost.is_zero() && host.disk.sync.is_zero()
+}
+
+/// Whether a peer that lives may not be taken for dead for this.
+fn is_gentle(act: &Act) -> bool {
+    match act {
+        Act::Network { conditions } | Act::Path { conditions, .. } => conditions.are_usual(),
+        Act::Pause { length, .. } => *length <= PAUSE_MAX,
+        Act::Snapshot { .. }
+        | Act::MendDisk { .. }
+        | Act::Events { .. }
+        | Act::Born { .. }
+        | Act::Die { .. }
+        | Act::Send { .. }
+        | Act::Migrate { .. }
+        | Act::Spray { .. }
+        | Act::Mute { .. }
+        | Act::Babble { .. }
+        | Act::Record
+        | Act::Replay { .. }
+        | Act::Clock { .. }
+        | Act::Allocate { .. }
+        | Act::Claim { .. }
+        | Act::Release { .. }
+        | Act::Register { .. }
+        | Act::Unregister { .. }
+        | Act::Prime { .. } => true,
+        // Also what ends a fault: peers that were apart may find out only then.
+        Act::Partition { .. }
+        | Act::Cut { .. }
+        | Act::Mend { .. }
+        | Act::Heal
+        | Act::Crash { .. }
+        | Act::Start { .. }
+        | Act::Settings { .. }
+        | Act::LoseDisk { .. }
+        | Act::Restore { .. }
+        | Act::CloneDisk { .. }
+        | Act::LyingDisk { .. }
+        | Act::FailDisk { .. }
+        | Act::RotDisk { .. }
+        | Act::SlowDisk { .. }
+        | Act::Starve { .. }
+        | Act::Drift { .. }
+        | Act::Stall { .. }
+        | Act::Reset { .. }
+        | Act::HalfOpen { .. }
+        | Act::SlowReader { .. }
+        | Act::Nat { .. }
+        | Act::Rebind { .. }
+        | Act::Move { .. }
+        | Act::Insider { .. }
+        | Act::Connect { .. }
+        | Act::Forget { .. }
+        | Act::Leave { .. }
+        | Act::Stop { .. } => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::Invariant;
+    use crate::world::Setup;
+
+    /// A rule that never holds.
+    #[derive(Debug)]
+    struct Never(When);
+
+    impl Invariant for Never {
+        fn name(&self) -> &'static str {
+            "test.never"
+        }
+        fn when(&self) -> When {
+            self.0
+        }
+        fn check(&mut self, _: &View) -> Result<(), String> {
+            Err("as it says".to_owned())
+        }
+    }
+
+    /// When the first judgement of this kind comes in a world of so many hosts.
+    fn first(hosts: usize, start: bool, when: When) -> Option<Instant> {
+        let setup = Setup::new(1, hosts);
+        let mut world = if start { setup.start() } else { World::new(&setup) };
+        world.judge_by(vec![Box::new(Never(when))]);
+        world.run_for(Duration::from_secs(30)).err().map(|violation| violation.at)
+    }
+
+    #[test]
+    fn a_world_in_which_nothing_happens_is_judged_all_the_same() {
+        let at = first(1, false, When::Regularly);
+        assert_eq!(at, Some(Instant::ZERO + IDLE_WAIT));
+        assert!(first(1, true, When::Regularly).is_some());
+    }
+
+    #[test]
+    fn hosts_that_must_know_the_same_are_judged_before_the_mesh_is_said_to_be_at_rest() {
+        let at = first(3, true, When::Steady).unwrap();
+        assert!(at <= Instant::ZERO + Duration::from_secs(15), "{at}");
+    }
+
+    #[test]
+    fn a_peer_that_is_taken_for_dead_because_of_a_short_stop_is_counted() {
+        let mut world = Setup::new(1, 2).start();
+        world.run_for(Duration::from_secs(30)).unwrap();
+        let length = Duration::from_secs(2);
+        world.act(&Act::Pause { peer: crate::peer::Peer(0), length });
+        let peer = world.view.peers[0].id.unwrap();
+        world.view.at = world.now;
+        assert!(world.deaths.down(&world.view, peer));
+        world.act(&Act::Pause { peer: crate::peer::Peer(0), length: length * 2 });
+        world.run_for(Duration::from_secs(20)).unwrap();
+        assert!(!world.deaths.down(&world.view, peer));
     }
 }

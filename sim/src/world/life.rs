@@ -40,6 +40,7 @@ impl World {
         let boots = self.hosts[host].boots + 1;
         self.hosts[host].boots = boots;
         self.net.boot(self.now, host, boots);
+        self.net.speaks(host, self.hosts[host].config.versions);
         let mut seed = [0; 32];
         let purpose = 2 + u64::try_from(host).unwrap_or(0) + (boots << 32);
         rng_for(self.seed, purpose).fill_bytes(&mut seed);
@@ -82,7 +83,9 @@ impl World {
             StartError::OtherUniverse { .. } => Refusal::OtherUniverse,
             StartError::Config(_) => Refusal::BadSetting,
         };
-        if refuses == Some(why) {
+        // Where a disk is damaged, to refuse is right, whether that was told or not.
+        let is_damaged = why == Refusal::Damaged && self.hosts[host].disk.is_damaged();
+        if refuses == Some(why) || refuses.is_none() && is_damaged {
             self.note(Some(host), "FAULT", format_args!("refuses to start: {error}"));
         } else {
             self.breach("sim.starts", format!("{}: {error}", Peer(host)));
@@ -98,6 +101,30 @@ impl World {
             self.hosts[host].targets = dials.iter().map(target).collect();
         }
         self.note(Some(host), "FAULT", format_args!("has other settings"));
+    }
+
+    /// Whether each of `peers` speaks `version` of the protocol with each of `with`.
+    ///
+    /// # Errors
+    /// Says who speaks another one, or not at all.
+    pub(crate) fn speak(
+        &self,
+        peers: &BTreeSet<Peer>,
+        with: &BTreeSet<Peer>,
+        version: u8,
+    ) -> Result<(), String> {
+        let node = |peer: &Peer| Some(&self.hosts.get(peer.0)?.running.as_ref()?.node);
+        let spoken = |peer, other| node(peer)?.version_with(node(other)?.id());
+        for peer in peers {
+            for other in with.iter().filter(|other| *other != peer) {
+                match spoken(peer, other) {
+                    Some(is) if is == version => {}
+                    Some(is) => return Err(format!("{peer} speaks version {is} with {other}")),
+                    None => return Err(format!("{peer} has no link with {other}")),
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The process of a node that has stopped ends, unless it was started again.
@@ -155,7 +182,7 @@ impl World {
         self.note(None, "HEAL", format_args!("all cuts"));
         for host in &mut self.hosts {
             host.crash_after = None;
-            host.disk.mend();
+            host.mend_disk();
             host.cost = Duration::ZERO;
         }
         for host in 0..self.hosts.len() {

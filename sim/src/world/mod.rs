@@ -17,6 +17,7 @@ mod seen;
 mod setup;
 mod stranger;
 mod traffic;
+mod void;
 mod ways;
 
 pub use crate::peer::{BadPeer, Peer};
@@ -25,11 +26,12 @@ pub use counted::Counted;
 pub use insider::Lie;
 pub use limits::Limits;
 pub use operator::{container, name_of};
+pub(crate) use setup::versions;
 pub use setup::{Own, Setup};
 pub use traffic::Addressee;
 pub use ways::Nat;
 
-use crate::check::{self, Invariant, PeerView, View, Violation, Wire};
+use crate::check::{self, Deaths, Greeting, Invariant, PeerView, Steady, View, Violation, Wire};
 use crate::choices::rng_for;
 use crate::host::Host;
 use crate::net::{Delivery, Net, PORT, STRANGER};
@@ -47,6 +49,9 @@ use weft_core::id::ContainerId;
 use weft_core::io::{CommandError, ConnId, Input, Reply, RequestId, Target};
 use weft_core::record::Fingerprint;
 use weft_core::time::Instant;
+
+/// Most events that are kept; when there are more, the older half is dropped.
+const EVENTS_MAX: usize = 200_000;
 
 /// Where the next thing happens; at one time, in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -80,8 +85,10 @@ pub struct World {
     pub net: Net,
     /// What happened so far.
     pub trace: Trace,
-    /// What each event did that was reported, by host.
+    /// What was reported, by whom: the last of it, [`EVENTS_MAX`] at most.
     pub events: Vec<(Instant, usize, Event)>,
+    /// How often peers that live were taken for dead.
+    pub deaths: Deaths,
     plan: Queue<Due>,
     /// When each node wants to be called without news, as (time, host).
     wakes: BTreeSet<(Instant, usize)>,
@@ -93,10 +100,15 @@ pub struct World {
     rules: Vec<Box<dyn Invariant>>,
     touched: BTreeSet<usize>,
     judged_at: Instant,
+    /// Whose records are looked through next, where there are many hosts.
+    looks: usize,
+    steady: Steady,
     /// What passes between hosts in datagrams.
     wire: Wire,
     /// Which founding a node knew of when it said hello on a conn.
     hellos: BTreeMap<(usize, ConnId), Option<Fingerprint>>,
+    /// What each side of a stream has last greeted with.
+    greetings: BTreeMap<(usize, ConnId), Greeting>,
     requests: u64,
     replies: BTreeMap<RequestId, Result<Reply, CommandError>>,
     pings: u64,
@@ -142,6 +154,7 @@ impl World {
             net,
             trace: Trace::new(setup.hosts, setup.universe, setup.echo),
             events: Vec::new(),
+            deaths: Deaths::default(),
             plan: Queue::new(),
             wakes: BTreeSet::new(),
             frees: BTreeSet::new(),
@@ -151,8 +164,11 @@ impl World {
             rules: check::all(),
             touched: BTreeSet::new(),
             judged_at: Instant::ZERO,
+            looks: 0,
+            steady: Steady::default(),
             wire: Wire::default(),
             hellos: BTreeMap::new(),
+            greetings: BTreeMap::new(),
             requests: 0,
             replies: BTreeMap::new(),
             pings: 0,
@@ -271,9 +287,14 @@ impl World {
             if done(self) {
                 return Ok(true);
             }
+            let look_at = self.look_at();
             match self.next() {
-                Some((at, _)) if at <= end => {
+                Some((at, _)) if at <= end.min(look_at) => {
                     self.step()?;
+                }
+                Some(_) | None if look_at <= end => {
+                    self.now = self.now.max(look_at);
+                    self.judge()?;
                 }
                 Some(_) | None => {
                     self.now = end;

@@ -1,9 +1,11 @@
 //! What the oracle is told where inputs, outputs and datagrams pass.
 
 use super::World;
-use crate::check::{self, AUTHENTIC, NO_MIXING};
+use crate::check::{self, AUTHENTIC, Greeting, NO_DOWNGRADE, NO_MIXING};
 use weft_core::event::Event;
+use weft_core::fault::ConnFault;
 use weft_core::forward::ForwardingChange;
+use weft_core::id::PeerId;
 use weft_core::io::{Command, ConnId, Input};
 
 impl World {
@@ -49,14 +51,19 @@ impl World {
                 if let Err(why) = verdict {
                     self.breach(NO_MIXING, why);
                 }
+                self.see_version((host, *conn), (other, theirs));
             }
-            Event::ConnDown { conn, .. } => {
+            Event::ConnDown { conn, peer, why, .. } => {
                 self.hellos.remove(&(host, *conn));
+                self.greetings.remove(&(host, *conn));
+                if let (Some(peer), ConnFault::Silent) = (peer, why) {
+                    self.see_death(host, *peer);
+                }
             }
+            Event::PeerDown { peer } => self.see_death(host, *peer),
             Event::LinkUp { .. }
             | Event::LinkDown { .. }
             | Event::PeerUp { .. }
-            | Event::PeerDown { .. }
             | Event::RecordRefused { .. }
             | Event::Founded { .. }
             | Event::Granted { .. }
@@ -77,14 +84,40 @@ impl World {
         }
     }
 
-    /// A host writes so many bytes to a stream.
-    pub(super) fn see_write(&mut self, host: usize, len: usize) {
+    /// A host writes to a stream.
+    pub(super) fn see_write(&mut self, host: usize, conn: ConnId, bytes: &[u8]) {
+        if let Some(greeting) = Greeting::of(bytes, conn.is_dialed()) {
+            self.greetings.insert((host, conn), greeting);
+        }
+        self.spend(host, bytes.len());
+    }
+
+    fn spend(&mut self, host: usize, len: usize) {
         self.view.peers[host].spent += u64::try_from(len).unwrap_or(u64::MAX);
+    }
+
+    /// Judges the version of a link that has come up.
+    fn see_version(&mut self, (host, conn): (usize, ConnId), (other, theirs): (usize, ConnId)) {
+        let said = |end| self.greetings.get(&end).copied();
+        if let (Some(ours), Some(their_words)) = (said((host, conn)), said((other, theirs)))
+            && let Err(why) = check::newest_of_both(&self.view, (host, ours), (other, their_words))
+        {
+            self.breach(NO_DOWNGRADE, why);
+        }
+    }
+
+    /// `host` takes `peer` for dead.
+    fn see_death(&mut self, host: usize, peer: PeerId) {
+        self.view.at = self.now;
+        if self.deaths.down(&self.view, peer) {
+            let label = self.view.label(peer);
+            self.note(Some(host), "sim", format_args!("takes {label}, which lives, for dead"));
+        }
     }
 
     /// A host sends a datagram.
     pub(super) fn see_sent(&mut self, host: usize, bytes: &[u8]) {
-        self.see_write(host, bytes.len());
+        self.spend(host, bytes.len());
         let there = &self.hosts[host];
         let Some(running) = &there.running else { return };
         let name = (running.node.name(), there.config.hops_max);
@@ -107,5 +140,6 @@ impl World {
         for key in gone {
             self.hellos.remove(&key);
         }
+        self.greetings.retain(|(of, _), _| *of != host);
     }
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use weft_core::addr::Universe;
-use weft_core::config::{Config, FoundingMode, NetworkSecret};
+use weft_core::config::{Config, FoundingMode, NetworkSecret, Versions};
 use weft_core::id::PeerName;
 use weft_core::record::Fingerprint;
 
@@ -30,10 +30,14 @@ pub struct Setup {
     pub walls: Vec<(Peer, Peer)>,
     /// Of the network; empty for none.
     pub password: String,
+    /// Which versions of the protocol all speak.
+    pub versions: Versions,
     /// How well the network works at first.
     pub conditions: Conditions,
     /// Of every node.
     pub limits: Limits,
+    /// How many others each host is told to dial, near and far in a circle; all, if not given.
+    pub dials: Option<usize>,
     /// What single hosts do otherwise.
     pub own: BTreeMap<Peer, Own>,
     /// Whether history is printed as it happens.
@@ -56,6 +60,9 @@ pub struct Own {
     /// How many peers it was told to found the mesh with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub voters: Option<usize>,
+    /// Which versions of the protocol it speaks.
+    #[serde(with = "versions", skip_serializing_if = "Option::is_none")]
+    pub versions: Option<Versions>,
     /// It neither proposes nor votes.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub observer: bool,
@@ -94,6 +101,7 @@ impl Own {
         }
         config.default_subnet = self.subnet.or(config.default_subnet);
         config.resume |= self.resume;
+        config.versions = self.versions.unwrap_or(config.versions);
         config
     }
 }
@@ -113,8 +121,10 @@ impl Setup {
             discovery: true,
             walls: Vec::new(),
             password: "weft".to_owned(),
+            versions: Versions::KNOWN,
             conditions: Conditions::default(),
             limits: Limits::default(),
+            dials: None,
             own: BTreeMap::new(),
             echo: false,
         }
@@ -125,7 +135,19 @@ impl Setup {
         if let Some(dials) = self.own.get(&Peer(host)).and_then(|own| own.dials.as_ref()) {
             return dials.iter().map(|peer| peer.0).collect();
         }
-        (0..self.hosts).filter(|other| *other != host && !self.is_walled(host, *other)).collect()
+        let others: BTreeSet<usize> = match self.dials {
+            Some(dials) => (0..dials).map(|dial| (host + self.stride(dial)) % self.hosts).collect(),
+            None => (0..self.hosts).collect(),
+        };
+        let reached = |other: &usize| *other != host && !self.is_walled(host, *other);
+        others.into_iter().filter(reached).collect()
+    }
+
+    /// How far ahead dial number `dial` of each host goes: each of four reaches about as many times as
+    /// far as the one before. Odd, so that strides do not coincide.
+    fn stride(&self, dial: usize) -> usize {
+        let root = self.hosts.isqrt().isqrt().max(2);
+        root.saturating_pow(u32::try_from(dial).unwrap_or(u32::MAX)) | 1
     }
 
     /// Whether there is a wall between `a` and `b`.
@@ -133,9 +155,18 @@ impl Setup {
         self.walls.contains(&(Peer(a), Peer(b))) || self.walls.contains(&(Peer(b), Peer(a)))
     }
 
+    /// Whether `a` and `b` speak a version in common.
+    fn understand(&self, a: usize, b: usize) -> bool {
+        let own = |host: usize| self.own.get(&Peer(host)).and_then(|own| own.versions);
+        let speaks = |host| own(host).unwrap_or(self.versions);
+        speaks(a).common(speaks(b)).is_some()
+    }
+
     /// Whether all hosts come together by the dials that they are told to make, walls or not.
     pub fn is_joined(&self) -> bool {
-        let dials = |a: usize, b: usize| self.targets(a).contains(&b) && !self.is_walled(a, b);
+        let dials = |a: usize, b: usize| {
+            self.targets(a).contains(&b) && !self.is_walled(a, b) && self.understand(a, b)
+        };
         let mut joined = BTreeSet::from([0]);
         let mut to_visit = vec![0];
         while let Some(host) = to_visit.pop() {
@@ -168,6 +199,7 @@ impl Setup {
             universe: self.universe,
             founding: FoundingMode::Consensus { peers: Some(self.voters) },
             discovery: self.discovery,
+            versions: self.versions,
             ..Config::default()
         };
         config = self.limits.apply(config);
@@ -225,6 +257,26 @@ mod name {
     }
 }
 
+/// Ranges of versions as people write them: `[1, 2]`.
+pub(crate) mod versions {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+    use weft_core::config::Versions;
+
+    pub(crate) fn serialize<S: Serializer>(
+        versions: &Option<Versions>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        versions.map(|it| (it.oldest(), it.newest())).serialize(serializer)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Versions>, D::Error> {
+        let (oldest, newest) = Deserialize::deserialize(deserializer)?;
+        Versions::as_if(oldest, newest).map(Some).map_err(de::Error::custom)
+    }
+}
+
 /// What `password` comes to here. Stretching it as production does would cost more than all of a
 /// run, and tests nothing that is simulated.
 fn secret(password: &str) -> Option<NetworkSecret> {
@@ -258,6 +310,21 @@ mod tests {
         assert!(setup.is_joined());
         setup.walls.push((Peer(1), Peer(0)));
         assert!(!setup.is_joined());
+        setup.walls.clear();
+        let stranger = Own { versions: Versions::as_if(2, 3).ok(), ..dialing(&[0]) };
+        setup.own.insert(Peer(1), stranger);
+        assert!(!setup.is_joined());
+        setup.versions = Versions::as_if(1, 2).unwrap();
+        assert!(setup.is_joined());
+    }
+
+    #[test]
+    fn who_dials_few_others_dials_near_and_far_ones_and_all_come_together() {
+        let setup = Setup { dials: Some(4), ..Setup::new(0, 100) };
+        assert_eq!(setup.targets(99), [0, 2, 8, 26]);
+        assert!(setup.is_joined());
+        let two = Setup { dials: Some(4), ..Setup::new(0, 2) };
+        assert_eq!(two.targets(0), [1]);
     }
 
     #[test]

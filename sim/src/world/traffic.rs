@@ -154,6 +154,7 @@ impl World {
         running.forwarder.datagram(mono, datagram.source, &datagram.bytes, &mut wishes);
         // A probe is for the node to take.
         if running.forwarder.counters().refused == refused && wishes.probes.is_empty() {
+            self.hosts[datagram.host].taken += 1;
             self.see_taken(datagram.host, &datagram.bytes);
         }
         self.carry_wishes(datagram.host, wishes);

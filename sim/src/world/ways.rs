@@ -1,6 +1,7 @@
 //! What befalls single streams, and where hosts are.
 
 use super::World;
+use crate::net::Rules;
 use crate::peer::Peer;
 use serde::{Deserialize, Serialize};
 
@@ -41,13 +42,17 @@ impl World {
     }
 
     /// Puts `host` behind a router; streams that stand go on.
-    pub fn hide(&mut self, host: usize, nat: Nat) {
+    pub fn hide(&mut self, host: usize, nat: Nat, rules: Rules) {
         let symmetric = match nat {
             Nat::Cone => false,
             Nat::Symmetric => true,
         };
-        self.net.hide(host, symmetric);
-        self.note(Some(host), "FAULT", format_args!("is behind a router ({nat:?})"));
+        self.net.hide(host, symmetric, rules);
+        let whose = match rules.shared {
+            None => "a router".to_owned(),
+            Some(other) => format!("that of {}", Peer(other)),
+        };
+        self.note(Some(host), "FAULT", format_args!("is behind {whose} ({nat:?})"));
     }
 
     /// Has the router in front of `host` give other ports.

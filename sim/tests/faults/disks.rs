@@ -89,15 +89,39 @@ fn a_node_whose_disk_fails_stops_before_it_promises_anything() {
 
 #[test]
 fn a_node_refuses_to_start_from_what_it_cannot_believe() {
-    for (seed, what) in
-        (34..).zip(["identity", "incarnation", "range", "record", "holding", "names"])
+    let places = ["identity", "incarnation", "range", "record", "holding", "names"];
+    for (seed, what) in (34..).zip(places) {
+        for how in ["bits", "short", "elsewhere"] {
+            let mut world = mesh(seed, 3);
+            // The last write is to none of these places.
+            act(&mut world, "do = 'connect', peer = 'n2', to = 'n2'");
+            act(&mut world, "do = 'crash', peer = 'n2'");
+            act(
+                &mut world,
+                &format!("do = 'rot-disk', peer = 'n2', what = '{what}', how = '{how}'"),
+            );
+            act(&mut world, "do = 'start', peer = 'n2', refuses = 'damaged'");
+            run(&mut world, 5);
+            assert!(world.hosts[1].running.is_none(), "{what}, {how}");
+            act(&mut world, "do = 'mend-disk', peer = 'n2'");
+            comes_back(&mut world);
+        }
+    }
+}
+
+#[test]
+fn a_write_that_went_to_a_place_that_is_not_read_is_found_all_the_same() {
+    // What it is told to dial is read only by a node that is to resume.
+    for (seed, how, refuses) in [(42, "bits", false), (43, "short", false), (44, "elsewhere", true)]
     {
         let mut world = mesh(seed, 3);
+        let before = world.hosts[1].held.clone();
         act(&mut world, "do = 'crash', peer = 'n2'");
-        act(&mut world, &format!("do = 'rot-disk', peer = 'n2', what = '{what}'"));
-        act(&mut world, "do = 'start', peer = 'n2', refuses = 'damaged'");
-        run(&mut world, 5);
-        assert!(world.hosts[1].running.is_none(), "{what}");
+        act(&mut world, &format!("do = 'rot-disk', peer = 'n2', what = 'targets', how = '{how}'"));
+        act(&mut world, "do = 'start', peer = 'n2'");
+        assert_eq!(world.hosts[1].running.is_none(), refuses, "{how}");
+        comes_back(&mut world);
+        assert!(before.iter().all(|(id, nets)| world.hosts[1].held.get(id) == Some(nets)));
     }
 }
 

@@ -38,6 +38,33 @@ fn frames_find_a_host_again_whose_router_gives_other_ports() {
 }
 
 #[test]
+fn hosts_behind_one_router_dial_each_other_if_it_sends_their_packets_back() {
+    for (seed, hairpin) in [(69, true), (70, false)] {
+        let mut world = mesh(seed, 3);
+        let more = "kind = 'cone', forwards = true";
+        act(&mut world, &format!("do = 'nat', peer = 'n1', {more}, hairpin = {hairpin}"));
+        act(&mut world, &format!("do = 'nat', peer = 'n2', {more}, behind = 'n1'"));
+        for host in [0, 1] {
+            world.crash(host, false);
+        }
+        run(&mut world, 5);
+        world.boot(0);
+        world.boot(1);
+        run(&mut world, 30);
+        let view = world.look();
+        let (one, two) = (view.peers[0].id.unwrap(), view.peers[1].id.unwrap());
+        assert_eq!(view.peers[0].conns.contains_key(&two), hairpin);
+        assert!(view.peers[0].reachable.contains_key(&two), "over n3");
+        // Who is outside dials them either way.
+        assert!(view.peers[2].conns.contains_key(&one));
+        assert_eq!(world.net.tally.of(Mishap::NoHairpin) == 0, hairpin, "{:?}", world.net.tally);
+        assert_eq!(world.net.tally.of(Mishap::DialedHidden), 0);
+        ping(&mut world, 0, 1);
+        comes_back(&mut world);
+    }
+}
+
+#[test]
 fn a_host_that_got_another_address_is_found_there() {
     let mut world = mesh(65, 3);
     for moves in 1..4 {

@@ -284,7 +284,7 @@ fn bit(letter: &Shared<Letter>) -> Letters {
 impl Peer {
     /// What its node has on disk for it.
     fn records(&self) -> impl Iterator<Item = Letter> {
-        self.saved.slots.values().map(|value| Letter(codec::decode(value).unwrap()))
+        self.saved.slots.keys().map(|slot| Letter(self.saved.get(slot).unwrap().unwrap()))
     }
 
     fn hear(&mut self, letter: &Shared<Letter>) {

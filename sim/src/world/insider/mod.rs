@@ -17,7 +17,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::RngCore;
 use weft_core::addr::Universe;
 use weft_core::codec;
-use weft_core::config::NetworkSecret;
+use weft_core::config::{NetworkSecret, Versions};
 use weft_core::gossip::{Answer, KeyHash, Prefix, Question};
 use weft_core::handshake::{Channel, Handshake, Hello, Local, Step};
 use weft_core::id::{Identity, Incarnation, PeerName};
@@ -46,6 +46,7 @@ pub(super) struct Insider {
     pub(super) count: u32,
     liar: Identity,
     secret: Option<NetworkSecret>,
+    versions: Versions,
     hello: Hello,
     session_secret: [u8; 32],
     stage: Stage,
@@ -96,6 +97,7 @@ pub(super) struct Caller {
     pub(super) incarnation: Incarnation,
     pub(super) secret: Option<NetworkSecret>,
     pub(super) universe: Universe,
+    pub(super) versions: Versions,
 }
 
 impl Insider {
@@ -106,7 +108,7 @@ impl Insider {
         facts: Option<&Facts>,
         mut rng: ChaCha20Rng,
     ) -> Self {
-        let Caller { liar, incarnation, secret, universe } = caller;
+        let Caller { liar, incarnation, secret, universe, versions } = caller;
         let mut session_secret = [0; 32];
         rng.fill_bytes(&mut session_secret);
         // The key of the session, as any X25519 key, is that of an identity.
@@ -136,7 +138,7 @@ impl Insider {
             seals: secret.is_some(),
         };
         let stage = Stage::Dialing;
-        Self { host, lie, count, liar, secret, hello, session_secret, stage, rng }
+        Self { host, lie, count, liar, secret, versions, hello, session_secret, stage, rng }
     }
 
     /// What it says that it is called.
@@ -154,6 +156,7 @@ impl Insider {
         let local = Local {
             identity: &self.liar,
             secrets: self.secret.as_slice(),
+            versions: self.versions,
             hello: self.hello.clone(),
         };
         let (handshake, mut first) = Handshake::initiate(local, &mut self.rng);
@@ -302,7 +305,11 @@ impl Insider {
     /// Messages other than records that the lie is about.
     fn messages(&self, facts: &Facts) -> Vec<Message> {
         let (me, host) = (self.liar.id(), facts.host);
-        let unicast = |from, to, hops, body| Message::Unicast(Unicast { from, to, hops, body });
+        // Signed by the liar, whoever it is said to be from.
+        let unicast = |from, to, hops, body| {
+            let signed = Unicast::sign(&self.liar, to, hops, body);
+            Message::Unicast(Unicast { from, ..signed })
+        };
         let range = facts.universe.range();
         let (request, denied) = (IpamMessage::Request { range }, IpamMessage::Denied { range });
         if self.lie == Lie::BoundlessQuestion {
@@ -377,7 +384,7 @@ impl Insider {
                 if self.lie.wants_addresses() && !link.has_asked && peers.any(says_so) {
                     link.has_asked = true;
                     let body = IpamMessage::Request { range: facts.universe.range() };
-                    let request = Unicast { from: me, to: facts.host, hops: 9, body };
+                    let request = Unicast::sign(&self.liar, facts.host, 9, body);
                     words.writes.extend(link.say(&Message::Unicast(request)));
                 }
                 let grants = records.iter().filter(|it| matches!(it.key, Key::Grant(_)));

@@ -197,6 +197,7 @@ impl Judge {
         let mut fits = called.contract.rest(now.mono, node.deadline());
         let mut answered = Vec::new();
         for output in outputs {
+            self.trace.output(host, output);
             let fault = called.contract.output(output);
             fits = fits.and(fault);
             match output {
@@ -234,6 +235,7 @@ impl Judge {
             // What it is to write has yet to be written.
             peer.busy = outputs.iter().any(|output| matches!(output, Output::Persist(_)));
             peer.read_ipam(node);
+            peer.read_names(node);
             peer.read_mesh(node, now);
             self.view.changed.insert(host);
         }
