@@ -439,9 +439,9 @@ fn an_owner_that_knows_better_does_not_confirm_and_does_once_the_news_has_come()
     let mut cluster = put_back();
     cluster.settle(10);
     assert_eq!(cluster.hosts[0].ipam.status().state, IpamState::AwaitingMerge);
-    let slots = cluster.hosts[1].saved.slots.iter();
-    let grants = slots.filter(|(slot, _)| matches!(slot, Slot::Record(Key::Grant(_))));
-    let grants: Vec<Record> = grants.map(|(_, value)| codec::decode(value).unwrap()).collect();
+    let saved = &cluster.hosts[1].saved;
+    let grants = saved.slots.keys().filter(|slot| matches!(slot, Slot::Record(Key::Grant(_))));
+    let grants: Vec<Record> = grants.map(|slot| saved.get(slot).unwrap().unwrap()).collect();
     for grant in grants {
         cluster.call(0, |ipam, now, acts| ipam.record(now, &grant, acts));
     }

@@ -48,7 +48,7 @@ pub enum Lie {
     FarMessages,
     /// It says so many messages for another host at once.
     ManyMessages,
-    /// It denies addresses that nobody asked it for.
+    /// It denies addresses that nobody asked it for, and asks what nobody could confirm.
     LateDenial,
     /// Records about other peers, signed by itself.
     ForeignRecord,

@@ -21,7 +21,7 @@ use weft_core::config::{NetworkSecret, Versions};
 use weft_core::gossip::{Answer, KeyHash, Prefix, Question};
 use weft_core::handshake::{Channel, Handshake, Hello, Local, Step};
 use weft_core::id::{Identity, Incarnation, PeerName};
-use weft_core::ipam::{Grant, IpamMessage};
+use weft_core::ipam::{Grant, IpamMessage, Witnessed};
 use weft_core::mesh::{Message, Unicast};
 use weft_core::record::{Fingerprint, Key, Record};
 use weft_core::sleeve::{Kind, Probe, Session, SessionIndex, SessionKeys};
@@ -328,7 +328,9 @@ impl Insider {
             let times = usize::try_from(self.count).unwrap_or(usize::MAX);
             vec![unicast(me, facts.another(), 9, denied); times]
         } else if self.lie == Lie::LateDenial {
-            vec![unicast(me, host, 9, denied)]
+            let owned = Fingerprint::of(b"anything");
+            let asked = IpamMessage::Confirm(Witnessed { nonce: 1, owned });
+            [denied, asked].map(|body| unicast(me, host, 9, body)).into()
         } else if self.lie == Lie::Revenant {
             let all = facts.keys.iter().take(Question::KEYS_MAX).map(hash_of).collect();
             vec![Message::Ask(Question::Want(all)); 2]
