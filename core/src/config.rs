@@ -2,8 +2,9 @@
 
 use crate::addr::Universe;
 use crate::conn::Target;
-use crate::id::PeerName;
+use crate::id::{PeerId, PeerName};
 use crate::names::NAMES_MAX;
+use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -22,10 +23,17 @@ pub struct Config {
     /// Control port (TCP) and sleeve port (UDP) of this node; also what a target without a port
     /// means. Source: Weave Net, 6783.
     pub port: u16,
-    /// What the password was stretched to ([`crate::handshake::stretch`]); `None` leaves links
+    /// What all peers of the mesh share, from a password or a key file; `None` leaves links
     /// unauthenticated and frames in the clear.
     #[serde(skip)]
     pub secret: Option<NetworkSecret>,
+    /// A second secret, for peers that do not have `secret` yet: both are valid while a mesh changes
+    /// from this one to that.
+    #[serde(skip)]
+    pub old_secret: Option<NetworkSecret>,
+    /// The peers that this one has to do with; everybody who has the secret when `None`. The same on
+    /// all peers.
+    pub allowed: Option<BTreeSet<PeerId>>,
     /// The addresses that the mesh divides.
     pub universe: Universe,
     /// Where an allocation without a subnet comes from; the whole universe when `None`.
@@ -49,6 +57,10 @@ pub struct Config {
     pub silence_max: Duration,
     /// A handshake that takes longer is given up. Weave Net: 10 s.
     pub handshake_max: Duration,
+    /// A link changes its keys this often, so that who takes over a peer can read of what it
+    /// recorded before no more than about this; one that does not change them is closed after three
+    /// times as long.
+    pub rekey_wait: Duration,
     /// First wait after a failed dial; doubles up to `dial_wait_max`, and each wait drawn is 0.5 to
     /// 1.5 times that. Weave Net: 2 s.
     pub dial_wait_min: Duration,
@@ -159,6 +171,8 @@ impl Default for Config {
             nickname: String::new(),
             port: 6783,
             secret: None,
+            old_secret: None,
+            allowed: None,
             universe: Universe::DEFAULT,
             default_subnet: None,
             founding: FoundingMode::Consensus { peers: None },
@@ -169,6 +183,7 @@ impl Default for Config {
             heartbeat_wait: Duration::from_secs(3),
             silence_max: Duration::from_secs(10),
             handshake_max: Duration::from_secs(5),
+            rekey_wait: Duration::from_secs(5 * 60),
             dial_wait_min: Duration::from_millis(500),
             dial_wait_max: Duration::from_secs(60),
             reconcile_wait: Duration::from_secs(10),
@@ -204,13 +219,63 @@ pub enum FoundingMode {
     Observer,
 }
 
-/// What a password was stretched to: 32 bytes that all peers of a mesh share.
-#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
-pub struct NetworkSecret(pub [u8; 32]);
+/// 32 bytes that all peers of a mesh share, and where they come from.
+#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop, Serialize, Deserialize)]
+pub enum NetworkSecret {
+    /// What a password was stretched to ([`crate::handshake::stretch`]).
+    Password([u8; 32]),
+    /// What is in a key file: random, so that nobody can guess it.
+    Key([u8; 32]),
+}
+
+impl NetworkSecret {
+    /// The secret itself.
+    pub const fn bytes(&self) -> &[u8; 32] {
+        match self {
+            Self::Password(bytes) | Self::Key(bytes) => bytes,
+        }
+    }
+
+    /// Where it comes from.
+    pub const fn kind(&self) -> SecretKind {
+        match self {
+            Self::Password(_) => SecretKind::Password,
+            Self::Key(_) => SecretKind::Key,
+        }
+    }
+}
 
 impl core::fmt::Debug for NetworkSecret {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str("NetworkSecret(..)")
+    }
+}
+
+/// Where a [`NetworkSecret`] comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub enum SecretKind {
+    /// A password.
+    Password,
+    /// A key file.
+    Key,
+}
+
+impl SecretKind {
+    /// The option of `weft launch` that gives one.
+    pub const fn option(self) -> &'static str {
+        match self {
+            Self::Password => "--password",
+            Self::Key => "--key-file",
+        }
+    }
+}
+
+impl core::fmt::Display for SecretKind {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::Password => "password",
+            Self::Key => "key file",
+        })
     }
 }
 
@@ -248,6 +313,9 @@ pub enum ConfigError {
     /// A wait of no length would be due for ever.
     #[error("{0} must be longer than zero")]
     NoWait(&'static str),
+    /// An old secret without a new one.
+    #[error("an old secret is given without a new one: give the old one as the only one")]
+    OldSecretAlone,
     /// A founding with zero peers.
     #[error("consensus needs at least one peer, not {0}")]
     Peers(usize),
@@ -270,6 +338,7 @@ impl Config {
         let waits = [
             ("heartbeat", self.heartbeat_wait),
             ("longest handshake", self.handshake_max),
+            ("wait between changes of keys", self.rekey_wait),
             ("shortest wait between dials", self.dial_wait_min),
             ("longest wait between dials", self.dial_wait_max),
             ("wait between comparisons of records", self.reconcile_wait),
@@ -295,6 +364,9 @@ impl Config {
             && !self.universe.block().contains(&subnet)
         {
             return Err(ConfigError::DefaultSubnet { subnet, universe: self.universe });
+        }
+        if self.secret.is_none() && self.old_secret.is_some() {
+            return Err(ConfigError::OldSecretAlone);
         }
         match self.founding {
             FoundingMode::Consensus { peers: Some(0) } => Err(ConfigError::Peers(0)),

@@ -3,6 +3,7 @@
 use crate::addr::Universe;
 use crate::conn::{CloseReason, DialFailure};
 use crate::handshake::{ChannelFault, HandshakeFault};
+use crate::id::PeerId;
 use alloc::string::String;
 
 /// Why a control link, or the attempt at one, ended.
@@ -23,6 +24,9 @@ pub enum ConnFault {
     /// Too many others came after it.
     #[error("gave way to newer connections before its handshake was done")]
     Crowded,
+    /// Its address has begun too many handshakes, or has not ended them.
+    #[error("too many handshakes from its address in a short time, or unfinished ones")]
+    Paced,
     /// Sealed bytes did not open.
     #[error(transparent)]
     Channel(#[from] ChannelFault),
@@ -38,6 +42,19 @@ pub enum ConnFault {
     /// In a large mesh each peer is linked with a few others only.
     #[error("not needed: in a mesh of this size the two peers reach each other over others")]
     Unneeded,
+    /// The network secret that the link proves was retired at one end.
+    #[error(
+        "the secret of this link is no longer valid: give both peers the same new one (`weft secret add`)"
+    )]
+    Secret,
+    /// The other peer is not on our list.
+    #[error("the peer with the id {} is not allowed here: `weft allow` changes the list", .0.hex())]
+    NotAllowed(PeerId),
+    /// We are not on the other peer's list.
+    #[error(
+        "the other peer does not allow this one: add the id of this one (`weft status`) to its list, with `weft allow` there"
+    )]
+    NotAllowedThere,
     /// The limit of links.
     #[error("the limit of {0} links is reached: see --conn-limit")]
     Limit(usize),
@@ -80,6 +97,7 @@ impl ConnFault {
             | Self::Closed(_)
             | Self::HandshakeTimeout
             | Self::Crowded
+            | Self::Paced
             | Self::Channel(_)
             | Self::Protocol(_)
             | Self::Silent
@@ -87,6 +105,9 @@ impl ConnFault {
             | Self::Unneeded
             | Self::Limit(_) => false,
             Self::Handshake(_)
+            | Self::Secret
+            | Self::NotAllowed(_)
+            | Self::NotAllowedThere
             | Self::NameTaken { .. }
             | Self::Clone
             | Self::Universe { .. }

@@ -9,7 +9,7 @@
 //! and what it is of, so a changed byte is found where it stands. Each input stands ahead of what
 //! came of it: a call that never returned is the last one.
 //!
-//! Of outputs only fingerprints are kept. What must stay secret (the seed, the network's secret,
+//! Of outputs only fingerprints are kept. What must stay secret (the seed, the network's secrets,
 //! the saved state with the identity) is sealed under a [`FlightKey`], which is kept elsewhere.
 //! Bytes of peers are there as they came, sealed by the handshake.
 //!
@@ -19,10 +19,11 @@
 use crate::codec;
 use crate::config::{Config, NetworkSecret};
 use crate::forward::ForwardingChange;
-use crate::io::{Input, Output};
+use crate::io::{Command, Input, Output};
 use crate::node::Seed;
 use crate::saved::{Saved, Slot};
 use crate::time::Now;
+use crate::trust::Trust;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
@@ -35,7 +36,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 /// The format that is written and read. Another one whenever [`Entry`] or anything in it is encoded
 /// otherwise than before, so that a recording is not taken for a damaged one.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 /// The first bytes of a recording, by which it is known as one. Its format follows.
 pub const MAGIC: &[u8] = b"weft flight ";
 /// Most digits of a format.
@@ -60,6 +61,34 @@ impl FlightKey {
     fn cipher(&self) -> ChaChaBox {
         let secret = SecretKey::from(self.0);
         ChaChaBox::new(&secret.public_key(), &secret)
+    }
+
+    /// The nonce of the `n`th thing that is sealed: a key seals one recording only, so each is used
+    /// once.
+    fn nonce(n: u64) -> Nonce {
+        let mut nonce = Nonce::default();
+        for (to, from) in nonce.iter_mut().zip(n.to_le_bytes()) {
+            *to = from;
+        }
+        nonce
+    }
+
+    fn seal(&self, n: u64, value: &impl Serialize) -> Vec<u8> {
+        let mut plain = Zeroizing::new(codec::encode(value));
+        let tag = self.cipher().encrypt_in_place_detached(&Self::nonce(n), &[], &mut plain);
+        let mut sealed = plain.to_vec();
+        // ChaCha20 ends at 256 GiB, where nothing that is sealed here comes to.
+        sealed.extend(tag.unwrap_or_default());
+        sealed
+    }
+
+    fn open<T: for<'a> Deserialize<'a>>(&self, n: u64, sealed: &[u8]) -> Result<T, FlightError> {
+        let (body, tag) = sealed.split_last_chunk::<16>().ok_or(FlightError::WrongKey)?;
+        let mut plain = Zeroizing::new(body.to_vec());
+        self.cipher()
+            .decrypt_in_place_detached(&Self::nonce(n), &[], &mut plain, Tag::from_slice(tag))
+            .map_err(|_| FlightError::WrongKey)?;
+        codec::decode(&plain).map_err(|_| FlightError::WrongKey)
     }
 }
 
@@ -106,18 +135,23 @@ enum Entry {
     Outputs(Vec<OutputPrint>),
     /// The rest was not recorded.
     Full,
+    /// It is told something secret. `sealed` is [`Input`].
+    Secret { now: Now, sealed: Vec<u8> },
 }
 
 #[derive(Serialize, Deserialize)]
 struct Secrets {
     seed: [u8; 32],
-    network: Option<[u8; 32]>,
+    network: [Option<NetworkSecret>; 2],
     saved: BTreeMap<Slot, Vec<u8>>,
 }
 
 /// Writes a recording: each call returns the bytes to append, none once it is full.
 #[derive(Debug)]
 pub struct Recorder {
+    key: FlightKey,
+    /// How much was sealed.
+    seals: u64,
     check: [u8; 8],
     left: usize,
     is_full: bool,
@@ -131,15 +165,11 @@ impl Recorder {
         now: Now,
         (config, saved, seed): (&Config, &Saved, &Seed),
     ) -> (Self, Vec<u8>) {
-        let network = config.secret.as_ref().map(|secret| secret.0);
+        let network = [config.secret.clone(), config.old_secret.clone()];
         let secrets = Secrets { seed: seed.0, network, saved: saved.slots.clone() };
-        let mut plain = Zeroizing::new(codec::encode(&secrets));
-        // A key seals one recording only, so every nonce is a fresh one.
-        let tag = key.cipher().encrypt_in_place_detached(&Nonce::default(), &[], &mut plain);
-        let mut sealed = plain.to_vec();
-        // ChaCha20 ends at 256 GiB, where no saved state comes to.
-        sealed.extend(tag.unwrap_or_default());
-        let mut recorder = Self { check: [0; 8], left: len_max, is_full: false };
+        let sealed = key.seal(0, &secrets);
+        let key = key.clone();
+        let mut recorder = Self { key, seals: 1, check: [0; 8], left: len_max, is_full: false };
         let header = [MAGIC, FORMAT.to_string().as_bytes(), b"\n"].concat();
         recorder.left = recorder.left.saturating_sub(header.len());
         let (version, config) = (env!("CARGO_PKG_VERSION").to_string(), Box::new(config.clone()));
@@ -151,6 +181,11 @@ impl Recorder {
     pub fn input(&mut self, now: Now, input: &Input) -> Vec<u8> {
         if self.is_full {
             return Vec::new();
+        }
+        if let Input::Command { command: Command::Trust(Trust::AddSecret { .. }), .. } = input {
+            let sealed = self.key.seal(self.seals, input);
+            self.seals += 1;
+            return self.entry(&Entry::Secret { now, sealed });
         }
         self.entry(&Entry::Input { now, input: input.clone() })
     }
@@ -304,8 +339,10 @@ impl Flight {
         let Some((_, Entry::Start { version, now, config, sealed })) = entries.next()? else {
             return Err(FlightError::NoStart);
         };
-        let (saved, seed, secret) = open(&sealed, key)?;
-        let config = Config { secret, ..*config };
+        let Secrets { seed, network: [secret, old_secret], saved } = key.open(0, &sealed)?;
+        let (saved, seed) = (Saved { slots: saved }, Seed(seed));
+        let config = Config { secret, old_secret, ..*config };
+        let mut seals = 1;
         let mut takeoff = Takeoff { version, now, config, saved, seed, outputs: None };
         let mut calls: Vec<Call> = Vec::new();
         while let Some((at, entry)) = entries.next()? {
@@ -314,9 +351,18 @@ impl Flight {
                 Entry::Input { now, input } if open.is_some() => {
                     calls.push(Call { now, input, outputs: None });
                 }
+                Entry::Secret { now, sealed } if open.is_some() => {
+                    let input = key.open(seals, &sealed)?;
+                    seals += 1;
+                    calls.push(Call { now, input, outputs: None });
+                }
                 Entry::Outputs(prints) if open.is_none() => *open = Some(prints),
                 Entry::Full if entries.left.is_empty() => entries.end = Some(End::Full),
-                Entry::Start { .. } | Entry::Input { .. } | Entry::Outputs(_) | Entry::Full => {
+                Entry::Start { .. }
+                | Entry::Input { .. }
+                | Entry::Secret { .. }
+                | Entry::Outputs(_)
+                | Entry::Full => {
                     return Err(FlightError::OutOfOrder(at));
                 }
             }
@@ -336,21 +382,6 @@ fn behind_header(bytes: &[u8]) -> Result<&[u8], FlightError> {
         FORMAT => Ok(rest.strip_prefix(b"\n").unwrap_or(rest)),
         other => Err(FlightError::OtherFormat(other)),
     }
-}
-
-/// Seed, network's secret and saved state.
-fn open(
-    sealed: &[u8],
-    key: &FlightKey,
-) -> Result<(Saved, Seed, Option<NetworkSecret>), FlightError> {
-    let (body, tag) = sealed.split_last_chunk::<16>().ok_or(FlightError::WrongKey)?;
-    let mut plain = Zeroizing::new(body.to_vec());
-    key.cipher()
-        .decrypt_in_place_detached(&Nonce::default(), &[], &mut plain, Tag::from_slice(tag))
-        .map_err(|_| FlightError::WrongKey)?;
-    let secrets: Secrets = codec::decode(&plain).map_err(|_| FlightError::WrongKey)?;
-    let saved = Saved { slots: secrets.saved };
-    Ok((saved, Seed(secrets.seed), secrets.network.map(NetworkSecret)))
 }
 
 /// The entries of a recording, one after the other.
@@ -418,7 +449,7 @@ mod tests {
     /// A recording of a few calls of a real node, of at most so many bytes.
     fn recorded(len_max: usize) -> Vec<u8> {
         let [identity, network, seed] = SECRETS;
-        let secret = Some(NetworkSecret(network));
+        let secret = Some(NetworkSecret::Password(network));
         let config = Config { nickname: "a".to_string(), secret, ..Config::default() };
         let mut saved = Saved::default();
         saved.apply(Change::put(Slot::Identity, &identity));
@@ -444,7 +475,7 @@ mod tests {
         let bytes = recorded(usize::MAX);
         let flight = Flight::read(&bytes, &KEY).unwrap();
         assert_eq!((flight.calls.len(), flight.end), (4, End::Whole));
-        assert_eq!(flight.takeoff.config.secret, Some(NetworkSecret(SECRETS[1])));
+        assert_eq!(flight.takeoff.config.secret, Some(NetworkSecret::Password(SECRETS[1])));
         assert_eq!(flight.takeoff.saved.get(&Slot::Identity), Ok(Some(SECRETS[0])));
         assert_eq!(flight.takeoff.seed.0, SECRETS[2]);
         assert!(flight.calls.iter().all(|call| call.outputs.is_some()));
@@ -503,7 +534,29 @@ mod tests {
         let (version, config) = ("0".to_string(), Box::default());
         let start = Entry::Start { version, now: at(0), config, sealed: Vec::new() };
         let print: [u8; 8] = head(Sha256::new().chain_update(codec::encode(&start)));
-        assert_eq!((FORMAT, print), (1, [64, 243, 118, 63, 250, 117, 176, 190]));
+        assert_eq!((FORMAT, print), (2, [99, 207, 179, 23, 28, 103, 121, 172]));
+    }
+
+    #[test]
+    fn secrets_that_are_added_are_sealed_each_for_itself_and_read_again() {
+        let (mut recorder, mut bytes) = recording();
+        bytes.extend(recorder.outputs(&[]));
+        let secret = NetworkSecret::Key([0xd4; 32]);
+        let command = Command::Trust(Trust::AddSecret { secret });
+        let input = Input::Command { request: RequestId(1), command };
+        let mut told = Vec::new();
+        for second in 1..=2 {
+            told.push(recorder.input(at(second), &input));
+            bytes.extend(told.last().unwrap());
+            bytes.extend(recorder.outputs(&[]));
+        }
+        // One secret twice, and no part of it looks alike.
+        assert!(told[0].windows(16).all(|part| !told[1].windows(16).any(|other| part == other)));
+        assert!(!bytes.windows(4).any(|part| part == [0xd4; 4]));
+        let flight = Flight::read(&bytes, &KEY).unwrap();
+        let inputs: Vec<Input> = flight.calls.into_iter().map(|call| call.input).collect();
+        assert_eq!(inputs, [input.clone(), input]);
+        assert_eq!(Flight::read(&bytes, &FlightKey([8; 32])).err(), Some(FlightError::WrongKey));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::addr::Universe;
 use crate::codec;
 use crate::config::NetworkSecret;
 use crate::forward::{Forwarder, ForwardingChange, Parcel, Sink};
-use crate::handshake::{Channel, Handshake, HandshakeFault, Step};
+use crate::handshake::{Channel, Handshake, HandshakeFault, Local, Received, Step};
 use crate::id::{ContainerId, PeerName};
 use crate::io::Target;
 use crate::ipam::{Founding, Grant, Space, Voter};
@@ -27,17 +27,26 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 const ANYWHERE: SocketAddr = SocketAddr::new(core::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
-const SECRET: NetworkSecret = NetworkSecret([5; 32]);
+const KEY: NetworkSecret = NetworkSecret::Key([6; 32]);
+const SECRET: NetworkSecret = NetworkSecret::Password([5; 32]);
 
 /// A stranger without the secret sends `bytes`: no session, and the same end however they are cut.
 pub fn handshake_responder(bytes: &[u8]) {
-    let whole = end_of(core::iter::once(bytes));
-    assert_eq!(whole, end_of(bytes.chunks(1)), "the end depends on how the stream is cut");
+    for secrets in [&[SECRET][..], &[KEY, SECRET]] {
+        let whole = end_of(secrets, core::iter::once(bytes));
+        let cut = end_of(secrets, bytes.chunks(1));
+        assert_eq!(whole, cut, "the end depends on how the stream is cut");
+    }
 }
 
 /// How a listener ends after `pieces`: with a fault, or still waiting.
-fn end_of<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Option<HandshakeFault> {
-    let mut listener = Handshake::respond(local(&identity(2), Some(&SECRET)), &mut rng(2));
+fn end_of<'a>(
+    secrets: &[NetworkSecret],
+    pieces: impl Iterator<Item = &'a [u8]>,
+) -> Option<HandshakeFault> {
+    let identity = identity(2);
+    let local = Local { secrets, ..local(&identity, secrets.first()) };
+    let mut listener = Handshake::respond(local, &mut rng(2));
     for piece in pieces {
         match listener.receive(piece) {
             Ok((Some(waiting), Step::More { .. })) => listener = waiting,
@@ -52,18 +61,36 @@ fn end_of<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Option<HandshakeFault> 
 pub fn channel_receive(bytes: &[u8]) {
     let Some((mut sender, mut receiver)) = channels() else { return };
     assert!(
-        receiver.receive(bytes).is_ok_and(|said| said.is_empty()) || receiver.receive(&[]).is_err()
+        receiver.receive(bytes).is_ok_and(|said| said.messages.is_empty())
+            || receiver.receive(&[]).is_err()
     );
 
     let Some((_, mut receiver)) = channels() else { return };
     let Ok(sealed) = sender.seal_records(bytes) else { return };
-    if let Ok(messages) = receiver.receive(&sealed) {
+    if let Ok(Received { messages, .. }) = receiver.receive(&sealed) {
         let again = messages.iter().flat_map(|message| {
             let len = u32::try_from(message.len()).unwrap_or(u32::MAX);
             len.to_be_bytes().into_iter().chain(message.iter().copied())
         });
         let again: Vec<u8> = again.collect();
         assert!(bytes.starts_with(&again), "messages are not what was said");
+    }
+
+    // And as any kind of record, from the side that dialed and from the other one, which may have
+    // asked for fresh keys.
+    let Some((kind, bytes)) = bytes.split_first() else { return };
+    for is_asked in [false, true] {
+        let Some((mut dialer, mut listener)) = channels() else { return };
+        if is_asked && dialer.rekey().is_err() {
+            return;
+        }
+        let to_dialer = listener.seal_as(*kind, bytes);
+        let to_listener = dialer.seal_as(*kind, bytes);
+        for (end, record) in [(&mut dialer, to_dialer), (&mut listener, to_listener)] {
+            // It may be sound, and then it may end well or not; but it proves nothing.
+            let _ = end.receive(&record);
+            assert_eq!(end.changes(), 0, "keys were changed by one record");
+        }
     }
 }
 

@@ -27,6 +27,11 @@ impl PeerId {
         VerifyingKey::from_bytes(&self.0).ok().map(|key| key.to_montgomery().to_bytes())
     }
 
+    /// The whole of it as text: 64 hex digits.
+    pub fn hex(&self) -> String {
+        self.0.iter().map(|byte| alloc::format!("{byte:02x}")).collect()
+    }
+
     /// The name a peer has when its operator gave it none: a locally administered unicast MAC.
     pub fn default_name(&self) -> PeerName {
         let digest = Sha256::new().chain_update(b"weft peer name").chain_update(self.0).finalize();
@@ -37,6 +42,35 @@ impl PeerId {
         name[0] = (name[0] | 0x02) & !0x01;
         PeerName(name)
     }
+}
+
+/// Why a text is no id.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("'{0}' is no id of a peer: expected 64 hex digits, as `weft status` prints them")]
+pub struct ParsePeerIdError(pub String);
+
+impl FromStr for PeerId {
+    type Err = ParsePeerIdError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let bad = || ParsePeerIdError(text.to_string());
+        from_hex(text).map(Self).ok_or_else(bad)
+    }
+}
+
+/// The 32 bytes that 64 hex digits stand for.
+pub fn from_hex(text: &str) -> Option<[u8; 32]> {
+    let (pairs, []) = text.as_bytes().as_chunks::<2>() else { return None };
+    let digit =
+        |digit: u8| char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
+    let mut bytes = [0; 32];
+    if pairs.len() != bytes.len() {
+        return None;
+    }
+    for (to, [high, low]) in bytes.iter_mut().zip(pairs) {
+        *to = digit(*high)? << 4 | digit(*low)?;
+    }
+    Some(bytes)
 }
 
 /// The first four bytes in hex: enough for a log line.
@@ -260,6 +294,17 @@ mod tests {
             "1:+2:3:4:5:6",
         ] {
             assert!(bad.parse::<PeerName>().is_err(), "{bad:?} was accepted");
+        }
+    }
+
+    #[test]
+    fn the_whole_id_is_64_hex_digits_both_ways_and_nothing_else() {
+        let id = Identity::from_seed([7; 32]).id();
+        assert_eq!(id.hex().parse(), Ok(id));
+        assert_eq!(id.hex().to_uppercase().parse(), Ok(id));
+        let hex = id.hex();
+        for bad in ["", "abc", &hex[1..], &std::format!("{hex}0"), &hex.replacen('0', "+", 1)] {
+            assert!(bad.parse::<PeerId>().is_err(), "{bad:?} was accepted");
         }
     }
 

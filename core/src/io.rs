@@ -9,6 +9,7 @@ use crate::id::ContainerId;
 use crate::names::Name;
 use crate::saved::Change;
 use crate::time::Instant;
+use crate::trust::{Trust, TrustError};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
@@ -138,6 +139,8 @@ pub enum Command {
     Leave,
     /// Answers every open request with [`CommandError::Stopping`] and closes all conns. Reply: `Done`.
     Stop,
+    /// Changes whom to trust, as [`Trust`] says. Reply: `Done`.
+    Trust(Trust),
     /// Opens the boot gate although no other owner was heard since the start: the operator vouches
     /// that this disk is as the last run left it. Reply: `Done`, also when the gate stands open.
     OpenGate,
@@ -246,6 +249,9 @@ pub enum CommandError {
     /// A limit of names per peer.
     #[error("no room for another name: this peer already has {0}")]
     TooManyNames(usize),
+    /// Whom to trust could not be changed so.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
     /// The peer has left the mesh.
     #[error("this peer has left the mesh: `weft reset`, then launch again")]
     Left,
@@ -393,6 +399,8 @@ pub enum Timer {
     Push,
     /// Records are to be compared with a neighbour.
     Reconcile,
+    /// The keys of a control link have become old.
+    Rekey,
     /// Routes are out of date.
     Routes,
     /// A control link has been silent too long.

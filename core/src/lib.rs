@@ -57,3 +57,4 @@ pub mod sleeve;
 pub mod status;
 pub mod time;
 pub mod topology;
+pub mod trust;

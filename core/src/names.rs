@@ -174,6 +174,11 @@ impl Names {
         self.others.insert(peer, (incarnation, record));
     }
 
+    /// Forgets what `peer` wrote.
+    pub(crate) fn forget(&mut self, peer: PeerId) {
+        self.others.remove(&peer);
+    }
+
     /// Our own, and those of the peers that `lives` says live, in that incarnation; by name.
     pub(crate) fn known(
         &self,

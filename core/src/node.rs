@@ -5,14 +5,17 @@ mod conns;
 mod links;
 mod membership;
 mod neighbours;
+mod paces;
 mod records;
 mod sizes;
 mod snapshot;
 mod strangers;
 #[cfg(test)]
 mod tests;
+mod trust;
 
-use crate::config::{Config, ConfigError};
+use self::paces::Paces;
+use crate::config::{Config, ConfigError, NetworkSecret};
 use crate::forward::{ForwardingChange, Routes};
 use crate::gossip::Records;
 use crate::id::{Identity, Incarnation, PeerId, PeerName};
@@ -77,6 +80,10 @@ pub enum StartError {
 #[derive(Debug)]
 pub struct Node {
     config: Config,
+    /// What is proven to other peers: none, or one, or the new one and the one before.
+    secrets: Vec<NetworkSecret>,
+    /// Whom we have to do with, besides ourselves; everybody when `None`.
+    allowed: Option<BTreeSet<PeerId>>,
     identity: Identity,
     me: PeerId,
     name: PeerName,
@@ -94,6 +101,8 @@ pub struct Node {
     /// The one link with each neighbour.
     neighbours: BTreeMap<PeerId, ConnId>,
     sessions: BTreeMap<SessionIndex, ConnId>,
+    /// How often strangers may begin handshakes.
+    paces: Paces,
     /// Conns dialed so far.
     dialed: u64,
     session_rng: ChaCha20Rng,
@@ -179,7 +188,10 @@ impl Node {
             }
         }
 
+        let secrets = config.secret.iter().chain(&config.old_secret).cloned().collect();
         let mut node = Self {
+            secrets,
+            allowed: config.allowed.clone(),
             me,
             name: config.name.unwrap_or_else(|| me.default_name()),
             identity,
@@ -194,6 +206,7 @@ impl Node {
             conns: BTreeMap::new(),
             neighbours: BTreeMap::new(),
             sessions: BTreeMap::new(),
+            paces: Paces::default(),
             dialed: 0,
             session_rng: seed.child("session"),
             handshake_rng: seed.child("handshake"),

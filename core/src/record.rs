@@ -138,6 +138,9 @@ pub enum RecordFault {
     /// The table is full.
     #[error("no room for {0:?}: the limit of records is reached")]
     Full(Key),
+    /// It speaks for a peer that is not on our list.
+    #[error("it speaks for the peer {}, which is not allowed here", .0.hex())]
+    NotAllowed(PeerId),
 }
 
 impl Record {

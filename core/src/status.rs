@@ -1,6 +1,7 @@
 //! A read-only picture of a node, for `weft status`, the report, and judges.
 
 use crate::addr::Universe;
+use crate::config::SecretKind;
 use crate::id::{Incarnation, PeerId, PeerName};
 use crate::io::Target;
 use crate::names::KnownName;
@@ -26,6 +27,10 @@ pub struct Status {
     pub port: u16,
     /// Whether there is a network secret.
     pub encryption: bool,
+    /// Where the network secrets come from, the one that is preferred first.
+    pub secrets: Vec<SecretKind>,
+    /// How many peers are on the list of those that this one has to do with, if there is one.
+    pub allowed: Option<usize>,
     /// Whether peers that were only heard of are dialed.
     pub discovery: bool,
     /// Configured targets.
@@ -64,6 +69,8 @@ pub struct Sizes {
     pub links: usize,
     /// Labels of data sessions that are taken.
     pub sessions: usize,
+    /// Addresses from which handshakes came that still count against them, or did until lately.
+    pub sources: usize,
     /// Targets, and peers that were only heard of.
     pub attempts: usize,
     /// Those of them that wait for their next dial.
@@ -219,6 +226,8 @@ pub struct ConnStatus {
     pub datagrams_to: Option<SocketAddr>,
     /// Whether frames are sealed.
     pub encrypted: bool,
+    /// Whether the link proves the old one of two secrets: the peer does not have the new one.
+    pub old_secret: bool,
     /// How long the control link has stood, once it does.
     pub up_for: Option<Duration>,
     /// Round trip of the last probe.

@@ -115,9 +115,14 @@ const fn refused_for(why: &ConnFault) -> &'static str {
         ConnFault::Handshake(HandshakeFault::Malformed(_))
         | ConnFault::Channel(_)
         | ConnFault::Protocol(_) => "connections that are no peer's",
-        ConnFault::Handshake(_) | ConnFault::Clone => "connections refused in the handshake",
+        ConnFault::Handshake(_)
+        | ConnFault::Secret
+        | ConnFault::NotAllowed(_)
+        | ConnFault::NotAllowedThere
+        | ConnFault::Clone => "connections refused in the handshake",
         ConnFault::HandshakeTimeout | ConnFault::Silent => "connections silent in the handshake",
         ConnFault::Crowded => "connections that gave way to newer ones",
+        ConnFault::Paced => "connections from addresses with too many handshakes",
         ConnFault::Duplicate => "connections beside another link",
         ConnFault::Unneeded => "connections that a mesh of this size does not need",
         ConnFault::Limit(_) => "connections beyond --conn-limit",

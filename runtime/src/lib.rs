@@ -19,6 +19,7 @@ pub mod probe;
 pub mod recorder;
 pub mod run;
 mod run_files;
+pub mod secret;
 pub mod store;
 #[cfg(test)]
 mod testing;

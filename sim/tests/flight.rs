@@ -15,7 +15,7 @@ use weft::net::TokioNet;
 use weft::probe::Probe;
 use weft::recorder::{FlightRecorder, key_file};
 use weft::store::MemoryStore;
-use weft_core::config::{Config, FoundingMode, NetworkSecret};
+use weft_core::config::{Config, FoundingMode};
 use weft_core::flight::{End, Flight, FlightError, FlightKey};
 use weft_core::handshake::stretch;
 use weft_core::io::{Command, Input, Output, Reply, Target};
@@ -136,7 +136,7 @@ async fn what_a_daemon_did_is_done_again_and_its_secrets_do_not_stand_in_the_rec
     let calls = flight.calls.len() + 1;
     assert!(calls > 20, "{calls} calls");
     assert_eq!(replay(flight), Ok(Same { calls, end: End::Whole, last: None }));
-    let NetworkSecret(network) = stretch(PASSWORD);
+    let network = *stretch(PASSWORD).bytes();
     for secret in [PASSWORD.as_bytes(), &network, &identity, &SEED, &KEY] {
         assert!(!bytes.windows(8).any(|part| secret.windows(8).any(|other| other == part)));
     }

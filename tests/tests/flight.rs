@@ -30,7 +30,7 @@ fn a_daemon_with_traffic_is_recorded_without_its_password_and_run_again() -> Res
     let key = FlightKey(key.try_into().ok().context("a key has 32 bytes")?);
     let flight = Flight::read(&recording, &key)?;
     let seed = flight.takeoff.seed.0;
-    for secret in [PASSWORD.as_bytes(), &stretch(PASSWORD).0, &seed, &key.0] {
+    for secret in [PASSWORD.as_bytes(), stretch(PASSWORD).bytes(), &seed, &key.0] {
         let is_in = recording.windows(8).any(|part| secret.windows(8).any(|other| other == part));
         ensure!(!is_in, "a secret stands in the recording");
     }

@@ -31,5 +31,6 @@ pub(super) fn local<'a>(identity: &'a Identity, secret: Option<&'a NetworkSecret
         session_key: [9; 32],
         seals: secret.is_some(),
     };
-    Local { identity, secret, versions: Versions::KNOWN, hello }
+    let secrets = secret.map_or(&[][..], core::slice::from_ref);
+    Local { identity, secrets, versions: Versions::KNOWN, hello }
 }

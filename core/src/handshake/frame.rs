@@ -19,13 +19,15 @@ pub(super) enum Kind {
     Refusal = 2,
     /// A record of the channel.
     Sealed = 3,
+    /// The first message of a handshake that begins again, with another secret.
+    Again = 4,
 }
 
 impl Kind {
     /// Longest body, in bytes: a Hello is below 300.
     const fn body_len_max(self) -> usize {
         match self {
-            Self::Handshake | Self::Refusal => 4096,
+            Self::Handshake | Self::Refusal | Self::Again => 4096,
             Self::Sealed => RECORD_LEN_MAX + TAG_LEN,
         }
     }
@@ -46,6 +48,7 @@ pub(super) fn first(bytes: &[u8]) -> Result<First<'_>, &'static str> {
         1 => Kind::Handshake,
         2 => Kind::Refusal,
         3 => Kind::Sealed,
+        4 => Kind::Again,
         _ => return Err("unknown type of frame"),
     };
     let len = usize::from(u16::from_be_bytes([high, low]));
@@ -53,6 +56,14 @@ pub(super) fn first(bytes: &[u8]) -> Result<First<'_>, &'static str> {
         return Err("frame over the limit");
     }
     Ok(rest.split_at_checked(len).map(|(body, rest)| (kind, body, rest)))
+}
+
+/// A whole frame.
+pub(super) fn whole(kind: Kind, body: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(HEADER_LEN + body.len());
+    push_header(&mut bytes, kind, body.len());
+    bytes.extend(body);
+    bytes
 }
 
 /// Adds the header of a frame to `out`; its body is to follow. Ours are all below the limits.

@@ -1,20 +1,25 @@
 //! Authenticates a control link and gives it keys.
 //!
-//! SPAKE2 turns the shared network secret into a strong key that nobody can test guesses against
-//! offline; Noise `XXpsk2_25519_ChaChaPoly_SHA256` with that key authenticates both peers as
-//! themselves and hides who they are. Without a secret, the same with Noise `XX`.
+//! SPAKE2 turns a shared password into a strong key that nobody can test guesses against offline;
+//! the key of a key file is strong as it is. Noise `XXpsk2_25519_ChaChaPoly_SHA256` with that key
+//! authenticates both peers as themselves and hides who they are. Without a secret, the same with
+//! Noise `XX`. A channel repeats the handshake from time to time, inside itself, for fresh keys.
 
 mod channel;
 mod fault;
 mod frame;
 mod machine;
 mod noise;
+mod opening;
+mod pake;
+mod refusal;
 #[cfg(test)]
 mod tests;
 
-pub use channel::{Channel, ChannelFault};
+pub use channel::{Channel, ChannelFault, Received};
 pub use fault::HandshakeFault;
-pub use machine::{Handshake, Local, Step, stretch};
+pub use machine::{Local, stretch, told};
+pub use opening::{Handshake, Step};
 
 use crate::addr::Universe;
 use crate::id::{Incarnation, PeerId, PeerName};

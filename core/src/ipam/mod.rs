@@ -248,7 +248,8 @@ impl Ipam {
             Command::Connect { .. }
             | Command::Forget { .. }
             | Command::Register { .. }
-            | Command::Unregister { .. } => {}
+            | Command::Unregister { .. }
+            | Command::Trust(_) => {}
         }
     }
 

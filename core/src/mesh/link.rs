@@ -5,7 +5,7 @@ use super::message::{Message, Unicast};
 use super::path::Path;
 use crate::config::Config;
 use crate::gossip::{self, Pull, Question, Records};
-use crate::handshake::{Channel, ChannelFault, Handshake, Hello};
+use crate::handshake::{Channel, ChannelFault, Handshake, Hello, Received};
 use crate::id::PeerId;
 use crate::io::Timer;
 use crate::mark::{Mark, mark};
@@ -103,6 +103,10 @@ pub(crate) struct Link {
     pub(crate) beat_at: Instant,
     pub(crate) reconcile_at: Instant,
     pub(crate) channel: Channel,
+    /// Since when the keys are in use.
+    keys_at: Instant,
+    /// Fresh keys were asked for, because these are old.
+    keys_wanted: bool,
     pub(crate) path: Path,
     pub(crate) pull: Option<Pull>,
     /// Keys whose records are news to the neighbour. Only keys: however long a write takes, the
@@ -147,6 +151,8 @@ impl Link {
             beat_at: now + config.heartbeat_wait,
             reconcile_at: now + config.reconcile_wait,
             channel,
+            keys_at: now,
+            keys_wanted: false,
             path,
             pull: None,
             dirty: BTreeSet::new(),
@@ -158,6 +164,42 @@ impl Link {
         };
         link.reconcile(records);
         link
+    }
+
+    /// Takes in bytes of the stream.
+    ///
+    /// # Errors
+    /// When the channel cannot go on.
+    pub(crate) fn receive(&mut self, now: Instant, bytes: &[u8]) -> Result<Received, ChannelFault> {
+        self.heard_at = now;
+        let before = self.channel.changes();
+        let received = self.channel.receive(bytes);
+        if self.channel.changes() != before {
+            (self.keys_at, self.keys_wanted) = (now, false);
+        }
+        received
+    }
+
+    /// When something has to be done about the age of the keys: the side that dialed has them
+    /// changed, the other one reminds it, and both end the link if that does not come about.
+    pub(crate) fn rekey_at(&self, config: &Config) -> Instant {
+        let waits = match (self.keys_wanted, self.channel.is_dialed()) {
+            (true, _) => 3,
+            (false, true) => 1,
+            (false, false) => 2,
+        };
+        self.keys_at + config.rekey_wait.saturating_mul(waits)
+    }
+
+    /// Does that, and returns the bytes to send.
+    ///
+    /// # Errors
+    /// When the keys are too old.
+    pub(crate) fn rekey(&mut self) -> Result<Vec<u8>, ChannelFault> {
+        if core::mem::replace(&mut self.keys_wanted, true) {
+            return Err(ChannelFault::UsedUp);
+        }
+        self.channel.rekey()
     }
 
     /// Begins to compare all records, unless that is under way.
@@ -235,6 +277,9 @@ impl Link {
         for message in messages {
             bytes.extend(self.channel.seal(&message.encode())?);
         }
+        if self.channel.is_worn() {
+            bytes.extend(self.channel.rekey()?);
+        }
         Ok(bytes)
     }
 
@@ -265,6 +310,8 @@ impl Link {
             heard_at: _,
             beat_at: _,
             reconcile_at: _,
+            keys_at: _,
+            keys_wanted: _,
             path: _,
             push_at: _,
             question: _,
@@ -338,10 +385,10 @@ impl Conn {
     }
 
     /// What is next due, and when.
-    pub(crate) fn deadlines(&self, config: &Config) -> [Option<(Instant, Timer)>; 5] {
-        let only = |due, timer| [Some((due, timer)), None, None, None, None];
+    pub(crate) fn deadlines(&self, config: &Config) -> [Option<(Instant, Timer)>; 6] {
+        let only = |due, timer| [Some((due, timer)), None, None, None, None, None];
         match &self.phase {
-            Phase::Dialing => [None; 5],
+            Phase::Dialing => [None; 6],
             Phase::Shaking(shaking) => only(shaking.until, Timer::Handshake),
             Phase::Ending { until } => only(*until, Timer::Handshake),
             Phase::Up(link) => [
@@ -349,6 +396,7 @@ impl Conn {
                 Some((link.beat_at, Timer::Heartbeat)),
                 Some((link.reconcile_at, Timer::Reconcile)),
                 Some((link.path.deadline(config), Timer::Probe)),
+                Some((link.rekey_at(config), Timer::Rekey)),
                 // While a write is outstanding, its end brings the next.
                 link.pushes_at()
                     .filter(|_| self.writing_since.is_none())

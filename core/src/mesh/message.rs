@@ -5,6 +5,7 @@ use crate::addr::Universe;
 use crate::codec::{self, DecodeError};
 use crate::config::NICKNAME_LEN_MAX;
 use crate::gossip::{Answer, Question};
+use crate::handshake::{ChannelFault, HandshakeFault};
 use crate::id::{Identity, PeerId};
 use crate::ipam::IpamMessage;
 use crate::record::{Record, Signature};
@@ -84,6 +85,10 @@ pub enum Goodbye {
     Duplicate,
     /// It has as many links as it may.
     Limit(u32),
+    /// The secret of this link is valid no longer.
+    Secret,
+    /// The other side is not on its list.
+    NotAllowed,
     /// The mesh is large, and the two reach each other over others.
     Unneeded,
 }
@@ -98,6 +103,13 @@ impl Goodbye {
                 Some(Self::NameTaken { name: name.clone(), by: by.clone() })
             }
             ConnFault::Duplicate => Some(Self::Duplicate),
+            ConnFault::NotAllowed(_) | ConnFault::NotAllowedThere => Some(Self::NotAllowed),
+            ConnFault::Secret
+            | ConnFault::Channel(ChannelFault::Handshake(
+                HandshakeFault::WrongPassword
+                | HandshakeFault::WrongKey
+                | HandshakeFault::Kinds { .. },
+            )) => Some(Self::Secret),
             ConnFault::Unneeded => Some(Self::Unneeded),
             ConnFault::Limit(limit) => Some(Self::Limit(u32::try_from(*limit).unwrap_or(u32::MAX))),
             ConnFault::Dial(_)
@@ -105,6 +117,7 @@ impl Goodbye {
             | ConnFault::Handshake(_)
             | ConnFault::HandshakeTimeout
             | ConnFault::Crowded
+            | ConnFault::Paced
             | ConnFault::Channel(_)
             | ConnFault::Protocol(_)
             | ConnFault::Silent
@@ -121,6 +134,8 @@ impl Goodbye {
                 ConnFault::NameTaken { name: plain(&name), by: plain(&by) }
             }
             Self::Duplicate => ConnFault::Duplicate,
+            Self::Secret => ConnFault::Secret,
+            Self::NotAllowed => ConnFault::NotAllowedThere,
             Self::Unneeded => ConnFault::Unneeded,
             Self::Limit(limit) => ConnFault::Limit(usize::try_from(limit).unwrap_or(usize::MAX)),
         }

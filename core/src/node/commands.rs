@@ -49,6 +49,9 @@ impl Node {
                 );
                 Ok(Reply::Removed(removed))
             }
+            Command::Trust(trust) => {
+                self.trust(at, trust, out).map(|()| Reply::Done).map_err(CommandError::from)
+            }
             Command::Allocate { .. }
             | Command::Claim { .. }
             | Command::Release { .. }

@@ -3,7 +3,9 @@
 use super::Node;
 use crate::event::Event;
 use crate::forward::ForwardingChange;
-use crate::handshake::{ChannelFault, Handshake, HandshakeFault, Hello, Local, Step};
+use crate::handshake::{
+    ChannelFault, Handshake, HandshakeFault, Hello, Local, Received, Step, told,
+};
 use crate::id::PeerId;
 use crate::io::{ConnId, Outbox, Output};
 use crate::mark::{Mark, mark};
@@ -77,7 +79,7 @@ impl Node {
         let public = PublicKey::from(&StaticSecret::from(*secret)).to_bytes();
         let local_side = Local {
             identity: &self.identity,
-            secret: self.config.secret.as_ref(),
+            secrets: &self.secrets,
             versions: self.config.versions,
             hello: Hello {
                 id: self.me,
@@ -89,7 +91,7 @@ impl Node {
                 sleeve_port: self.config.port,
                 session,
                 session_key: public,
-                seals: self.config.secret.is_some(),
+                seals: !self.secrets.is_empty(),
             },
         };
         let (handshake, first) = if id.is_dialed() {
@@ -127,6 +129,11 @@ impl Node {
             Phase::Dialing | Phase::Ending { .. } => mark(Mark::ConnUnheard),
             Phase::Shaking(shaking) => {
                 let Some(handshake) = shaking.handshake.take() else { return };
+                let from = shaking.ends.remote.ip();
+                if !id.is_dialed() && handshake.is_untouched() && !self.paces.begins(at, from) {
+                    return self.end(at, id, ConnFault::Paced, Way::Ours(Vec::new()), out);
+                }
+                let rounds = handshake.rounds();
                 match handshake.receive(bytes) {
                     Ok((next, Step::More { send })) => {
                         if send.is_empty() {
@@ -140,26 +147,36 @@ impl Node {
                         self.agreed(at, id, channel, hello, out);
                     }
                     Err((fault, refusal)) => {
+                        if !id.is_dialed() {
+                            self.paces.unfinished(at, from, rounds);
+                        }
                         let fault = self.myself_or_copy(id, fault);
+                        let is_copy = id.is_dialed() && fault == ConnFault::Clone;
+                        let refusal = if is_copy {
+                            told(&HandshakeFault::Clone, self.config.versions)
+                        } else {
+                            refusal
+                        };
                         self.end(at, id, fault, Way::Ours(refusal), out);
                     }
                 }
             }
-            Phase::Up(link) => {
-                link.heard_at = at;
-                match link.channel.receive(bytes) {
-                    Ok(messages) => self.messages(at, id, &messages, out),
-                    Err(fault) => {
-                        match fault {
-                            ChannelFault::TooLong(_) => mark(Mark::LinkTooLong),
-                            ChannelFault::NotAuthentic | ChannelFault::UsedUp => {
-                                mark(Mark::LinkNotAuthentic);
-                            }
-                        }
-                        self.end(at, id, fault.into(), Way::Ours(Vec::new()), out);
-                    }
+            Phase::Up(link) => match link.receive(at, bytes) {
+                Ok(Received { messages, send }) => {
+                    conn.unsent.extend(send);
+                    self.messages(at, id, &messages, out);
+                    self.end_unproven(at, id, out);
                 }
-            }
+                Err(fault) => {
+                    match fault {
+                        ChannelFault::TooLong(_) => mark(Mark::LinkTooLong),
+                        ChannelFault::NotAuthentic
+                        | ChannelFault::UsedUp
+                        | ChannelFault::Handshake(_) => mark(Mark::LinkNotAuthentic),
+                    }
+                    self.end_link(at, id, fault.into(), out);
+                }
+            },
         }
     }
 
@@ -169,7 +186,9 @@ impl Node {
         let is_here = self.conns.iter().any(|(other, conn)| {
             other.is_dialed() != id.is_dialed() && matches!(conn.phase, Phase::Shaking(_))
         });
-        if fault == HandshakeFault::Myself && id.is_dialed() && !is_here {
+        if fault == HandshakeFault::Clone
+            || fault == HandshakeFault::Myself && id.is_dialed() && !is_here
+        {
             mark(Mark::HandshakeClone);
             return ConnFault::Clone;
         }
@@ -196,6 +215,9 @@ impl Node {
             Phase::Shaking(shaking) => {
                 if way == Way::Gone {
                     mark(Mark::ConnClosed);
+                }
+                if let Some(handshake) = shaking.handshake.as_ref().filter(|_| !id.is_dialed()) {
+                    self.paces.unfinished(at, shaking.ends.remote.ip(), handshake.rounds());
                 }
                 (Some(shaking.session), shaking.peer, None)
             }
@@ -288,6 +310,16 @@ impl Node {
                 link.reconcile_at = at + self.config.reconcile_wait;
                 link.reconcile(&self.records);
             }
+            if link.rekey_at(&self.config) <= at {
+                match link.rekey() {
+                    Ok(bytes) => conn.unsent.extend(bytes),
+                    Err(fault) => {
+                        self.end(at, id, fault.into(), Way::Ours(Vec::new()), out);
+                        continue;
+                    }
+                }
+            }
+            let Some(link) = conn.link_mut() else { continue };
             if link.path.deadline(&self.config) <= at {
                 let turn = link.path.timeout(at, &self.config, out);
                 self.path_turn(id, turn, out);

@@ -33,9 +33,11 @@ impl Node {
         if let Some(Conn { phase: Phase::Shaking(shaking), .. }) = self.conns.get_mut(&id) {
             shaking.peer = Some(peer);
         }
-        let fault = self.refusal(at, id, &hello).filter(|fault| {
-            let is_full = matches!(fault, ConnFault::Limit(_));
-            !(is_full && self.spare_link(at, !self.is_spare(peer), out))
+        let fault = self.unproven(&channel).or_else(|| {
+            self.refusal(at, id, &hello).filter(|fault| {
+                let is_full = matches!(fault, ConnFault::Limit(_));
+                !(is_full && self.spare_link(at, !self.is_spare(peer), out))
+            })
         });
         if let Some(fault) = fault {
             let mut goodbye = Goodbye::of(&fault);
@@ -60,7 +62,7 @@ impl Node {
             ours: *shaking.session_secret,
             theirs: hello.session_key,
             dialed: id.is_dialed(),
-            sealed: hello.seals && self.config.secret.is_some(),
+            sealed: hello.seals && !self.secrets.is_empty(),
         };
         let Ok(session) = Session::new(Kind::Probe, &keys, hello.session) else {
             mark(Mark::LinkLowOrder);
@@ -104,6 +106,9 @@ impl Node {
 
     /// Why a link with `hello` is not wanted.
     fn refusal(&self, at: Instant, id: ConnId, hello: &Hello) -> Option<ConnFault> {
+        if !self.allows(hello.id) {
+            return Some(ConnFault::NotAllowed(hello.id));
+        }
         let (ours, theirs) = (self.config.universe, hello.universe);
         if ours != theirs {
             mark(Mark::LinkOtherUniverse);

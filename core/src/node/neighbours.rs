@@ -100,6 +100,9 @@ impl Node {
     /// Takes in or passes on what the neighbour `by` handed over. Only whom it is for checks who it is
     /// from.
     fn unicast(&mut self, at: Instant, by: PeerId, mut unicast: Unicast, out: &mut Outbox) {
+        if !self.allows(unicast.from) {
+            return tracing::debug!(%by, from = %unicast.from, "dropped a unicast of a stranger");
+        }
         let is_for_us = unicast.to == self.me;
         if unicast.from == self.me || is_for_us && !unicast.is_authentic() {
             mark(Mark::UnicastWrongName);

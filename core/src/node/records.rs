@@ -52,6 +52,12 @@ impl Node {
             if record.key == Key::Voter(self.me) {
                 self.recall(at, &record, out);
             }
+            if let Some(stranger) = owner(&record.key).filter(|owner| !self.allows(*owner)) {
+                self.records_refused += 1;
+                let why = RecordFault::NotAllowed(stranger);
+                out.push(Output::Event(Event::RecordRefused { from: peer, why }));
+                continue;
+            }
             let held = self.records.get(&record.key);
             let (is_held, is_known) = (held == Some(&record), held.is_some());
             if !self.records.is_news(&record) {
@@ -76,7 +82,7 @@ impl Node {
                     Mark::GossipRefusedBody
                 }
                 Err(RecordFault::Leap(_)) => Mark::FoundingLeap,
-                Err(RecordFault::Full(_)) => Mark::GossipFull,
+                Err(RecordFault::Full(_) | RecordFault::NotAllowed(_)) => Mark::GossipFull,
             });
             if let Err(why) = accepted {
                 self.records_refused += 1;
@@ -357,7 +363,7 @@ fn read(record: &Record, universe: Universe) -> Result<Body, RecordFault> {
 }
 
 /// Whose record it is, where only one peer may write it.
-const fn owner(key: &Key) -> Option<PeerId> {
+pub(super) const fn owner(key: &Key) -> Option<PeerId> {
     match key {
         Key::Founding(Fingerprint(_)) | Key::Grant(Fingerprint(_)) => None,
         Key::Voter(peer) | Key::Peer(peer) | Key::Names(peer) | Key::Space(peer) => Some(*peer),

@@ -1,6 +1,7 @@
 //! The picture of a node for people.
 
 use super::Node;
+use crate::config::NetworkSecret;
 use crate::id::{PeerId, PeerName};
 use crate::mesh::{Attempt, Conn, DialState, Phase};
 use crate::status::{
@@ -8,6 +9,7 @@ use crate::status::{
 };
 use crate::time::Instant;
 use crate::topology::PeerRecord;
+use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -26,7 +28,9 @@ impl Node {
             nickname: self.config.nickname.clone(),
             incarnation: self.incarnation,
             port: self.config.port,
-            encryption: self.config.secret.is_some(),
+            encryption: !self.secrets.is_empty(),
+            secrets: self.secrets.iter().map(NetworkSecret::kind).collect(),
+            allowed: self.allowed.as_ref().map(BTreeSet::len),
             discovery: self.config.discovery,
             targets: self.target_statuses(now),
             conns: self.conn_statuses(now),
@@ -95,6 +99,7 @@ impl Node {
                 nickname: None,
                 datagrams_to: None,
                 encrypted: false,
+                old_secret: false,
                 up_for: None,
                 round_trip: None,
                 why: None,
@@ -112,7 +117,8 @@ impl Node {
                     status.name = Some(link.hello.name);
                     status.nickname = Some(link.hello.nickname.clone());
                     status.datagrams_to = link.path.to;
-                    status.encrypted = link.hello.seals && self.config.secret.is_some();
+                    status.encrypted = link.hello.seals && !self.secrets.is_empty();
+                    status.old_secret = self.is_on_old_secret(link);
                     status.up_for = Some(now - link.up_at);
                     status.round_trip = link.path.round_trip;
                 }
@@ -130,6 +136,7 @@ impl Node {
                 nickname: None,
                 datagrams_to: None,
                 encrypted: false,
+                old_secret: false,
                 up_for: None,
                 round_trip: None,
                 why: Some(last.why.clone()),

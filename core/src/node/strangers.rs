@@ -2,13 +2,14 @@
 //! that however many come, peers find a place and links keep theirs.
 
 use super::Node;
+use super::paces::source;
 use crate::io::{ConnId, Outbox};
 use crate::mark::{Mark, mark};
 use crate::mesh::{ConnFault, Phase, Way};
 use crate::time::Instant;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use core::net::{IpAddr, Ipv6Addr};
+use core::net::IpAddr;
 
 /// Most of them at once. A handshake takes a few round trips, so this lets in some hundred peers
 /// a second however far away they are.
@@ -16,14 +17,6 @@ const STRANGERS_MAX: usize = 64;
 
 /// Most of them from one source: a few peers may share one address.
 const STRANGERS_OF_SOURCE_MAX: usize = 16;
-
-/// Who is behind an address: an IPv6 host has a whole /64 to choose addresses from.
-fn source(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
-    }
-}
 
 impl Node {
     /// Makes room for a stream from `remote`: the oldest stranger of the same source goes when that

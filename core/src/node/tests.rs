@@ -1,5 +1,7 @@
 //! Stories: a few nodes joined by streams and datagrams that arrive at once.
 
+mod trust;
+
 use super::*;
 use crate::config::FoundingMode;
 use crate::event::Event;
@@ -47,7 +49,7 @@ fn config(host: usize) -> Config {
         nickname: format!("n{host}"),
         founding: FoundingMode::Consensus { peers: Some(2) },
         targets: (0..host).map(target).collect(),
-        secret: Some(crate::config::NetworkSecret([5; 32])),
+        secret: Some(NetworkSecret::Password([5; 32])),
         ..Config::default()
     }
 }
@@ -559,7 +561,10 @@ fn dialing_oneself_and_a_copy_of_oneself_are_told_apart() {
     world.start(0, saved.clone());
     world.start(1, saved);
     world.run(SECOND);
-    assert!(world.faults(1).contains(&ConnFault::Clone), "{:?}", world.faults(1));
+    for host in 0..2 {
+        let faults = world.faults(host);
+        assert!(faults.contains(&ConnFault::Clone), "host {host}: {faults:?}");
+    }
 }
 
 #[test]

@@ -64,6 +64,11 @@ impl Topology {
         self.peers.insert(peer, record);
     }
 
+    /// Forgets what `peer` said of itself.
+    pub fn remove(&mut self, peer: PeerId) {
+        self.peers.remove(&peer);
+    }
+
     /// What `peer` says of itself.
     pub fn get(&self, peer: PeerId) -> Option<&PeerRecord> {
         self.peers.get(&peer)

@@ -45,11 +45,13 @@ fn router(status: &Status, around: &Surroundings) -> Value {
         "ProtocolMinVersion": 1,
         "ProtocolMaxVersion": 1,
         "Encryption": status.encryption,
+        "SecretsInUse": status.secrets.len(),
+        "AllowedPeers": status.allowed,
         "PeerDiscovery": status.discovery,
         "Name": status.name.to_string(),
         "NickName": status.nickname,
         "UID": status.incarnation.0,
-        "Id": hex(&status.id),
+        "Id": status.id.hex(),
         "Port": status.port,
         "Interface": around.bridge,
         "Datapath": around.datapath,
@@ -98,6 +100,7 @@ fn connection(conn: &ConnStatus, status: &Status) -> Value {
             "name": "sleeve",
             "peer": conn.name.map(|name| name.to_string()),
             "nickname": conn.nickname,
+            "old_secret": conn.old_secret,
             "encrypted": status.encryption && conn.encrypted,
             "datagrams_to": conn.datagrams_to,
             "rtt_ms": conn.round_trip.map(|trip| trip.as_secs_f64() * 1e3),
@@ -118,7 +121,7 @@ fn peer(peer: &PeerStatus) -> Value {
         "Name": peer.name.to_string(),
         "NickName": peer.nickname,
         "UID": peer.incarnation.0,
-        "Id": hex(&peer.id),
+        "Id": peer.id.hex(),
         "Reachable": peer.reachable,
         "Connections": links.collect::<Vec<_>>(),
     })
@@ -172,10 +175,6 @@ pub fn names(status: &Status) -> Value {
 fn name_of(peer: &PeerId, status: &Status) -> String {
     let known = status.peers.iter().find(|known| known.id == *peer);
     known.map_or_else(|| peer.default_name(), |known| known.name).to_string()
-}
-
-fn hex(id: &PeerId) -> String {
-    id.0.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// JSON numbers end at 64 bits; an IPv6 range of 2^64 does not fit and is a string.

@@ -3,9 +3,12 @@
 use super::report;
 use super::request::{BODY_LEN_MAX, Body, Fields, Parts, Refusal};
 use super::text::{self, Part};
-use super::types::{AttachRequest, Container, DetachRequest, Dns, ExposeRequest, Surroundings};
+use super::types::{
+    AllowRequest, AttachRequest, Container, DetachRequest, Dns, ExposeRequest, Surroundings,
+};
 use crate::attachments::{AddressRequest, Attach, AttachError, Attached, not_reserved};
 use crate::daemon::{Controls, LeaveError};
+use crate::secret::Secret;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
@@ -15,6 +18,7 @@ use axum::routing::{delete, get, post, put};
 use axum::{Json, Router};
 use ipnet::IpNet;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,9 +26,13 @@ use weft_core::id::{ContainerId, ParseContainerIdError};
 use weft_core::io::{Command, CommandError, Reply, Target};
 use weft_core::names::Name;
 use weft_core::status::Status;
+use weft_core::trust::Trust;
 
 /// Longest time a request may take, reading its body included; only `GET /ring` waits longer.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
+
+/// Longest list of peers, in bytes: more than ten thousand ids.
+const LIST_LEN_MAX: usize = 1 << 20;
 
 /// Interface in a container when the request names none. Source: Weave Net.
 pub const INTERFACE: &str = "ethwe";
@@ -70,6 +78,8 @@ fn router(controls: Controls) -> Router {
         .route("/peer", delete(leave))
         .route("/stop", post(stop))
         .route("/gate", post(open_gate))
+        .route("/secret", post(add_secret).delete(retire_secret))
+        .route("/allow", post(allow).layer(DefaultBodyLimit::max(LIST_LEN_MAX)))
         .layer(middleware::from_fn(in_time));
     Router::new()
         .route("/ring", get(ring))
@@ -105,6 +115,7 @@ impl From<CommandError> for Refusal {
             | CommandError::Exhausted { .. }
             | CommandError::NotHeld(_)
             | CommandError::TooManyNames(_)
+            | CommandError::Trust(_)
             | CommandError::Left => StatusCode::BAD_REQUEST,
         };
         Self::new(status, error)
@@ -506,6 +517,39 @@ async fn ring(State(c): Controlled) -> Answer<()> {
 
 async fn open_gate(State(c): Controlled) -> Answer<StatusCode> {
     empty(c.node.command(Command::OpenGate).await)
+}
+
+async fn add_secret(State(c): Controlled, Body(secret): Body<Secret>) -> Answer<Json<Value>> {
+    secret.check().map_err(Refusal::bad)?;
+    // Long enough work to keep everybody else waiting.
+    let secret = tokio::task::spawn_blocking(move || secret.stretched()).await;
+    let secret = secret.map_err(|why| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, why))?;
+    trust(&c, Trust::AddSecret { secret }).await?;
+    tracing::info!("an operator added a secret: it is preferred, and the one before stays valid");
+    Ok(Json(json!({})))
+}
+
+async fn retire_secret(State(c): Controlled, fields: Fields) -> Answer<Json<Value>> {
+    let force = fields.all("force").any(|value| value == "true");
+    trust(&c, Trust::RetireSecret { force }).await?;
+    tracing::info!(force, "an operator retired the old secret");
+    Ok(Json(json!({})))
+}
+
+async fn allow(State(c): Controlled, Body(request): Body<AllowRequest>) -> Answer<Json<Value>> {
+    let peers = |ids: Vec<String>| ids.iter().map(|id| id.parse()).collect::<Result<_, _>>();
+    let peers = request.peers.map(peers).transpose().map_err(Refusal::bad)?;
+    let count = peers.as_ref().map(BTreeSet::len);
+    trust(&c, Trust::Allow { peers }).await?;
+    match count {
+        Some(peers) => tracing::info!(peers, "an operator allowed these peers alone"),
+        None => tracing::info!("an operator allowed all peers that have the secret"),
+    }
+    Ok(Json(json!({})))
+}
+
+async fn trust(c: &Controls, trust: Trust) -> Answer<()> {
+    done(c.node.command(Command::Trust(trust)).await)
 }
 
 async fn leave(State(c): Controlled) -> Answer<StatusCode> {

@@ -131,7 +131,16 @@ fn router(out: &mut String, status: &Status, around: &Surroundings) {
     line(out, "Protocol", "weft 1");
     line(out, "Name", format_args!("{}({})", status.name, status.nickname));
     line(out, "Datapath", &around.datapath);
+    line(out, "Id", status.id.hex());
     line(out, "Encryption", enabled(status.encryption));
+    if status.secrets.len() > 1 {
+        let old = status.conns.iter().filter(|conn| conn.old_secret).count();
+        let links = plural(old, "link", "links");
+        line(out, "Secrets", format_args!("2 ({old} {links} on the old one)"));
+    }
+    if let Some(peers) = status.allowed {
+        line(out, "AllowedPeers", peers);
+    }
     line(out, "PeerDiscovery", enabled(status.discovery));
     line(out, "Targets", status.targets.len());
     let order = [
@@ -222,6 +231,7 @@ fn connection(conn: &ConnStatus, status: &Status) -> String {
         ConnState::Established | ConnState::Pending => {
             let sealed = match (status.encryption, conn.encrypted) {
                 (false, _) => "",
+                (true, true) if conn.old_secret => "encrypted (old secret) ",
                 (true, true) => "encrypted   ",
                 (true, false) => "unencrypted ",
             };
@@ -358,6 +368,7 @@ mod tests {
     use crate::api::report;
     use crate::api::types::Dns;
     use weft_core::addr::Universe;
+    use weft_core::config::SecretKind;
     use weft_core::id::{Incarnation, PeerName};
     use weft_core::io::Target;
     use weft_core::names::{KnownName, NameEntry};
@@ -392,6 +403,8 @@ mod tests {
             incarnation: Incarnation(1),
             port: 6783,
             encryption: true,
+            secrets: vec![SecretKind::Password],
+            allowed: None,
             discovery: true,
             targets: vec![TargetStatus {
                 target: Target { host: "host2".into(), port: 6783 },
@@ -406,6 +419,7 @@ mod tests {
                 nickname: Some("host2".into()),
                 datagrams_to: None,
                 encrypted: true,
+                old_secret: false,
                 up_for: Some(Duration::from_secs(60)),
                 round_trip: Some(Duration::from_micros(420)),
                 why: None,
@@ -463,6 +477,7 @@ weft: healthy, 2 peers
        Protocol: weft 1
            Name: 0a:00:00:00:00:01(host1)
        Datapath: sleeve (this kernel has no Open vSwitch)
+             Id: 0101010101010101010101010101010101010101010101010101010101010101
      Encryption: enabled
   PeerDiscovery: enabled
         Targets: 1
@@ -525,6 +540,18 @@ weft: healthy, 2 peers
             verdict(&status, &around()),
             "weft: DEGRADED, 2 peers: no link with host2:6783: wrong password"
         );
+    }
+
+    #[test]
+    fn while_two_secrets_are_valid_the_status_says_who_lacks_the_new_one() {
+        let mut status = pair();
+        status.secrets.push(SecretKind::Key);
+        assert!(super::status(&status, &around()).contains("Secrets: 2 (0 links on the old one)"));
+        status.conns[0].old_secret = true;
+        assert!(super::status(&status, &around()).contains("Secrets: 2 (1 link on the old one)"));
+        let links = part(Part::Connections, &status, &around());
+        assert!(links.contains("encrypted (old secret) sleeve"), "{links}");
+        assert_eq!(report::report(&status, &around())["Router"]["SecretsInUse"], 2);
     }
 
     #[test]

@@ -90,6 +90,14 @@ pub struct Dns {
     pub broken: Option<String>,
 }
 
+/// Body of `POST /allow`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AllowRequest {
+    /// Ids of peers, 64 hex digits each; all that have the secret when `None`.
+    pub peers: Option<Vec<String>>,
+}
+
 /// Body of every error.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorBody {

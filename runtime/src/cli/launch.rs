@@ -1,13 +1,14 @@
 //! `weft launch`: starts the daemon, in its own session, and says how that went.
 //!
 //! The process that was typed starts another one and waits for its word on a pipe: lines
-//! `warning TEXT`, then `ready NAME` or `failed TEXT`. The password goes the other way, on the
-//! child's stdin, so that it is in no list of processes and in no environment.
+//! `warning TEXT`, then `ready NAME` or `failed TEXT`. The secrets go the other way, on the
+//! child's stdin, so that they are in no list of processes and in no environment.
 
 use super::common::{Common, Failure, Outcome, complain, say, say_json};
 use super::defaults::{BRIDGE, DOMAIN, MTU, bridge_name};
+use super::trust::{OldSecretArgs, SecretArgs, listed};
 use crate::api::server;
-use crate::daemon::{self, Controls, Daemon, Options};
+use crate::daemon::{self, Controls, Daemon, Options, Secrets};
 use crate::logging;
 use clap::Args;
 use ipnet::IpNet;
@@ -17,7 +18,7 @@ use nix::sys::signal::{SigSet, Signal, kill};
 use nix::unistd::{Pid, getppid};
 use serde_json::json;
 use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -29,7 +30,7 @@ use weft_core::config::{FoundingMode, NICKNAME_LEN_MAX, is_nickname};
 use weft_core::id::{ParsePeerNameError, PeerName};
 use weft_core::io::Target;
 use weft_core::names::Name;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 /// Longest wait for the daemon's word.
 const START_MAX: Duration = Duration::from_secs(60);
@@ -43,8 +44,8 @@ const END_MAX: Duration = Duration::from_secs(5);
 /// Time between two looks whether it has ended.
 const LOOK_WAIT: Duration = Duration::from_millis(5);
 
-/// Longest password, in bytes: more is a file given by mistake.
-const PASSWORD_LEN_MAX: usize = 4096;
+/// Options whose value must not be seen in the list of processes.
+const PASSWORD_OPTIONS: [&str; 2] = ["--password", "--old-password"];
 
 /// Longest flight recording, in MiB: some hours of a small mesh.
 const RECORD_MIB: u16 = 64;
@@ -61,6 +62,7 @@ const CAPABILITIES: u64 = 1 << 12 | 1 << 21;
     weft launch\n  \
     weft launch host1 host2:6783 '[fd00::3]:6783'\n  \
     WEFT_PASSWORD=secret weft launch host1\n  \
+    weft launch --key-file /etc/weft.key --allow-peers /etc/weft.peers host1\n  \
     weft launch --ipalloc-range 10.2.0.0/16 --ipalloc-init consensus=3 host1 host2")]
 pub(super) struct LaunchArgs {
     /// Peers to dial: HOST, HOST:PORT or [IPV6]:PORT
@@ -69,13 +71,14 @@ pub(super) struct LaunchArgs {
     /// Stay in the foreground (for systemd and containers)
     #[arg(long)]
     foreground: bool,
-    /// Secret that all peers of the mesh share; others see it in the list of processes, so
-    /// rather use the variable or --password-file
-    #[arg(long, env = "WEFT_PASSWORD", hide_env_values = true, conflicts_with = "password_file")]
-    password: Option<String>,
-    /// File with the secret on its first line
-    #[arg(long, value_name = "FILE")]
-    password_file: Option<PathBuf>,
+    #[command(flatten)]
+    secret: SecretArgs,
+    #[command(flatten)]
+    old_secret: OldSecretArgs,
+    /// Peers to have to do with, and with nobody else: ids, or files with one on each line; the same
+    /// on all peers
+    #[arg(long, value_name = "ID|FILE", value_delimiter = ',')]
+    allow_peers: Vec<String>,
     /// Control port (TCP) and data port (UDP)
     #[arg(long, default_value_t = 6783, value_parser = clap::value_parser!(u16).range(1..))]
     port: u16,
@@ -130,29 +133,18 @@ pub(super) struct LaunchArgs {
 }
 
 pub(super) fn launch(common: &Common, mut args: LaunchArgs) -> Outcome {
-    // The child is told on the pipe; all others hold the password as short as they can.
-    let given = args.password.take().map(Zeroizing::new);
     if let Some(parent) = common.daemon_of {
         return stay(common, &args, Pid::from_raw(parent));
     }
     may_launch()?;
-    let password = match (&args.password_file, given) {
-        (Some(file), _) => Some(password_of(file)?),
-        (None, given) => given,
-    };
-    match password.as_ref().map_or(1, |password| password.len()) {
-        0 => {
-            return Err(Failure::usage("the password is empty: give one, or leave the option out"));
-        }
-        1..=PASSWORD_LEN_MAX => {}
-        length => {
-            return Err(Failure::usage(format!(
-                "the password has {length} bytes: give one of at most {PASSWORD_LEN_MAX}"
-            )));
-        }
+    let secrets = Secrets { secret: args.secret.take()?, old: args.old_secret.take()? };
+    if secrets.secret.is_none() && secrets.old.is_some() {
+        return Err(Failure::usage(
+            "an old secret is given without a new one: give the old one as the only one",
+        ));
     }
     // Before anything is started: a mistake in an option is reported by whoever was typed.
-    let options = options(common, &args, password)?;
+    let options = options(common, &args, secrets)?;
     if let Some(running) = daemon::running(&common.folders()) {
         return Err(Failure::new(running));
     }
@@ -200,14 +192,16 @@ fn leave_behind(common: &Common, options: &Options) -> Outcome {
         .args(["--daemon-of", &std::process::id().to_string()])
         .args(without_password(std::env::args_os().skip(1)))
         .env_remove("WEFT_PASSWORD")
+        .env_remove("WEFT_OLD_PASSWORD")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(log_writer)
         .spawn()
         .map_err(|e| Failure::new(format!("cannot start the daemon: {e}")))?;
-    if let (Some(mut stdin), Some(password)) = (child.stdin.take(), &options.password) {
+    if let Some(mut stdin) = child.stdin.take() {
+        let secrets = serde_json::to_vec(&options.secrets).map(Zeroizing::new);
         // If it is gone already, the pipe back to us says why.
-        let _ = stdin.write_all(password.as_bytes());
+        let _ = stdin.write_all(&secrets.map_err(Failure::new)?);
     }
     let heard = hear(child.stdout.take(), interrupts);
     let verdict = loop {
@@ -286,9 +280,13 @@ fn without_password(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let mut kept = Vec::new();
     let mut args = args.peekable();
     while let Some(arg) = args.next() {
-        if arg == "--password" {
+        let text = arg.to_string_lossy();
+        if PASSWORD_OPTIONS.contains(&&*text) {
             args.next();
-        } else if !arg.to_string_lossy().starts_with("--password=") {
+        } else if !PASSWORD_OPTIONS
+            .iter()
+            .any(|option| text.strip_prefix(option).is_some_and(|rest| rest.starts_with('=')))
+        {
             kept.push(arg);
         }
     }
@@ -307,10 +305,10 @@ fn stay(common: &Common, args: &LaunchArgs, parent: Pid) -> Outcome {
         // Blocked for the sake of the parent, and handed down.
         SigSet::from_iter(INTERRUPTS).thread_unblock().map_err(Failure::new)?;
         std::env::set_current_dir("/").map_err(Failure::new)?;
-        let mut password = Zeroizing::new(String::new());
-        std::io::stdin().read_to_string(&mut password).map_err(Failure::new)?;
-        let password = (!password.is_empty()).then_some(password);
-        let options = options(common, args, password)?;
+        let mut given = Zeroizing::new(Vec::new());
+        std::io::stdin().read_to_end(&mut given).map_err(Failure::new)?;
+        let secrets = serde_json::from_slice(&given).map_err(Failure::new)?;
+        let options = options(common, args, secrets)?;
         let log = logging::Target::File(options.folders().log_file());
         work(options, &log, &args.log_level, |word| match word {
             Word::Warning(text) => report("warning", text),
@@ -374,11 +372,7 @@ fn more_descriptors() -> nix::Result<()> {
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
 }
 
-fn options(
-    common: &Common,
-    args: &LaunchArgs,
-    password: Option<Zeroizing<String>>,
-) -> Result<Options, Failure> {
+fn options(common: &Common, args: &LaunchArgs, secrets: Secrets) -> Result<Options, Failure> {
     let targets = args.peers.iter().map(|peer| Target::parse(peer, args.port));
     let range = args.ipalloc_range;
     if let Some(subnet) = args.ipalloc_default_subnet
@@ -388,11 +382,13 @@ fn options(
             "--ipalloc-default-subnet {subnet} is not inside the range {range}: give a part of that, or another --ipalloc-range"
         )));
     }
+    let allowed = (!args.allow_peers.is_empty()).then(|| listed(&args.allow_peers)).transpose()?;
     Ok(Options {
         name: args.name,
         nickname: args.nickname.clone().unwrap_or_else(host_name),
         port: args.port,
-        password,
+        secrets,
+        allowed,
         range,
         default_subnet: args.ipalloc_default_subnet,
         founding: args.ipalloc_init.clone(),
@@ -468,27 +464,6 @@ fn founding(text: &str) -> Result<FoundingMode, String> {
     }
 }
 
-fn password_of(file: &Path) -> Result<Zeroizing<String>, Failure> {
-    let bad = |why: &dyn std::fmt::Display| {
-        Failure::new(format!(
-            "cannot read the password from {}: {why}; expected a text file with the secret on its first line",
-            file.display()
-        ))
-    };
-    let mut text = Zeroizing::new(String::new());
-    let opened = File::open(file).map_err(|e| bad(&e))?;
-    // One byte more than it may have, to see that it has more.
-    let limit = u64::try_from(PASSWORD_LEN_MAX).unwrap_or(u64::MAX).saturating_add(1);
-    opened.take(limit).read_to_string(&mut text).map_err(|e| bad(&e))?;
-    if text.len() > PASSWORD_LEN_MAX {
-        return Err(bad(&format_args!("it has more than {PASSWORD_LEN_MAX} bytes")));
-    }
-    let end = text.find(['\r', '\n']).unwrap_or(text.len());
-    let mut rest = text.split_off(end);
-    rest.zeroize();
-    Ok(text)
-}
-
 /// Checks that we may do what the daemon does.
 fn may_launch() -> Outcome {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -508,9 +483,11 @@ mod tests {
 
     #[test]
     fn the_password_does_not_reach_the_arguments_of_the_daemon() {
-        let args = ["launch", "--password", "a", "--password=b", "--password-file", "f", "host1"];
-        let kept = without_password(args.into_iter().map(OsString::from));
-        assert_eq!(kept, ["launch", "--password-file", "f", "host1"]);
+        let secret = ["--password", "a", "--password=b", "--old-password", "c", "--old-password=d"];
+        let open = ["--password-file", "f", "--old-password-file=g", "--key-file", "k", "host1"];
+        let args = secret.iter().chain(&open);
+        let kept = without_password(args.map(OsString::from));
+        assert_eq!(kept, open);
     }
 
     #[test]
@@ -527,21 +504,6 @@ mod tests {
         assert!(peer_name("0a:1b:2c:3d:4e:5f").is_ok());
         for bad in ["00:00:00:00:00:00", "ff:ff:ff:ff:ff:ff", "01:00:5e:00:00:01", "loom"] {
             assert!(peer_name(bad).is_err(), "{bad} was accepted");
-        }
-    }
-
-    #[test]
-    fn a_password_file_is_read_up_to_its_first_line_and_refused_when_it_is_too_long() {
-        let dir = crate::testing::TempDir::new();
-        let read = |content: &[u8]| {
-            fs::write(dir.join("password"), content).unwrap();
-            password_of(&dir.join("password")).map(|password| password.to_string())
-        };
-        assert_eq!(read(b"secret\r\nnote\n").unwrap(), "secret");
-        assert_eq!(read(&[b'a'; 4096]).unwrap().len(), 4096);
-        for bad in [&[b'a'; 4097][..], &[b"secret\n", &[b'a'; 4097][..]].concat(), &[0xff, 0xfe]] {
-            let why = read(bad).unwrap_err().message;
-            assert!(why.contains("/password: ") && why.contains("; expected a text file"), "{why}");
         }
     }
 

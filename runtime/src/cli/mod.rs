@@ -11,6 +11,7 @@ mod lifecycle;
 mod names;
 mod peers;
 mod picture;
+mod trust;
 mod usage;
 pub(crate) mod words;
 
@@ -58,6 +59,9 @@ enum Command {
     #[command(after_long_help = "Examples:\n  weft report\n  weft report | jq .IPAM")]
     Report,
     Prime(picture::PrimeArgs),
+    Genkey(trust::GenkeyArgs),
+    Secret(trust::SecretCommandArgs),
+    Allow(trust::AllowArgs),
     Run(RunArgs),
     /// Stop the daemon; containers stay on the bridge and go on talking
     #[command(after_long_help = "Examples:\n  weft stop\n  weft stop && weft launch --resume")]
@@ -120,6 +124,9 @@ async fn converse(common: &Common, command: Command) -> Outcome {
         Command::DnsArgs(args) => names::args(common, &args).await,
         Command::Status(args) => picture::status(common, &args).await,
         Command::Report => picture::report(common).await,
+        Command::Genkey(args) => trust::genkey(&args),
+        Command::Secret(args) => trust::secret(common, args).await,
+        Command::Allow(args) => trust::allow(common, &args).await,
         Command::Prime(args) => picture::prime(common, &args).await,
         Command::Version => picture::version(common).await,
         Command::Stop => lifecycle::stop(common).await,

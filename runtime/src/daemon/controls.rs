@@ -59,7 +59,7 @@ pub struct Controls {
     pub node: NodeHandle,
     /// Containers.
     pub attachments: Attachments,
-    /// As started; the password is gone from it.
+    /// As started; the secrets are gone from it.
     pub options: Arc<Options>,
     /// What carries frames, and why: `sleeve (this kernel has no Open vSwitch)`.
     pub carrier: Arc<str>,

@@ -17,7 +17,7 @@ pub use controls::{Controls, LeaveError};
 pub use failure::StartError;
 pub use folders::Folders;
 pub use lock::Holder;
-pub use options::Options;
+pub use options::{Options, Secrets};
 pub use reset::reset;
 pub use running::Running;
 

@@ -1,14 +1,25 @@
 //! What an operator may choose.
 
 use super::Folders;
+use crate::secret::Secret;
 use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use weft_core::addr::Universe;
 use weft_core::config::FoundingMode;
-use weft_core::id::PeerName;
+use weft_core::id::{PeerId, PeerName};
 use weft_core::io::Target;
 use weft_core::names::Name;
-use zeroize::Zeroizing;
+
+/// Secrets of a mesh, as given.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Secrets {
+    /// The one, or the new one of two.
+    pub secret: Option<Secret>,
+    /// The one before, which is valid too.
+    pub old: Option<Secret>,
+}
 
 /// What an operator may choose for one daemon.
 #[derive(Clone)]
@@ -19,8 +30,10 @@ pub struct Options {
     pub nickname: String,
     /// TCP control port and UDP sleeve port.
     pub port: u16,
-    /// Secret of the mesh, as typed.
-    pub password: Option<Zeroizing<String>>,
+    /// Secrets of the mesh, as given.
+    pub secrets: Secrets,
+    /// Peers to have to do with; all that have the secret when `None`.
+    pub allowed: Option<BTreeSet<PeerId>>,
     /// Addresses that the mesh divides.
     pub range: Universe,
     /// Where allocations without a subnet come from.

@@ -16,6 +16,7 @@ use crate::host::{Kernel, tap_name};
 use crate::net::TokioNet;
 use crate::recorder::FlightRecorder;
 use crate::run_files;
+use crate::secret::Secret;
 use crate::store::RedbStore;
 use nix::sys::stat::{Mode, umask};
 use std::fmt::Display;
@@ -31,7 +32,6 @@ use tokio::time::{Instant, sleep};
 use weft_core::config::{Config, NetworkSecret};
 use weft_core::flight::FlightKey;
 use weft_core::forward::Forwarder;
-use weft_core::handshake;
 use weft_core::io::Command;
 use weft_core::node::Seed;
 use weft_core::status::{TargetState, TargetStatus};
@@ -109,15 +109,13 @@ where
     };
     let is_first = !options.folders().database().exists();
     folder(&options.state_dir, "--state-dir")?;
-    let secret = match options.password.take() {
-        Some(password) => Some(stretch(password).await?),
-        None => None,
-    };
+    let secrets = std::mem::take(&mut options.secrets);
+    let secrets = [stretched(secrets.secret).await?, stretched(secrets.old).await?];
     let bridge = options.bridge.clone();
     let kernel = Kernel::open(bridge, options.mtu, options.range, &options.state_dir);
     let kernel = kernel.map_err(line)?;
     let (database, state_dir) = (options.folders().database(), options.state_dir.clone());
-    let started = assemble(options, secret, &kernel, api, &mut signals).await;
+    let started = assemble(options, secrets, &kernel, api, &mut signals).await;
     if started.is_err() {
         if let Err(why) = kernel.remove_idle_bridge().await {
             tracing::warn!(%why, "left behind by a failed start");
@@ -134,7 +132,7 @@ where
 
 async fn assemble<A, F>(
     options: Options,
-    secret: Option<NetworkSecret>,
+    secrets: [Option<NetworkSecret>; 2],
     kernel: &Kernel,
     api: A,
     signals: &mut Signals,
@@ -158,7 +156,7 @@ where
     let sleeve = Sleeve::default();
     let recorder = options.record.as_ref().map(|(path, len_max)| recorder(path, *len_max));
     let recorder = recorder.transpose()?;
-    let config = config(&options, secret);
+    let config = config(&options, secrets);
     let hops_max = config.hops_max;
     let parts = Parts {
         config,
@@ -337,8 +335,9 @@ fn folder(path: &Path, option: &str) -> Result<(), StartError> {
     })
 }
 
-async fn stretch(password: zeroize::Zeroizing<String>) -> Result<NetworkSecret, StartError> {
-    tokio::task::spawn_blocking(move || handshake::stretch(&password)).await.map_err(line)
+async fn stretched(secret: Option<Secret>) -> Result<Option<NetworkSecret>, StartError> {
+    let stretched = move || secret.map(|secret| secret.stretched());
+    tokio::task::spawn_blocking(stretched).await.map_err(line)
 }
 
 fn recorder(path: &Path, len_max: usize) -> Result<FlightRecorder, StartError> {
@@ -355,12 +354,14 @@ fn drawn() -> Result<[u8; 32], StartError> {
     Ok(seed)
 }
 
-fn config(options: &Options, secret: Option<NetworkSecret>) -> Config {
+fn config(options: &Options, [secret, old_secret]: [Option<NetworkSecret>; 2]) -> Config {
     Config {
         name: options.name,
         nickname: options.nickname.clone(),
         port: options.port,
         secret,
+        old_secret,
+        allowed: options.allowed.clone(),
         universe: options.range,
         default_subnet: options.default_subnet,
         founding: options.founding.clone(),

@@ -133,6 +133,7 @@ pub(super) fn no_stuck_request(view: &View) -> Result<(), String> {
                 | Command::Register { .. }
                 | Command::Unregister { .. }
                 | Command::OpenGate
+                | Command::Trust(_)
                 | Command::Stop => true,
             };
             let answer_max = peer.told.allocate_max + ANSWER_LATE;

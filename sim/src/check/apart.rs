@@ -87,7 +87,8 @@ mod tests {
     fn authentic_fails_on_another_password_and_on_another_peer_than_is_claimed() {
         assert_eq!(authentic(&pair(), 0, id(2), 1), Ok(()));
         assert!(authentic(&pair(), 0, id(3), 1).is_err());
-        let wrong = changed(|view| view.peers[1].told.secret = Some(NetworkSecret([1; 32])));
+        let wrong =
+            changed(|view| view.peers[1].told.secret = Some(NetworkSecret::Password([1; 32])));
         assert!(authentic(&wrong, 0, id(2), 1).is_err());
     }
 

@@ -11,6 +11,8 @@ const UNPROVEN_MAX: usize = 128;
 /// Streams that are being opened at once: 16 to targets, and 16 to others.
 /// Source: `DIALS_MAX` of the dialer.
 const DIALING_MAX: usize = 32;
+/// Addresses of which is known how many handshakes came from them. Source: `SOURCES_MAX` of the node.
+const SOURCES_MAX: usize = 1_024;
 /// Messages that wait for one neighbour. Source: `UNICASTS_MAX` of the link.
 const UNICASTS_MAX: usize = 256;
 /// Questions of one neighbour that wait. Source: `ASKED_MAX` of the link.
@@ -19,11 +21,13 @@ const QUESTIONS_MAX: usize = 4;
 const ACQUAINTANCES_MAX: usize = 64;
 /// Bytes of a record besides its body. Source: `RECORD_OVERHEAD` of the store.
 const OVERHEAD: usize = 144;
-/// Bytes that wait to be written besides those of a link: two messages of a handshake and a refusal.
+/// Bytes that wait to be written besides those of a link: the answers to all rounds of a handshake,
+/// sealed when it is for fresh keys, and a refusal. Source: `ROUNDS_MAX` of the handshake.
 const UNSENT_MAX: usize = 2_048;
-/// Bytes that came and are no whole message: the longest one with its length, and the longest
-/// record of a stream with its header. Source: `MESSAGE_LEN_MAX` and `RECORD_LEN_MAX` of the handshake.
-const UNREAD_MAX: usize = (1 << 20) + 4 + 16 * 1_024 + 64;
+/// Bytes that came and are no whole message: the longest one with its length, the longest record of
+/// a stream with its header, and the longest message of a handshake for fresh keys with its own.
+/// Source: `MESSAGE_LEN_MAX` and `RECORD_LEN_MAX` of the handshake, and the limit of its messages.
+const UNREAD_MAX: usize = (1 << 20) + 4 + 16 * 1_024 + 64 + 4_096 + 64;
 /// What is still to be asked for in a comparison. Source: `OPEN_MAX` and `KEYS_MAX` of gossip.
 const PULL_MAX: usize = 16 * 16 * 64 + 1_024;
 /// Of the records that may be kept, one in so many may be a grant that nobody can judge yet.
@@ -59,6 +63,7 @@ fn rows(view: &View, peer: &PeerView, at_rest: bool) -> Vec<Row> {
         dialing,
         links,
         sessions,
+        sources,
         attempts,
         postponed: _,
         lost,
@@ -100,6 +105,7 @@ fn rows(view: &View, peer: &PeerView, at_rest: bool) -> Vec<Row> {
         ("streams", conns - dialing, links_max + UNPROVEN_MAX, near),
         ("dials", dialing, DIALING_MAX, DIALING_MAX),
         ("sessions", sessions, links_max + UNPROVEN_MAX, near),
+        ("sources of handshakes", sources, SOURCES_MAX, SOURCES_MAX),
         // Whom to dial: targets of old and new, and whoever was heard of or is remembered.
         (
             "peers to dial",

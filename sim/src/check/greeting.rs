@@ -1,7 +1,9 @@
 //! Which version of the protocol two peers agree on: `mesh.no-downgrade`.
 //!
 //! The first words on a stream are read here by the layout alone that [`weft_core::handshake`]
-//! draws: a header of three bytes, `length (2) ‖ 1`, and then what each side greets with.
+//! draws: a header of three bytes, `length (2) ‖ type (1)`, and then what each side greets with. Whoever
+//! dialed greets in a message of the handshake (1) and, where it has another secret to try, in another
+//! round (4); the other side chooses anew in each round. The last round is the one that counts.
 
 use super::View;
 
@@ -18,10 +20,13 @@ pub enum Greeting {
 }
 
 impl Greeting {
-    /// What is said by the first bytes that are written to a stream by who `dialed` it or not;
-    /// `None` when that is no greeting.
+    /// What is said by bytes that are written to a stream by who `dialed` it or not; `None` when that
+    /// is no greeting.
     pub fn of(bytes: &[u8], dialed: bool) -> Option<Self> {
-        let (&[_, _, 1], body) = bytes.split_first_chunk::<3>()? else { return None };
+        let (&[_, _, kind], body) = bytes.split_first_chunk::<3>()?;
+        if !matches!((kind, dialed), (1, _) | (4, true)) {
+            return None;
+        }
         if dialed {
             let (&[oldest, newest], _) = body.strip_prefix(b"weft1")?.split_first_chunk()?;
             Some(Self::Offers(oldest, newest))
@@ -87,6 +92,10 @@ mod tests {
         let first = [&[0, 42, 1][..], b"weft1", &[1, 3, 0, 99]].concat();
         assert_eq!(Greeting::of(&first, true), Some(Greeting::Offers(1, 3)));
         assert_eq!(Greeting::of(&[0, 42, 1, 2, 0, 99], false), Some(Greeting::Chooses(2)));
+        // Another round, which only who dialed begins.
+        let again = [&[0, 42, 4][..], b"weft1", &[1, 3, 4, 99]].concat();
+        assert_eq!(Greeting::of(&again, true), Some(Greeting::Offers(1, 3)));
+        assert_eq!(Greeting::of(&[0, 42, 4, 2, 0, 99], false), None);
         // A refusal, and nothing of weft.
         assert_eq!(Greeting::of(&[0, 3, 2, 4, 1, 1], false), None);
         assert_eq!(Greeting::of(b"GET / HTTP/1.1", true), None);

@@ -85,7 +85,7 @@ impl Report {
                 RecordFault::BadSignature(_) => Self::RecordForged,
                 RecordFault::Malformed(_) => Self::RecordMalformed,
                 RecordFault::Leap(_) => Self::RecordLeap,
-                RecordFault::Full(_) => Self::RecordFull,
+                RecordFault::Full(_) | RecordFault::NotAllowed(_) => Self::RecordFull,
             }),
             Event::OwnershipConflict { .. } => Some(Self::Conflict),
             Event::ConnUp { .. }
@@ -108,16 +108,19 @@ impl Report {
             ConnFault::Dial(_) => Self::Dial,
             ConnFault::Closed(_) => Self::Closed,
             ConnFault::Handshake(fault) => match fault {
-                HandshakeFault::WrongPassword => Self::WrongPassword,
-                HandshakeFault::PasswordMissing => Self::PasswordMissing,
-                HandshakeFault::PasswordUnexpected => Self::PasswordUnexpected,
+                HandshakeFault::WrongPassword | HandshakeFault::WrongKey => Self::WrongPassword,
+                HandshakeFault::Kinds { ours: None, .. } => Self::PasswordMissing,
+                HandshakeFault::Kinds { .. } => Self::PasswordUnexpected,
                 HandshakeFault::Version(..) => Self::Version,
-                HandshakeFault::Myself => Self::Myself,
+                HandshakeFault::Myself | HandshakeFault::Clone => Self::Myself,
                 HandshakeFault::Malformed(_) => Self::Malformed,
             },
             ConnFault::HandshakeTimeout => Self::HandshakeTimeout,
-            ConnFault::Crowded => Self::Crowded,
-            ConnFault::Channel(_) => Self::Channel,
+            ConnFault::Crowded | ConnFault::Paced => Self::Crowded,
+            ConnFault::Channel(_)
+            | ConnFault::Secret
+            | ConnFault::NotAllowed(_)
+            | ConnFault::NotAllowedThere => Self::Channel,
             ConnFault::Protocol(_) => Self::Protocol,
             ConnFault::Silent => Self::Silent,
             ConnFault::Duplicate => Self::Duplicate,

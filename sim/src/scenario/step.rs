@@ -95,6 +95,7 @@ const fn refusal(error: &CommandError) -> &'static str {
         CommandError::NotHeld(_) => "not-held",
         CommandError::TooManyNames(_) => "too-many-names",
         CommandError::TooManyWaiting(_) => "too-many-waiting",
+        CommandError::Trust(_) => "trust",
         CommandError::Left => "left",
         CommandError::Stopping => "stopping",
         CommandError::Broken { .. } => "broken",

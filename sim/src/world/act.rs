@@ -618,6 +618,7 @@ impl World {
             | Command::Unregister { .. }
             | Command::Prime
             | Command::OpenGate
+            | Command::Trust(_)
             | Command::Leave
             | Command::Stop => false,
         })

@@ -107,8 +107,8 @@ pub struct World {
     wire: Wire,
     /// Which founding a node knew of when it said hello on a conn.
     hellos: BTreeMap<(usize, ConnId), Option<Fingerprint>>,
-    /// The first words that each side of a stream has said.
-    greetings: BTreeMap<(usize, ConnId), Option<Greeting>>,
+    /// What each side of a stream has last greeted with.
+    greetings: BTreeMap<(usize, ConnId), Greeting>,
     requests: u64,
     replies: BTreeMap<RequestId, Result<Reply, CommandError>>,
     pings: u64,

@@ -123,6 +123,7 @@ impl World {
             | Command::Claim { .. }
             | Command::Prime
             | Command::OpenGate
+            | Command::Trust(_)
             | Command::Leave
             | Command::Stop => {}
         }
@@ -233,6 +234,7 @@ fn registered(command: &Command) -> Option<NameEntry> {
         | Command::Unregister { .. }
         | Command::Prime
         | Command::OpenGate
+        | Command::Trust(_)
         | Command::Leave
         | Command::Stop => None,
     }
@@ -250,6 +252,7 @@ fn removes(command: &Command, entry: &NameEntry) -> bool {
         | Command::Register { .. }
         | Command::Prime
         | Command::OpenGate
+        | Command::Trust(_)
         | Command::Leave
         | Command::Stop => false,
     }
@@ -297,6 +300,7 @@ pub(super) fn short(command: &Command) -> String {
         Command::Unregister { id: None, .. } => "unregister names".to_owned(),
         Command::Prime => "prime".to_owned(),
         Command::OpenGate => "open the gate".to_owned(),
+        Command::Trust(_) => "trust".to_owned(),
         Command::Leave => "leave".to_owned(),
         Command::Stop => "stop".to_owned(),
     }

@@ -86,8 +86,9 @@ impl World {
 
     /// A host writes to a stream.
     pub(super) fn see_write(&mut self, host: usize, conn: ConnId, bytes: &[u8]) {
-        let greeting = || Greeting::of(bytes, conn.is_dialed());
-        self.greetings.entry((host, conn)).or_insert_with(greeting);
+        if let Some(greeting) = Greeting::of(bytes, conn.is_dialed()) {
+            self.greetings.insert((host, conn), greeting);
+        }
         self.spend(host, bytes.len());
     }
 
@@ -97,7 +98,7 @@ impl World {
 
     /// Judges the version of a link that has come up.
     fn see_version(&mut self, (host, conn): (usize, ConnId), (other, theirs): (usize, ConnId)) {
-        let said = |end| self.greetings.get(&end).copied().flatten();
+        let said = |end| self.greetings.get(&end).copied();
         if let (Some(ours), Some(their_words)) = (said((host, conn)), said((other, theirs)))
             && let Err(why) = check::newest_of_both(&self.view, (host, ours), (other, their_words))
         {

@@ -288,7 +288,7 @@ fn secret(password: &str) -> Option<NetworkSecret> {
     for (to, from) in secret.iter_mut().zip(half.iter().cycle()) {
         *to = *from;
     }
-    Some(NetworkSecret(secret))
+    Some(NetworkSecret::Password(secret))
 }
 
 #[cfg(test)]

@@ -185,7 +185,7 @@ fn a_stranger_who_sends_rubbish_to_the_control_port_disturbs_nobody() -> Outcome
 fn a_host_with_another_password_links_with_nobody_and_says_why() -> Outcome {
     let configure = |host, config: &mut weft_core::config::Config| {
         if host == 3 {
-            config.secret = Some(weft_core::config::NetworkSecret([8; 32]));
+            config.secret = Some(weft_core::config::NetworkSecret::Password([8; 32]));
         }
     };
     let mut bed = Bed::new(Plan { configure, ..plan(710, 4) }).unwrap();

@@ -155,7 +155,7 @@ impl Insider {
     pub(super) fn opened(&mut self) -> Words {
         let local = Local {
             identity: &self.liar,
-            secret: self.secret.as_ref(),
+            secrets: self.secret.as_slice(),
             versions: self.versions,
             hello: self.hello.clone(),
         };
@@ -199,8 +199,11 @@ impl Insider {
                 Err((fault, _)) => words.refused = Some(fault.to_string()),
             },
             Stage::Linked(mut link) => {
-                if let Ok(messages) = link.channel.receive(bytes) {
-                    for message in messages.iter().filter_map(|bytes| Message::decode(bytes).ok()) {
+                if let Ok(received) = link.channel.receive(bytes) {
+                    words.writes.push(received.send);
+                    for message in
+                        received.messages.iter().filter_map(|bytes| Message::decode(bytes).ok())
+                    {
                         self.hear(&mut link, message, facts, &mut words);
                     }
                     self.stage = Stage::Linked(link);

@@ -267,6 +267,7 @@ impl Judge {
             | Command::Release { .. }
             | Command::Prime
             | Command::OpenGate
+            | Command::Trust(_)
             | Command::Stop => {}
         }
     }

@@ -51,7 +51,7 @@ impl Plan {
         let mut config = Config {
             nickname: super::name_of(host),
             port: super::PORT,
-            secret: Some(NetworkSecret([7; 32])),
+            secret: Some(NetworkSecret::Password([7; 32])),
             universe: weft_core::addr::Universe::new("10.32.0.0/24".parse()?)?,
             founding: FoundingMode::Consensus { peers: Some(self.hosts) },
             ..Config::default()
