@@ -98,10 +98,6 @@ pub struct Told {
 /// So many records, and the names among them, are looked through whenever a host is read.
 const READ_MAX: usize = 256;
 
-/// The versions that every node speaks, as long as none can be told others.
-/// Source: `OLDEST` and `NEWEST` of the handshake.
-const VERSIONS: (u8, u8) = (1, 1);
-
 impl Told {
     /// What `config` says.
     pub fn of(config: &Config) -> Self {
@@ -120,7 +116,7 @@ impl Told {
             allocate_max: config.allocate_max,
             hops_max: config.hops_max,
             names_max: config.names_max,
-            versions: VERSIONS,
+            versions: (config.versions.oldest(), config.versions.newest()),
         }
     }
 }
@@ -308,7 +304,8 @@ impl PeerView {
         self.live = host.running.is_some();
         self.waiting.clear();
         self.losses = host.losses;
-        if self.told.universe.is_none() {
+        // Settings count from a start on.
+        if self.told.universe.is_none() || self.boots != host.boots {
             self.told = Told::of(&host.config);
         }
         self.read_disk(host);
