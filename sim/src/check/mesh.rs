@@ -1,8 +1,8 @@
 //! Rules about who reaches whom: `mesh.*`.
 
-use super::View;
-use std::collections::BTreeMap;
-use weft_core::id::PeerName;
+use super::{PeerView, View};
+use std::collections::{BTreeMap, BTreeSet};
+use weft_core::id::{PeerId, PeerName};
 
 /// Peers that can be connected believe in exactly each other, and describe each other alike.
 pub(super) fn same_view(view: &View) -> Result<(), String> {
@@ -49,33 +49,65 @@ pub(super) fn one_conn(view: &View) -> Result<(), String> {
     Ok(())
 }
 
-/// Following next hops from any peer leads to each peer in reach, without a circle.
+/// Each peer sends what is for another one in reach to a neighbour that is nearer to it: so all arrives,
+/// along shortest ways.
 pub(super) fn unicast_arrives(view: &View) -> Result<(), String> {
-    for (host, peer) in view.live() {
-        for target in peer.island.iter().filter(|target| **target != host) {
-            let Some(goal) = view.peers.get(*target).filter(|goal| goal.live) else { continue };
-            let mut at = host;
-            for _ in 0..=view.peers.len() {
-                if at == *target {
-                    break;
-                }
-                let next = view.peers[at].unicast.get(&goal.name);
-                let Some(next) = next.and_then(|next| view.named(*next)) else {
-                    return Err(format!(
-                        "n{} knows no way to n{}, on the way from n{}",
-                        at + 1,
-                        target + 1,
-                        host + 1
-                    ));
-                };
-                at = next;
-            }
-            if at != *target {
-                return Err(format!("frames from n{} to n{} go in circles", host + 1, target + 1));
+    let links = links(view);
+    for (target, goal) in view.live() {
+        let far = distances(&links, target);
+        let in_reach =
+            |(host, peer): &(usize, &PeerView)| *host != target && peer.island.contains(&target);
+        for (host, peer) in view.live().filter(in_reach) {
+            let (from, to) = (host + 1, target + 1);
+            let Some(next) = peer.unicast.get(&goal.name) else {
+                return Err(format!("n{from} knows no way to n{to}"));
+            };
+            let mut near = links.get(&host).into_iter().flatten();
+            let Some(hop) = near.find(|near| view.peers[**near].name == *next) else {
+                return Err(format!(
+                    "n{from} sends what is for n{to} to {next}, which it has no link with"
+                ));
+            };
+            let left = far.get(hop).map(|left| left + 1);
+            if left.is_none() || left != far.get(&host).copied() {
+                return Err(format!(
+                    "n{from} sends what is for n{to} to n{}, which is no nearer to it",
+                    hop + 1
+                ));
             }
         }
     }
     Ok(())
+}
+
+/// Links between running hosts which both ends say that they have.
+fn links(view: &View) -> BTreeMap<usize, BTreeSet<usize>> {
+    let says: BTreeMap<PeerId, (usize, &BTreeSet<PeerId>)> = view
+        .live()
+        .filter_map(|(host, peer)| {
+            let id = peer.id?;
+            let (_, links) = peer.reachable.get(&id)?;
+            Some((id, (host, links)))
+        })
+        .collect();
+    let mutual = |(id, (host, links)): (&PeerId, &(usize, &BTreeSet<PeerId>))| {
+        let others = links.iter().filter_map(|other| says.get(other));
+        let both = others.filter(|(_, theirs)| theirs.contains(id));
+        (*host, both.map(|(other, _)| *other).collect())
+    };
+    says.iter().map(mutual).collect()
+}
+
+/// How many links each host is away from `from`, where `links` lead to it.
+fn distances(links: &BTreeMap<usize, BTreeSet<usize>>, from: usize) -> BTreeMap<usize, usize> {
+    let mut distances = BTreeMap::from([(from, 0)]);
+    let mut wave = BTreeSet::from([from]);
+    for distance in 1..=links.len() {
+        let next = wave.iter().filter_map(|at| links.get(at)).flatten().copied();
+        wave = next.filter(|host| !distances.contains_key(host)).collect();
+        distances.extend(wave.iter().map(|host| (*host, distance)));
+    }
+    distances
 }
 
 /// A broadcast reaches each peer in reach exactly once.
@@ -116,11 +148,9 @@ fn flood(view: &View, source: PeerName, start: usize) -> BTreeMap<usize, usize> 
 
 #[cfg(test)]
 mod tests {
-    use super::super::PeerView;
     use super::*;
-    use std::collections::BTreeSet;
     use weft_core::addr::Universe;
-    use weft_core::id::{Incarnation, PeerId};
+    use weft_core::id::Incarnation;
     use weft_core::time::Instant;
 
     fn id(host: u8) -> PeerId {
@@ -197,15 +227,35 @@ mod tests {
     }
 
     #[test]
-    fn unicast_arrives_fails_in_a_circle_and_on_a_missing_hop() {
-        let circle = broken(|view| {
-            view.peers[1].unicast.insert(name(2), name(0));
-        });
-        assert!(unicast_arrives(&circle).is_err());
+    fn unicast_arrives_fails_on_a_missing_hop_and_on_one_that_is_no_nearer_or_no_neighbour() {
+        let by = |host: usize, to: u8, hop: u8| {
+            broken(|view| {
+                view.peers[host].unicast.insert(name(to), name(hop));
+            })
+        };
+        let circle = Err("n2 sends what is for n3 to n1, which is no nearer to it".to_owned());
+        assert_eq!(unicast_arrives(&by(1, 2, 0)), circle);
+        assert!(unicast_arrives(&by(0, 2, 2)).is_err());
         let lost = broken(|view| {
             view.peers[1].unicast.remove(&name(2));
         });
-        assert!(unicast_arrives(&lost).is_err());
+        assert_eq!(unicast_arrives(&lost), Err("n2 knows no way to n3".to_owned()));
+    }
+
+    #[test]
+    fn unicast_arrives_fails_on_a_way_longer_than_the_shortest() {
+        let closed = |both: bool| {
+            broken(|view| {
+                let ends: &[(usize, u8)] = if both { &[(0, 2), (2, 0)] } else { &[(0, 2)] };
+                for (host, other) in ends {
+                    let own = view.peers[*host].id.unwrap();
+                    view.peers[*host].reachable.get_mut(&own).unwrap().1.insert(id(*other));
+                }
+            })
+        };
+        assert!(unicast_arrives(&closed(true)).is_err());
+        // A link that one end does not have is no way.
+        assert_eq!(unicast_arrives(&closed(false)), Ok(()));
     }
 
     #[test]
