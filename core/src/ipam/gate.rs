@@ -2,7 +2,8 @@
 //! confirmed what is ours, since a disk may have been put back to before we gave some away.
 
 use super::ledger::Ledger;
-use super::{Act, Ipam};
+use super::witness::Witnessed;
+use super::{Act, Ipam, IpamMessage};
 use crate::event::Event;
 use crate::id::PeerId;
 use crate::mark::{Mark, mark};
@@ -64,6 +65,62 @@ impl Ipam {
     /// are ours.
     pub fn merged(&mut self, now: Instant, with: PeerId, acts: &mut Vec<Act>) {
         self.has_met |= with != self.me;
+        self.settle(now, acts);
+    }
+
+    /// While the boot gate is closed, asks the next owner in reach to confirm what is ours.
+    pub(super) fn ask_witness(&mut self, now: Instant, acts: &mut Vec<Act>) {
+        let is_wanted = !self.is_confirmed && !self.has_left && !self.is_stopping;
+        let Some((_, ledger)) = self.founded.as_ref().filter(|_| is_wanted) else {
+            self.witnesses.rest();
+            return;
+        };
+        if !self.witnesses.are_due(now) {
+            return;
+        }
+        let mut owners = ledger.owners();
+        owners.retain(|owner| self.reachable.contains(owner));
+        if let Some(peer) = self.witnesses.turn(now, &owners)
+            && let Some(witnessed) = self.witnessed(self.me, self.witnesses.nonce)
+        {
+            acts.push(Act::Tell { peer, message: IpamMessage::Confirm(witnessed) });
+        }
+    }
+
+    /// What we know of what `peer` owns.
+    fn witnessed(&self, peer: PeerId, nonce: u64) -> Option<Witnessed> {
+        let (lineage, ledger) = self.founded.as_ref()?;
+        Some(Witnessed::by(ledger, *lineage, peer, nonce))
+    }
+
+    /// Answers `from`, who asks whether we know the same of what it owns. Our own gate may be closed:
+    /// after all peers started again, somebody has to speak first.
+    pub(super) fn confirm(&self, from: PeerId, asked: Witnessed, acts: &mut Vec<Act>) {
+        let is_owner = self.ledger().is_some_and(|ledger| ledger.owns_any(self.me));
+        let same = is_owner && self.witnessed(from, asked.nonce) == Some(asked);
+        mark(if same { Mark::WitnessAgrees } else { Mark::WitnessSilent });
+        if same {
+            acts.push(Act::Tell { peer: from, message: IpamMessage::Confirmed(asked) });
+        }
+    }
+
+    /// `from` confirms what is ours. That counts if it owns something, so that it is one of those to
+    /// whom we may have given, and if we have heard nothing newer since we asked.
+    pub(super) fn confirmed(
+        &mut self,
+        now: Instant,
+        from: PeerId,
+        answer: Witnessed,
+        acts: &mut Vec<Act>,
+    ) {
+        let is_owner = self.ledger().is_some_and(|ledger| ledger.owns_any(from));
+        let holds = self.witnessed(self.me, self.witnesses.nonce) == Some(answer);
+        if self.is_confirmed || from == self.me || !is_owner || !holds {
+            return mark(Mark::WitnessIgnored);
+        }
+        mark(Mark::GateOpened);
+        self.is_confirmed = true;
+        self.schedule(now);
         self.settle(now, acts);
     }
 }

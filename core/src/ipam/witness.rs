@@ -6,10 +6,8 @@
 //! so it is as short in a fragmented ledger as in a new one.
 
 use super::ledger::Ledger;
-use super::{Act, Ipam, IpamMessage};
 use crate::codec;
 use crate::id::PeerId;
-use crate::mark::{Mark, mark};
 use crate::record::Fingerprint;
 use crate::time::Instant;
 use alloc::collections::BTreeSet;
@@ -34,10 +32,19 @@ pub struct Witnessed {
     pub owned: Fingerprint,
 }
 
+impl Witnessed {
+    /// What `ledger`, which grew from the founding `lineage`, says that `peer` owns.
+    pub(super) fn by(ledger: &Ledger, lineage: Fingerprint, peer: PeerId, nonce: u64) -> Self {
+        let own = ledger.entries().filter(|(.., owner)| *owner == peer);
+        let own: Vec<_> = own.map(|(range, epoch, version, _)| (range, epoch, version)).collect();
+        Self { nonce, owned: Fingerprint::of(&codec::encode(&(lineage, own))) }
+    }
+}
+
 /// Whom to ask, and when.
 #[derive(Clone, Debug)]
 pub(super) struct Witnesses {
-    nonce: u64,
+    pub(super) nonce: u64,
     /// Who was asked last: the next one is the owner after it.
     last: Option<PeerId>,
     /// When somebody is asked again.
@@ -60,13 +67,18 @@ impl Witnesses {
         self.ask_at
     }
 
+    /// Nobody needs to be asked.
+    pub(super) const fn rest(&mut self) {
+        self.ask_at = None;
+    }
+
     /// Whether somebody is to be asked by now.
-    fn are_due(&self, now: Instant) -> bool {
+    pub(super) fn are_due(&self, now: Instant) -> bool {
         self.ask_at.is_none_or(|at| at <= now)
     }
 
     /// The next of `owners` in turn.
-    fn turn(&mut self, now: Instant, owners: &BTreeSet<PeerId>) -> Option<PeerId> {
+    pub(super) fn turn(&mut self, now: Instant, owners: &BTreeSet<PeerId>) -> Option<PeerId> {
         let after = (self.last.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
         let next = owners.range(after).next().or_else(|| owners.first()).copied();
         // Nobody there: whoever comes into reach is asked at once.
@@ -75,68 +87,4 @@ impl Witnesses {
         self.last = next.or(self.last);
         next
     }
-}
-
-impl Ipam {
-    /// While the boot gate is closed, asks the next owner in reach to confirm what is ours.
-    pub(super) fn ask_witness(&mut self, now: Instant, acts: &mut Vec<Act>) {
-        let is_wanted = !self.is_confirmed && !self.has_left && !self.is_stopping;
-        let Some((_, ledger)) = self.founded.as_ref().filter(|_| is_wanted) else {
-            self.witnesses.ask_at = None;
-            return;
-        };
-        if !self.witnesses.are_due(now) {
-            return;
-        }
-        let mut owners = ledger.owners();
-        owners.retain(|owner| self.reachable.contains(owner));
-        if let Some(peer) = self.witnesses.turn(now, &owners)
-            && let Some(witnessed) = self.witnessed(self.me, self.witnesses.nonce)
-        {
-            acts.push(Act::Tell { peer, message: IpamMessage::Confirm(witnessed) });
-        }
-    }
-
-    /// What we know of what `peer` owns.
-    fn witnessed(&self, peer: PeerId, nonce: u64) -> Option<Witnessed> {
-        let (lineage, ledger) = self.founded.as_ref()?;
-        Some(Witnessed { nonce, owned: print(*lineage, ledger, peer) })
-    }
-
-    /// Answers `from`, who asks whether we know the same of what it owns. Our own gate may be closed:
-    /// after all peers started again, somebody has to speak first.
-    pub(super) fn confirm(&self, from: PeerId, asked: Witnessed, acts: &mut Vec<Act>) {
-        let is_owner = self.ledger().is_some_and(|ledger| ledger.owns_any(self.me));
-        let same = is_owner && self.witnessed(from, asked.nonce) == Some(asked);
-        mark(if same { Mark::WitnessAgrees } else { Mark::WitnessSilent });
-        if same {
-            acts.push(Act::Tell { peer: from, message: IpamMessage::Confirmed(asked) });
-        }
-    }
-
-    /// `from` confirms what is ours. That counts if it owns something, so that it is one of those to
-    /// whom we may have given, and if we have heard nothing newer since we asked.
-    pub(super) fn confirmed(
-        &mut self,
-        now: Instant,
-        from: PeerId,
-        answer: Witnessed,
-        acts: &mut Vec<Act>,
-    ) {
-        let is_owner = self.ledger().is_some_and(|ledger| ledger.owns_any(from));
-        let holds = self.witnessed(self.me, self.witnesses.nonce) == Some(answer);
-        if self.is_confirmed || from == self.me || !is_owner || !holds {
-            return mark(Mark::WitnessIgnored);
-        }
-        mark(Mark::GateOpened);
-        self.is_confirmed = true;
-        self.schedule(now);
-        self.settle(now, acts);
-    }
-}
-
-fn print(lineage: Fingerprint, ledger: &Ledger, peer: PeerId) -> Fingerprint {
-    let own = ledger.entries().filter(|(.., owner)| *owner == peer);
-    let own: Vec<_> = own.map(|(range, epoch, version, _)| (range, epoch, version)).collect();
-    Fingerprint::of(&codec::encode(&(lineage, own)))
 }
