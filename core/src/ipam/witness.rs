@@ -80,11 +80,12 @@ impl Witnesses {
     /// The next of `owners` in turn.
     pub(super) fn turn(&mut self, now: Instant, owners: &BTreeSet<PeerId>) -> Option<PeerId> {
         let after = (self.last.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
+        // Where there is nobody, whoever comes into reach is asked at once.
         let next = owners.range(after).next().or_else(|| owners.first()).copied();
-        // Nobody there: whoever comes into reach is asked at once.
         self.ask_at = next.map(|_| now + self.wait);
+        let next = next?;
         self.wait = WAIT_MAX.min(self.wait * 2);
-        self.last = next.or(self.last);
-        next
+        self.last = Some(next);
+        Some(next)
     }
 }

@@ -112,7 +112,7 @@ enum Event<'a> {
     Hear(&'a Shared<Letter>),
     /// This peer asks for one of [`World::asked`].
     Asked(usize, usize),
-    /// It takes in all that this neighbour knows.
+    /// It asks this owner what is its own, and hears the answer.
     Meet(&'a Shared<Peer>),
     Leave,
     Restart,
@@ -218,8 +218,9 @@ impl World {
             }
             Event::Meet(with) => {
                 peer.awaits.then_some(())?;
-                with.records().for_each(|letter| peer.hear(&self.letters.share(letter)));
-                sent = peer.call(self.disk, |ipam, acts| ipam.merged(NOW, with.me, acts));
+                let answer = with.answer(peer.me, &self.question(&peer)?)?;
+                let from = with.me;
+                sent = peer.call(self.disk, |ipam, acts| ipam.message(NOW, from, &answer, acts));
             }
             Event::Leave => {
                 let (request, leave) = (RequestId(1), Command::Leave);
@@ -235,6 +236,20 @@ impl World {
         let sent = sent.into_iter().map(|record| bit(&self.letters.share(Letter(record)))).sum();
         peer.heard |= sent;
         Some((self.peers.share(peer.judged()), sent))
+    }
+
+    /// What a peer that has started again asks of any owner.
+    fn question(&self, peer: &Peer) -> Option<IpamMessage> {
+        let mut ipam = peer.ipam.clone();
+        let mut acts = Vec::new();
+        for others in [BTreeSet::new(), self.others(peer.me)] {
+            ipam.reachable(NOW, &others, &mut acts);
+        }
+        told(acts)
+    }
+
+    fn others(&self, me: PeerId) -> BTreeSet<PeerId> {
+        (0..self.count).map(peer).filter(|id| *id != me).collect()
     }
 
     /// A peer that starts with `saved`, as the node does it, and reaches all others.
@@ -255,7 +270,7 @@ impl World {
         };
         let saved: Vec<_> = peer.records().collect();
         saved.into_iter().for_each(|letter| peer.hear(&self.letters.share(letter)));
-        let others = (0..self.count).map(super::peer).filter(|id| *id != me).collect();
+        let others = self.others(me);
         peer.call(Disk::First, |ipam, acts| ipam.reachable(NOW, &others, acts));
         peer
     }
@@ -277,6 +292,14 @@ fn record(writer: PeerId, key: Key, body: Vec<u8>) -> Record {
     Record { key, version: Version::default(), body, writer, signature }
 }
 
+/// What is said in `acts` to another peer.
+fn told(acts: Vec<Act>) -> Option<IpamMessage> {
+    acts.into_iter().find_map(|act| match act {
+        Act::Tell { message, .. } => Some(message),
+        Act::Publish { .. } | Act::Persist(_) | Act::Reply { .. } | Act::Event(_) => None,
+    })
+}
+
 fn bit(letter: &Shared<Letter>) -> Letters {
     1_u128.checked_shl(Shared::id(letter)).unwrap()
 }
@@ -285,6 +308,13 @@ impl Peer {
     /// What its node has on disk for it.
     fn records(&self) -> impl Iterator<Item = Letter> {
         self.saved.slots.keys().map(|slot| Letter(self.saved.get(slot).unwrap().unwrap()))
+    }
+
+    /// What it answers to `question` of `by`, if anything.
+    fn answer(&self, by: PeerId, question: &IpamMessage) -> Option<IpamMessage> {
+        let mut acts = Vec::new();
+        self.ipam.clone().message(NOW, by, question, &mut acts);
+        told(acts)
     }
 
     fn hear(&mut self, letter: &Shared<Letter>) {
