@@ -6,7 +6,6 @@ use crate::forward::ForwardingChange;
 use crate::handshake::{
     ChannelFault, Handshake, HandshakeFault, Hello, Local, Received, Step, told,
 };
-use crate::id::PeerId;
 use crate::io::{ConnId, Outbox, Output};
 use crate::mark::{Mark, mark};
 use crate::mesh::{Conn, ConnFault, Ends, Phase, Shaking, Way};
@@ -30,16 +29,12 @@ impl Node {
         if self.is_stopped {
             return;
         }
-        let is_elsewhere =
-            |peer: &PeerId| self.neighbours.contains_key(peer) || self.is_spare(*peer);
-        let elsewhere = self.dialer.due_peers(at).filter(is_elsewhere).collect();
-        self.dialer.pass_over(at, &elsewhere);
-        let is_due = self.dialer.deadline().is_some_and(|due| due <= at);
-        let is_full = self.neighbours.len() >= self.config.conns_max;
-        if is_due && is_full && !self.spare_link(at, true, out) {
+        if self.neighbours.len() >= self.config.conns_max {
             self.dialer.postpone(at);
         }
-        while let Some((whom, target)) = self.dialer.due(at) {
+        let neighbours = &self.neighbours;
+        while let Some((whom, target)) = self.dialer.due(at, |peer| neighbours.contains_key(&peer))
+        {
             let conn = ConnId::dialed(self.dialed);
             self.dialed += 1;
             self.dialer.dialing(&whom, conn);
@@ -249,9 +244,7 @@ impl Node {
         }
         if let Some(whom) = &conn.whom {
             let other = peer.filter(|peer| self.neighbours.contains_key(peer));
-            let by = if fault == ConnFault::Unneeded { peer } else { other };
-            let is_elsewhere = matches!(fault, ConnFault::Duplicate | ConnFault::Unneeded);
-            let by = by.filter(|_| is_elsewhere);
+            let by = other.filter(|_| fault == ConnFault::Duplicate);
             self.dialer.ended(at, whom, id, &fault, stood, by);
             self.count_targets(at, out);
         }
@@ -305,8 +298,7 @@ impl Node {
                 link.beat_at = at + self.config.heartbeat_wait;
                 link.beat();
             }
-            let reconciles = link.reconcile_at <= at;
-            if reconciles {
+            if link.reconcile_at <= at {
                 link.reconcile_at = at + self.config.reconcile_wait;
                 link.reconcile(&self.records);
             }
@@ -323,9 +315,6 @@ impl Node {
             if link.path.deadline(&self.config) <= at {
                 let turn = link.path.timeout(at, &self.config, out);
                 self.path_turn(id, turn, out);
-            }
-            if reconciles {
-                self.prune(at, id, out);
             }
         }
     }

@@ -146,14 +146,13 @@ fn length((boots, since): Moment, peer: &PeerView) -> Duration {
     peer.mono.since(if peer.boots == boots { since } else { Instant::ZERO })
 }
 
-/// Whether nothing keeps `a` and `b` from a link, and one of them looks for it: where all link with all,
-/// which takes places for all and one more.
+/// Whether nothing keeps `a` and `b` from a link, and one of them looks for it.
 fn may_link(view: &View, a: usize, b: usize) -> bool {
     let (one, two) = (&view.peers[a], &view.peers[b]);
     let runs = |peer: &PeerView| peer.live && !peer.busy;
     let same = one.told.universe == two.told.universe && one.told.secret == two.told.secret;
     let founded = one.lineage.is_none() || two.lineage.is_none() || one.lineage == two.lineage;
-    let has_room = |peer: &PeerView| view.peers.len() < peer.told.conns_max;
+    let has_room = |peer: &PeerView| peer.linked.len() < peer.told.conns_max;
     let ids: BTreeSet<Option<PeerId>> = [one.id, two.id].into();
     view.calm_at.is_some()
         && one.near.contains(&b)

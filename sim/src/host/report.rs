@@ -39,8 +39,6 @@ pub enum Report {
     Silent,
     /// A second link.
     Duplicate,
-    /// Not needed in a mesh of its size.
-    Unneeded,
     /// Too many links.
     Limit,
     /// A name that is taken.
@@ -124,7 +122,6 @@ impl Report {
             ConnFault::Protocol(_) => Self::Protocol,
             ConnFault::Silent => Self::Silent,
             ConnFault::Duplicate => Self::Duplicate,
-            ConnFault::Unneeded => Self::Unneeded,
             ConnFault::Limit(_) => Self::Limit,
             ConnFault::NameTaken { .. } => Self::NameTaken,
             ConnFault::Clone => Self::Clone,
