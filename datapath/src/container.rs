@@ -67,7 +67,8 @@ pub fn container_mac(peer: PeerName, id: &ContainerId) -> Mac {
 
 /// Attaches `container` as `spec` says and announces its addresses to the network. Where it is
 /// attached already, adds what is missing and sets the MTU; addresses that are not in `spec` stay.
-/// Returns the MAC of the container's end.
+/// Returns what announces the addresses again: who missed the first time goes on sending to where they
+/// were before.
 ///
 /// `host` and `inside` were opened in the host's and in the container's namespace.
 ///
@@ -80,12 +81,13 @@ pub async fn attach(
     container: &NamespaceFd,
     inside: &Handle,
     spec: &Attachment,
-) -> Result<Mac, LinkError> {
+) -> Result<Announcement, LinkError> {
     let there = ensure_pair(host, container, inside, spec).await?;
     let mac = there.unwrap_or(spec.mac);
     let mut added = Vec::new();
-    let Err(why) = configure(host, container, inside, spec, mac, &mut added).await else {
-        return Ok(mac);
+    let why = match configure(host, container, inside, spec, mac, &mut added).await {
+        Ok(announcement) => return Ok(announcement),
+        Err(why) => why,
     };
     let undone = if there.is_none() {
         link::remove(host, &spec.host_if).await.map(|_| ())
@@ -193,7 +195,7 @@ async fn configure(
     spec: &Attachment,
     mac: Mac,
     added: &mut Vec<IpNet>,
-) -> Result<(), LinkError> {
+) -> Result<Announcement, LinkError> {
     let dev = &spec.if_name;
     container.run(|| set_sysctls(dev)).map_err(|why| LinkError::Kernel {
         doing: "enter the network namespace of the container".to_string(),
@@ -213,25 +215,37 @@ async fn configure(
     if let Some(dns) = spec.dns_route {
         route::add(inside, dev, IpNet::from(dns)).await?;
     }
-    announce(host, inside, spec, mac).await
-}
-
-/// Lets the kernel send a gratuitous ARP (or neighbour advertisement) for each address: it does so
-/// when a MAC is set, even to what it was, while `arp_notify` is on.
-async fn announce(
-    host: &Handle,
-    inside: &Handle,
-    spec: &Attachment,
-    mac: Mac,
-) -> Result<(), LinkError> {
     // Asking for a link waits until the bridge has noticed that its port came up; before that,
     // it would drop the announcement.
     link::index(host, &spec.host_if).await?;
-    let index = link::index(inside, &spec.if_name).await?;
-    let again = LinkMessageBuilder::<LinkUnspec>::new().index(index).address(mac.0.to_vec());
-    link::change(inside, again.build())
-        .await
-        .doing(|| format!("set the MAC address of '{}'", spec.if_name))
+    let announcement = Announcement { mac, index: link::index(inside, dev).await? };
+    announcement.send(inside).await?;
+    Ok(announcement)
+}
+
+/// What tells the network where the addresses of a container are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Announcement {
+    /// The MAC of the container's end.
+    pub mac: Mac,
+    /// The container's end. Not its name: whoever is attached by that name later is another's.
+    index: u32,
+}
+
+impl Announcement {
+    /// Lets the kernel send a gratuitous ARP (or neighbour advertisement) for each address: it does so
+    /// when a MAC is set, even to what it was, while `arp_notify` is on. `inside` was opened in the
+    /// container's namespace.
+    ///
+    /// # Errors
+    /// [`LinkError::Kernel`], also when the interface is gone.
+    pub async fn send(&self, inside: &Handle) -> Result<(), LinkError> {
+        let Self { mac, index } = self;
+        let same = LinkMessageBuilder::<LinkUnspec>::new().index(*index).address(mac.0.to_vec());
+        link::change(inside, same.build())
+            .await
+            .doing(|| format!("set the MAC address of interface {index}"))
+    }
 }
 
 async fn remove_all(inside: &Handle, spec: &Attachment, added: &[IpNet]) -> Result<(), LinkError> {

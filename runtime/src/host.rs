@@ -5,11 +5,12 @@ use ipnet::IpNet;
 use rtnetlink::Handle;
 use std::net::IpAddr;
 use std::path::Path;
+use std::time::Duration;
 use weft_core::addr::Universe;
 use weft_core::forward::Mac;
 use weft_core::id::{ContainerId, PeerName};
 use weft_datapath::bridge::Standing;
-use weft_datapath::container::{self, Attachment};
+use weft_datapath::container::{self, Announcement, Attachment};
 use weft_datapath::link::{LinkError, Owner};
 use weft_datapath::netns::{self, NamespaceError, NamespaceFd};
 use weft_datapath::tap::Tap;
@@ -296,6 +297,21 @@ async fn enter(namespace: &Namespace) -> Result<(NamespaceFd, Handle), HostError
     Ok((fd, handle))
 }
 
+/// An announcement is a broadcast, which any host may miss: it is repeated after these waits. For as
+/// long, the namespace is held open.
+const ANNOUNCE_WAITS: [Duration; 3] =
+    [Duration::from_millis(100), Duration::from_millis(400), Duration::from_secs(1)];
+
+/// Announces a container again until it is gone.
+async fn announce_again(announcement: Announcement, inside: Handle) {
+    for wait in ANNOUNCE_WAITS {
+        tokio::time::sleep(wait).await;
+        if let Err(why) = announcement.send(&inside).await {
+            return tracing::debug!(%why, "a container is gone before it was announced again");
+        }
+    }
+}
+
 #[async_trait::async_trait]
 impl Host for PeerKernel {
     async fn attach(&self, wish: &Wish) -> Result<Mac, HostError> {
@@ -312,7 +328,9 @@ impl Host for PeerKernel {
             dns_route: wish.dns_route,
             multicast_route: true,
         };
-        Ok(container::attach(handle, &fd, &inside, &spec).await?)
+        let announcement = container::attach(handle, &fd, &inside, &spec).await?;
+        tokio::spawn(announce_again(announcement, inside));
+        Ok(announcement.mac)
     }
 
     async fn take(&self, wish: &Wish) -> Result<(), HostError> {

@@ -6,6 +6,7 @@ mod engine;
 
 use bed::{BRIDGE, Bed, MAC, MTU, Net, attachment, owner};
 use ipnet::IpNet;
+use std::time::Duration;
 use weft_core::forward::Mac;
 use weft_datapath::bridge::Standing;
 use weft_datapath::link::LinkError;
@@ -73,15 +74,39 @@ fn an_interface_keeps_its_mac_while_addresses_come_and_go() {
     bed.runtime.block_on(async {
         bridge::ensure(&host.handle, BRIDGE, MAC, MTU, &owner()).await.unwrap();
         let mut spec = attachment("one", "10.32.0.1/12");
-        let mac = container::attach(&host.handle, &one.fd, &one.handle, &spec).await.unwrap();
+        let first = container::attach(&host.handle, &one.fd, &one.handle, &spec).await.unwrap();
+        let mac = first.mac;
         assert_eq!(mac, spec.mac);
         // As if the host were another peer by then.
         spec.mac = Mac([2, 0, 0, 0, 0, 9]);
         spec.addresses.insert(0, net("10.32.0.9/12"));
         let again = container::attach(&host.handle, &one.fd, &one.handle, &spec).await.unwrap();
-        assert_eq!(again, mac);
+        assert_eq!(again, first);
         let shown = one.run(&["ip", "link", "show", "ethwe"]);
         assert!(shown.contains(&mac.to_string()), "{mac} is not in {shown}");
+    });
+}
+
+#[test]
+fn who_missed_where_an_address_is_hears_it_again_while_the_container_is_there() {
+    let bed = Bed::new();
+    let (host, one, two) = (bed.net(), bed.net(), bed.net());
+    bed.runtime.block_on(async {
+        bridge::ensure(&host.handle, BRIDGE, MAC, MTU, &owner()).await.unwrap();
+        let spec = attachment("one", "10.32.0.1/12");
+        attach(&host, &two, &attachment("two", "10.32.0.2/12")).await.unwrap();
+        let there = container::attach(&host.handle, &one.fd, &one.handle, &spec).await.unwrap();
+        let neighbour = ["ip", "neigh", "replace", "10.32.0.1", "dev", "ethwe", "nud", "reachable"];
+        two.run(&[&neighbour[..], &["lladdr", "02:00:00:00:00:77"]].concat());
+        there.send(&one.handle).await.unwrap();
+        let start = std::time::Instant::now();
+        let knows = || two.run(&["ip", "neigh", "show", "dev", "ethwe"]);
+        while !knows().contains(&there.mac.to_string()) {
+            assert!(start.elapsed() < Duration::from_secs(5), "{}", knows());
+        }
+        one.run(&["ip", "link", "del", "ethwe"]);
+        attach(&host, &one, &spec).await.unwrap();
+        assert!(there.send(&one.handle).await.is_err(), "another interface is not its own");
     });
 }
 
