@@ -54,15 +54,17 @@ pub async fn remove(handle: &Handle, name: &str, address: IpNet) -> Result<(), L
 /// # Errors
 /// [`LinkError::Missing`], [`LinkError::Kernel`].
 pub async fn list(handle: &Handle, name: &str) -> Result<Vec<IpNet>, LinkError> {
-    let index = link::index(handle, name).await?;
-    let all: Vec<AddressMessage> = handle
-        .address()
-        .get()
-        .set_link_index_filter(index)
-        .execute()
-        .try_collect()
-        .await
-        .doing(|| format!("list the addresses of '{name}'"))?;
+    of(handle, link::index(handle, name).await?).await
+}
+
+/// Addresses of the interface `index`, link-local IPv6 ones left out; none when it is gone.
+///
+/// # Errors
+/// [`LinkError::Kernel`].
+pub async fn of(handle: &Handle, index: u32) -> Result<Vec<IpNet>, LinkError> {
+    let request = handle.address().get().set_link_index_filter(index).execute();
+    let answer: Result<Vec<AddressMessage>, _> = request.try_collect().await;
+    let all = answer.doing(|| format!("list the addresses of interface {index}"))?;
     Ok(all.iter().filter_map(own).collect())
 }
 

@@ -3,6 +3,7 @@
 //! The pair is made by one request, its far end already inside the container under its final
 //! name, so there is no moment at which half of it lies about.
 
+use crate::announce::Announcer;
 use crate::link::{self, Doing, LinkError, NAME_LEN_MAX, Owner, find, peer_index};
 use crate::netns::NamespaceFd;
 use crate::{address, bridge, route};
@@ -81,12 +82,12 @@ pub async fn attach(
     container: &NamespaceFd,
     inside: &Handle,
     spec: &Attachment,
-) -> Result<Announcement, LinkError> {
+) -> Result<Announcer, LinkError> {
     let there = ensure_pair(host, container, inside, spec).await?;
     let mac = there.unwrap_or(spec.mac);
     let mut added = Vec::new();
     let why = match configure(host, container, inside, spec, mac, &mut added).await {
-        Ok(announcement) => return Ok(announcement),
+        Ok(announcer) => return Ok(announcer),
         Err(why) => why,
     };
     let undone = if there.is_none() {
@@ -195,7 +196,7 @@ async fn configure(
     spec: &Attachment,
     mac: Mac,
     added: &mut Vec<IpNet>,
-) -> Result<Announcement, LinkError> {
+) -> Result<Announcer, LinkError> {
     let dev = &spec.if_name;
     container.run(|| set_sysctls(dev)).map_err(|why| LinkError::Kernel {
         doing: "enter the network namespace of the container".to_string(),
@@ -218,34 +219,9 @@ async fn configure(
     // Asking for a link waits until the bridge has noticed that its port came up; before that,
     // it would drop the announcement.
     link::index(host, &spec.host_if).await?;
-    let announcement = Announcement { mac, index: link::index(inside, dev).await? };
-    announcement.send(inside).await?;
-    Ok(announcement)
-}
-
-/// What tells the network where the addresses of a container are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Announcement {
-    /// The MAC of the container's end.
-    pub mac: Mac,
-    /// The container's end. Not its name: whoever is attached by that name later is another's.
-    index: u32,
-}
-
-impl Announcement {
-    /// Lets the kernel send a gratuitous ARP (or neighbour advertisement) for each address: it does so
-    /// when a MAC is set, even to what it was, while `arp_notify` is on. `inside` was opened in the
-    /// container's namespace.
-    ///
-    /// # Errors
-    /// [`LinkError::Kernel`], also when the interface is gone.
-    pub async fn send(&self, inside: &Handle) -> Result<(), LinkError> {
-        let Self { mac, index } = self;
-        let same = LinkMessageBuilder::<LinkUnspec>::new().index(*index).address(mac.0.to_vec());
-        link::change(inside, same.build())
-            .await
-            .doing(|| format!("set the MAC address of interface {index}"))
-    }
+    let announcer = Announcer::open(container, link::index(inside, dev).await?, mac)?;
+    announcer.send(inside).await?;
+    Ok(announcer)
 }
 
 async fn remove_all(inside: &Handle, spec: &Attachment, added: &[IpNet]) -> Result<(), LinkError> {
@@ -258,7 +234,7 @@ async fn remove_all(inside: &Handle, spec: &Attachment, added: &[IpNet]) -> Resu
 /// A container lives without them, only less well; hence no error.
 fn set_sysctls(dev: &str) {
     for (path, value) in [
-        // Say so when an address appears here: the container may have been elsewhere before.
+        // Say so also when the interface comes up again or gets another MAC, which is not our doing.
         ("ipv4/conf", ("arp_notify", "1")),
         ("ipv6/conf", ("ndisc_notify", "1")),
         // Addresses are unique by allocation, and usable at once.

@@ -6,6 +6,7 @@
 #![warn(missing_docs)]
 
 pub mod address;
+pub mod announce;
 pub mod bridge;
 pub mod container;
 pub mod engine;

@@ -9,8 +9,9 @@ use std::time::Duration;
 use weft_core::addr::Universe;
 use weft_core::forward::Mac;
 use weft_core::id::{ContainerId, PeerName};
+use weft_datapath::announce::Announcer;
 use weft_datapath::bridge::Standing;
-use weft_datapath::container::{self, Announcement, Attachment};
+use weft_datapath::container::{self, Attachment};
 use weft_datapath::link::{LinkError, Owner};
 use weft_datapath::netns::{self, NamespaceError, NamespaceFd};
 use weft_datapath::tap::Tap;
@@ -302,12 +303,12 @@ async fn enter(namespace: &Namespace) -> Result<(NamespaceFd, Handle), HostError
 const ANNOUNCE_WAITS: [Duration; 3] =
     [Duration::from_millis(100), Duration::from_millis(400), Duration::from_secs(1)];
 
-/// Announces a container again until it is gone.
-async fn announce_again(announcement: Announcement, inside: Handle) {
+/// Announces again what addresses a container has by then.
+async fn announce_again(announcer: Announcer, inside: Handle) {
     for wait in ANNOUNCE_WAITS {
         tokio::time::sleep(wait).await;
-        if let Err(why) = announcement.send(&inside).await {
-            return tracing::debug!(%why, "a container is gone before it was announced again");
+        if let Err(why) = announcer.send(&inside).await {
+            return tracing::debug!(%why, "a container was not announced again");
         }
     }
 }
@@ -328,9 +329,10 @@ impl Host for PeerKernel {
             dns_route: wish.dns_route,
             multicast_route: true,
         };
-        let announcement = container::attach(handle, &fd, &inside, &spec).await?;
-        tokio::spawn(announce_again(announcement, inside));
-        Ok(announcement.mac)
+        let announcer = container::attach(handle, &fd, &inside, &spec).await?;
+        let mac = announcer.mac;
+        tokio::spawn(announce_again(announcer, inside));
+        Ok(mac)
     }
 
     async fn take(&self, wish: &Wish) -> Result<(), HostError> {

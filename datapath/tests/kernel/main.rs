@@ -8,6 +8,7 @@ use bed::{BRIDGE, Bed, MAC, MTU, Net, attachment, owner};
 use ipnet::IpNet;
 use std::time::Duration;
 use weft_core::forward::Mac;
+use weft_datapath::announce::Announcer;
 use weft_datapath::bridge::Standing;
 use weft_datapath::link::LinkError;
 use weft_datapath::{address, bridge, container, link, route};
@@ -74,39 +75,51 @@ fn an_interface_keeps_its_mac_while_addresses_come_and_go() {
     bed.runtime.block_on(async {
         bridge::ensure(&host.handle, BRIDGE, MAC, MTU, &owner()).await.unwrap();
         let mut spec = attachment("one", "10.32.0.1/12");
-        let first = container::attach(&host.handle, &one.fd, &one.handle, &spec).await.unwrap();
-        let mac = first.mac;
+        let mac = attach(&host, &one, &spec).await.unwrap().mac;
         assert_eq!(mac, spec.mac);
         // As if the host were another peer by then.
         spec.mac = Mac([2, 0, 0, 0, 0, 9]);
         spec.addresses.insert(0, net("10.32.0.9/12"));
-        let again = container::attach(&host.handle, &one.fd, &one.handle, &spec).await.unwrap();
-        assert_eq!(again, first);
+        assert_eq!(attach(&host, &one, &spec).await.unwrap().mac, mac);
         let shown = one.run(&["ip", "link", "show", "ethwe"]);
         assert!(shown.contains(&mac.to_string()), "{mac} is not in {shown}");
     });
 }
 
 #[test]
-fn who_missed_where_an_address_is_hears_it_again_while_the_container_is_there() {
+fn who_missed_where_an_address_is_hears_it_again_and_nobody_else_is_forgotten() {
     let bed = Bed::new();
     let (host, one, two) = (bed.net(), bed.net(), bed.net());
     bed.runtime.block_on(async {
         bridge::ensure(&host.handle, BRIDGE, MAC, MTU, &owner()).await.unwrap();
-        let spec = attachment("one", "10.32.0.1/12");
-        attach(&host, &two, &attachment("two", "10.32.0.2/12")).await.unwrap();
-        let there = container::attach(&host.handle, &one.fd, &one.handle, &spec).await.unwrap();
-        let neighbour = ["ip", "neigh", "replace", "10.32.0.1", "dev", "ethwe", "nud", "reachable"];
-        two.run(&[&neighbour[..], &["lladdr", "02:00:00:00:00:77"]].concat());
-        there.send(&one.handle).await.unwrap();
-        let start = std::time::Instant::now();
-        let knows = || two.run(&["ip", "neigh", "show", "dev", "ethwe"]);
-        while !knows().contains(&there.mac.to_string()) {
-            assert!(start.elapsed() < Duration::from_secs(5), "{}", knows());
+        let mut spec = attachment("one", "10.32.0.1/12");
+        spec.addresses.push(net("fd00::1/64"));
+        let mut other = attachment("two", "10.32.0.2/12");
+        other.addresses.push(net("fd00::2/64"));
+        attach(&host, &two, &other).await.unwrap();
+        let there = attach(&host, &one, &spec).await.unwrap();
+        let wrong = "dev ethwe nud reachable lladdr 02:00:00:00:00:77";
+        let remembers = |who: &Net, address: &str| {
+            let words = format!("ip neigh replace {address} {wrong}");
+            who.run(&words.split(' ').collect::<Vec<_>>());
+        };
+        for address in ["10.32.0.1", "fd00::1"] {
+            remembers(&two, address);
         }
+        remembers(&one, "10.32.0.9");
+        assert_eq!(there.send(&one.handle).await.unwrap(), spec.addresses);
+        let start = std::time::Instant::now();
+        let knows = |who: &Net| who.run(&["ip", "neigh", "show", "dev", "ethwe"]);
+        while knows(&two).contains("02:00:00:00:00:77") {
+            assert!(start.elapsed() < Duration::from_secs(5), "{}", knows(&two));
+        }
+        assert_eq!(knows(&two).matches(&there.mac.to_string()).count(), 2, "{}", knows(&two));
+        assert!(knows(&one).contains("02:00:00:00:00:77"), "{}", knows(&one));
+        address::remove(&one.handle, "ethwe", spec.addresses[0]).await.unwrap();
+        assert_eq!(there.send(&one.handle).await.unwrap(), spec.addresses[1..]);
         one.run(&["ip", "link", "del", "ethwe"]);
         attach(&host, &one, &spec).await.unwrap();
-        assert!(there.send(&one.handle).await.is_err(), "another interface is not its own");
+        assert_eq!(there.send(&one.handle).await.unwrap(), [], "that of another interface");
     });
 }
 
@@ -269,8 +282,12 @@ fn the_host_answers_from_the_dns_address_without_being_on_the_network() {
     });
 }
 
-async fn attach(host: &Net, inside: &Net, spec: &container::Attachment) -> Result<(), LinkError> {
-    container::attach(&host.handle, &inside.fd, &inside.handle, spec).await.map(drop)
+async fn attach(
+    host: &Net,
+    inside: &Net,
+    spec: &container::Attachment,
+) -> Result<Announcer, LinkError> {
+    container::attach(&host.handle, &inside.fd, &inside.handle, spec).await
 }
 
 fn net(block: &str) -> IpNet {
