@@ -11,6 +11,9 @@ pub const NO_FALSE_DEATH: &str = "mesh.no-false-death";
 /// Nothing else than a silence of this length, or a stop of two seconds at the end of one, may have
 /// a peer be taken for dead: after anything worse, so much time must pass first.
 const AFTERMATH: Duration = Duration::from_secs(20);
+/// Who was in reach for less than this was not yet met: a link has come up, and what is known of the
+/// peers behind it is from before, or a second link takes the place of the first.
+const MET_MIN: Duration = Duration::from_secs(2);
 /// What happens within this time has one cause.
 const EPISODE: Duration = Duration::from_secs(10);
 /// Hours in which a peer may take another one for dead once.
@@ -56,11 +59,11 @@ impl Deaths {
         now.since(self.since) >= AFTERMATH
     }
 
-    /// A peer takes `peer` for dead. Returns whether that is counted.
-    pub fn down(&mut self, view: &View, peer: PeerId) -> bool {
+    /// A peer takes `peer` for dead, which it had in reach for so long. Returns whether that is counted.
+    pub fn down(&mut self, view: &View, peer: PeerId, in_reach: Duration) -> bool {
         let lives = view.host_of(peer).is_some_and(|host| view.peers[host].live);
         let is_new = self.last.is_none_or(|last| view.at.since(last) >= EPISODE);
-        let counts = lives && is_new && self.is_over(view.at);
+        let counts = lives && is_new && in_reach >= MET_MIN && self.is_over(view.at);
         if counts {
             self.count += 1;
             self.last = Some(view.at);
@@ -116,17 +119,24 @@ mod tests {
     #[test]
     fn a_peer_that_lives_and_is_taken_for_dead_is_counted_once_for_each_time() {
         let mut deaths = Deaths::default();
-        deaths.down(&at(100), id(2));
-        deaths.down(&at(101), id(1));
+        deaths.down(&at(100), id(2), MET_MIN);
+        deaths.down(&at(101), id(1), MET_MIN);
         assert_eq!(deaths.count, 1);
-        deaths.down(&at(120), id(2));
+        deaths.down(&at(120), id(2), MET_MIN);
+        assert_eq!(deaths.count, 2);
+        // Not when they have only just met.
+        deaths.down(&at(149), id(2), MET_MIN - Duration::from_millis(1));
         assert_eq!(deaths.count, 2);
         // Not after something worse, nor when it is dead or nobody's.
         deaths.worse(secs(130));
         deaths.worse(secs(125));
-        deaths.down(&at(149), id(2));
-        deaths.down(&changed(|view| (view.at, view.peers[1].live) = (secs(160), false)), id(2));
-        deaths.down(&at(170), id(9));
+        deaths.down(&at(149), id(2), MET_MIN);
+        deaths.down(
+            &changed(|view| (view.at, view.peers[1].live) = (secs(160), false)),
+            id(2),
+            MET_MIN,
+        );
+        deaths.down(&at(170), id(9), MET_MIN);
         assert_eq!(deaths.count, 2);
     }
 

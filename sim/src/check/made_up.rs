@@ -107,7 +107,7 @@ pub(super) fn pair() -> View {
         mono: secs(100),
         linked: [(ConnId::dialed(1), Linked { peer: id(other), heard_at: secs(99) })].into(),
         proven: [id(other)].into(),
-        up: [id(other)].into(),
+        up: [(id(other), secs(0))].into(),
         is_sound: true,
         records: BTreeMap::from([(Key::Names(id(1)), version(1, 3))]),
         ..PeerView::default()

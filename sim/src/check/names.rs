@@ -96,7 +96,7 @@ impl Answers {
             if let Some(ghost) = names.iter().find(|name| !peer.names_possible.contains(name)) {
                 return Err(format!("{} = {}, which it took back", ghost.name, ghost.address));
             }
-        } else if !peer.up.contains(&origin) {
+        } else if !peer.up.contains_key(&origin) {
             return Err(format!("for {label}, which it has said to be out of reach"));
         }
         let Some(named) = version(Key::Names(origin)) else {
@@ -236,7 +236,7 @@ mod tests {
             live: true,
             id: Some(PeerId([number; 32])),
             island: [0, 1].into(),
-            up: [PeerId([3 - number; 32])].into(),
+            up: [(PeerId([3 - number; 32]), Instant::ZERO)].into(),
             records: [
                 (Key::Names(PeerId([1; 32])), names),
                 (Key::Peer(PeerId([1; 32])), Version { sequence: 2, ..names }),

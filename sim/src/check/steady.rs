@@ -128,7 +128,7 @@ pub(super) fn same_view(view: &View) -> Result<(), String> {
         let ids: BTreeSet<PeerId> = members(view, part).filter_map(|(_, peer)| peer.id).collect();
         let mut first: Option<(usize, &PeerView)> = None;
         for (host, peer) in members(view, part) {
-            let in_reach: BTreeSet<PeerId> = peer.up.iter().copied().chain(peer.id).collect();
+            let in_reach: BTreeSet<PeerId> = peer.up.keys().copied().chain(peer.id).collect();
             if let Some(id) = in_reach.symmetric_difference(&ids).next() {
                 let does = if in_reach.contains(id) { "reaches" } else { "does not reach" };
                 return Err(format!(
@@ -267,7 +267,7 @@ mod tests {
         assert_eq!(same_view(&judged(|_| {})), Ok(()));
         assert!(same_view(&judged(|view| view.peers[0].up.clear())).is_err());
         let more = |view: &mut View| {
-            view.peers[0].up.insert(id(9));
+            view.peers[0].up.insert(id(9), secs(0));
         };
         assert!(same_view(&judged(more)).is_err());
         let old = |view: &mut View| {

@@ -170,8 +170,9 @@ pub struct PeerView {
     pub linked: BTreeMap<ConnId, Linked>,
     /// Neighbours to which it believes that its data path works.
     pub proven: BTreeSet<PeerId>,
-    /// Peers that it has said to be in reach, and not to be out of it since.
-    pub up: BTreeSet<PeerId>,
+    /// Peers that it has said to be in reach, and not to be out of it since: when that was, by its own
+    /// clock.
+    pub up: BTreeMap<PeerId, Instant>,
     /// How full its tables are.
     pub sizes: Sizes,
     /// How full those of its forwarder are.
@@ -362,7 +363,7 @@ impl PeerView {
                 self.proven.remove(peer);
             }
             Event::PeerUp { peer } => {
-                self.up.insert(*peer);
+                self.up.insert(*peer, mono);
             }
             Event::PeerDown { peer } => {
                 self.up.remove(peer);
@@ -473,7 +474,7 @@ impl PeerView {
 
     /// Reads what each peer in reach says of itself.
     pub fn read_peers(&mut self, node: &Node) {
-        let in_reach = |id: &PeerId| Some(*id) == self.id || self.up.contains(id);
+        let in_reach = |id: &PeerId| Some(*id) == self.id || self.up.contains_key(id);
         let peers = node.peers().filter(|(id, _)| in_reach(id));
         self.reachable =
             peers.map(|(id, says)| (id, (says.incarnation, says.links.clone()))).collect();

@@ -404,9 +404,9 @@ mod tests {
         world.act(&Act::Pause { peer: crate::peer::Peer(0), length });
         let peer = world.view.peers[0].id.unwrap();
         world.view.at = world.now;
-        assert!(world.deaths.down(&world.view, peer));
+        assert!(world.deaths.down(&world.view, peer, length));
         world.act(&Act::Pause { peer: crate::peer::Peer(0), length: length * 2 });
         world.run_for(Duration::from_secs(20)).unwrap();
-        assert!(!world.deaths.down(&world.view, peer));
+        assert!(!world.deaths.down(&world.view, peer, length));
     }
 }

@@ -139,6 +139,8 @@ impl World {
     /// Kills the node of `host` at once; with `power`, the machine under it too.
     pub fn crash(&mut self, host: usize, power: bool) {
         let Some(running) = self.hosts[host].running.take() else { return };
+        // Whoever takes it for dead is right.
+        self.deaths.worse(self.now);
         if let Some(wake_at) = running.wake_at {
             self.wakes.remove(&(wake_at, host));
         }

@@ -2,6 +2,7 @@
 
 use super::World;
 use crate::check::{self, AUTHENTIC, Greeting, NO_DOWNGRADE, NO_MIXING};
+use std::time::Duration;
 use weft_core::event::Event;
 use weft_core::fault::ConnFault;
 use weft_core::forward::ForwardingChange;
@@ -39,6 +40,12 @@ impl World {
     pub(super) fn see_event(&mut self, host: usize, event: &Event) {
         let Some(now) = self.hosts[host].now(self.now) else { return };
         let lineage = self.hosts[host].running.as_ref().and_then(|run| run.node.ipam().lineage());
+        if let Event::PeerDown { peer }
+        | Event::ConnDown { peer: Some(peer), why: ConnFault::Silent, .. } = event
+            && let Some(since) = self.view.peers[host].up.get(peer)
+        {
+            self.see_death(host, *peer, now.mono.since(*since));
+        }
         self.view.peers[host].heard(now.mono, event);
         match event {
             Event::ConnUp { conn, peer } => {
@@ -53,17 +60,14 @@ impl World {
                 }
                 self.see_version((host, *conn), (other, theirs));
             }
-            Event::ConnDown { conn, peer, why, .. } => {
+            Event::ConnDown { conn, .. } => {
                 self.hellos.remove(&(host, *conn));
                 self.greetings.remove(&(host, *conn));
-                if let (Some(peer), ConnFault::Silent) = (peer, why) {
-                    self.see_death(host, *peer);
-                }
             }
-            Event::PeerDown { peer } => self.see_death(host, *peer),
             Event::LinkUp { .. }
             | Event::LinkDown { .. }
             | Event::PeerUp { .. }
+            | Event::PeerDown { .. }
             | Event::RecordRefused { .. }
             | Event::Founded { .. }
             | Event::Granted { .. }
@@ -106,10 +110,10 @@ impl World {
         }
     }
 
-    /// `host` takes `peer` for dead.
-    fn see_death(&mut self, host: usize, peer: PeerId) {
+    /// `host` takes `peer` for dead, which it had in reach for so long.
+    fn see_death(&mut self, host: usize, peer: PeerId, in_reach: Duration) {
         self.view.at = self.now;
-        if self.deaths.down(&self.view, peer) {
+        if self.deaths.down(&self.view, peer, in_reach) {
             let label = self.view.label(peer);
             self.note(Some(host), "sim", format_args!("takes {label}, which lives, for dead"));
         }
