@@ -317,7 +317,7 @@ fn seed(written: &Value) -> Result<u64, String> {
     seed.ok_or_else(|| format!("`{written}` is no seed: expected 0 to {}", u64::MAX))
 }
 
-/// All hosts that stand somewhere in a step, except as names of containers.
+/// All hosts that stand somewhere in a step; what something else is called is no host.
 fn named(value: &Value) -> BTreeSet<Peer> {
     let mut value = value.clone();
     let mut found = BTreeSet::new();
@@ -355,7 +355,11 @@ fn rename(value: &mut Value, names: &mut impl FnMut(Peer) -> Option<Peer>) -> bo
             !(were_any && values.is_empty())
         }
         Value::Table(table) => {
-            let mut entries = table.iter_mut().filter(|(key, _)| *key != "container");
+            let pings = table.get("see").and_then(Value::as_str) == Some("pings");
+            let is_other = |key: &str| {
+                ["container", "name", "password"].contains(&key) || pings && key == "to"
+            };
+            let mut entries = table.iter_mut().filter(|(key, _)| !is_other(key));
             entries.all(|(_, value)| rename(value, names))
         }
         Value::Integer(_) | Value::Float(_) | Value::Boolean(_) | Value::Datetime(_) => true,
@@ -599,6 +603,24 @@ except = ["dns.no-ghosts"]
             assert!(bad.why.contains(why), "{bad}");
             assert_eq!(bad.line, line, "{bad}");
         }
+    }
+
+    #[test]
+    fn what_is_called_like_a_host_is_no_host() {
+        let text = "title = 't'
+peers = 3
+step = [
+    { at = '1s', do = 'snapshot', peer = 'n2', name = 'n9' },
+    { at = '2s', see = 'pings', peer = 'n2', container = 'n8', to = 'n9', within = '1s' },
+    { at = '3s', do = 'settings', peer = 'n2', own = { password = 'n9' } },
+]";
+        let scenario = Scenario::from_text(text).unwrap();
+        let moved = scenario.without(Peer(0)).unwrap().to_text();
+        for part in ["peer = \"n1\", name = \"n9\"", "to = \"n9\", container = \"n8\""] {
+            assert!(moved.contains(part), "{part}: {moved}");
+        }
+        let host = text.replace("peer = 'n2', name", "peer = 'n9', name");
+        assert!(Scenario::from_text(&host).unwrap_err().why.contains("there is no n9"));
     }
 
     #[test]
