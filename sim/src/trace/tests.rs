@@ -147,6 +147,8 @@ fn what_is_no_recording_is_refused_by_line() {
     assert!(error(torn).starts_with("line 17 of the recording: "), "{}", error(torn));
     let other = lines.replacen("\"recording\":1", "\"recording\":2", 1);
     assert!(error(&other).contains("form 2"), "{}", error(&other));
+    let crowd = lines.replacen("\"hosts\":", "\"hosts\":9999999", 1);
+    assert!(error(&crowd).contains("10000 at most"), "{}", error(&crowd));
 }
 
 #[test]
