@@ -105,7 +105,11 @@ impl Explore {
         if let Err(why) = sum.deaths.verdict() {
             let failure = format!("FAIL {NO_FALSE_DEATH} over all runs: {why}");
             // Of no run, so it has no object of its own.
-            if self.json { eprintln!("{failure}") } else { say(&failure) }
+            if self.json {
+                eprintln!("{failure}")
+            } else {
+                say(&failure)
+            }
             return Ok(false);
         }
         Ok(!failed)

@@ -409,6 +409,29 @@ pub enum Act {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         force: bool,
     },
+    /// Prove another secret from here on; the one before stays valid.
+    AddSecret {
+        /// At this peer.
+        peer: Peer,
+        /// Which.
+        password: String,
+    },
+    /// End the secret before the one that was added.
+    RetireSecret {
+        /// At this peer.
+        peer: Peer,
+        /// Also when links still run on it, which end.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        force: bool,
+    },
+    /// Have to do with some peers alone from here on, and with itself.
+    Allow {
+        /// At this peer.
+        peer: Peer,
+        /// With these; with all, if none are given.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        peers: Option<BTreeSet<Peer>>,
+    },
     /// Hand all addresses to another peer.
     Leave {
         /// At this peer.
@@ -514,6 +537,9 @@ impl World {
             | Act::Connect { peer, .. }
             | Act::Forget { peer, .. }
             | Act::Prime { peer, .. }
+            | Act::AddSecret { peer, .. }
+            | Act::RetireSecret { peer, .. }
+            | Act::Allow { peer, .. }
             | Act::Leave { peer }
             | Act::Stop { peer } => {
                 let command = self.command(act)?;

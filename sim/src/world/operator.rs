@@ -1,10 +1,12 @@
 //! Those who give commands: operators and container runtimes, and what they remember.
 
+use super::setup::secret;
 use super::{Act, Due, World};
 use crate::check::Violation;
 use crate::host::frame::MacBytes;
 use crate::host::{Container, Host};
 use crate::net::PORT;
+use crate::peer::Peer;
 use crate::trace::What;
 use ipnet::IpNet;
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,6 +16,7 @@ use weft_core::id::ContainerId;
 use weft_core::io::{Command, CommandError, Input, Reply, RequestId, Target};
 use weft_core::names::{Name, NameEntry};
 use weft_core::record::Fingerprint;
+use weft_core::trust::Trust;
 
 /// From the answer to `Stop` to the end of the process, in which last words are sent.
 const EXIT_WAIT: Duration = Duration::from_millis(500);
@@ -111,6 +114,21 @@ impl World {
             Act::Forget { to, .. } => Some(Command::Forget { targets: target(to) }),
             Act::Prime { force: false, .. } => Some(Command::Prime),
             Act::Prime { force: true, .. } => Some(Command::OpenGate),
+            Act::AddSecret { password, .. } => {
+                Some(Command::Trust(Trust::AddSecret { secret: secret(password)? }))
+            }
+            Act::RetireSecret { force, .. } => {
+                Some(Command::Trust(Trust::RetireSecret { force: *force }))
+            }
+            Act::Allow { peers, .. } => {
+                // Who never ran has no id that could stand on a list.
+                let id = |peer: &Peer| self.view.peers.get(peer.0)?.id;
+                let peers = match peers {
+                    Some(peers) => Some(peers.iter().map(id).collect::<Option<_>>()?),
+                    None => None,
+                };
+                Some(Command::Trust(Trust::Allow { peers }))
+            }
             Act::Leave { .. } => Some(Command::Leave),
             Act::Stop { .. } => Some(Command::Stop),
         }
@@ -296,6 +314,10 @@ impl World {
                 there.forget_names(|entry| matches(entry, id, name, address));
             }
             (Command::Leave, Ok(_)) => there.forget_names(|_| true),
+            (Command::Trust(trust), Ok(_)) => {
+                there.trusts(trust);
+                self.view.peers[host].told.trusts(&there.config);
+            }
             (Command::Stop, Ok(_)) => {
                 let boot = there.boots;
                 if let Some(running) = &mut there.running {
@@ -310,6 +332,17 @@ impl World {
 }
 
 impl Host {
+    /// Whom to trust has been changed: the next start is told so, too.
+    fn trusts(&mut self, trust: &Trust) {
+        match trust {
+            Trust::AddSecret { secret } => {
+                self.config.old_secret = self.config.secret.replace(secret.clone());
+            }
+            Trust::RetireSecret { .. } => self.config.old_secret = None,
+            Trust::Allow { peers } => self.config.allowed.clone_from(peers),
+        }
+    }
+
     /// Names that `gone` fits are removed; but what was asked for since then may come to be, or is
     /// there already.
     fn forget_names(&mut self, gone: impl Fn(&NameEntry) -> bool) {
@@ -402,7 +435,15 @@ pub(super) fn short(command: &Command) -> String {
         Command::Unregister { id: None, .. } => "unregister names".to_owned(),
         Command::Prime => "prime".to_owned(),
         Command::OpenGate => "open the gate".to_owned(),
-        Command::Trust(_) => "trust".to_owned(),
+        Command::Trust(Trust::AddSecret { .. }) => "add a secret".to_owned(),
+        Command::Trust(Trust::RetireSecret { force: false }) => "retire a secret".to_owned(),
+        Command::Trust(Trust::RetireSecret { force: true }) => {
+            "retire a secret by force".to_owned()
+        }
+        Command::Trust(Trust::Allow { peers: Some(peers) }) => {
+            format!("allow {} peers only", peers.len())
+        }
+        Command::Trust(Trust::Allow { peers: None }) => "allow all peers".to_owned(),
         Command::Leave => "leave".to_owned(),
         Command::Stop => "stop".to_owned(),
     }

@@ -92,7 +92,7 @@ impl Own {
             config.universe = universe;
         }
         if let Some(password) = &self.password {
-            config.secret = secret(password);
+            (config.secret, config.old_secret) = (secret(password), None);
         }
         if self.observer {
             config.founding = FoundingMode::Observer;
@@ -279,7 +279,7 @@ pub(crate) mod versions {
 
 /// What `password` comes to here. Stretching it as production does would cost more than all of a
 /// run, and tests nothing that is simulated.
-fn secret(password: &str) -> Option<NetworkSecret> {
+pub(super) fn secret(password: &str) -> Option<NetworkSecret> {
     if password.is_empty() {
         return None;
     }
