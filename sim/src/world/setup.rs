@@ -2,7 +2,7 @@
 
 use super::World;
 use super::limits::Limits;
-use crate::net::Conditions;
+use crate::net::{Conditions, PORT};
 use crate::peer::Peer;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -136,7 +136,9 @@ impl Setup {
             return dials.iter().map(|peer| peer.0).collect();
         }
         let others: BTreeSet<usize> = match self.dials {
-            Some(dials) => (0..dials).map(|dial| (host + self.stride(dial)) % self.hosts).collect(),
+            Some(dials) => (0..dials)
+                .map(|dial| (host + self.stride(dial) % self.hosts) % self.hosts)
+                .collect(),
             None => (0..self.hosts).collect(),
         };
         let reached = |other: &usize| *other != host && !self.is_walled(host, *other);
@@ -207,6 +209,14 @@ impl Setup {
             Some(own) => own.apply(config),
             None => config,
         }
+    }
+
+    /// Whether a node can start with what all are told.
+    ///
+    /// # Errors
+    /// Which setting no node takes.
+    pub fn starts_at_all(&self) -> Result<(), String> {
+        self.config(self.hosts, PORT).check().map_err(|why| why.to_string())
     }
 
     /// Whether `host` starts with the others.
