@@ -99,8 +99,8 @@ pub enum Command {
         /// Where from.
         subnet: Option<IpNet>,
     },
-    /// Just this address, with its prefix. Repeating it for the same id is no error; outside the
-    /// universe it is only noted. Reply: `Addresses` with one.
+    /// Just this address of the universe, with its prefix. Repeating it for the same id is no error.
+    /// Reply: `Addresses` with one.
     Claim {
         /// For whom.
         id: ContainerId,

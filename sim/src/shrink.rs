@@ -1,5 +1,6 @@
 //! Makes a failing scenario small: fewer steps, fewer peers, a simpler network, shorter times, as
-//! long as the same rule is broken, and where that is what a scenario expects, by the same step.
+//! long as the same rule is broken, and where that is what a scenario expects, by the same step and in
+//! the same way.
 //!
 //! Every candidate is run with a few seeds, since whatever is taken away changes all later chances.
 //! Steps are taken away in halves, quarters and so on down to single ones (Zeller and Hildebrandt,
@@ -119,6 +120,7 @@ impl<P: FnMut(&Scenario)> Search<P> {
             if let Some(violation) = verdict.violation
                 && violation.rule == self.violation.rule
                 && is_wanted
+                && (wanted.is_none() || words(&violation) == words(&self.violation))
             {
                 (self.progress)(&candidate);
                 (self.best, self.violation, self.wanted) = (candidate, violation, wanted);
@@ -255,6 +257,13 @@ impl<P: FnMut(&Scenario)> Search<P> {
     }
 }
 
+/// How an expectation failed, whoever it was and however often: that a name is not answered as it
+/// should be is another failure than that it is not answered.
+fn words(violation: &Violation) -> Vec<&str> {
+    let is_number = |word: &&str| word.bytes().any(|byte| byte.is_ascii_digit());
+    violation.detail.split_whitespace().filter(|word| !is_number(word)).collect()
+}
+
 /// `at`, rounded down to so many milliseconds.
 fn rounded(at: Instant, millis: u64) -> Instant {
     let whole = at.as_nanos() / 1_000_000 / millis * millis;
@@ -342,5 +351,24 @@ step = [
         assert_eq!(shrunk.scenario.steps.len(), 1, "{text}");
         assert_eq!(shrunk.scenario.setup.hosts, 1, "{text}");
         assert!(text.contains("never"), "{text}");
+    }
+
+    #[test]
+    fn what_an_expectation_failed_for_is_left_too() {
+        let one = r#"
+title = "one address, and two are expected"
+peers = 3
+step = [
+    { at = "3s", do = "allocate", peer = "n1", container = "a" },
+    { at = "4s", do = "allocate", peer = "n3", container = "b" },
+    { at = "6s", do = "register", peer = "n1", container = "a" },
+    { at = "9s", see = "answers", peers = ["n1"], container = "a", addresses = 2 },
+]
+"#;
+        let shrunk = shrink(&Scenario::from_text(one).unwrap(), Effort::default(), |_| {});
+        let shrunk = shrunk.expect("it breaks a rule");
+        let text = shrunk.scenario.to_text();
+        assert!(shrunk.violation.detail.contains("with 1 addresses, not 2"), "{text}");
+        assert!(text.contains("register") && shrunk.scenario.steps.len() == 3, "{text}");
     }
 }

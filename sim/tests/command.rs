@@ -1,7 +1,8 @@
 //! The command `sim`: what it comes to is in its exit code, also where nothing can be run.
 
 use anyhow::{Context as _, Result, ensure};
-use std::process::{Command, Output};
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Output, Stdio};
 
 /// All rules held.
 const HELD: i32 = 0;
@@ -87,9 +88,59 @@ fn a_run_of_nothing_is_no_success() -> Result<()> {
         &["show", "1", "--host", "n99"],
         &["list", "no such folder"],
         &["replay", "no such file"],
+        &["explore", "--seeds", "1", "--jobs", "0"],
     ] {
         ensure!(code(args)? == NOTHING, "{args:?}");
     }
+    Ok(())
+}
+
+#[test]
+fn what_cannot_be_meant_is_refused_with_what_to_do() -> Result<()> {
+    let name = |ending: &str| {
+        let name = format!("sim-{}-meant.{ending}", std::process::id());
+        std::env::temp_dir().join(name).display().to_string()
+    };
+    let (file, recording) = (name("toml"), name("jsonl"));
+    std::fs::write(&file, GOOD)?;
+    let kept = sim(&["run", &file, "--record", &recording])?;
+    let cases = [
+        (&["run", "17", "--seed", "3"][..], "`17` is a seed already"),
+        (&["diff", "17", "17", "--other-seed", "3"], "`17` is a seed already"),
+        (&["run", "no such file"], "there is no file `no such file`, and it is no seed either"),
+        (&["run", "18446744073709551616"], "seeds are 0 to 18446744073709551615"),
+        (&["show", "/"], "/ is a folder: name a file in it"),
+        (&["run", &file, "--peers", "3"], "are for drawn worlds"),
+        (&["show", &file, "--steps", "3"], "are for drawn worlds"),
+        (&["run", &file, "--record", "run.txt"], "let its name end in .jsonl"),
+        (&["run", &recording], "is a recording, which `show`, `html` and `diff` read"),
+        (&["show", &recording, "--seed", "3"], "its seed and its size are what they were"),
+        (&["list", "--rules", "/"], "cannot be used with"),
+    ];
+    let said = cases.map(|(args, why)| (args, why, sim(args)));
+    let shown = sim(&["show", &recording])?;
+    std::fs::remove_file(&file)?;
+    std::fs::remove_file(&recording)?;
+    ensure!(kept.status.success() && shown.status.success());
+    for (args, why, output) in said {
+        let output = output?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.code() == Some(NOTHING) && said.contains(why), "{args:?}: {said}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_search_that_nobody_listens_to_any_more_ends() -> Result<()> {
+    let mut search = Command::new(env!("CARGO_BIN_EXE_sim"))
+        .args(["explore", "--for", "1m", "--seed", "1", "--steps", "1", "--json"])
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let mut first = String::new();
+    BufReader::new(search.stdout.take().context("no output")?).read_line(&mut first)?;
+    ensure!(first.starts_with('{'), "{first}");
+    // Only then it ends otherwise than after its time.
+    ensure!(search.wait()?.code() == Some(NOTHING));
     Ok(())
 }
 

@@ -53,6 +53,7 @@ impl Node {
                 self.recall(at, &record, out);
             }
             if let Some(stranger) = owner(&record.key).filter(|owner| !self.allows(*owner)) {
+                mark(Mark::GossipNotAllowed);
                 self.records_refused += 1;
                 let why = RecordFault::NotAllowed(stranger);
                 out.push(Output::Event(Event::RecordRefused { from: peer, why }));
@@ -82,7 +83,8 @@ impl Node {
                     Mark::GossipRefusedBody
                 }
                 Err(RecordFault::Leap(_)) => Mark::FoundingLeap,
-                Err(RecordFault::Full(_) | RecordFault::NotAllowed(_)) => Mark::GossipFull,
+                Err(RecordFault::Full(_)) => Mark::GossipFull,
+                Err(RecordFault::NotAllowed(_)) => Mark::GossipNotAllowed,
             });
             if let Err(why) = accepted {
                 self.records_refused += 1;

@@ -14,6 +14,7 @@ use crate::config::NetworkSecret;
 use crate::handshake::Channel;
 use crate::id::PeerId;
 use crate::io::{ConnId, Outbox, Target};
+use crate::mark::{Mark, mark};
 use crate::mesh::{Conn, ConnFault, Link};
 use crate::record::Key;
 use crate::time::Instant;
@@ -46,6 +47,9 @@ impl Node {
 
     /// Has to do with `peers` alone from here on.
     fn allow(&mut self, at: Instant, peers: Option<BTreeSet<PeerId>>, out: &mut Outbox) {
+        if peers.is_some() {
+            mark(Mark::TrustListed);
+        }
         self.allowed = peers;
         let links = self.neighbours.iter().filter(|(peer, _)| !self.allows(**peer));
         let links: Vec<(PeerId, ConnId)> = links.map(|(peer, id)| (*peer, *id)).collect();
@@ -81,6 +85,7 @@ impl Node {
             [] => Err(TrustError::NoSecret),
             secrets if secrets.contains(&secret) => Err(TrustError::SecretInUse),
             [_] => {
+                mark(Mark::TrustAdded);
                 self.secrets.insert(0, secret);
                 self.change_over(at, out);
                 Ok(())
@@ -104,6 +109,11 @@ impl Node {
             .filter(|(_, link)| self.is_on_old_secret(link))
             .map(|(id, link)| (id, self.label_of(link.hello.id)))
             .unzip();
+        mark(match (ids.is_empty(), force) {
+            (true, _) => Mark::TrustRetired,
+            (false, true) => Mark::TrustCutOff,
+            (false, false) => Mark::TrustNeeded,
+        });
         if !ids.is_empty() && !force {
             return Err(TrustError::OldSecretInUse(peers));
         }

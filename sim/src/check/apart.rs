@@ -10,8 +10,8 @@ pub const NO_MIXING: &str = "mesh.no-mixing";
 /// The name of the rule about who is at the other end of a link.
 pub const AUTHENTIC: &str = "mesh.authentic";
 
-/// A link comes up between hosts with the same password, and each has the peer at its other end
-/// that it believes to have: `host` believes to be linked with `claimed`, and is with `other`.
+/// A link comes up between hosts with a password in common, each has the peer at its other end that
+/// it believes to have, and was told to have to do with it: `host` believes to be linked with `claimed`, and is with `other`.
 ///
 /// # Errors
 /// Who is taken for whom, or was let in without the password.
@@ -19,7 +19,7 @@ pub fn authentic(view: &View, host: usize, claimed: PeerId, other: usize) -> Res
     let (Some(here), Some(there)) = (view.peers.get(host), view.peers.get(other)) else {
         return Ok(());
     };
-    if here.told.secret != there.told.secret {
+    if !here.told.shares_secret(&there.told) {
         return Err(format!(
             "n{} has linked with n{}, which has another password",
             host + 1,
@@ -28,6 +28,13 @@ pub fn authentic(view: &View, host: usize, claimed: PeerId, other: usize) -> Res
     }
     if there.id != Some(claimed) {
         return Err(format!("n{} takes n{} for {}", host + 1, other + 1, view.label(claimed)));
+    }
+    if !here.told.allows(claimed) {
+        return Err(format!(
+            "n{} has linked with n{}, which is not on its list",
+            host + 1,
+            other + 1
+        ));
     }
     Ok(())
 }
@@ -87,9 +94,27 @@ mod tests {
     fn authentic_fails_on_another_password_and_on_another_peer_than_is_claimed() {
         assert_eq!(authentic(&pair(), 0, id(2), 1), Ok(()));
         assert!(authentic(&pair(), 0, id(3), 1).is_err());
-        let wrong =
-            changed(|view| view.peers[1].told.secret = Some(NetworkSecret::Password([1; 32])));
+        let wrong = told([vec![], vec![1]]);
         assert!(authentic(&wrong, 0, id(2), 1).is_err());
+    }
+
+    /// The pair, where each was told these secrets.
+    fn told(secrets: [Vec<u8>; 2]) -> View {
+        changed(|view| {
+            for (peer, secrets) in view.peers.iter_mut().zip(secrets) {
+                let secrets = secrets.into_iter().map(|it| NetworkSecret::Password([it; 32]));
+                peer.told.secrets = secrets.collect();
+            }
+        })
+    }
+
+    #[test]
+    fn authentic_fails_without_a_secret_in_common_and_with_a_peer_that_is_not_on_the_list() {
+        assert_eq!(authentic(&told([vec![1], vec![2, 1]]), 0, id(2), 1), Ok(()));
+        assert!(authentic(&told([vec![1], vec![2]]), 0, id(2), 1).is_err());
+        let listed = |of: u8| changed(|view| view.peers[0].told.allowed = Some([id(of)].into()));
+        assert_eq!(authentic(&listed(2), 0, id(2), 1), Ok(()));
+        assert!(authentic(&listed(3), 0, id(2), 1).is_err());
     }
 
     #[test]

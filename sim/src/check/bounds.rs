@@ -97,6 +97,8 @@ fn rows(view: &View, peer: &PeerView, at_rest: bool) -> Vec<Row> {
     let ForwarderSizes { sessions: data_sessions, routes: ways, macs, room } = peer.forwarder;
     // To each peer a way, and of each the broadcasts over as many links as there may be.
     let routes_max = |peers: usize| peers * (2 + links_max.min(peers));
+    // Who is taken off a list is forgotten at once, and the ways to it with the next calculation.
+    let routed = if told.allowed.is_some() { peers.max(view.peers.len()) } else { peers };
     let waiting_max = told.records_max / WAITING_PART;
     // Addresses that lie apart, and the grants and the founding that say whose they are.
     let titles_max = any + grants + 1;
@@ -116,7 +118,7 @@ fn rows(view: &View, peer: &PeerView, at_rest: bool) -> Vec<Row> {
         ("lost links", lost, records_max + links_max, links_max),
         ("remembered neighbours", acquaintances, ACQUAINTANCES_MAX, ACQUAINTANCES_MAX),
         ("known peers", peers, records_max + 1, heard_of + 1),
-        ("routes", routes, routes_max(peers), routes_max(view.peers.len())),
+        ("routes", routes, routes_max(routed), routes_max(view.peers.len())),
         ("own names", names, told.names_max, told.names_max),
         ("peers with names", namers, records_max, of_kind(|key| matches!(key, Key::Names(_)))),
         ("unfinished changes", unfinished, 0, 0),
@@ -141,7 +143,7 @@ fn rows(view: &View, peer: &PeerView, at_rest: bool) -> Vec<Row> {
         // At rest nothing differs: no more is open than the first question.
         ("parts of a comparison", pull, PULL_MAX, 1),
         ("data sessions", data_sessions, links_max, near),
-        ("ways of frames", ways, routes_max(peers), routes_max(view.peers.len())),
+        ("ways of frames", ways, routes_max(routed), routes_max(view.peers.len())),
         ("places of hardware addresses", macs, MACS_MAX, MACS_MAX),
         ("bytes of room for datagrams", room, ROOM_MAX, ROOM_MAX),
     ]

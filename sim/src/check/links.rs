@@ -150,7 +150,9 @@ fn length((boots, since): Moment, peer: &PeerView) -> Duration {
 fn may_link(view: &View, a: usize, b: usize) -> bool {
     let (one, two) = (&view.peers[a], &view.peers[b]);
     let runs = |peer: &PeerView| peer.live && !peer.busy;
-    let same = one.told.universe == two.told.universe && one.told.secret == two.told.secret;
+    let same = one.told.universe == two.told.universe && one.told.shares_secret(&two.told);
+    let allows =
+        |peer: &PeerView, other: &PeerView| other.id.is_some_and(|id| peer.told.allows(id));
     let founded = one.lineage.is_none() || two.lineage.is_none() || one.lineage == two.lineage;
     let has_room = |peer: &PeerView| peer.linked.len() < peer.told.conns_max;
     let ids: BTreeSet<Option<PeerId>> = [one.id, two.id].into();
@@ -159,6 +161,8 @@ fn may_link(view: &View, a: usize, b: usize) -> bool {
         && runs(one)
         && runs(two)
         && same
+        && allows(one, two)
+        && allows(two, one)
         && founded
         && has_room(one)
         && has_room(two)
@@ -169,8 +173,9 @@ fn may_link(view: &View, a: usize, b: usize) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::made_up::{changed, fails, holds, pair, secs};
+    use super::super::made_up::{changed, fails, holds, id, pair, secs};
     use super::*;
+    use weft_core::config::NetworkSecret;
 
     #[test]
     fn dead_noticed_fails_when_a_silent_link_is_kept() {
@@ -243,6 +248,10 @@ mod tests {
             |view: &mut View| view.peers[1].live = false,
             |view: &mut View| view.peers[1].told.universe = None,
             |view: &mut View| view.peers[1].told.discovers = false,
+            |view: &mut View| view.peers[0].told.allowed = Some([id(3)].into()),
+            |view: &mut View| {
+                view.peers[1].told.secrets = vec![NetworkSecret::Password([1; 32])];
+            },
         ] {
             let with = |at| {
                 let mut view = apart(at);

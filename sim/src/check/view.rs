@@ -71,8 +71,10 @@ impl Glimpse {
 pub struct Told {
     /// What the mesh divides.
     pub universe: Option<Universe>,
-    /// Of the network.
-    pub secret: Option<NetworkSecret>,
+    /// Of the network, the newest first; two while one takes the place of the other.
+    pub secrets: Vec<NetworkSecret>,
+    /// With whom alone it is to have to do; with everybody when `None`.
+    pub allowed: Option<BTreeSet<PeerId>>,
     /// That it neither proposes nor votes.
     pub observes: bool,
     /// That it dials peers that it only heard of.
@@ -101,9 +103,10 @@ const READ_MAX: usize = 256;
 impl Told {
     /// What `config` says.
     pub fn of(config: &Config) -> Self {
-        Self {
+        let mut told = Self {
             universe: Some(config.universe),
-            secret: config.secret.clone(),
+            secrets: Vec::new(),
+            allowed: None,
             observes: match config.founding {
                 FoundingMode::Observer => true,
                 FoundingMode::Consensus { .. } => false,
@@ -117,7 +120,26 @@ impl Told {
             hops_max: config.hops_max,
             names_max: config.names_max,
             versions: (config.versions.oldest(), config.versions.newest()),
-        }
+        };
+        told.trusts(config);
+        told
+    }
+
+    /// Is to trust whom `config` says.
+    pub fn trusts(&mut self, config: &Config) {
+        self.secrets = config.secret.iter().chain(&config.old_secret).cloned().collect();
+        self.allowed.clone_from(&config.allowed);
+    }
+
+    /// Whether it has a secret in common with `other`, or both have none.
+    pub fn shares_secret(&self, other: &Self) -> bool {
+        let both_none = self.secrets.is_empty() && other.secrets.is_empty();
+        both_none || self.secrets.iter().any(|secret| other.secrets.contains(secret))
+    }
+
+    /// Whether it is to have to do with `peer`.
+    pub fn allows(&self, peer: PeerId) -> bool {
+        self.allowed.as_ref().is_none_or(|allowed| allowed.contains(&peer))
     }
 }
 

@@ -3,12 +3,16 @@
 use super::pick::Size;
 use super::{say, verdict};
 use anyhow::{Result, ensure};
+use clap::builder::RangedU64ValueParser;
 use sim::check::{Deaths, NO_FALSE_DEATH};
 use sim::marks::Marks;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use weft_core::mark::Mark;
+
+/// Most worlds side by side: a system that gives no more threads would end the search.
+const JOBS_MAX: u64 = 1_024;
 
 /// Runs drawn worlds, seed after seed, until a rule is broken or time is up.
 #[derive(Debug, clap::Args)]
@@ -23,7 +27,7 @@ pub(crate) struct Explore {
     #[arg(long)]
     seed: Option<u64>,
     /// Worlds that run side by side [default: one per core]
-    #[arg(long)]
+    #[arg(long, value_parser = RangedU64ValueParser::<usize>::new().range(1..=JOBS_MAX))]
     jobs: Option<usize>,
     /// Prints one JSON object for each run, and nothing else
     #[arg(long)]
@@ -56,12 +60,13 @@ impl Explore {
             say(&format!("exploring from seed {first}"));
         }
         let time = self.time.or_else(|| self.seeds.is_none().then_some(Duration::from_secs(60)));
-        let end = time.map(|time| Instant::now() + time);
+        // What lies beyond the end of the clock never comes.
+        let end = time.and_then(|time| Instant::now().checked_add(time));
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let (next, failed) = (AtomicU64::new(0), AtomicBool::new(false));
         let sum = Mutex::new(Sum::default());
         std::thread::scope(|scope| {
-            for _ in 0..self.jobs.unwrap_or(cores).max(1) {
+            for _ in 0..self.jobs.unwrap_or(cores) {
                 scope.spawn(|| {
                     while !failed.load(Ordering::Relaxed)
                         && end.is_none_or(|end| Instant::now() < end)
@@ -98,7 +103,13 @@ impl Explore {
             say(&never_reached(&sum.marks));
         }
         if let Err(why) = sum.deaths.verdict() {
-            say(&format!("FAIL {NO_FALSE_DEATH} over all runs: {why}"));
+            let failure = format!("FAIL {NO_FALSE_DEATH} over all runs: {why}");
+            // Of no run, so it has no object of its own.
+            if self.json {
+                eprintln!("{failure}")
+            } else {
+                say(&failure)
+            }
             return Ok(false);
         }
         Ok(!failed)

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, clap::Args)]
 pub(crate) struct List {
     /// Lists the rules instead, and what each property waits for that is not judged in full
-    #[arg(long)]
+    #[arg(long, conflicts_with = "folder")]
     rules: bool,
     /// A file, or a folder with others in it
     #[arg(default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios"))]

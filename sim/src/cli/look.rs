@@ -16,6 +16,7 @@ use weft_core::time::Instant;
 pub(crate) struct Show {
     /// A scenario file, a recording, or a seed.
     world: String,
+    /// The seed to run a scenario file with [default: that of the file]
     #[arg(long)]
     seed: Option<u64>,
     /// Only what happens at these hosts, such as n1, and to the network
@@ -73,6 +74,7 @@ impl Show {
 pub(crate) struct Html {
     /// A scenario file, a recording, or a seed.
     world: String,
+    /// The seed to run a scenario file with [default: that of the file]
     #[arg(long)]
     seed: Option<u64>,
     /// Where the page goes; it needs no other file

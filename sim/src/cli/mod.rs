@@ -12,8 +12,11 @@ mod verdict;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::process::ExitCode;
+
+/// How a command ends that could not say what it came to.
+const UNSAID: i32 = 2;
 
 /// Simulated meshes under faults.
 ///
@@ -65,8 +68,13 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     Ok(ExitCode::from(u8::from(!held)))
 }
 
-/// A line on standard output.
+/// A line on standard output. When nobody reads it any more (`sim explore | head -1`), or it cannot be
+/// written, there is nothing left to do.
 fn say(text: &str) {
-    // A closed pipe is no reason to panic, and there is nobody left to tell.
-    let _ = writeln!(std::io::stdout(), "{text}");
+    if let Err(why) = writeln!(std::io::stdout(), "{text}") {
+        if why.kind() != ErrorKind::BrokenPipe {
+            eprintln!("sim: standard output: {why}");
+        }
+        std::process::exit(UNSAID);
+    }
 }

@@ -34,7 +34,14 @@ pub(crate) struct Run {
 impl Run {
     /// Whether all rules held.
     pub(crate) fn run(self) -> Result<bool> {
-        ensure!(self.record.is_none() || self.seeds == 1, "only a single run can be recorded");
+        if let Some(path) = &self.record {
+            ensure!(self.seeds == 1, "only a single run can be recorded");
+            ensure!(
+                pick::is_recording(path),
+                "{} would not be known for a recording: let its name end in .jsonl",
+                path.display()
+            );
+        }
         let first = pick::scenario(&self.world, self.seed, self.size)?;
         if let Some(waits) = &first.waits {
             say(&format!("{} waits for {waits}", first.title));

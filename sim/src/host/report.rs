@@ -49,6 +49,10 @@ pub enum Report {
     Universe,
     /// Another founding.
     Lineage,
+    /// A link that proves a secret which is valid no longer.
+    OldSecret,
+    /// A peer that is not on the list of one of the two.
+    NotAllowed,
     /// A record by whom it does not belong to.
     RecordForeign,
     /// A record with a wrong signature.
@@ -61,6 +65,8 @@ pub enum Report {
     RecordLeap,
     /// A record for which there is no room.
     RecordFull,
+    /// What a peer that is not on the list says of itself.
+    RecordNotAllowed,
     /// Two claim the same addresses.
     Conflict,
 }
@@ -83,7 +89,8 @@ impl Report {
                 RecordFault::BadSignature(_) => Self::RecordForged,
                 RecordFault::Malformed(_) => Self::RecordMalformed,
                 RecordFault::Leap(_) => Self::RecordLeap,
-                RecordFault::Full(_) | RecordFault::NotAllowed(_) => Self::RecordFull,
+                RecordFault::Full(_) => Self::RecordFull,
+                RecordFault::NotAllowed(_) => Self::RecordNotAllowed,
             }),
             Event::OwnershipConflict { .. } => Some(Self::Conflict),
             Event::ConnUp { .. }
@@ -115,10 +122,9 @@ impl Report {
             },
             ConnFault::HandshakeTimeout => Self::HandshakeTimeout,
             ConnFault::Crowded | ConnFault::Paced => Self::Crowded,
-            ConnFault::Channel(_)
-            | ConnFault::Secret
-            | ConnFault::NotAllowed(_)
-            | ConnFault::NotAllowedThere => Self::Channel,
+            ConnFault::Channel(_) => Self::Channel,
+            ConnFault::Secret => Self::OldSecret,
+            ConnFault::NotAllowed(_) | ConnFault::NotAllowedThere => Self::NotAllowed,
             ConnFault::Protocol(_) => Self::Protocol,
             ConnFault::Silent => Self::Silent,
             ConnFault::Duplicate => Self::Duplicate,

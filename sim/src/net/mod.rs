@@ -41,6 +41,9 @@ pub const PORT: u16 = 6783;
 /// The host of all that are no part of the mesh; its index is above that of every other.
 pub const STRANGER: usize = 60_000;
 
+/// Where nobody is: the host at an address that none has.
+pub const NOBODY: usize = STRANGER + 1;
+
 /// The underlay address of host `host`, until it moves.
 pub fn address_of(host: usize) -> IpAddr {
     let low = u32::try_from(host).unwrap_or(u32::MAX >> 16) + 1;

@@ -6,7 +6,7 @@
 
 use super::paths::time_for;
 use super::stream::{End, EndIndex, Item, Stream, StreamId};
-use super::{Arrival, Carrier, Delivery, Listener, Mishap, Net, PORT, Share, Way};
+use super::{Arrival, Carrier, Delivery, Listener, Mishap, NOBODY, Net, PORT, Share, Way};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -43,10 +43,10 @@ impl Net {
                 Arrival::Input { host, boot, input: Input::DialFailed { conn, why } },
             );
             // Known as a conn all the same, so that the answer is delivered once and not after a close.
-            self.insert(now, host, boot, conn, usize::MAX, SocketAddr::new(self.address(host), 0));
+            self.insert(now, host, boot, conn, NOBODY, SocketAddr::new(self.address(host), 0));
             return;
         };
-        let to = self.host_at(remote).unwrap_or(usize::MAX);
+        let to = self.host_at(remote).unwrap_or(NOBODY);
         let stream = self.insert(now, host, boot, conn, to, SocketAddr::new(remote, target.port));
         let wait = self.paths.trip(host, to);
         let id = self.sightings.sent(now, Way { from: host, to, carrier: Carrier::Dial }, &[]);
@@ -80,7 +80,7 @@ impl Net {
     pub(super) fn syn(&mut self, now: Instant, id: StreamId) -> Option<Delivery> {
         // Who is there now: since the last try, a host may have left the address or come to it.
         let remote = self.streams.get(&id)?.ends[1].address;
-        let to = self.host_at(remote.ip()).unwrap_or(usize::MAX);
+        let to = self.host_at(remote.ip()).unwrap_or(NOBODY);
         let from = self.streams.get(&id)?.ends[0].host;
         let hidden = self.hides(from, to);
         let stream = self.streams.get_mut(&id)?;
@@ -102,12 +102,13 @@ impl Net {
         if self.listeners.contains_key(&to) {
             hidden.into_iter().for_each(|why| self.tally.count(why));
         }
-        if to == usize::MAX
+        if to == NOBODY
             || hidden.is_some()
             || self.paths.blocked(from, to)
             || self.paths.blocked(to, from)
         {
-            self.sightings.lost(now, dial, way, "the way is cut");
+            let why = if to == NOBODY { "nobody has this address" } else { "the way is cut" };
+            self.sightings.lost(now, dial, way, why);
             if now.since(stream.dialed_at) < SYN_MAX {
                 self.arrivals.push(now + SYN_WAIT, Arrival::Syn { stream: id });
             } else {

@@ -55,17 +55,16 @@ struct File {
     takes: Option<String>,
     peers: Spanned<usize>,
     universe: Option<Spanned<IpNet>>,
-    voters: Option<usize>,
+    voters: Option<Spanned<usize>>,
     discovery: Option<bool>,
     password: Option<String>,
     #[serde(default, with = "crate::world::versions")]
     versions: Option<Versions>,
     #[serde(default)]
     network: Conditions,
-    #[serde(default)]
-    limits: Limits,
+    limits: Option<Spanned<Limits>>,
     walls: Option<Spanned<Vec<(Peer, Peer)>>>,
-    dials: Option<usize>,
+    dials: Option<Spanned<usize>>,
     peer: Option<Spanned<Table>>,
     #[serde(default)]
     step: Vec<Spanned<Table>>,
@@ -86,7 +85,7 @@ impl Scenario {
         let line = |at: usize| text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1;
         let file: File = toml::from_str(text).map_err(|error| BadScenario {
             line: line(error.span().map_or(0, |span| span.start)),
-            why: error.message().to_owned(),
+            why: one_line(&error),
         })?;
         scenario(file).map_err(|(span, why)| BadScenario { line: line(span.start), why })
     }
@@ -219,13 +218,25 @@ fn scenario(file: File) -> Result<Scenario, Fault> {
         let block = *universe.get_ref();
         setup.universe = Universe::new(block).map_err(|why| (universe.span(), why.to_string()))?;
     }
-    setup.voters = file.voters.unwrap_or(setup.voters);
+    if let Some(voters) = file.voters {
+        setup.voters = *voters.get_ref();
+        setup.starts_at_all().map_err(|why| (voters.span(), why))?;
+    }
     setup.discovery = file.discovery.unwrap_or(setup.discovery);
     setup.password = file.password.unwrap_or(setup.password);
     setup.versions = file.versions.unwrap_or(setup.versions);
     setup.conditions = file.network;
-    setup.limits = file.limits;
-    setup.dials = file.dials;
+    if let Some(limits) = file.limits {
+        setup.limits = *limits.get_ref();
+        setup.starts_at_all().map_err(|why| (limits.span(), why))?;
+    }
+    if let Some(dials) = file.dials {
+        let count = *dials.get_ref();
+        if count > PEERS_MAX {
+            return Err((dials.span(), format!("`dials = {count}`: expected {PEERS_MAX} at most")));
+        }
+        setup.dials = Some(count);
+    }
     let known = |peers: &BTreeSet<Peer>, span: &Range<usize>| match peers
         .iter()
         .find(|peer| peer.0 >= hosts)
@@ -236,6 +247,9 @@ fn scenario(file: File) -> Result<Scenario, Fault> {
     if let Some(walls) = file.walls {
         let ends = walls.get_ref().iter().flat_map(|(a, b)| [*a, *b]);
         known(&ends.collect(), &walls.span())?;
+        if let Some((peer, _)) = walls.get_ref().iter().find(|(a, b)| a == b) {
+            return Err((walls.span(), format!("both are {peer}: name two hosts")));
+        }
         setup.walls = walls.into_inner();
     }
     if let Some(own) = file.peer {
@@ -317,7 +331,7 @@ fn seed(written: &Value) -> Result<u64, String> {
     seed.ok_or_else(|| format!("`{written}` is no seed: expected 0 to {}", u64::MAX))
 }
 
-/// All hosts that stand somewhere in a step, except as names of containers.
+/// All hosts that stand somewhere in a step; what something else is called is no host.
 fn named(value: &Value) -> BTreeSet<Peer> {
     let mut value = value.clone();
     let mut found = BTreeSet::new();
@@ -355,7 +369,11 @@ fn rename(value: &mut Value, names: &mut impl FnMut(Peer) -> Option<Peer>) -> bo
             !(were_any && values.is_empty())
         }
         Value::Table(table) => {
-            let mut entries = table.iter_mut().filter(|(key, _)| *key != "container");
+            let pings = table.get("see").and_then(Value::as_str) == Some("pings");
+            let is_other = |key: &str| {
+                ["container", "name", "password"].contains(&key) || pings && key == "to"
+            };
+            let mut entries = table.iter_mut().filter(|(key, _)| !is_other(key));
             entries.all(|(_, value)| rename(value, names))
         }
         Value::Integer(_) | Value::Float(_) | Value::Boolean(_) | Value::Datetime(_) => true,
@@ -481,8 +499,13 @@ fn whole<T: for<'de> Deserialize<'de>>(table: Table) -> Result<T, String> {
     }
 }
 
+/// What is wrong, in words that need no knowledge of Rust.
 fn one_line(error: &toml::de::Error) -> String {
-    error.message().to_owned()
+    let mut message = error.message().to_owned();
+    for number in ["usize", "u64", "u32", "u16", "u8"] {
+        message = message.replace(&format!("expected {number}"), "expected a whole number");
+    }
+    message
 }
 
 #[cfg(test)]
@@ -575,13 +598,19 @@ except = ["dns.no-ghosts"]
             ("[\"n1\"], with", "[\"n9\"], with", 17, "there is no n9: there are 4 peers"),
             ("2.5%", "2.5", 10, "`2.5` is not a share"),
             ("[1, 2]", "[2, 1]", 9, "protocol versions 2 to 1 are none"),
+            ("voters = 3", "voters = 0", 6, "consensus needs at least one peer"),
+            ("voters = 3", "voters = -1", 6, "`-1`, expected a whole number"),
+            ("allocate = \"3s\"", "allocate = \"0s\"", 11, "longer than zero"),
+            ("voters = 3", "voters = 3\ndials = 10001", 7, "expected 10000 at most"),
+            ("[\"n1\", \"n3\"]", "[\"n1\", \"n1\"]", 12, "both are n1"),
+            ("latency = \"5ms\"", "latency = \"101 years\"", 10, "expected 100 years at most"),
             ("dns.no-ghosts", "dns.ghosts", 32, "no rule is called `dns.ghosts`"),
             ("at = \"5s\"", "at = \"300 years\"", 14, "`at`: expected 100 days"),
             ("stays = \"1m\"", "stays = \"300 years\"", 17, "`stays`: expected"),
-            ("for = \"10m\"", "for = \"300 years\"", 27, "too many steps"),
+            ("for = \"10m\"", "for = \"90 years\"", 27, "too many steps"),
             (
                 "see = \"linked\", not = true, peers = [\"n1\"], with = [\"n3\"], within = \"2s\", stays = \"1m\"",
-                "see = \"traffic\", most = 1, over = \"300 years\"",
+                "see = \"traffic\", most = 1, over = \"90 years\"",
                 17,
                 "`over`: expected",
             ),
@@ -599,6 +628,24 @@ except = ["dns.no-ghosts"]
             assert!(bad.why.contains(why), "{bad}");
             assert_eq!(bad.line, line, "{bad}");
         }
+    }
+
+    #[test]
+    fn what_is_called_like_a_host_is_no_host() {
+        let text = "title = 't'
+peers = 3
+step = [
+    { at = '1s', do = 'snapshot', peer = 'n2', name = 'n9' },
+    { at = '2s', see = 'pings', peer = 'n2', container = 'n8', to = 'n9', within = '1s' },
+    { at = '3s', do = 'settings', peer = 'n2', own = { password = 'n9' } },
+]";
+        let scenario = Scenario::from_text(text).unwrap();
+        let moved = scenario.without(Peer(0)).unwrap().to_text();
+        for part in ["peer = \"n1\", name = \"n9\"", "to = \"n9\", container = \"n8\""] {
+            assert!(moved.contains(part), "{part}: {moved}");
+        }
+        let host = text.replace("peer = 'n2', name", "peer = 'n9', name");
+        assert!(Scenario::from_text(&host).unwrap_err().why.contains("there is no n9"));
     }
 
     #[test]

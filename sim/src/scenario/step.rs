@@ -8,6 +8,7 @@ use std::str::FromStr;
 use std::time::Duration;
 use weft_core::io::{CommandError, Reply};
 use weft_core::time::Instant;
+use weft_core::trust::TrustError;
 
 /// One step of a scenario.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,7 +71,7 @@ pub enum Outcome {
 }
 
 /// Names of refusals.
-const REFUSALS: [&str; 10] = [
+const REFUSALS: [&str; 16] = [
     "address-taken",
     "owner-silent",
     "out-of-range",
@@ -81,6 +82,12 @@ const REFUSALS: [&str; 10] = [
     "too-many-names",
     "too-many-waiting",
     "left",
+    "stopping",
+    "no-secret",
+    "secret-in-use",
+    "too-many-secrets",
+    "no-old-secret",
+    "old-secret-in-use",
 ];
 
 /// What a refusal is called in scenario files.
@@ -95,7 +102,11 @@ const fn refusal(error: &CommandError) -> &'static str {
         CommandError::NotHeld(_) => "not-held",
         CommandError::TooManyNames(_) => "too-many-names",
         CommandError::TooManyWaiting(_) => "too-many-waiting",
-        CommandError::Trust(_) => "trust",
+        CommandError::Trust(TrustError::NoSecret) => "no-secret",
+        CommandError::Trust(TrustError::SecretInUse) => "secret-in-use",
+        CommandError::Trust(TrustError::TooManySecrets) => "too-many-secrets",
+        CommandError::Trust(TrustError::NoOldSecret) => "no-old-secret",
+        CommandError::Trust(TrustError::OldSecretInUse(_)) => "old-secret-in-use",
         CommandError::Left => "left",
         CommandError::Stopping => "stopping",
         CommandError::Broken { .. } => "broken",
@@ -146,7 +157,6 @@ impl FromStr for Outcome {
         Ok(match text {
             "ok" => Self::Done,
             "refused" => Self::Refused(None),
-            "stopping" => Self::Refused(Some("stopping")),
             "no-answer" => Self::NoAnswer,
             text => match (REFUSALS.iter().find(|known| **known == text), text.parse()) {
                 (Some(known), _) => Self::Refused(Some(known)),

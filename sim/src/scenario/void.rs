@@ -117,6 +117,9 @@ fn empty(act: &Act, hosts: usize) -> Option<String> {
         Act::Nat { behind: Some(other), hairpin: true, .. } => {
             Some(format!("`hairpin` is for a router of its own: say it of that of {other}"))
         }
+        Act::AddSecret { password, .. } if password.is_empty() => {
+            Some("`password` is empty, which is none".to_owned())
+        }
         Act::Settings { own, .. } if **own == Own::default() => {
             Some("`own` changes nothing: say what is to be other".to_owned())
         }
@@ -186,6 +189,9 @@ fn empty(act: &Act, hosts: usize) -> Option<String> {
         | Act::Connect { .. }
         | Act::Forget { .. }
         | Act::Prime { .. }
+        | Act::AddSecret { .. }
+        | Act::RetireSecret { .. }
+        | Act::Allow { .. }
         | Act::Leave { .. }
         | Act::Stop { .. } => None,
     }
@@ -253,6 +259,7 @@ mod tests {
             ("do = 'nat', peer = 'n1', kind = 'cone', behind = 'n2'", "puts n2 behind a router"),
             ("do = 'replay'", "`record`"),
             ("do = 'settings', peer = 'n1', own = {}", "`own` changes nothing"),
+            ("do = 'add-secret', peer = 'n1', password = ''", "`password` is empty"),
             ("do = 'pause', peer = 'n1', for = '0s'", "`0s` changes nothing"),
             ("do = 'spray', peer = 'n1', count = 0", "1 at least"),
             ("do = 'die', peer = 'n1', container = 'a b'", "`a b` is no container"),

@@ -207,8 +207,8 @@ impl What {
     /// What happened, for people.
     pub fn text(&self) -> Cow<'_, str> {
         let arrow = |way: &Message| {
-            let carrier = words::carrier(way.carrier);
-            format!("#{} {} -> {} {carrier}", way.id.0, way.from, way.to)
+            let (from, to) = (words::end(way.from), words::end(way.to));
+            format!("#{} {from} -> {to} {}", way.id.0, words::carrier(way.carrier))
         };
         Cow::Owned(match self {
             Self::Fault { text }

@@ -1,14 +1,15 @@
 //! What an observer can tell of a message without any key.
 //!
-//! Streams are cut into frames, `length (2) ‖ type (1) ‖ body (length)`: type 1 is a handshake, 2 a
-//! refusal, 3 a sealed record. A sealed heartbeat is the only message of its length: a length (4),
-//! one byte and a tag (16). Datagrams say in their first byte what they carry.
+//! Streams are cut into frames, `length (2) ‖ type (1) ‖ body (length)`: types 1 and 4 are a handshake,
+//! 2 is a refusal, 3 a sealed record. A sealed heartbeat is the only message of its length: the kind of
+//! the record (1), a length (4), one byte and a tag (16). Datagrams say in their first byte what they
+//! carry.
 
 use crate::net::Carrier;
 use weft_core::sleeve::Kind;
 
 /// Body of a frame that seals a heartbeat.
-const HEARTBEAT_LEN: usize = 4 + 1 + 16;
+const HEARTBEAT_LEN: usize = 1 + 4 + 1 + 16;
 
 /// Frames that are told apart in one write.
 const FRAMES_MAX: usize = 32;
@@ -39,7 +40,7 @@ fn stream(mut bytes: &[u8]) -> String {
         let Some((&[high, low, kind], rest)) = bytes.split_first_chunk::<3>() else { break };
         let len = usize::from(u16::from_be_bytes([high, low]));
         let kind = match kind {
-            1 => "handshake",
+            1 | 4 => "handshake",
             2 => "refusal",
             3 if len == HEARTBEAT_LEN => HEARTBEAT,
             3 => "sealed",
@@ -70,9 +71,10 @@ mod tests {
 
     #[test]
     fn a_write_is_told_by_its_frames() {
-        let bytes = [frame(1, 9), frame(3, 40), frame(3, 50), frame(3, 21)].concat();
+        let bytes = [frame(1, 9), frame(3, 40), frame(3, 50), frame(3, 22)].concat();
         assert_eq!(gist(Carrier::Stream, &bytes), "handshake, 2 sealed, heartbeat");
-        assert_eq!(gist(Carrier::Stream, &frame(3, 21)), HEARTBEAT);
+        assert_eq!(gist(Carrier::Stream, &frame(3, 22)), HEARTBEAT);
+        assert_eq!(gist(Carrier::Stream, &frame(4, 9)), "handshake");
         assert_eq!(gist(Carrier::Stream, &[]), "");
         assert_eq!(gist(Carrier::Stream, &[0xff; 900]), "unknown");
     }

@@ -4,7 +4,7 @@
 use super::entry::{Entry, What};
 use super::gist::{HEARTBEAT, PROBE};
 use super::recording::Recording;
-use crate::net::{Carrier, MessageId};
+use crate::net::{Carrier, MessageId, STRANGER};
 use crate::peer::Peer;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -72,7 +72,7 @@ struct Ways {
     cuts: Vec<(usize, usize)>,
 }
 
-/// A message: sent, ended, from, to, carrier, length, index of its gist, index of why it was lost
+/// A message: sent, ended, from, to (one above the hosts for a stranger), carrier, length, index of its gist, index of why it was lost
 /// (or -1 when it arrived, -2 when it was under way at the end), whether it only keeps a link up.
 #[derive(Debug, Serialize)]
 struct Drawn(u64, u64, usize, usize, u8, usize, usize, i64, u8);
@@ -244,6 +244,9 @@ impl Words {
 }
 
 fn messages(recording: &Recording, end: u64) -> (Vec<String>, Vec<Drawn>) {
+    let hosts = recording.head.hosts;
+    // All strangers stand behind the last host.
+    let place_of = |peer: Peer| if peer.0 == STRANGER { hosts } else { peer.0 };
     let mut words = Words::default();
     let mut drawn: Vec<Drawn> = Vec::new();
     let mut places: BTreeMap<MessageId, usize> = BTreeMap::new();
@@ -259,7 +262,7 @@ fn messages(recording: &Recording, end: u64) -> (Vec<String>, Vec<Drawn>) {
             let idle = u8::from(gist == HEARTBEAT || gist == PROBE);
             places.insert(message.id, drawn.len());
             let gist = words.place(gist);
-            let (from, to) = (message.from.0, message.to.0);
+            let (from, to) = (place_of(message.from), place_of(message.to));
             drawn.push(Drawn(at, end, from, to, carrier, *len, gist, -2, idle));
         }
         let (id, fate) = match &entry.what {
@@ -284,8 +287,8 @@ fn messages(recording: &Recording, end: u64) -> (Vec<String>, Vec<Drawn>) {
             message.7 = fate;
         }
     }
-    // A host outside the world (an address that nobody has) has no line to draw to.
-    drawn.retain(|message| message.3 < recording.head.hosts);
+    // There is no line to draw to an address that nobody has.
+    drawn.retain(|message| message.2 <= hosts && message.3 <= hosts);
     drawn.sort_by_key(|message| message.0);
     (words.list, drawn)
 }

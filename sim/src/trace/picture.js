@@ -103,7 +103,9 @@ const yOf = (u) => HEAD + (u - top_) * zoom;
 const uOf = (y) => top_ + (y - HEAD) / zoom;
 const room = () => (canvas.clientWidth - AXIS - LANE) / run.hosts.length;
 // Labels stand at the right of a line, so the line stands at the left of its room.
-const xOf = (host) => AXIS + LANE + room() * (host + 0.2);
+// Strangers have none: what they say comes from the edge.
+const xOf = (host) => host < run.hosts.length ? AXIS + LANE + room() * (host + 0.2) : canvas.clientWidth - 3;
+const nameOf = (host) => run.hosts[host] ?? "a stranger";
 const laneX = AXIS + 12;
 const fitZoom = () => height() / total;
 
@@ -669,21 +671,21 @@ function explain(item, x, y) {
     parts = [say("i", seconds(change.at, 6) + (change.host === null ? "" : " · " + run.hosts[change.host]) + " · " + change.part),
       say("b", change.text)];
     const came = ties(item.index).map((i) => run.messages[i]).find((message) => message[TO] === change.host);
-    if (came) parts.push(say("i", `on ${words(came)} from ${run.hosts[came[FROM]]}`));
+    if (came) parts.push(say("i", `on ${words(came)} from ${nameOf(came[FROM])}`));
     if (change.counts) {
       const [conns, links, peers, held, names] = change.counts;
       parts.push(say("i", `now: ${conns} conns, ${links} links, ${peers} peers in reach, ${held} addresses, ${names} names`));
     }
   } else if (item.kind === "message") {
     const message = run.messages[item.index], fate = message[FATE];
-    parts = [say("b", `${run.hosts[message[FROM]]} → ${run.hosts[message[TO]]}: ${words(message)}`),
+    parts = [say("b", `${nameOf(message[FROM])} → ${nameOf(message[TO])}: ${words(message)}`),
       say("i", "sent " + seconds(message[SENT], 6)),
       say("i", fate === -1 ? `arrived ${seconds(message[ENDED], 6)}, after ${length(message[ENDED] - message[SENT])}`
         : fate === -2 ? "still under way at the end" : `lost after ${length(message[ENDED] - message[SENT])}: ${run.words[fate]}`)];
   } else {
     const { message, count, bytes, lost } = item;
     const what = message[IDLE] ? "that only keep a link up" : `(${CARRIER_WORDS[message[CARRIER]]})`;
-    parts = [say("b", `${run.hosts[message[FROM]]} → ${run.hosts[message[TO]]}: ${count} messages ${what}${lost ? ", lost" : ""}`),
+    parts = [say("b", `${nameOf(message[FROM])} → ${nameOf(message[TO])}: ${count} messages ${what}${lost ? ", lost" : ""}`),
       say("i", `${bytes} bytes, sent ${seconds(item.from)} to ${seconds(item.to)}`), say("i", "zoom in to see each")];
   }
   tip.replaceChildren(...parts);

@@ -3,6 +3,7 @@
 
 use super::digest::Digest;
 use super::entry::{Entry, What};
+use crate::scenario::PEERS_MAX;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use weft_core::time::Instant;
@@ -51,6 +52,12 @@ pub enum BadRecording {
         line: usize,
         /// What is wrong.
         why: String,
+    },
+    /// More hosts than any run has.
+    #[error("line 1 of the recording: {hosts} hosts, expected {PEERS_MAX} at most")]
+    Hosts {
+        /// How many.
+        hosts: usize,
     },
     /// Of another release.
     #[error("the recording has form {theirs}, expected {VERSION}: record it again")]
@@ -107,6 +114,9 @@ impl Recording {
         let head: Head = serde_json::from_str(head).map_err(|why| bad(1, &why))?;
         if head.recording != VERSION {
             return Err(BadRecording::Version { theirs: head.recording });
+        }
+        if head.hosts > PEERS_MAX {
+            return Err(BadRecording::Hosts { hosts: head.hosts });
         }
         let entry =
             |(index, line)| serde_json::from_str::<Entry>(line).map_err(|why| bad(index + 2, &why));

@@ -1,7 +1,7 @@
 //! A small run that nobody ran, and what becomes of it.
 
 use super::*;
-use crate::net::{Carrier, MessageId};
+use crate::net::{Carrier, MessageId, NOBODY, STRANGER};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -147,6 +147,8 @@ fn what_is_no_recording_is_refused_by_line() {
     assert!(error(torn).starts_with("line 17 of the recording: "), "{}", error(torn));
     let other = lines.replacen("\"recording\":1", "\"recording\":2", 1);
     assert!(error(&other).contains("form 2"), "{}", error(&other));
+    let crowd = lines.replacen("\"hosts\":", "\"hosts\":9999999", 1);
+    assert!(error(&crowd).contains("10000 at most"), "{}", error(&crowd));
 }
 
 #[test]
@@ -207,6 +209,26 @@ fn the_page_is_told_who_ran_when_and_what_was_cut() {
     );
     assert_eq!(told["words"], serde_json::json!(["dial", "probe", "the way is cut"]));
     assert_eq!(told["broken"]["rule"], "ipam.one-holder");
+}
+
+#[test]
+fn what_a_stranger_sends_comes_from_behind_the_last_host_and_what_nobody_gets_is_not_drawn() {
+    let sent = |id, from, to| {
+        let (from, to) = (Peer(from), Peer(to));
+        let message = Message { id: MessageId(id), from, to, carrier: Carrier::Dial };
+        entry(4_000, Some(from.0), What::Sent { message, len: 0, gist: "dial".to_owned() })
+    };
+    let mut run = sample();
+    run.entries.insert(15, sent(3, STRANGER, 1));
+    run.entries.insert(16, sent(4, 0, NOBODY));
+    let messages = told(&html(&run).unwrap());
+    let messages = messages["messages"].as_array().unwrap();
+    assert_eq!(messages.len(), 3);
+    assert_eq!((&messages[2][2], &messages[2][3]), (&2.into(), &1.into()));
+    let text = show(&run, &Filter { messages: true, ..Filter::default() }, Paint::Plain);
+    assert!(text.contains("#3 stranger -> n2 dial"), "{text}");
+    assert!(text.contains("#4 n1 -> nobody dial"), "{text}");
+    assert_eq!(Recording::from_lines(&run.to_lines().unwrap()), Ok(run));
 }
 
 #[test]

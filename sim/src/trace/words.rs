@@ -1,7 +1,8 @@
 //! What happened, in words that need no knowledge of the code.
 
-use crate::net::{Carrier, PORT, host_of};
+use crate::net::{Carrier, NOBODY, PORT, STRANGER, host_of};
 use crate::peer::Peer;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use weft_core::addr::{Offset, Range, Universe};
@@ -100,7 +101,7 @@ fn host(remote: &str) -> String {
     let address = remote.parse::<SocketAddr>().ok();
     let host = address.and_then(|address| host_of(address.ip()));
     let named = || remote.strip_suffix(&format!(":{PORT}")).unwrap_or(remote).to_owned();
-    host.map_or_else(named, |host| Peer(host).to_string())
+    host.map_or_else(named, |host| end(Peer(host)).into_owned())
 }
 
 pub(super) fn reply(reply: &Reply) -> String {
@@ -111,6 +112,15 @@ pub(super) fn reply(reply: &Reply) -> String {
             addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
         }
         Reply::Removed(count) => format!("removed {count}"),
+    }
+}
+
+/// Who is at one end of a message.
+pub(super) fn end(peer: Peer) -> Cow<'static, str> {
+    match peer.0 {
+        STRANGER => Cow::Borrowed("stranger"),
+        NOBODY => Cow::Borrowed("nobody"),
+        _ => Cow::Owned(peer.to_string()),
     }
 }
 

@@ -2,22 +2,21 @@
 
 use super::World;
 use super::insider::Lie;
-use super::operator::{container, name_of};
+use super::operator::container;
 use super::setup::Own;
 use super::traffic::Addressee;
 use super::ways::Nat;
 use crate::host::clock::Speed;
 use crate::host::disk::{Flaw, Rot};
 use crate::host::engine::Telling;
-use crate::net::{Conditions, PORT, Rules, Share};
+use crate::net::{Conditions, Rules, Share};
 use crate::peer::Peer;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
-use weft_core::id::ContainerId;
-use weft_core::io::{Command, RequestId, Target};
+use weft_core::io::RequestId;
 
 /// One thing that befalls a world.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -410,6 +409,29 @@ pub enum Act {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         force: bool,
     },
+    /// Prove another secret from here on; the one before stays valid.
+    AddSecret {
+        /// At this peer.
+        peer: Peer,
+        /// Which.
+        password: String,
+    },
+    /// End the secret before the one that was added.
+    RetireSecret {
+        /// At this peer.
+        peer: Peer,
+        /// Also when links still run on it, which end.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        force: bool,
+    },
+    /// Have to do with some peers alone from here on, and with itself.
+    Allow {
+        /// At this peer.
+        peer: Peer,
+        /// With these; with all, if none are given.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        peers: Option<BTreeSet<Peer>>,
+    },
     /// Hand all addresses to another peer.
     Leave {
         /// At this peer.
@@ -515,6 +537,9 @@ impl World {
             | Act::Connect { peer, .. }
             | Act::Forget { peer, .. }
             | Act::Prime { peer, .. }
+            | Act::AddSecret { peer, .. }
+            | Act::RetireSecret { peer, .. }
+            | Act::Allow { peer, .. }
             | Act::Leave { peer }
             | Act::Stop { peer } => {
                 let command = self.command(act)?;
@@ -522,105 +547,5 @@ impl World {
             }
         }
         None
-    }
-
-    /// The command that `act` stands for; `None` when it is none, or when nobody would give it at
-    /// this moment.
-    pub fn command(&self, act: &Act) -> Option<Command> {
-        let target = |peer: &Peer| vec![Target { host: peer.to_string(), port: PORT }];
-        match act {
-            Act::Partition { .. }
-            | Act::Cut { .. }
-            | Act::Mend { .. }
-            | Act::Heal
-            | Act::Network { .. }
-            | Act::Path { .. }
-            | Act::Crash { .. }
-            | Act::Start { .. }
-            | Act::Settings { .. }
-            | Act::LoseDisk { .. }
-            | Act::Snapshot { .. }
-            | Act::Restore { .. }
-            | Act::CloneDisk { .. }
-            | Act::LyingDisk { .. }
-            | Act::FailDisk { .. }
-            | Act::MendDisk { .. }
-            | Act::RotDisk { .. }
-            | Act::Events { .. }
-            | Act::Born { .. }
-            | Act::Die { .. }
-            | Act::Send { .. }
-            | Act::Migrate { .. }
-            | Act::SlowDisk { .. }
-            | Act::Spray { .. }
-            | Act::Mute { .. }
-            | Act::Babble { .. }
-            | Act::Insider { .. }
-            | Act::Record
-            | Act::Replay { .. }
-            | Act::Stall { .. }
-            | Act::Reset { .. }
-            | Act::HalfOpen { .. }
-            | Act::SlowReader { .. }
-            | Act::Nat { .. }
-            | Act::Rebind { .. }
-            | Act::Move { .. }
-            | Act::Pause { .. }
-            | Act::Starve { .. }
-            | Act::Clock { .. }
-            | Act::Drift { .. } => None,
-            Act::Allocate { container: id, subnet, .. } => {
-                Some(Command::Allocate { id: container(id), subnet: *subnet })
-            }
-            Act::Claim { peer, container: id, address, prefix } => {
-                let usual = self.hosts.get(peer.0)?.config.universe.block().prefix_len();
-                let address = IpNet::new(*address, prefix.unwrap_or(usual)).ok()?;
-                Some(Command::Claim { id: container(id), address })
-            }
-            Act::Release { peer, container: id, address } => {
-                let id = container(id);
-                // An engine removes a container only after its call for an address has returned.
-                let waits = self.waits_for_address(peer.0, &id);
-                (!waits).then_some(Command::Release { id, address: *address })
-            }
-            Act::Register { peer, container: id, name, address } => {
-                let id = container(id);
-                let name = name.clone().unwrap_or_else(|| name_of(&id)).parse().ok()?;
-                let held = || Some(self.hosts.get(peer.0)?.held.get(&id)?.first()?.addr());
-                let address = address.or_else(held)?;
-                Some(Command::Register { id, name, address })
-            }
-            Act::Unregister { container: id, name, address, .. } => {
-                let name = name.as_ref().map(|name| name.parse()).transpose().ok()?;
-                let id = id.as_deref().map(container);
-                Some(Command::Unregister { id, name, address: *address })
-            }
-            Act::Connect { to, replace, .. } => {
-                Some(Command::Connect { targets: target(to), replace: *replace })
-            }
-            Act::Forget { to, .. } => Some(Command::Forget { targets: target(to) }),
-            Act::Prime { force: false, .. } => Some(Command::Prime),
-            Act::Prime { force: true, .. } => Some(Command::OpenGate),
-            Act::Leave { .. } => Some(Command::Leave),
-            Act::Stop { .. } => Some(Command::Stop),
-        }
-    }
-
-    pub(super) fn waits_for_address(&self, host: usize, id: &ContainerId) -> bool {
-        let running = self.hosts.get(host).and_then(|host| host.running.as_ref());
-        let mut asked = running.iter().flat_map(|running| running.asked.values());
-        asked.any(|(_, command)| match command {
-            Command::Allocate { id: other, .. } | Command::Claim { id: other, .. } => other == id,
-            Command::Connect { .. }
-            | Command::Forget { .. }
-            | Command::Release { .. }
-            | Command::Register { .. }
-            | Command::Unregister { .. }
-            | Command::Prime
-            | Command::OpenGate
-            | Command::Trust(_)
-            | Command::Leave
-            | Command::Stop => false,
-        })
     }
 }

@@ -320,6 +320,7 @@ fn is_gentle(act: &Act) -> bool {
         | Act::Release { .. }
         | Act::Register { .. }
         | Act::Unregister { .. }
+        | Act::AddSecret { .. }
         | Act::Prime { .. } => true,
         // Also what ends a fault: peers that were apart may find out only then.
         Act::Partition { .. }
@@ -348,6 +349,8 @@ fn is_gentle(act: &Act) -> bool {
         | Act::Insider { .. }
         | Act::Connect { .. }
         | Act::Forget { .. }
+        | Act::RetireSecret { .. }
+        | Act::Allow { .. }
         | Act::Leave { .. }
         | Act::Stop { .. } => false,
     }

@@ -1,10 +1,14 @@
 //! Those who give commands: operators and container runtimes, and what they remember.
 
-use super::{Due, World};
+use super::setup::secret;
+use super::{Act, Due, World};
 use crate::check::Violation;
 use crate::host::frame::MacBytes;
 use crate::host::{Container, Host};
+use crate::net::PORT;
+use crate::peer::Peer;
 use crate::trace::What;
+use ipnet::IpNet;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -12,6 +16,7 @@ use weft_core::id::ContainerId;
 use weft_core::io::{Command, CommandError, Input, Reply, RequestId, Target};
 use weft_core::names::{Name, NameEntry};
 use weft_core::record::Fingerprint;
+use weft_core::trust::Trust;
 
 /// From the answer to `Stop` to the end of the process, in which last words are sent.
 const EXIT_WAIT: Duration = Duration::from_millis(500);
@@ -30,6 +35,121 @@ impl World {
             self.call(host, Input::Command { request, command });
         }
         request
+    }
+
+    /// The command that `act` stands for; `None` when it is none, or when nobody would give it at
+    /// this moment.
+    pub fn command(&self, act: &Act) -> Option<Command> {
+        let target = |peer: &Peer| vec![Target { host: peer.to_string(), port: PORT }];
+        match act {
+            Act::Partition { .. }
+            | Act::Cut { .. }
+            | Act::Mend { .. }
+            | Act::Heal
+            | Act::Network { .. }
+            | Act::Path { .. }
+            | Act::Crash { .. }
+            | Act::Start { .. }
+            | Act::Settings { .. }
+            | Act::LoseDisk { .. }
+            | Act::Snapshot { .. }
+            | Act::Restore { .. }
+            | Act::CloneDisk { .. }
+            | Act::LyingDisk { .. }
+            | Act::FailDisk { .. }
+            | Act::MendDisk { .. }
+            | Act::RotDisk { .. }
+            | Act::Events { .. }
+            | Act::Born { .. }
+            | Act::Die { .. }
+            | Act::Send { .. }
+            | Act::Migrate { .. }
+            | Act::SlowDisk { .. }
+            | Act::Spray { .. }
+            | Act::Mute { .. }
+            | Act::Babble { .. }
+            | Act::Insider { .. }
+            | Act::Record
+            | Act::Replay { .. }
+            | Act::Stall { .. }
+            | Act::Reset { .. }
+            | Act::HalfOpen { .. }
+            | Act::SlowReader { .. }
+            | Act::Nat { .. }
+            | Act::Rebind { .. }
+            | Act::Move { .. }
+            | Act::Pause { .. }
+            | Act::Starve { .. }
+            | Act::Clock { .. }
+            | Act::Drift { .. } => None,
+            Act::Allocate { container: id, subnet, .. } => {
+                Some(Command::Allocate { id: container(id), subnet: *subnet })
+            }
+            Act::Claim { peer, container: id, address, prefix } => {
+                let usual = self.hosts.get(peer.0)?.config.universe.block().prefix_len();
+                let address = IpNet::new(*address, prefix.unwrap_or(usual)).ok()?;
+                Some(Command::Claim { id: container(id), address })
+            }
+            Act::Release { peer, container: id, address } => {
+                let id = container(id);
+                // An engine removes a container only after its call for an address has returned.
+                let waits = self.waits_for_address(peer.0, &id);
+                (!waits).then_some(Command::Release { id, address: *address })
+            }
+            Act::Register { peer, container: id, name, address } => {
+                let id = container(id);
+                let name = name.clone().unwrap_or_else(|| name_of(&id)).parse().ok()?;
+                let held = || Some(self.hosts.get(peer.0)?.held.get(&id)?.first()?.addr());
+                let address = address.or_else(held)?;
+                Some(Command::Register { id, name, address })
+            }
+            Act::Unregister { container: id, name, address, .. } => {
+                let name = name.as_ref().map(|name| name.parse()).transpose().ok()?;
+                let id = id.as_deref().map(container);
+                Some(Command::Unregister { id, name, address: *address })
+            }
+            Act::Connect { to, replace, .. } => {
+                Some(Command::Connect { targets: target(to), replace: *replace })
+            }
+            Act::Forget { to, .. } => Some(Command::Forget { targets: target(to) }),
+            Act::Prime { force: false, .. } => Some(Command::Prime),
+            Act::Prime { force: true, .. } => Some(Command::OpenGate),
+            Act::AddSecret { password, .. } => {
+                Some(Command::Trust(Trust::AddSecret { secret: secret(password)? }))
+            }
+            Act::RetireSecret { force, .. } => {
+                Some(Command::Trust(Trust::RetireSecret { force: *force }))
+            }
+            Act::Allow { peers, .. } => {
+                // Who never ran has no id that could stand on a list.
+                let id = |peer: &Peer| self.view.peers.get(peer.0)?.id;
+                let peers = match peers {
+                    Some(peers) => Some(peers.iter().map(id).collect::<Option<_>>()?),
+                    None => None,
+                };
+                Some(Command::Trust(Trust::Allow { peers }))
+            }
+            Act::Leave { .. } => Some(Command::Leave),
+            Act::Stop { .. } => Some(Command::Stop),
+        }
+    }
+
+    pub(super) fn waits_for_address(&self, host: usize, id: &ContainerId) -> bool {
+        let running = self.hosts.get(host).and_then(|host| host.running.as_ref());
+        let mut asked = running.iter().flat_map(|running| running.asked.values());
+        asked.any(|(_, command)| match command {
+            Command::Allocate { id: other, .. } | Command::Claim { id: other, .. } => other == id,
+            Command::Connect { .. }
+            | Command::Forget { .. }
+            | Command::Release { .. }
+            | Command::Register { .. }
+            | Command::Unregister { .. }
+            | Command::Prime
+            | Command::OpenGate
+            | Command::Trust(_)
+            | Command::Leave
+            | Command::Stop => false,
+        })
     }
 
     /// Gives a command and lets the world run until its answer.
@@ -66,7 +186,7 @@ impl World {
         let Ok(Reply::Addresses(addresses)) = reply else {
             return Err(self.refused(host, &format!("{reply:?}")));
         };
-        let Some(address) = addresses.first().map(ipnet::IpNet::addr) else {
+        let Some(address) = addresses.first().map(IpNet::addr) else {
             return Err(self.refused(host, "no address"));
         };
         self.register(host, &id, address)?;
@@ -160,8 +280,8 @@ impl World {
                 Command::Allocate { id, .. } | Command::Claim { id, .. },
                 Ok(Reply::Addresses(given)),
             ) => {
-                let inside = |net: &&ipnet::IpNet| universe.offset(net.addr()).is_some();
-                let given: Vec<ipnet::IpNet> = given.iter().filter(inside).copied().collect();
+                let inside = |net: &&IpNet| universe.offset(net.addr()).is_some();
+                let given: Vec<IpNet> = given.iter().filter(inside).copied().collect();
                 let durable = there.disk.holds(request, id, &given);
                 // Whom the engine has ended meanwhile uses no address.
                 let uses = there.engine.lives(id) != Some(false);
@@ -194,6 +314,10 @@ impl World {
                 there.forget_names(|entry| matches(entry, id, name, address));
             }
             (Command::Leave, Ok(_)) => there.forget_names(|_| true),
+            (Command::Trust(trust), Ok(_)) => {
+                there.trusts(trust);
+                self.view.peers[host].told.trusts(&there.config);
+            }
             (Command::Stop, Ok(_)) => {
                 let boot = there.boots;
                 if let Some(running) = &mut there.running {
@@ -208,6 +332,17 @@ impl World {
 }
 
 impl Host {
+    /// Whom to trust has been changed: the next start is told so, too.
+    fn trusts(&mut self, trust: &Trust) {
+        match trust {
+            Trust::AddSecret { secret } => {
+                self.config.old_secret = self.config.secret.replace(secret.clone());
+            }
+            Trust::RetireSecret { .. } => self.config.old_secret = None,
+            Trust::Allow { peers } => self.config.allowed.clone_from(peers),
+        }
+    }
+
     /// Names that `gone` fits are removed; but what was asked for since then may come to be, or is
     /// there already.
     fn forget_names(&mut self, gone: impl Fn(&NameEntry) -> bool) {
@@ -300,7 +435,15 @@ pub(super) fn short(command: &Command) -> String {
         Command::Unregister { id: None, .. } => "unregister names".to_owned(),
         Command::Prime => "prime".to_owned(),
         Command::OpenGate => "open the gate".to_owned(),
-        Command::Trust(_) => "trust".to_owned(),
+        Command::Trust(Trust::AddSecret { .. }) => "add a secret".to_owned(),
+        Command::Trust(Trust::RetireSecret { force: false }) => "retire a secret".to_owned(),
+        Command::Trust(Trust::RetireSecret { force: true }) => {
+            "retire a secret by force".to_owned()
+        }
+        Command::Trust(Trust::Allow { peers: Some(peers) }) => {
+            format!("allow {} peers only", peers.len())
+        }
+        Command::Trust(Trust::Allow { peers: None }) => "allow all peers".to_owned(),
         Command::Leave => "leave".to_owned(),
         Command::Stop => "stop".to_owned(),
     }

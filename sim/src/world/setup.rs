@@ -2,7 +2,7 @@
 
 use super::World;
 use super::limits::Limits;
-use crate::net::Conditions;
+use crate::net::{Conditions, PORT};
 use crate::peer::Peer;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -92,7 +92,7 @@ impl Own {
             config.universe = universe;
         }
         if let Some(password) = &self.password {
-            config.secret = secret(password);
+            (config.secret, config.old_secret) = (secret(password), None);
         }
         if self.observer {
             config.founding = FoundingMode::Observer;
@@ -136,7 +136,9 @@ impl Setup {
             return dials.iter().map(|peer| peer.0).collect();
         }
         let others: BTreeSet<usize> = match self.dials {
-            Some(dials) => (0..dials).map(|dial| (host + self.stride(dial)) % self.hosts).collect(),
+            Some(dials) => (0..dials)
+                .map(|dial| (host + self.stride(dial) % self.hosts) % self.hosts)
+                .collect(),
             None => (0..self.hosts).collect(),
         };
         let reached = |other: &usize| *other != host && !self.is_walled(host, *other);
@@ -209,6 +211,14 @@ impl Setup {
         }
     }
 
+    /// Whether a node can start with what all are told.
+    ///
+    /// # Errors
+    /// Which setting no node takes.
+    pub fn starts_at_all(&self) -> Result<(), String> {
+        self.config(self.hosts, PORT).check().map_err(|why| why.to_string())
+    }
+
     /// Whether `host` starts with the others.
     pub fn starts(&self, host: usize) -> bool {
         self.own.get(&Peer(host)).is_none_or(|own| !own.late)
@@ -279,7 +289,7 @@ pub(crate) mod versions {
 
 /// What `password` comes to here. Stretching it as production does would cost more than all of a
 /// run, and tests nothing that is simulated.
-fn secret(password: &str) -> Option<NetworkSecret> {
+pub(super) fn secret(password: &str) -> Option<NetworkSecret> {
     if password.is_empty() {
         return None;
     }

@@ -96,6 +96,9 @@ impl World {
             | Act::Connect { peer, .. }
             | Act::Forget { peer, .. }
             | Act::Prime { peer, .. }
+            | Act::AddSecret { peer, .. }
+            | Act::RetireSecret { peer, .. }
+            | Act::Allow { peer, .. }
             | Act::Leave { peer }
             | Act::Stop { peer } => silent(peer).or_else(|| {
                 let is_given = self.command(act).is_some();
