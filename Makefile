@@ -52,6 +52,8 @@ sim: ## The same runs in two profiles, then worlds of this commit for SECONDS_OF
 	  $(BUILT)/$$build/sim explore --jobs 1 --seed 1 --seeds 50 --json | grep -o '"trace":"[0-9a-f]*"' > $(BUILT)/traces.$$build; done; \
 	  [ $$(wc -l < $(BUILT)/traces.debug) = 50 ] && cmp $(BUILT)/traces.debug $(BUILT)/traces.release && \
 	  echo "50 worlds are the same in a debug and a release build"
+	@echo "worlds of 5 peers, one after the other:"
+	set -o pipefail; $(BUILT)/release/sim explore --peers 5 --jobs 1 --seed 1 --seeds 40 | sed -n 2p
 	$(BUILT)/release/sim explore --seed $$((16#$$(git rev-parse --short=12 HEAD))) --for $(SECONDS_OF_SIM)s
 
 steady: ## How fast 1,000 peers find each other, and then run while nothing happens (takes minutes)

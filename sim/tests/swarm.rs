@@ -11,7 +11,7 @@ use proptest::test_runner::{FileFailurePersistence, TestRunner};
 use sim::check::{Deaths, NO_FALSE_DEATH};
 use sim::choices::Choices;
 use sim::scenario::Scenario;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
@@ -44,11 +44,16 @@ fn hold<S: Strategy>(file: &str, drawn: &S, world: impl Fn(S::Value) -> Scenario
     };
     let (simulated, begun) = (Cell::new(Duration::ZERO), Instant::now());
     let deaths = Cell::new(Deaths::default());
+    let with_deaths = RefCell::new(Vec::new());
     let outcome = TestRunner::new(config).run(drawn, |it| {
+        let drawn = format!("{it:?}");
         let scenario = world(it);
         let verdict = scenario.run();
         simulated.set(simulated.get() + verdict.simulated);
         deaths.set(deaths.get().and(verdict.deaths));
+        if verdict.deaths.count > 0 {
+            with_deaths.borrow_mut().push(drawn);
+        }
         let Some(violation) = verdict.violation else { return Ok(()) };
         let (lines, text) = (verdict.lines.join("\n"), scenario.to_text());
         Err(TestCaseError::fail(format!("{violation}\n{lines}\n{text}")))
@@ -56,7 +61,8 @@ fn hold<S: Strategy>(file: &str, drawn: &S, world: impl Fn(S::Value) -> Scenario
     if let Err(failure) = outcome {
         panic!("{failure}");
     }
-    assert_eq!(deaths.get().verdict(), Ok(()), "{NO_FALSE_DEATH}, over all worlds");
+    let with_deaths = with_deaths.into_inner();
+    assert_eq!(deaths.get().verdict(), Ok(()), "{NO_FALSE_DEATH} in the worlds {with_deaths:#?}");
     let (simulated, took) = (simulated.get().as_secs_f64(), begun.elapsed().as_secs_f64());
     // Not by a macro, so that it is seen although the test passes.
     let _ = writeln!(

@@ -6,6 +6,7 @@ use anyhow::{Result, ensure};
 use clap::builder::RangedU64ValueParser;
 use sim::check::{Deaths, NO_FALSE_DEATH};
 use sim::marks::Marks;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,6 +14,9 @@ use weft_core::mark::Mark;
 
 /// Most worlds side by side: a system that gives no more threads would end the search.
 const JOBS_MAX: u64 = 1_024;
+
+/// So many seeds are named when a rule over all runs is broken.
+const NAMED_MAX: usize = 20;
 
 /// Runs drawn worlds, seed after seed, until a rule is broken or time is up.
 #[derive(Debug, clap::Args)]
@@ -46,6 +50,8 @@ struct Sum {
     busy: Duration,
     /// Peers taken for dead that live.
     deaths: Deaths,
+    /// Some of the seeds whose worlds had one.
+    with_deaths: BTreeSet<u64>,
     /// Reached by any of them.
     marks: Marks,
 }
@@ -103,7 +109,9 @@ impl Explore {
             say(&never_reached(&sum.marks));
         }
         if let Err(why) = sum.deaths.verdict() {
-            let failure = format!("FAIL {NO_FALSE_DEATH} over all runs: {why}");
+            let seeds: Vec<String> = sum.with_deaths.iter().map(u64::to_string).collect();
+            let failure =
+                format!("FAIL {NO_FALSE_DEATH} over all runs: {why} (seeds {})", seeds.join(", "));
             // Of no run, so it has no object of its own.
             if self.json {
                 eprintln!("{failure}")
@@ -128,6 +136,9 @@ impl Explore {
         sum.simulated += verdict.simulated;
         sum.busy += took;
         sum.deaths = sum.deaths.and(verdict.deaths);
+        if verdict.deaths.count > 0 && sum.with_deaths.len() < NAMED_MAX {
+            sum.with_deaths.insert(seed);
+        }
         sum.marks = sum.marks.and(verdict.marks);
         if self.json {
             say(&verdict::as_json(&scenario, &verdict, took).to_string());

@@ -179,3 +179,33 @@ impl Scenario {
         world.judge_told()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::{Invariant, View, When};
+
+    #[derive(Debug)]
+    struct Panics;
+
+    impl Invariant for Panics {
+        fn name(&self) -> &'static str {
+            "test.panics"
+        }
+        fn when(&self) -> When {
+            When::Regularly
+        }
+        fn check(&mut self, _: &View) -> Result<(), String> {
+            panic!("as it says")
+        }
+    }
+
+    #[test]
+    fn a_panic_ends_the_run_as_a_broken_rule() {
+        let scenario = Scenario::swarm(1, 2, 0);
+        let mut world = scenario.setup.start();
+        world.judge_also_by(vec![Box::new(Panics)]);
+        let violation = scenario.conclude(&mut world).violation.unwrap();
+        assert_eq!((violation.rule, violation.detail.as_str()), ("sim.panic", "as it says"));
+    }
+}
