@@ -21,6 +21,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use weft_core::config::Config;
+use weft_core::event::Event;
 use weft_core::forward::ForwardingChange;
 use weft_core::io::{
     Command, CommandError, ConnId, DialFailure, Input, Outbox, Output, Reply, RequestId, Target,
@@ -300,23 +301,19 @@ impl<N: Net, S: Store, F: Frames, P: Probe> Driver<N, S, F, P> {
     }
 
     async fn handle(&mut self, input: Input) -> Result<(), DriverError> {
-        let names_may_change = match &input {
-            Input::Timeout
-            | Input::Received { .. }
-            | Input::Closed { .. }
-            | Input::Command { .. } => true,
-            Input::Opened { .. }
-            | Input::DialFailed { .. }
-            | Input::Written { .. }
-            | Input::Datagram { .. } => false,
-        };
+        let now = self.clock.now();
+        self.probe.before(now, &input);
+        let print = self.node.print();
+        self.node.handle(now, input, &mut self.outbox);
+        self.probe.after(now, &self.node, self.outbox.outputs());
+        // Most inputs are heartbeats and the like, after which all is as it was.
+        let names_may_change = self.node.print() != print
+            || self.outbox.outputs().iter().any(|output| {
+                matches!(output, Output::Event(Event::PeerUp { .. } | Event::PeerDown { .. }))
+            });
         if names_may_change && self.names_at.is_none() {
             self.names_at = Some(Instant::now() + NAMES_WAIT);
         }
-        let now = self.clock.now();
-        self.probe.before(now, &input);
-        self.node.handle(now, input, &mut self.outbox);
-        self.probe.after(now, &self.node, self.outbox.outputs());
         self.carry_out().await
     }
 
