@@ -10,10 +10,13 @@
 //! * [`process`]: what a process takes of the machine.
 //! * [`talk`]: two containers that must not lose a word.
 //! * [`crowd`]: many peers on one machine.
+//! * [`siege`]: two hosts that somebody on their wire attacks: a [`stranger`], a [`member`] that keeps no
+//!   rules, packets that are [`raw`] or come from a [`capture`].
 //! * [`tidy`] and [`circles`]: the repository's own rules, as functions over its text.
 //!
 //! A test makes a lab, acts, and ends with [`lab::Lab::finish`], which fails on anything left over.
 
+pub mod capture;
 pub mod circles;
 pub mod command;
 pub mod container;
@@ -21,7 +24,11 @@ pub mod crowd;
 pub mod disk;
 pub mod host;
 pub mod lab;
+pub mod member;
 pub mod process;
+pub mod raw;
+pub mod siege;
+pub mod stranger;
 pub mod talk;
 pub mod tidy;
 pub mod tools;
