@@ -1,7 +1,7 @@
 # The commands that people type. Each target is a few lines that can be pasted as well.
 # Tests, bench and demo make network namespaces, so they need root.
 .DEFAULT_GOAL := help
-.PHONY: help build test lint demo bench sim steady planted fuzz clean demo-tools
+.PHONY: help build test lint demo bench crowd sim steady planted fuzz clean demo-tools
 SHELL := bash
 SECONDS_OF_SIM ?= 60
 # Where cargo puts what it builds.
@@ -43,6 +43,10 @@ demo-tools:
 
 bench: build ## How fast a host is ready and a container attached
 	cargo run --release --locked -p weft-tests --bin bench
+
+# It takes some two minutes, and the machine should have nothing else to do.
+crowd: build ## Thirty peers here: how fast they gather, what each takes, how long faults are felt
+	cargo run --release --locked -p weft-tests --bin crowd
 
 # The seed follows from the commit, so that a run can be repeated, and each commit has its own.
 sim: ## The same runs in two profiles, then worlds of this commit for SECONDS_OF_SIM

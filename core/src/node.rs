@@ -16,7 +16,7 @@ mod trust;
 use self::paces::Paces;
 use crate::config::{Config, ConfigError, NetworkSecret};
 use crate::forward::{ForwardingChange, Routes};
-use crate::gossip::Records;
+use crate::gossip::{Prefix, Print, Records};
 use crate::id::{Identity, Incarnation, PeerId, PeerName};
 use crate::io::{ConnId, Deadline, Input, Outbox, Output, Target, Timer};
 use crate::ipam::{Act, Ipam};
@@ -425,6 +425,11 @@ impl Node {
             self.topology.is_reachable(peer)
                 && self.topology.get(peer).is_some_and(|record| record.incarnation == incarnation)
         })
+    }
+
+    /// Of all records that it holds: another one as soon as any of them changes.
+    pub fn print(&self) -> Print {
+        self.records.sum(Prefix::ROOT).1
     }
 
     /// A snapshot for people.

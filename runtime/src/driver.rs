@@ -11,14 +11,17 @@ use crate::net::Net;
 use crate::probe::Probe;
 use crate::store::{Store, StoreError};
 use std::collections::BTreeMap;
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
+use std::task::Poll;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use weft_core::config::Config;
+use weft_core::event::Event;
 use weft_core::forward::ForwardingChange;
 use weft_core::io::{
     Command, CommandError, ConnId, DialFailure, Input, Outbox, Output, Reply, RequestId, Target,
@@ -27,6 +30,9 @@ use weft_core::node::{Node, Seed, StartError};
 
 /// Inputs that wait at most, of each kind; whoever brings more waits too.
 const INPUTS_MAX: usize = 256;
+
+/// Kinds of what the network brings: from streams that are open, datagrams, and further streams.
+const KINDS: u8 = 3;
 
 /// A dial, with the look-up of its name, may take this long; one that waits longer finds a host
 /// that drops packets, and the core's own back-off is the better judge of when to try again.
@@ -116,6 +122,8 @@ pub struct Driver<N: Net, S, F, P> {
     streams: mpsc::Receiver<NewStream<N::Stream>>,
     stream_tell: mpsc::Sender<NewStream<N::Stream>>,
     accepting: AbortHandle,
+    /// What the network brings comes in [`KINDS`]; this one is looked at first.
+    first: u8,
     broken: Arc<OnceLock<String>>,
 }
 
@@ -184,6 +192,7 @@ impl<N: Net, S: Store, F: Frames, P: Probe> Driver<N, S, F, P> {
             streams,
             stream_tell,
             accepting,
+            first: 0,
             broken: Arc::default(),
         };
         driver.carry_out().await?;
@@ -236,6 +245,9 @@ impl<N: Net, S: Store, F: Frames, P: Probe> Driver<N, S, F, P> {
         shutdown: std::pin::Pin<&mut (impl Future<Output = ()> + Send)>,
     ) -> Turn<N::Stream> {
         let timeout = timer(self.node.deadline().map(|deadline| self.clock.timer(deadline.at)));
+        self.first = (self.first + 1) % KINDS;
+        let (first, conns) = (self.first, &mut self.conn_events);
+        let network = from_network(first, conns, &mut self.datagrams, &mut self.streams);
         // Each of these ends only with the process: this side, or the handle's owner, keeps a sender.
         tokio::select! {
             biased;
@@ -244,10 +256,7 @@ impl<N: Net, S: Store, F: Frames, P: Probe> Driver<N, S, F, P> {
             () = timer(self.events.due()) => Turn::Log,
             () = timeout => Turn::Timeout,
             Some(request) = self.requests.recv() => Turn::Request(request),
-            Some((conn, event)) = self.conn_events.recv() => Turn::Conn(conn, event),
-            Some((from, bytes)) = self.datagrams.recv() => Turn::Datagram(from, bytes),
-            // Last: however many come, the links that stand are served.
-            Some(stream) = self.streams.recv() => Turn::Stream(stream),
+            turn = network => turn,
         }
     }
 
@@ -292,23 +301,19 @@ impl<N: Net, S: Store, F: Frames, P: Probe> Driver<N, S, F, P> {
     }
 
     async fn handle(&mut self, input: Input) -> Result<(), DriverError> {
-        let names_may_change = match &input {
-            Input::Timeout
-            | Input::Received { .. }
-            | Input::Closed { .. }
-            | Input::Command { .. } => true,
-            Input::Opened { .. }
-            | Input::DialFailed { .. }
-            | Input::Written { .. }
-            | Input::Datagram { .. } => false,
-        };
+        let now = self.clock.now();
+        self.probe.before(now, &input);
+        let print = self.node.print();
+        self.node.handle(now, input, &mut self.outbox);
+        self.probe.after(now, &self.node, self.outbox.outputs());
+        // Most inputs are heartbeats and the like, after which all is as it was.
+        let names_may_change = self.node.print() != print
+            || self.outbox.outputs().iter().any(|output| {
+                matches!(output, Output::Event(Event::PeerUp { .. } | Event::PeerDown { .. }))
+            });
         if names_may_change && self.names_at.is_none() {
             self.names_at = Some(Instant::now() + NAMES_WAIT);
         }
-        let now = self.clock.now();
-        self.probe.before(now, &input);
-        self.node.handle(now, input, &mut self.outbox);
-        self.probe.after(now, &self.node, self.outbox.outputs());
         self.carry_out().await
     }
 
@@ -454,6 +459,34 @@ async fn timer(at: Option<Instant>) {
         Some(at) => sleep_until(at).await,
         None => std::future::pending().await,
     }
+}
+
+/// The next that the network brings. Each kind comes first in its turn: a neighbour that never stops
+/// talking must not keep others' probes and streams waiting, nor strangers who never stop coming
+/// those who have links.
+async fn from_network<S>(
+    first: u8,
+    conns: &mut mpsc::Receiver<(ConnId, ConnEvent)>,
+    datagrams: &mut mpsc::Receiver<(SocketAddr, Vec<u8>)>,
+    streams: &mut mpsc::Receiver<NewStream<S>>,
+) -> Turn<S> {
+    poll_fn(|context| {
+        for kind in 0..KINDS {
+            let turn = match (first + kind) % KINDS {
+                0 => conns.poll_recv(context).map(|it| it.map(|(conn, it)| Turn::Conn(conn, it))),
+                1 => datagrams
+                    .poll_recv(context)
+                    .map(|it| it.map(|(from, bytes)| Turn::Datagram(from, bytes))),
+                2.. => streams.poll_recv(context).map(|it| it.map(Turn::Stream)),
+            };
+            // A sender of each lives as long as this side, or the process.
+            if let Poll::Ready(Some(turn)) = turn {
+                return Poll::Ready(turn);
+            }
+        }
+        Poll::Pending
+    })
+    .await
 }
 
 async fn accept<N: Net>(mut listener: N::Listener, tell: mpsc::Sender<NewStream<N::Stream>>) {

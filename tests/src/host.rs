@@ -3,12 +3,16 @@
 use crate::command::{Done, run};
 use crate::container::Container;
 use crate::tools::{binary, inside};
-use crate::{trace, wait_until};
+use crate::{outcome, trace, wait_until};
 use anyhow::{Context as _, Result, ensure};
-use std::fs;
-use std::net::{IpAddr, Ipv4Addr};
+use nix::sched::{CloneFlags, setns};
+use std::fs::{self, File};
+use std::io::{Read as _, Write as _};
+use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
 use std::time::Duration;
 
 /// Longer than any command may take: its own limits are far shorter.
@@ -40,6 +44,27 @@ impl Host {
     /// When it is on no wire.
     pub fn address(&self) -> String {
         self.addresses[0].to_string()
+    }
+
+    /// Where its daemon listens, for streams and for datagrams.
+    ///
+    /// # Panics
+    /// When it is on no wire.
+    pub fn port(&self) -> SocketAddrV4 {
+        SocketAddrV4::new(self.addresses[0], 6783)
+    }
+
+    /// Runs `work` on a thread that is on this host: the sockets that it opens are, too.
+    ///
+    /// # Errors
+    /// Those of `work`, and when the kernel refuses.
+    pub fn within<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+        let namespace = File::open(format!("/run/netns/{}", self.namespace))?;
+        let inside = || {
+            setns(&namespace, CloneFlags::CLONE_NEWNET).context("cannot enter the namespace")?;
+            work()
+        };
+        outcome(thread::scope(|scope| scope.spawn(inside).join()))
     }
 
     /// `program` in the host's network namespace.
@@ -181,6 +206,30 @@ impl Host {
             .filter(|pid| namespace(&format!("/proc/{pid}/ns/net")) == own)
             .filter(|pid| fs::read_link(format!("/proc/{pid}/exe")).ok() == weft)
             .collect()
+    }
+
+    /// The process id of its daemon.
+    ///
+    /// # Errors
+    /// When none runs.
+    pub fn daemon_pid(&self) -> Result<u32> {
+        let pids = self.daemon_pids();
+        pids.first().copied().with_context(|| format!("no daemon runs on {}", self.namespace))
+    }
+
+    /// What its daemon answers to `GET PATH`. Costs far less than a command does, so that a crowd can
+    /// be watched without holding it up.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub fn get(&self, path: &str) -> Result<String> {
+        let mut stream = UnixStream::connect(self.run_dir.join("weft.sock"))?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: weft\r\nconnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        let (_, body) = answer.split_once("\r\n\r\n").context("no answer of HTTP")?;
+        Ok(body.to_owned())
     }
 
     /// Whether its daemon runs.

@@ -7,13 +7,13 @@ use crate::host::Host;
 pub use crate::tools::{binary, ip};
 use crate::{holds_within, trace};
 use anyhow::{Context as _, Result, bail, ensure};
-use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Programs that the tests run, and the Debian packages that bring them.
@@ -36,6 +36,8 @@ const TOOLS: [(&str, &str); 11] = [
 enum Wiring {
     /// All on one wire or switch.
     Full,
+    /// On two switches, with a wire between these.
+    Halves,
     /// Each with the next one only; nobody forwards.
     Line,
 }
@@ -46,7 +48,7 @@ pub struct Lab {
     mark: String,
     dir: PathBuf,
     hosts: Vec<Host>,
-    namespaces: RefCell<Vec<String>>,
+    namespaces: Mutex<Vec<String>>,
     disks: Vec<PathBuf>,
     links_before: BTreeSet<String>,
     files: AtomicU32,
@@ -69,6 +71,15 @@ impl Lab {
         Self::new(count, Wiring::Full)
     }
 
+    /// `count` hosts on two switches with a wire between them, which [`Lab::split`] cuts: the first half
+    /// on the one, the others on the other one. Addresses are as on one switch.
+    ///
+    /// # Errors
+    /// As [`Lab::full`].
+    pub fn halves(count: u8) -> Result<Self> {
+        Self::new(count, Wiring::Halves)
+    }
+
     /// `count` hosts in a line, so that the ends have no way to each other.
     ///
     /// # Errors
@@ -87,7 +98,7 @@ impl Lab {
         let mut lab = Self {
             dir,
             hosts: Vec::new(),
-            namespaces: RefCell::new(Vec::new()),
+            namespaces: Mutex::default(),
             disks: Vec::new(),
             links_before: trace::links(),
             files: AtomicU32::new(0),
@@ -101,7 +112,8 @@ impl Lab {
         match (wiring, count) {
             (Wiring::Full, 0 | 1) => {}
             (Wiring::Full, 2) => lab.wire(0, 1, 50)?,
-            (Wiring::Full, 3..) => lab.switch()?,
+            (Wiring::Full, 3..) => lab.switch(&["br0"])?,
+            (Wiring::Halves, _) => lab.switch(&["br0", "br1"])?,
             (Wiring::Line, _) => {
                 for n in 1..count {
                     lab.wire(usize::from(n - 1), usize::from(n), 49 + n)?;
@@ -123,16 +135,27 @@ impl Lab {
         Ok(())
     }
 
-    /// A namespace with a bridge, and a veth pair from each host to it.
-    fn switch(&mut self) -> Result<()> {
+    /// A namespace with one bridge, or with two and a veth pair between them, and a veth pair from each
+    /// host to its bridge.
+    fn switch(&mut self, bridges: &[&str]) -> Result<()> {
         let switch = self.namespace("switch")?;
-        ip(&format!("-n {switch} link add br0 type bridge"))?;
-        ip(&format!("-n {switch} link set br0 up"))?;
+        if let [_, second] = bridges {
+            ip(&format!("-n {switch} link add trunk type veth peer name trunk-{second}"))?;
+        }
+        for (n, bridge) in bridges.iter().enumerate() {
+            ip(&format!("-n {switch} link add {bridge} type bridge"))?;
+            ip(&format!("-n {switch} link set {bridge} up"))?;
+            if bridges.len() > 1 {
+                let end = if n == 0 { "trunk".to_owned() } else { format!("trunk-{bridge}") };
+                ip(&format!("-n {switch} link set {end} master {bridge} up"))?;
+            }
+        }
+        let half = self.hosts.len().div_ceil(bridges.len());
         for n in 0..self.hosts.len() {
-            let port = format!("port{n}");
+            let (port, bridge) = (format!("port{n}"), bridges[n / half]);
             let host = self.hosts[n].namespace.clone();
             ip(&format!("link add eth0 netns {host} type veth peer name {port} netns {switch}"))?;
-            ip(&format!("-n {switch} link set {port} master br0 up"))?;
+            ip(&format!("-n {switch} link set {port} master {bridge} up"))?;
             let last = u8::try_from(n + 1).context("too many hosts for one /24")?;
             self.address(n, "eth0", Ipv4Addr::new(192, 168, 50, last))?;
         }
@@ -151,9 +174,13 @@ impl Lab {
     fn namespace(&self, suffix: &str) -> Result<String> {
         let name = format!("{}{suffix}", self.mark);
         ip(&format!("netns add {name}"))?;
-        self.namespaces.borrow_mut().push(name.clone());
+        self.names().push(name.clone());
         ip(&format!("-n {name} link set lo up"))?;
         Ok(name)
+    }
+
+    fn names(&self) -> MutexGuard<'_, Vec<String>> {
+        self.namespaces.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Host `n`, counted from 1.
@@ -174,7 +201,7 @@ impl Lab {
     /// # Errors
     /// When the kernel refuses.
     pub fn container(&self) -> Result<Container> {
-        let n = self.namespaces.borrow().len();
+        let n = self.names().len();
         Ok(Container { namespace: self.namespace(&format!("c{n}"))? })
     }
 
@@ -194,6 +221,22 @@ impl Lab {
         self.disks.push(folder.clone());
         self.hosts[n - 1].state_dir = folder.join("state");
         Ok(Disk { folder })
+    }
+
+    /// Cuts the wire between two halves, all of it in one moment.
+    ///
+    /// # Errors
+    /// When there are no halves.
+    pub fn split(&self) -> Result<()> {
+        ip(&format!("-n {}switch link set trunk down", self.mark)).map(drop)
+    }
+
+    /// Makes the halves one network again.
+    ///
+    /// # Errors
+    /// As [`Lab::split`].
+    pub fn heal(&self) -> Result<()> {
+        ip(&format!("-n {}switch link set trunk up", self.mark)).map(drop)
     }
 
     /// Folder of this lab, for any files of the test.
@@ -238,7 +281,7 @@ impl Lab {
         for (pid, _) in trace::processes(&self.mark) {
             let _ = command::signal(pid, "KILL");
         }
-        for name in self.namespaces.borrow().iter() {
+        for name in self.names().iter() {
             let mut pids = Command::new("ip");
             let pids = run(pids.args(["netns", "pids", name]), PATIENCE);
             let pids = pids.map(|done| done.stdout).unwrap_or_default();

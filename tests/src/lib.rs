@@ -7,22 +7,43 @@
 //! * [`tools`]: `ip`, and the programs that were built with the tests.
 //! * [`command`]: programs with a deadline, and programs in the background.
 //! * [`trace`]: what is left on the machine, to show that nothing is.
+//! * [`process`]: what a process takes of the machine.
+//! * [`talk`]: two containers that must not lose a word.
+//! * [`crowd`]: many peers on one machine.
+//! * [`siege`]: two hosts that somebody on their wire attacks: a [`stranger`], a [`member`] that keeps no
+//!   rules, packets that are [`raw`] or come from a [`capture`].
 //! * [`tidy`] and [`circles`]: the repository's own rules, as functions over its text.
 //!
 //! A test makes a lab, acts, and ends with [`lab::Lab::finish`], which fails on anything left over.
 
+pub mod capture;
 pub mod circles;
 pub mod command;
 pub mod container;
+pub mod crowd;
 pub mod disk;
 pub mod host;
 pub mod lab;
+pub mod member;
+pub mod process;
+pub mod raw;
+pub mod siege;
+pub mod stranger;
+pub mod talk;
 pub mod tidy;
 pub mod tools;
 pub mod trace;
 
 use anyhow::{Result, bail};
 use std::time::{Duration, Instant};
+
+/// What a thread of the test came to.
+///
+/// # Errors
+/// Its own, and when it panicked.
+pub fn outcome<T>(ended: std::thread::Result<Result<T>>) -> Result<T> {
+    ended.unwrap_or_else(|_| bail!("a thread of the test panicked"))
+}
 
 /// Asks `condition` again and again until it holds.
 ///

@@ -253,7 +253,7 @@ mod tests {
             bytes += codec::encode(&question).len() + codec::encode(&answer).len();
             if let Answer::Found { records, .. } = &answer {
                 for record in records {
-                    into.accept(record.clone()).unwrap();
+                    into.accept(record.clone(), false).unwrap();
                 }
             }
             match pull.answered(into, &answer) {
@@ -267,7 +267,7 @@ mod tests {
     fn store(made: &[(u8, u8, u64)]) -> Records {
         let mut records = with_room(10_000);
         for (writer, kind, sequence) in made {
-            records.accept(record(*writer, *kind, *sequence)).unwrap();
+            records.accept(record(*writer, *kind, *sequence), false).unwrap();
         }
         records
     }
@@ -297,7 +297,7 @@ mod tests {
         let (rounds, bytes) = pull(&mut behind, &ahead);
         assert_eq!(rounds, 1);
         assert!(bytes <= 32, "{bytes} bytes in sync");
-        assert!(ahead.accept(record(9, 1, 1)).unwrap());
+        assert!(ahead.accept(record(9, 1, 1), false).unwrap());
         let (rounds, bytes) = pull(&mut behind, &ahead);
         assert!(rounds <= 5 && bytes < 2_000, "{rounds} rounds, {bytes} bytes");
         assert!(behind.iter().eq(ahead.iter()));

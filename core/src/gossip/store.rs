@@ -51,6 +51,10 @@ impl Size {
 /// must not keep out who owns which addresses.
 const RESERVED_PART: usize = 4;
 
+/// Of that part, one half may be taken by what neighbours say of themselves: whoever invents peers must
+/// not keep the others from knowing those whom they meet.
+const NEIGHBOURS_PART: usize = 2;
+
 /// Sums are kept for prefixes up to this deep (4,096 leaves, 24 of 100,000 records in each); below
 /// it they are added up when asked for.
 const SUMS_DEPTH: u8 = 3;
@@ -74,29 +78,32 @@ impl Records {
         self.by_key.get(&record.key).is_none_or(|held| record.supersedes(held))
     }
 
-    /// Takes in a record of anybody. Returns whether it was news; if not, its signature was not
-    /// looked at.
+    /// Takes in a record of anybody; for one that a neighbour wrote there is some more room. Returns
+    /// whether it was news; if not, its signature was not looked at.
     ///
     /// # Errors
     /// When it cannot be believed, or the store is full. Nothing is changed.
-    pub fn accept(&mut self, record: Record) -> Result<bool, RecordFault> {
+    pub fn accept(&mut self, record: Record, is_neighbours: bool) -> Result<bool, RecordFault> {
         if !self.is_news(&record) {
             return Ok(false);
         }
-        record.check()?;
-        if !self.has_room(&record) {
+        // First: to look at a signature is far more work, which nobody should get for records that
+        // are not kept.
+        if !self.has_room(&record, is_neighbours) {
             return Err(RecordFault::Full(record.key));
         }
+        record.check()?;
         Ok(self.put(record))
     }
 
     /// Whether `record` fits in, in place of what is held under its key. One that makes nothing
     /// larger always does.
-    fn has_room(&self, record: &Record) -> bool {
+    fn has_room(&self, record: &Record, is_neighbours: bool) -> bool {
         let before = self.by_key.get(&record.key).map(Size::of).unwrap_or_default();
         let after = Size::of(record);
         let max = self.max;
-        let reserved = Size { count: max.count / RESERVED_PART, len: max.len / RESERVED_PART };
+        let part = RESERVED_PART * if is_neighbours { NEIGHBOURS_PART } else { 1 };
+        let reserved = Size { count: max.count / part, len: max.len / part };
         let fits = |size: Size, max| size.less(before).plus(after).fits(max);
         after.fits(before)
             || fits(self.all, max)
@@ -275,11 +282,11 @@ pub(super) mod tests {
             let made: Vec<Record> = made.into_iter().map(|(w, k, s)| record(w, k, s)).collect();
             let (mut one, mut two) = (with_room(100), with_room(100));
             for record in &made {
-                one.accept(record.clone()).unwrap();
+                one.accept(record.clone(), false).unwrap();
             }
             let twice = again.iter().map(|index| index.get(&made));
             for record in twice.chain(made.iter().rev()) {
-                two.accept(record.clone()).unwrap();
+                two.accept(record.clone(), false).unwrap();
             }
             prop_assert_eq!(held(&one), held(&two));
             prop_assert_eq!(one.sum(Prefix::ROOT), two.sum(Prefix::ROOT));
@@ -294,25 +301,37 @@ pub(super) mod tests {
     #[test]
     fn beyond_the_limit_only_keys_that_are_held_are_renewed() {
         let mut records = with_room(1);
-        assert_eq!(records.accept(record(1, 0, 1)), Ok(true));
-        assert!(matches!(records.accept(record(2, 0, 1)), Err(RecordFault::Full(_))));
-        assert_eq!(records.accept(record(1, 0, 2)), Ok(true));
+        assert_eq!(records.accept(record(1, 0, 1), false), Ok(true));
+        assert!(matches!(records.accept(record(2, 0, 1), false), Err(RecordFault::Full(_))));
+        assert_eq!(records.accept(record(1, 0, 2), false), Ok(true));
     }
 
     #[test]
     fn a_flood_of_other_records_leaves_room_for_grants() {
         let mut records = with_room(8);
         let flood = |records: &mut Records| {
-            (10..30).filter(|n| records.accept(record(*n, 0, 1)).is_ok()).count()
+            (10..30).filter(|n| records.accept(record(*n, 0, 1), false).is_ok()).count()
         };
         assert_eq!(flood(&mut records), 6);
         for n in 0..2 {
-            assert_eq!(records.accept(record(1, 2, n)), Ok(true));
+            assert_eq!(records.accept(record(1, 2, n), false), Ok(true));
         }
-        assert!(matches!(records.accept(record(1, 2, 2)), Err(RecordFault::Full(_))));
+        assert!(matches!(records.accept(record(1, 2, 2), false), Err(RecordFault::Full(_))));
         records.remove(&record(10, 0, 1).key);
-        assert_eq!(records.accept(record(1, 2, 2)), Ok(true));
+        assert_eq!(records.accept(record(1, 2, 2), false), Ok(true));
         assert_eq!(flood(&mut records), 5);
+    }
+
+    #[test]
+    fn a_flood_of_other_records_leaves_room_for_neighbours_and_those_for_grants() {
+        let mut records = with_room(16);
+        let mut taken = |writers: core::ops::Range<u8>, kind, is_neighbours| {
+            let all = writers.map(|writer| record(writer, kind, 1));
+            all.filter(|record| records.accept(record.clone(), is_neighbours).is_ok()).count()
+        };
+        assert_eq!(taken(10..40, 0, false), 12);
+        assert_eq!(taken(40..60, 0, true), 2);
+        assert_eq!(taken(60..80, 2, false), 2);
     }
 
     #[test]
@@ -324,28 +343,28 @@ pub(super) mod tests {
         };
         let mut records = Records::new(1_000, 8_000);
         let full = |result| matches!(result, Err(RecordFault::Full(_)));
-        assert_eq!(records.accept(long(1, 1, 2_500)), Ok(true));
-        assert_eq!(records.accept(long(2, 1, 2_500)), Ok(true));
-        assert!(full(records.accept(long(3, 1, 2_500))));
-        assert!(full(records.accept(long(2, 2, 4_000))));
-        assert_eq!(records.accept(record(1, 2, 1)), Ok(true));
+        assert_eq!(records.accept(long(1, 1, 2_500), false), Ok(true));
+        assert_eq!(records.accept(long(2, 1, 2_500), false), Ok(true));
+        assert!(full(records.accept(long(3, 1, 2_500), false)));
+        assert!(full(records.accept(long(2, 2, 4_000), false)));
+        assert_eq!(records.accept(record(1, 2, 1), false), Ok(true));
         // What makes room is taken, and the room is there for others.
-        assert_eq!(records.accept(long(2, 3, 100)), Ok(true));
-        assert_eq!(records.accept(long(3, 1, 2_500)), Ok(true));
+        assert_eq!(records.accept(long(2, 3, 100), false), Ok(true));
+        assert_eq!(records.accept(long(3, 1, 2_500), false), Ok(true));
         // Our own record always fits; after it, others only become shorter.
         records.put(long(4, 1, 9_000));
-        assert!(full(records.accept(record(1, 2, 2))));
-        assert_eq!(records.accept(long(3, 2, 2_500)), Ok(true));
+        assert!(full(records.accept(record(1, 2, 2), false)));
+        assert_eq!(records.accept(long(3, 2, 2_500), false), Ok(true));
     }
 
     #[test]
     fn the_signature_of_what_is_not_news_is_not_looked_at() {
         let mut records = with_room(9);
-        assert_eq!(records.accept(record(1, 0, 2)), Ok(true));
+        assert_eq!(records.accept(record(1, 0, 2), false), Ok(true));
         let mut forged = record(1, 0, 1);
         forged.signature = record(1, 0, 3).signature;
-        assert_eq!(records.accept(forged.clone()), Ok(false));
+        assert_eq!(records.accept(forged.clone(), false), Ok(false));
         forged.version.sequence = 4;
-        assert!(matches!(records.accept(forged), Err(RecordFault::BadSignature(_))));
+        assert!(matches!(records.accept(forged, false), Err(RecordFault::BadSignature(_))));
     }
 }

@@ -156,7 +156,8 @@ impl Node {
         {
             return Err(RecordFault::Full(key));
         }
-        self.records.accept(record.clone())?;
+        let is_neighbours = self.neighbours.contains_key(&record.writer);
+        self.records.accept(record.clone(), is_neighbours)?;
         self.mark_dirty(key, Some(from));
         match body {
             Body::Peer(peer) => {

@@ -5,7 +5,7 @@ use crate::net::TokioNet;
 use crate::probe::NoProbe;
 use crate::store::MemoryStore;
 use std::future::pending;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use weft_core::config::FoundingMode;
 use weft_core::status::TargetState;
@@ -132,6 +132,35 @@ async fn whoever_asks_a_node_that_cannot_keep_its_state_is_told_why_and_gets_not
     assert_eq!(bed.handle.command(Command::Prime).await, Err(broken.clone()));
     assert_eq!(bed.handle.held().await, Err(broken));
     assert_eq!(bed.task.await.unwrap().unwrap_err().to_string(), why);
+}
+
+#[tokio::test]
+async fn who_talks_or_calls_without_end_keeps_nothing_else_waiting() {
+    let (conn, conns_max) = (ConnId::accepted(1), 9);
+    let (talk, mut conns) = mpsc::channel(conns_max);
+    let (probe, mut datagrams) = mpsc::channel(conns_max);
+    let (call, mut streams) = mpsc::channel(conns_max);
+    for _ in 0..conns_max {
+        talk.try_send((conn, ConnEvent::Received(vec![0]))).unwrap();
+        let result: Result<(TcpStream, SocketAddr), _> =
+            Err(DialFailure::Connect("refused".to_string()));
+        assert!(call.try_send(NewStream::Dialed { conn, result }).is_ok());
+    }
+    probe.try_send((SocketAddr::from(([192, 0, 2, 1], 7)), vec![0])).unwrap();
+    let mut came = Vec::new();
+    for first in 0..KINDS {
+        let turn = from_network(first, &mut conns, &mut datagrams, &mut streams).await;
+        came.push(match turn {
+            Turn::Conn(..) => "talk",
+            Turn::Datagram(..) => "probe",
+            Turn::Stream(_) => "call",
+            Turn::Shutdown | Turn::Request(_) | Turn::Names | Turn::Log | Turn::Timeout => "other",
+        });
+    }
+    assert_eq!(came, ["talk", "probe", "call"]);
+    // When there is nothing of the first kind, it is the next one's turn.
+    let turn = from_network(1, &mut conns, &mut datagrams, &mut streams).await;
+    assert!(matches!(turn, Turn::Stream(_)));
 }
 
 #[tokio::test]
