@@ -1,7 +1,7 @@
 # The commands that people type. Each target is a few lines that can be pasted as well.
 # Tests, bench and demo make network namespaces, so they need root.
 .DEFAULT_GOAL := help
-.PHONY: help build test lint demo bench crowd sim steady planted fuzz clean demo-tools
+.PHONY: help build test lint demo bench crowd sim steady scale planted fuzz clean demo-tools
 SHELL := bash
 SECONDS_OF_SIM ?= 60
 # Where cargo puts what it builds.
@@ -62,6 +62,9 @@ sim: ## The same runs in two profiles, then worlds of this commit for SECONDS_OF
 
 steady: ## How fast 1,000 peers find each other, and then run while nothing happens (takes minutes)
 	cargo run --release --locked -p sim --bin sim -- steady
+
+scale: ## What a mesh costs each of its peers, by its size, and how fast that grows (takes minutes)
+	cargo run --release --locked -p sim --bin sim -- scale
 
 # BUGS names some of them, or --markdown.
 planted: ## Plant known bugs one by one and have the simulator find them (takes long)

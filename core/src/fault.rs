@@ -39,6 +39,9 @@ pub enum ConnFault {
     /// A second link to the same peer; the other one is kept.
     #[error("there is another link with that peer")]
     Duplicate,
+    /// In a large mesh each peer is linked with a few others only.
+    #[error("not needed: in a mesh of this size the two peers reach each other over others")]
+    Unneeded,
     /// The network secret that the link proves was retired at one end.
     #[error(
         "the secret of this link is no longer valid: give both peers the same new one (`weft secret add`)"
@@ -99,6 +102,7 @@ impl ConnFault {
             | Self::Protocol(_)
             | Self::Silent
             | Self::Duplicate
+            | Self::Unneeded
             | Self::Limit(_) => false,
             Self::Handshake(_)
             | Self::Secret

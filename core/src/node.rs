@@ -3,6 +3,7 @@
 mod commands;
 mod conns;
 mod links;
+mod membership;
 mod neighbours;
 mod paces;
 mod records;
@@ -106,6 +107,7 @@ pub struct Node {
     dialed: u64,
     session_rng: ChaCha20Rng,
     handshake_rng: ChaCha20Rng,
+    referral_rng: ChaCha20Rng,
     /// As last told to the forwarder.
     routes: Routes,
     routes_at: Option<Instant>,
@@ -208,6 +210,7 @@ impl Node {
             dialed: 0,
             session_rng: seed.child("session"),
             handshake_rng: seed.child("handshake"),
+            referral_rng: seed.child("referral"),
             routes: Routes::default(),
             routes_at: None,
             describe_at: None,

@@ -124,6 +124,7 @@ const fn refused_for(why: &ConnFault) -> &'static str {
         ConnFault::Crowded => "connections that gave way to newer ones",
         ConnFault::Paced => "connections from addresses with too many handshakes",
         ConnFault::Duplicate => "connections beside another link",
+        ConnFault::Unneeded => "connections that a mesh of this size does not need",
         ConnFault::Limit(_) => "connections beyond --conn-limit",
         ConnFault::NameTaken { .. } => "connections of a peer with a name that is taken",
         ConnFault::Universe { .. } | ConnFault::Lineage => "connections of another mesh",

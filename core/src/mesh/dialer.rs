@@ -18,6 +18,10 @@ use rand_core::RngCore;
 /// part of the shortest wait by the other: it may have come back without anybody to dial.
 const REDIAL_PART: u32 = 2;
 
+/// Those that are not wanted soon wait so many of the shortest waits more, in which time the links that
+/// are wanted soon have brought news of all others.
+const PATIENCE: u32 = 2;
+
 /// A neighbour of the run before is dialed this long after the start: those that were named for this
 /// run go first, and seldom two dials lead to one peer.
 const RECALL_WAIT: Duration = Duration::from_millis(50);
@@ -65,7 +69,7 @@ pub(crate) enum State {
     Dialing(ConnId),
     /// A link of this dial stands.
     Linked(ConnId, PeerId),
-    /// The peer behind it has a link that came about otherwise.
+    /// The peer behind it has a link that came about otherwise, or is reached over others.
     Elsewhere(PeerId),
 }
 
@@ -120,7 +124,6 @@ impl Dialer {
         }
     }
 
-    /// Configured targets, in order.
     /// How many there are to dial, how many of them wait for it, and how many links were lost since
     /// the last look at whom to dial.
     pub(crate) fn sizes(&self) -> (usize, usize, usize) {
@@ -129,6 +132,7 @@ impl Dialer {
         (attempts.len(), postponed.count(), lost.len())
     }
 
+    /// Configured targets, in order.
     pub(crate) fn targets(&self) -> impl Iterator<Item = (&Target, &Attempt)> {
         self.attempts.iter().filter_map(|(whom, attempt)| match whom {
             Whom::Target(target) => Some((target, attempt)),
@@ -186,13 +190,13 @@ impl Dialer {
         }
     }
 
-    /// These were heard of and have no link: each is dialed, by the one of us with the lower id
-    /// first, so that two dials seldom cross.
+    /// These were heard of and have no link: each is dialed at its addresses, by the one of us with the
+    /// lower id first, so that two dials seldom cross; and those first that are wanted soon.
     pub(crate) fn discover(
         &mut self,
         now: Instant,
         me: PeerId,
-        heard_of: &BTreeMap<PeerId, &BTreeSet<SocketAddr>>,
+        heard_of: &BTreeMap<PeerId, (&BTreeSet<SocketAddr>, bool)>,
     ) {
         self.attempts.retain(|whom, attempt| match (whom, attempt.state) {
             (Whom::Target(_), _) | (Whom::Peer(_), State::Dialing(_) | State::Linked(..)) => true,
@@ -207,7 +211,7 @@ impl Dialer {
         let lost = core::mem::take(&mut self.lost);
         let known: BTreeSet<PeerId> =
             self.attempts.values().filter_map(|attempt| attempt.peer).collect();
-        for (peer, addresses) in heard_of {
+        for (peer, (addresses, is_soon)) in heard_of {
             let whom = Whom::Peer(*peer);
             if !known.contains(peer) && !self.attempts.contains_key(&whom) {
                 let delay = match (me < *peer, lost.contains(peer)) {
@@ -224,7 +228,9 @@ impl Dialer {
                         self.wait_min.saturating_mul(4)
                     }
                 };
-                let mut attempt = Attempt::new(now + delay, self.wait_min);
+                let patience =
+                    if *is_soon { Duration::ZERO } else { self.wait_min.saturating_mul(PATIENCE) };
+                let mut attempt = Attempt::new(now + delay + patience, self.wait_min);
                 attempt.peer = Some(*peer);
                 self.attempts.insert(whom.clone(), attempt);
             }
@@ -237,21 +243,28 @@ impl Dialer {
         }
     }
 
-    /// Whom to dial next, and where; the caller says which conn that is with [`Dialer::dialing`].
-    /// Those whose peer `is_linked` are passed over until that link ends. Targets go first, then who
-    /// has waited longest. `None` also when there are as many dials under way as there may be.
-    pub(crate) fn due(
-        &mut self,
-        now: Instant,
-        is_linked: impl Fn(PeerId) -> bool,
-    ) -> Option<(Whom, Target)> {
+    /// The peers that are to be dialed by now, as far as it is known who they are.
+    pub(crate) fn due_peers(&self, now: Instant) -> impl Iterator<Item = PeerId> {
+        let due = move |attempt: &&Attempt| attempt.dial_at().is_some_and(|at| at <= now);
+        self.attempts.values().filter(due).filter_map(|attempt| attempt.peer)
+    }
+
+    /// Those of `peers` that are due need no dial, being linked otherwise or reached in another way,
+    /// until that ends.
+    pub(crate) fn pass_over(&mut self, now: Instant, peers: &BTreeSet<PeerId>) {
         for attempt in self.attempts.values_mut() {
             if attempt.dial_at().is_some_and(|at| at <= now)
-                && let Some(peer) = attempt.peer.filter(|peer| is_linked(*peer))
+                && let Some(peer) = attempt.peer.filter(|peer| peers.contains(peer))
             {
                 attempt.state = State::Elsewhere(peer);
             }
         }
+    }
+
+    /// Whom to dial next, and where; the caller says which conn that is with [`Dialer::dialing`].
+    /// Targets go first, then who has waited longest. `None` also when there are as many dials under
+    /// way as there may be.
+    pub(crate) fn due(&mut self, now: Instant) -> Option<(Whom, Target)> {
         let next = self.allowed().filter(|(.., at)| *at <= now);
         let (whom, attempt, _) = next.min_by_key(|(whom, _, at)| (!whom.is_target(), *at))?;
         let target = match whom {
@@ -373,6 +386,12 @@ impl Dialer {
         if self.discovers {
             self.lost.insert(peer);
         }
+        self.dial_again(now, peer);
+    }
+
+    /// There is no way to `peer`, or no link with it, or one is wanted now: those that were passed over
+    /// because of that are dialed again.
+    pub(crate) fn dial_again(&mut self, now: Instant, peer: PeerId) {
         for attempt in self.attempts.values_mut() {
             if attempt.state == State::Elsewhere(peer) {
                 mark(Mark::DialBack);
@@ -452,7 +471,7 @@ mod tests {
 
     /// Dials what is due; whom, if anybody.
     fn dial(dialer: &mut Dialer, now: Instant, n: u64) -> Option<Whom> {
-        let (whom, _) = dialer.due(now, |_| false)?;
+        let (whom, _) = dialer.due(now)?;
         dialer.dialing(&whom, ConnId::dialed(n));
         Some(whom)
     }
@@ -512,7 +531,7 @@ mod tests {
         let addresses = BTreeSet::from([SocketAddr::from(([192, 0, 2, 1], 6783))]);
         let mut dialers = [(low, high, dialer()), (high, low, dialer())];
         for (me, other, dialer) in &mut dialers {
-            dialer.discover(secs(1), *me, &BTreeMap::from([(*other, &addresses)]));
+            dialer.discover(secs(1), *me, &BTreeMap::from([(*other, (&addresses, true))]));
         }
         let [(.., first), (.., second)] = &mut dialers;
         assert_eq!(dial(first, secs(1), 0), Some(Whom::Peer(high)));
@@ -527,7 +546,7 @@ mod tests {
         let made_up: Vec<PeerId> = (1..=100).map(|n| PeerId([n; 32])).collect();
         let addresses = BTreeSet::from([SocketAddr::from(([192, 0, 2, 1], 6783))]);
         let mut dialer = dialer();
-        let heard_of = made_up.iter().map(|peer| (*peer, &addresses)).collect();
+        let heard_of = made_up.iter().map(|peer| (*peer, (&addresses, true))).collect();
         dialer.discover(secs(1), PeerId([0; 32]), &heard_of);
         let all = |dialer: &mut Dialer, from: u64| {
             (from..).map_while(|n| dial(dialer, secs(1), n)).collect::<Vec<_>>()
@@ -553,7 +572,7 @@ mod tests {
         let mut dialer = Dialer::new(&config, ChaCha20Rng::from_seed([1; 32]));
         let addresses = BTreeSet::from([SocketAddr::from(([192, 0, 2, 1], 6783))]);
         let low = PeerId([1; 32]);
-        dialer.discover(secs(1), PeerId([2; 32]), &BTreeMap::from([(low, &addresses)]));
+        dialer.discover(secs(1), PeerId([2; 32]), &BTreeMap::from([(low, (&addresses, true))]));
         assert!(dialer.deadline() > Some(secs(1)));
     }
 
@@ -606,8 +625,8 @@ mod tests {
     fn a_peer_whose_link_broke_is_dialed_sooner_than_one_that_was_only_heard_of() {
         let (low, high) = (PeerId([1; 32]), PeerId([2; 32]));
         let addresses = BTreeSet::from([SocketAddr::from(([192, 0, 2, 1], 6783))]);
-        let heard_of = BTreeMap::from([(low, &addresses)]);
-        let wait = |was_linked: bool| {
+        let wait = |was_linked: bool, is_soon: bool| {
+            let heard_of = BTreeMap::from([(low, (&addresses, is_soon))]);
             let mut dialer = dialer();
             if was_linked {
                 dialer.unlinked(secs(1), low);
@@ -616,6 +635,7 @@ mod tests {
             dialer.deadline().unwrap() - secs(1)
         };
         let wait_min = Config::default().dial_wait_min;
-        assert!(wait(true) < wait_min && wait(false) > wait_min);
+        assert!(wait(true, true) < wait_min && wait(false, true) > wait_min);
+        assert_eq!(wait(true, false) - wait(true, true), wait_min * PATIENCE);
     }
 }

@@ -89,6 +89,8 @@ pub enum Goodbye {
     Secret,
     /// The other side is not on its list.
     NotAllowed,
+    /// The mesh is large, and the two reach each other over others.
+    Unneeded,
 }
 
 impl Goodbye {
@@ -108,6 +110,7 @@ impl Goodbye {
                 | HandshakeFault::WrongKey
                 | HandshakeFault::Kinds { .. },
             )) => Some(Self::Secret),
+            ConnFault::Unneeded => Some(Self::Unneeded),
             ConnFault::Limit(limit) => Some(Self::Limit(u32::try_from(*limit).unwrap_or(u32::MAX))),
             ConnFault::Dial(_)
             | ConnFault::Closed(_)
@@ -133,6 +136,7 @@ impl Goodbye {
             Self::Duplicate => ConnFault::Duplicate,
             Self::Secret => ConnFault::Secret,
             Self::NotAllowed => ConnFault::NotAllowedThere,
+            Self::Unneeded => ConnFault::Unneeded,
             Self::Limit(limit) => ConnFault::Limit(usize::try_from(limit).unwrap_or(usize::MAX)),
         }
     }

@@ -6,6 +6,7 @@ use crate::forward::ForwardingChange;
 use crate::handshake::{
     ChannelFault, Handshake, HandshakeFault, Hello, Local, Received, Step, told,
 };
+use crate::id::PeerId;
 use crate::io::{ConnId, Outbox, Output};
 use crate::mark::{Mark, mark};
 use crate::mesh::{Conn, ConnFault, Ends, Phase, Shaking, Way};
@@ -29,12 +30,16 @@ impl Node {
         if self.is_stopped {
             return;
         }
-        if self.neighbours.len() >= self.config.conns_max {
+        let is_elsewhere =
+            |peer: &PeerId| self.neighbours.contains_key(peer) || self.is_spare(*peer);
+        let elsewhere = self.dialer.due_peers(at).filter(is_elsewhere).collect();
+        self.dialer.pass_over(at, &elsewhere);
+        let is_due = self.dialer.deadline().is_some_and(|due| due <= at);
+        let is_full = self.neighbours.len() >= self.config.conns_max;
+        if is_due && is_full && !self.spare_link(at, true, out) {
             self.dialer.postpone(at);
         }
-        let neighbours = &self.neighbours;
-        while let Some((whom, target)) = self.dialer.due(at, |peer| neighbours.contains_key(&peer))
-        {
+        while let Some((whom, target)) = self.dialer.due(at) {
             let conn = ConnId::dialed(self.dialed);
             self.dialed += 1;
             self.dialer.dialing(&whom, conn);
@@ -244,7 +249,9 @@ impl Node {
         }
         if let Some(whom) = &conn.whom {
             let other = peer.filter(|peer| self.neighbours.contains_key(peer));
-            let by = other.filter(|_| fault == ConnFault::Duplicate);
+            let by = if fault == ConnFault::Unneeded { peer } else { other };
+            let is_elsewhere = matches!(fault, ConnFault::Duplicate | ConnFault::Unneeded);
+            let by = by.filter(|_| is_elsewhere);
             self.dialer.ended(at, whom, id, &fault, stood, by);
             self.count_targets(at, out);
         }
@@ -298,7 +305,8 @@ impl Node {
                 link.beat_at = at + self.config.heartbeat_wait;
                 link.beat();
             }
-            if link.reconcile_at <= at {
+            let reconciles = link.reconcile_at <= at;
+            if reconciles {
                 link.reconcile_at = at + self.config.reconcile_wait;
                 link.reconcile(&self.records);
             }
@@ -315,6 +323,9 @@ impl Node {
             if link.path.deadline(&self.config) <= at {
                 let turn = link.path.timeout(at, &self.config, out);
                 self.path_turn(id, turn, out);
+            }
+            if reconciles {
+                self.prune(at, id, out);
             }
         }
     }

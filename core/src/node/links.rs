@@ -33,8 +33,13 @@ impl Node {
         if let Some(Conn { phase: Phase::Shaking(shaking), .. }) = self.conns.get_mut(&id) {
             shaking.peer = Some(peer);
         }
-        let unproven = self.unproven(&channel);
-        if let Some(fault) = unproven.or_else(|| self.refusal(at, id, &hello)) {
+        let fault = self.unproven(&channel).or_else(|| {
+            self.refusal(at, id, &hello).filter(|fault| {
+                let is_full = matches!(fault, ConnFault::Limit(_));
+                !(is_full && self.spare_link(at, !self.is_spare(peer), out))
+            })
+        });
+        if let Some(fault) = fault {
             let mut goodbye = Goodbye::of(&fault);
             if let Some(Goodbye::NameTaken { by, .. }) = &mut goodbye
                 && hello.name == self.name
@@ -42,8 +47,10 @@ impl Node {
                 // Each side is told of the other.
                 by.clone_from(&self.config.nickname);
             }
-            let words = goodbye.map(|goodbye| Message::Goodbye(goodbye).encode());
-            let last = words.and_then(|words| channel.seal(&words).ok()).unwrap_or_default();
+            let referral = matches!(fault, ConnFault::Limit(_)).then(|| self.referral());
+            let words = referral.into_iter().chain(goodbye.map(Message::Goodbye));
+            let sealed = words.filter_map(|message| channel.seal(&message.encode()).ok());
+            let last = sealed.flatten().collect();
             return self.end(at, id, fault, Way::Ours(last), out);
         }
         if let Some(other) = self.neighbours.get(&peer).copied() {

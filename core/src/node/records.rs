@@ -14,7 +14,7 @@ use crate::record::{Fingerprint, Key, Record, RecordFault, Version};
 use crate::saved::{Change, Slot};
 use crate::time::Instant;
 use crate::topology::PeerRecord;
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -299,6 +299,9 @@ impl Node {
         if !went.is_empty() {
             mark(Mark::PeerWent);
         }
+        for peer in &went {
+            self.dialer.dial_again(at, *peer);
+        }
         out.push_all(came.into_iter().map(|peer| Output::Event(Event::PeerUp { peer })));
         out.push_all(went.into_iter().map(|peer| Output::Event(Event::PeerDown { peer })));
         if is_changed {
@@ -329,23 +332,6 @@ impl Node {
             incarnation: self.incarnation,
             links: proven.take(PeerRecord::LINKS_MAX).collect(),
             addresses: addresses.take(PeerRecord::ADDRESSES_MAX).collect(),
-        }
-    }
-
-    /// Tells the dialer of peers that were only heard of.
-    fn discover(&mut self, at: Instant) {
-        if self.config.discovery {
-            let heard_of: BTreeMap<PeerId, &BTreeSet<SocketAddr>> = self
-                .topology
-                .peers()
-                .filter(|(peer, record)| {
-                    *peer != self.me
-                        && !self.neighbours.contains_key(peer)
-                        && !record.addresses.is_empty()
-                })
-                .map(|(peer, record)| (peer, &record.addresses))
-                .collect();
-            self.dialer.discover(at, self.me, &heard_of);
         }
     }
 }

@@ -31,6 +31,7 @@ impl Node {
             dialed: _,
             session_rng: _,
             handshake_rng: _,
+            referral_rng: _,
             routes_at: _,
             describe_at: _,
             described_at: _,

@@ -1,13 +1,16 @@
 //! The mesh as its peers describe it: who is linked with whom, who can be reached, and by which way.
 
+mod overlay;
 mod routes;
 
+pub use overlay::Overlay;
 pub use routes::{Graph, NextHops};
 
 use crate::config::is_nickname;
 use crate::id::{Incarnation, PeerId, PeerName};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
@@ -94,6 +97,23 @@ impl Topology {
     /// The peers that can be reached, without ourselves, each with the neighbour on the way.
     pub const fn hops(&self) -> &BTreeMap<PeerId, PeerId> {
         &self.hops
+    }
+
+    /// Whom `overlay` wants links with, as of the last [`Topology::update`].
+    pub fn wanted(&self, overlay: Overlay) -> BTreeSet<PeerId> {
+        let known = self.peers.keys().map(|peer| (*peer, self.is_reachable(*peer)));
+        overlay.wanted(&known.collect::<Vec<_>>())
+    }
+
+    /// Those of [`Topology::wanted`] that `overlay` wants soon.
+    pub fn soon(&self, overlay: Overlay) -> BTreeSet<PeerId> {
+        overlay.soon(&self.peers.keys().map(|peer| (*peer, true)).collect::<Vec<_>>())
+    }
+
+    /// Those of [`Topology::wanted`] that `overlay` wants among the peers in reach alone.
+    pub fn near(&self, overlay: Overlay) -> BTreeSet<PeerId> {
+        let near = self.hops.keys().chain([&self.me]).map(|peer| (*peer, true));
+        overlay.wanted(&near.collect::<Vec<_>>())
     }
 
     /// Whether both `one` and `other` report a link between them.

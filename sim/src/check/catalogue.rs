@@ -149,7 +149,9 @@ pub const CATALOGUE: [Property; 36] = [
         id: "L11",
         says: "new keys come into use without loss of frames",
         rules: &[],
-        waits: Some("rekeying of sessions that stand; until then each data session has one set of keys"),
+        waits: Some(
+            "rekeying of sessions that stand; until then each data session has one set of keys",
+        ),
     },
     Property {
         id: "L12",

@@ -146,7 +146,8 @@ fn length((boots, since): Moment, peer: &PeerView) -> Duration {
     peer.mono.since(if peer.boots == boots { since } else { Instant::ZERO })
 }
 
-/// Whether nothing keeps `a` and `b` from a link, and one of them looks for it.
+/// Whether nothing keeps `a` and `b` from a link, and one of them looks for it: where all link with all,
+/// which takes places for all and one more.
 fn may_link(view: &View, a: usize, b: usize) -> bool {
     let (one, two) = (&view.peers[a], &view.peers[b]);
     let runs = |peer: &PeerView| peer.live && !peer.busy;
@@ -154,7 +155,7 @@ fn may_link(view: &View, a: usize, b: usize) -> bool {
     let allows =
         |peer: &PeerView, other: &PeerView| other.id.is_some_and(|id| peer.told.allows(id));
     let founded = one.lineage.is_none() || two.lineage.is_none() || one.lineage == two.lineage;
-    let has_room = |peer: &PeerView| peer.linked.len() < peer.told.conns_max;
+    let has_room = |peer: &PeerView| view.peers.len() < peer.told.conns_max;
     let ids: BTreeSet<Option<PeerId>> = [one.id, two.id].into();
     view.calm_at.is_some()
         && one.near.contains(&b)

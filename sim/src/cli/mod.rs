@@ -1,17 +1,20 @@
 //! What people type: `sim COMMAND`.
 
 mod explore;
+mod gathered;
 mod list;
 mod look;
 mod pick;
 mod replay;
 mod run;
+mod scale;
 mod shrink;
 mod steady;
 mod verdict;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use sim::check::Violation;
 use std::io::{ErrorKind, Write as _};
 use std::process::ExitCode;
 
@@ -50,11 +53,24 @@ enum Command {
     Diff(look::Diff),
     List(list::List),
     Steady(steady::Steady),
+    Scale(scale::Scale),
 }
 
 /// What all commands come to.
 pub(crate) fn run(args: Args) -> Result<ExitCode> {
-    let held = match args.command {
+    let held = match held(args.command) {
+        Ok(held) => held,
+        Err(error) => {
+            say(&error.downcast::<Violation>()?.to_string());
+            false
+        }
+    };
+    Ok(ExitCode::from(u8::from(!held)))
+}
+
+/// Whether all rules held.
+fn held(command: Command) -> Result<bool> {
+    Ok(match command {
         Command::Run(run) => run.run()?,
         Command::Explore(explore) => explore.run()?,
         Command::Replay(replay) => replay.run()?,
@@ -64,8 +80,8 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
         Command::Diff(diff) => diff.run()?,
         Command::List(list) => list.run()?,
         Command::Steady(steady) => steady.run()?,
-    };
-    Ok(ExitCode::from(u8::from(!held)))
+        Command::Scale(scale) => scale.run()?,
+    })
 }
 
 /// A line on standard output. When nobody reads it any more (`sim explore | head -1`), or it cannot be

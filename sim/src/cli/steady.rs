@@ -1,26 +1,14 @@
-//! `sim steady`.
+//! `sim steady`: how fast a large mesh runs here.
 
+use super::gathered::{Mesh, SETTLE};
 use super::say;
-use anyhow::{Result, bail, ensure};
-use sim::check::Violation;
-use sim::world::{Own, Peer, Setup, World};
+use anyhow::Result;
+use sim::world::Counted;
 use std::time::{Duration, Instant};
-
-/// Peers that each peer is told to dial; as many dial it.
-const DIALS: usize = 4;
-
-/// Peers that found the mesh. More of them would only vote longer.
-const VOTERS: usize = 3;
-
-/// A mesh that does not know itself after this time of the world's clock never will.
-const GATHER_MAX: Duration = Duration::from_secs(600);
-
-/// How often it is looked whether all know all, on the world's clock.
-const LOOK_WAIT: Duration = Duration::from_millis(100);
 
 /// Measures how fast a large mesh gathers, and how fast it runs while nothing happens.
 ///
-/// Each peer links with 8 others.
+/// Each peer is told of one other, and finds its neighbours by itself.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Steady {
     /// How many peers
@@ -35,58 +23,36 @@ pub(crate) struct Steady {
 }
 
 impl Steady {
-    /// Whether all rules held, and no more time passed here than there.
+    /// Whether no more time passed here than there.
     pub(crate) fn run(self) -> Result<bool> {
-        ensure!(self.peers > 2 * DIALS, "a mesh of {} peers is not large", self.peers);
-        let mut world = self.setup().start();
         let begun = Instant::now();
-        while !self.is_gathered(&world) {
-            if world.now.since(weft_core::time::Instant::ZERO) > GATHER_MAX {
-                bail!("after {GATHER_MAX:?} not all peers know all others");
-            }
-            if let Err(violation) = world.run_for(LOOK_WAIT) {
-                return Ok(broken(&violation));
-            }
-        }
+        let mut mesh = Mesh::gather(self.peers, self.seed)?;
         say(&format!(
             "{} peers know each other after {} ({:.1} s of real time)",
             self.peers,
-            world.now,
+            mesh.world.now,
             begun.elapsed().as_secs_f64(),
         ));
-        let inputs = world.trace.inputs();
+        mesh.world.run_for(SETTLE)?;
+        let inputs = mesh.world.trace.inputs();
+        let bytes = mesh.total(Counted::Bytes);
         let begun = Instant::now();
-        if let Err(violation) = world.run_for(self.span) {
-            return Ok(broken(&violation));
-        }
+        mesh.world.run_for(self.span)?;
         let took = begun.elapsed();
-        let inputs = world.trace.inputs() - inputs;
+        let inputs = mesh.world.trace.inputs() - inputs;
+        let bytes = mesh.total(Counted::Bytes) - bytes;
         let rate = self.span.as_secs_f64() / took.as_secs_f64().max(f64::EPSILON);
         say(&format!(
             "{:?} in which nothing happens: {:.1} s of real time, {rate:.1} times as fast, {inputs} events",
             self.span,
             took.as_secs_f64(),
         ));
+        let span = self.span.as_secs_f64();
+        say(&format!(
+            "each peer: {:.1} links, {:.0} bytes sent in a second",
+            mesh.per_peer(mesh.total(Counted::Links)),
+            mesh.per_peer(bytes) / span
+        ));
         Ok(rate >= 1.0)
     }
-
-    /// Peers in a circle, each of which dials the next one and some far ahead, so that all are near
-    /// to each other.
-    fn setup(&self) -> Setup {
-        let mut setup = Setup::new(self.seed, self.peers);
-        (setup.discovery, setup.voters, setup.dials) = (false, VOTERS, Some(DIALS));
-        let observer = || Own { observer: true, ..Own::default() };
-        setup.own = (VOTERS..self.peers).map(|host| (Peer(host), observer())).collect();
-        setup
-    }
-
-    fn is_gathered(&self, world: &World) -> bool {
-        let mut running = world.hosts.iter().filter_map(|host| host.running.as_ref());
-        running.all(|running| running.summary.peers + 1 == self.peers)
-    }
-}
-
-fn broken(violation: &Violation) -> bool {
-    say(&violation.to_string());
-    false
 }

@@ -39,6 +39,8 @@ pub enum Report {
     Silent,
     /// A second link.
     Duplicate,
+    /// Not needed in a mesh of its size.
+    Unneeded,
     /// Too many links.
     Limit,
     /// A name that is taken.
@@ -128,6 +130,7 @@ impl Report {
             ConnFault::Protocol(_) => Self::Protocol,
             ConnFault::Silent => Self::Silent,
             ConnFault::Duplicate => Self::Duplicate,
+            ConnFault::Unneeded => Self::Unneeded,
             ConnFault::Limit(_) => Self::Limit,
             ConnFault::NameTaken { .. } => Self::NameTaken,
             ConnFault::Clone => Self::Clone,

@@ -15,6 +15,8 @@ pub enum Counted {
     Updates,
     /// Datagrams with frames that came through whole and were not taken, each counted once.
     Missed,
+    /// Control links that stand.
+    Links,
 }
 
 impl fmt::Display for Counted {
@@ -24,6 +26,7 @@ impl fmt::Display for Counted {
             Self::Calls => "calls",
             Self::Updates => "updates",
             Self::Missed => "datagrams missed",
+            Self::Links => "links",
         })
     }
 }
@@ -36,6 +39,10 @@ impl World {
             Counted::Bytes => self.view.peers.get(host).map_or(0, |peer| peer.spent),
             Counted::Calls => there.calls,
             Counted::Missed => self.net.brought(host).saturating_sub(there.taken),
+            Counted::Links => {
+                let links = self.view.peers.get(host).map_or(0, |peer| peer.linked.len());
+                u64::try_from(links).unwrap_or(u64::MAX)
+            }
             Counted::Updates => {
                 let Some(running) = &there.running else { return 0 };
                 let me = running.node.id();
