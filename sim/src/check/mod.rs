@@ -68,8 +68,6 @@ pub struct Violation {
     pub detail: String,
 }
 
-impl std::error::Error for Violation {}
-
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "FAIL {} at {}: {}", self.rule, self.at, self.detail)
