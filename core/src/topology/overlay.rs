@@ -11,13 +11,10 @@
 use crate::id::PeerId;
 use alloc::collections::BTreeSet;
 
-/// Up to so many peers, everybody links with everybody.
-const FULL_MAX: usize = 32;
-
 /// In so small a mesh nobody waits for those next to it to be linked first.
 const SOON_MAX: usize = 8;
 
-/// Links that no ring asks for are kept up to so many peers: as many more than [`FULL_MAX`], that a
+/// Links that no ring asks for are kept up to so many peers: as many more than [`Overlay::FULL_MAX`], that a
 /// mesh about as large does not take down and put up links with every peer that goes and comes.
 const KEPT_MAX: usize = 48;
 
@@ -35,6 +32,9 @@ pub struct Overlay {
 }
 
 impl Overlay {
+    /// Up to so many peers, everybody links with everybody.
+    pub const FULL_MAX: usize = 32;
+
     /// Of `me`, which may have `links_max` links.
     pub const fn new(me: PeerId, links_max: usize) -> Self {
         Self { me, links_max }
@@ -69,7 +69,7 @@ impl Overlay {
     const fn full_max(&self) -> usize {
         // Ourselves are one of them.
         let most = self.links_max.saturating_sub(SPARE_MIN) + 1;
-        if most < FULL_MAX { most } else { FULL_MAX }
+        if most < Self::FULL_MAX { most } else { Self::FULL_MAX }
     }
 
     /// All of `others` when there are less than `full_max`, else those next to us.

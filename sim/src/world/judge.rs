@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 use weft_core::config::Config;
 use weft_core::time::Instant;
+use weft_core::topology::Overlay;
 
 /// Rules that look at all hosts are judged after each event that changed something they see, and
 /// at least this often, for those that depend on time alone.
@@ -29,6 +30,11 @@ const SETTLE_STEP: Duration = Duration::from_millis(500);
 
 /// In a healthy mesh a name is known everywhere, or nowhere any more, within this time.
 const TOLD_MAX: Duration = Duration::from_secs(2);
+
+/// The longest until links that nobody needs are given up in a mesh of more hosts than one keeps links
+/// with: a target that was not answered yet may be dialed 90 s later, and the link then stands for 20 s
+/// and to the next comparison of records.
+const PRUNED_MAX: Duration = Duration::from_secs(90 + 20 + 10);
 
 /// A mesh at rest is watched for so long: two comparisons of records, and some rounds of probes.
 const QUIET: Duration = Duration::from_secs(20);
@@ -135,12 +141,18 @@ impl World {
         self.net.lose_nothing();
         self.run_for(Config::default().probe_wait.proven)?;
         self.link_all(bound)?;
-        self.run_for(TOLD_MAX)?;
+        self.run_for(if self.has_spare_links() { PRUNED_MAX } else { TOLD_MAX })?;
         self.read_all();
         check::judge(&mut self.rules, When::Quiet, &self.view)?;
         self.run_for(QUIET)?;
         self.read_all();
         check::judge(&mut self.rules, When::Quiet, &self.view)
+    }
+
+    /// Whether there are more hosts than one of them keeps links with.
+    fn has_spare_links(&self) -> bool {
+        let most = Overlay::FULL_MAX + 1;
+        self.hosts.iter().any(|host| self.hosts.len() >= most.min(host.config.conns_max))
     }
 
     /// For each host, those that run and to which a way exists from it, over others that run if need
