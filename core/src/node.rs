@@ -6,6 +6,7 @@ mod links;
 mod neighbours;
 mod paces;
 mod records;
+mod sessions;
 mod sizes;
 mod snapshot;
 mod strangers;
@@ -21,7 +22,7 @@ use crate::id::{Identity, Incarnation, PeerId, PeerName};
 use crate::io::{ConnId, Deadline, Input, Outbox, Output, Target, Timer};
 use crate::ipam::{Act, Ipam};
 use crate::mark::{Mark, mark};
-use crate::mesh::{Acquaintances, Conn, ConnFault, Dialer, Unicast, Way};
+use crate::mesh::{Acquaintances, Conn, ConnFault, Dialer, Directs, Unicast, UnicastBody, Way};
 use crate::names::{KnownName, Names};
 use crate::record::{Key, Record, Version};
 use crate::saved::{Change, Damaged, Network, Saved, Slot};
@@ -99,7 +100,10 @@ pub struct Node {
     acquaintances: Acquaintances,
     /// The one link with each neighbour.
     neighbours: BTreeMap<PeerId, ConnId>,
-    sessions: BTreeMap<SessionIndex, ConnId>,
+    /// Whose each label of a data session is, that we chose.
+    labels: BTreeMap<SessionIndex, Owner>,
+    /// Data sessions that no link brings.
+    directs: Directs,
     /// How often strangers may begin handshakes.
     paces: Paces,
     /// Conns dialed so far.
@@ -108,6 +112,8 @@ pub struct Node {
     handshake_rng: ChaCha20Rng,
     /// As last told to the forwarder.
     routes: Routes,
+    /// Whom frames for each name in it go to.
+    holders: BTreeMap<PeerName, PeerId>,
     routes_at: Option<Instant>,
     /// When our own record is next to be looked at.
     describe_at: Option<Instant>,
@@ -119,6 +125,15 @@ pub struct Node {
     records_refused: u64,
     probes_taken: u64,
     is_stopped: bool,
+}
+
+/// Whose a data session is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Owner {
+    /// It came with the link on this conn.
+    Link(ConnId),
+    /// It was made on demand, with this peer.
+    Direct(PeerId),
 }
 
 /// What one call has to finish before it returns.
@@ -203,12 +218,14 @@ impl Node {
             acquaintances: Acquaintances::load(&saved)?,
             conns: BTreeMap::new(),
             neighbours: BTreeMap::new(),
-            sessions: BTreeMap::new(),
+            labels: BTreeMap::new(),
+            directs: Directs::default(),
             paces: Paces::default(),
             dialed: 0,
             session_rng: seed.child("session"),
             handshake_rng: seed.child("handshake"),
             routes: Routes::default(),
+            holders: BTreeMap::new(),
             routes_at: None,
             describe_at: None,
             described_at: None,
@@ -265,6 +282,7 @@ impl Node {
                 self.end(at, conn, ConnFault::Closed(why), Way::Gone, out);
             }
             Input::Datagram { from, bytes } => self.datagram(at, from, &bytes, out),
+            Input::Wanted { peer } => self.wanted(at, peer, out),
             Input::Command { request, command } => self.command(at, request, command, out),
         }
         self.finish(at, first, out);
@@ -300,7 +318,8 @@ impl Node {
         if self.routes_at.is_some_and(|due| due <= at) {
             self.routes_at = None;
             self.survey(at, out);
-            let routes = self.current_routes();
+            let (routes, holders) = self.current_routes();
+            self.holders = holders;
             if routes == self.routes {
                 mark(Mark::RoutesSame);
             } else {
@@ -308,11 +327,13 @@ impl Node {
                 self.routes = routes.clone();
                 out.push(Output::Forwarding(ForwardingChange::Routes(routes)));
             }
+            self.review_directs(at, out);
         }
+        self.session_timeouts(at, out);
     }
 
-    /// Next hops of the topology, as sessions of the links that stand.
-    fn current_routes(&self) -> Routes {
+    /// Next hops of the topology, as sessions of the links that stand, and who has each name.
+    fn current_routes(&self) -> (Routes, BTreeMap<PeerName, PeerId>) {
         let hops = self.topology.graph().next_hops();
         let name = |peer: &PeerId| {
             if *peer == self.me {
@@ -338,15 +359,15 @@ impl Node {
             }
         }
         let mut routes = Routes::default();
-        for (name, peer) in holders {
-            if let Some(session) = hops.unicast.get(&peer).and_then(&session) {
-                routes.unicast.insert(name, session);
+        for (name, peer) in &holders {
+            if let Some(session) = hops.unicast.get(peer).and_then(&session) {
+                routes.unicast.insert(*name, session);
             }
-            if let Some(next) = hops.broadcast.get(&peer) {
-                routes.broadcast.insert(name, next.iter().filter_map(&session).collect());
+            if let Some(next) = hops.broadcast.get(peer) {
+                routes.broadcast.insert(*name, next.iter().filter_map(&session).collect());
             }
         }
-        routes
+        (routes, holders)
     }
 
     /// When it next wants [`Input::Timeout`], and on whose behalf.
@@ -359,6 +380,7 @@ impl Node {
             self.ipam.deadline().map(|at| Deadline { at, timer: Timer::Ipam }),
             self.routes_at.map(|at| Deadline { at, timer: Timer::Routes }),
             self.describe_at.map(|at| Deadline { at, timer: Timer::Describe }),
+            self.directs.deadline().map(|at| Deadline { at, timer: Timer::Session }),
         ];
         others.into_iter().flatten().chain(self.conn_deadlines()).min()
     }
@@ -375,7 +397,8 @@ impl Node {
                 Act::Publish { key, body } => self.publish(key, body),
                 Act::Tell { peer, message } => {
                     let hops = self.config.hops_max;
-                    self.pass_on(Unicast::sign(&self.identity, peer, hops, message));
+                    let body = UnicastBody::Ipam(message);
+                    self.pass_on(Unicast::sign(&self.identity, peer, hops, body));
                 }
                 Act::Persist(change) => self.turn.changes.push(change),
                 Act::Reply { request, result } => out.push(Output::Reply { request, result }),

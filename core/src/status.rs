@@ -69,6 +69,10 @@ pub struct Sizes {
     pub links: usize,
     /// Labels of data sessions that are taken.
     pub sessions: usize,
+    /// Peers without a link with which there is a data session, or was one of late, or an attempt.
+    pub directs: usize,
+    /// Offers of sessions and sessions that are not proven, with such peers.
+    pub sessions_under_way: usize,
     /// Addresses from which handshakes came that still count against them, or did until lately.
     pub sources: usize,
     /// Targets, and peers that were only heard of.
@@ -87,6 +91,8 @@ pub struct Sizes {
     pub peers: usize,
     /// Ways to peers, of frames for one and of broadcasts, as last told to the forwarder.
     pub routes: usize,
+    /// Names that frames go to.
+    pub holders: usize,
     /// Own names.
     pub names: usize,
     /// Other peers with names.

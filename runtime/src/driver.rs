@@ -75,8 +75,8 @@ pub struct Parts<N: Net, S, F, P> {
     pub store: S,
     /// What forwards frames.
     pub frames: F,
-    /// Probes that came to the sleeve's socket.
-    pub datagrams: mpsc::Receiver<(SocketAddr, Vec<u8>)>,
+    /// What the data path has to tell: probes, and with whom frames are exchanged.
+    pub from_frames: mpsc::Receiver<Input>,
     /// Sees every call of the node.
     pub probe: P,
 }
@@ -110,7 +110,7 @@ pub struct Driver<N: Net, S, F, P> {
     names_at: Option<Instant>,
     events: EventLog,
     requests: mpsc::Receiver<Request>,
-    datagrams: mpsc::Receiver<(SocketAddr, Vec<u8>)>,
+    from_frames: mpsc::Receiver<Input>,
     conn_events: mpsc::Receiver<(ConnId, ConnEvent)>,
     conn_tell: mpsc::Sender<(ConnId, ConnEvent)>,
     streams: mpsc::Receiver<NewStream<N::Stream>>,
@@ -137,7 +137,7 @@ enum Turn<S> {
     Request(Request),
     Conn(ConnId, ConnEvent),
     Stream(NewStream<S>),
-    Datagram(SocketAddr, Vec<u8>),
+    Frames(Input),
     Names,
     Log,
     Timeout,
@@ -149,8 +149,17 @@ impl<N: Net, S: Store, F: Frames, P: Probe> Driver<N, S, F, P> {
     /// # Errors
     /// When the state cannot be read or written, or the node refuses it or its settings.
     pub async fn start(parts: Parts<N, S, F, P>) -> Result<(Self, NodeHandle), DriverError> {
-        let Parts { config, seed, clock, net, listener, mut store, frames, datagrams, mut probe } =
-            parts;
+        let Parts {
+            config,
+            seed,
+            clock,
+            net,
+            listener,
+            mut store,
+            frames,
+            from_frames,
+            mut probe,
+        } = parts;
         let mut outbox = Outbox::default();
         let now = clock.now();
         let saved = store.load()?;
@@ -178,7 +187,7 @@ impl<N: Net, S: Store, F: Frames, P: Probe> Driver<N, S, F, P> {
             names_at: None,
             events: EventLog::default(),
             requests,
-            datagrams,
+            from_frames,
             conn_events,
             conn_tell,
             streams,
@@ -215,7 +224,7 @@ impl<N: Net, S: Store, F: Frames, P: Probe> Driver<N, S, F, P> {
                 Turn::Request(Request::Command(..) | Request::Status(_) | Request::Held(_))
                 | Turn::Conn(..)
                 | Turn::Stream(_)
-                | Turn::Datagram(..)
+                | Turn::Frames(_)
                 | Turn::Names
                 | Turn::Log
                 | Turn::Timeout => false,
@@ -245,7 +254,7 @@ impl<N: Net, S: Store, F: Frames, P: Probe> Driver<N, S, F, P> {
             () = timeout => Turn::Timeout,
             Some(request) = self.requests.recv() => Turn::Request(request),
             Some((conn, event)) = self.conn_events.recv() => Turn::Conn(conn, event),
-            Some((from, bytes)) = self.datagrams.recv() => Turn::Datagram(from, bytes),
+            Some(input) = self.from_frames.recv() => Turn::Frames(input),
             // Last: however many come, the links that stand are served.
             Some(stream) = self.streams.recv() => Turn::Stream(stream),
         }
@@ -277,7 +286,7 @@ impl<N: Net, S: Store, F: Frames, P: Probe> Driver<N, S, F, P> {
                 Some(input) => input,
                 None => return Ok(()),
             },
-            Turn::Datagram(from, bytes) => Input::Datagram { from, bytes },
+            Turn::Frames(input) => input,
             Turn::Names => {
                 self.renew_names();
                 return Ok(());
@@ -300,7 +309,8 @@ impl<N: Net, S: Store, F: Frames, P: Probe> Driver<N, S, F, P> {
             Input::Opened { .. }
             | Input::DialFailed { .. }
             | Input::Written { .. }
-            | Input::Datagram { .. } => false,
+            | Input::Datagram { .. }
+            | Input::Wanted { .. } => false,
         };
         if names_may_change && self.names_at.is_none() {
             self.names_at = Some(Instant::now() + NAMES_WAIT);

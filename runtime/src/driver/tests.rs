@@ -14,7 +14,7 @@ struct Bed {
     handle: NodeHandle,
     target: Target,
     task: JoinHandle<Result<(), DriverError>>,
-    _datagrams: mpsc::Sender<(SocketAddr, Vec<u8>)>,
+    _to_node: mpsc::Sender<Input>,
 }
 
 async fn node(nickname: &str, seed: u8, store: impl Store) -> Bed {
@@ -26,7 +26,7 @@ async fn node(nickname: &str, seed: u8, store: impl Store) -> Bed {
         founding: FoundingMode::Consensus { peers: Some(1) },
         ..Config::default()
     };
-    let (_datagrams, datagrams) = mpsc::channel(1);
+    let (_to_node, from_frames) = mpsc::channel(1);
     let parts = Parts {
         config,
         seed: Seed([seed; 32]),
@@ -35,13 +35,13 @@ async fn node(nickname: &str, seed: u8, store: impl Store) -> Bed {
         listener,
         store,
         frames: NoFrames,
-        datagrams,
+        from_frames,
         probe: NoProbe,
     };
     let (driver, handle) = Driver::start(parts).await.unwrap();
     let task = tokio::spawn(driver.run(pending()));
     let target = Target { host: "127.0.0.1".to_string(), port };
-    Bed { handle, target, task, _datagrams }
+    Bed { handle, target, task, _to_node }
 }
 
 impl Bed {

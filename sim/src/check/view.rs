@@ -367,7 +367,10 @@ impl PeerView {
             Event::PeerDown { peer } => {
                 self.up.remove(peer);
             }
-            Event::RecordRefused { .. }
+            Event::DirectUp { .. }
+            | Event::DirectDown { .. }
+            | Event::DirectFailed { .. }
+            | Event::RecordRefused { .. }
             | Event::Founded { .. }
             | Event::Granted { .. }
             | Event::Allocated { .. }

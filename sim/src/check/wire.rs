@@ -154,6 +154,7 @@ impl Wire {
             // What was sent before may still arrive.
             ForwardingChange::SessionMoved { .. }
             | ForwardingChange::SessionDown { .. }
+            | ForwardingChange::Direct { .. }
             | ForwardingChange::Routes(_) => {}
         }
         Ok(())
@@ -297,6 +298,15 @@ mod tests {
         SessionKeys { ours: secrets[host], theirs, dialed: host == 0, sealed: true }
     }
 
+    fn up(
+        session: SessionIndex,
+        remote: SessionIndex,
+        peer: PeerName,
+        keys: SessionKeys,
+    ) -> ForwardingChange {
+        ForwardingChange::SessionUp { session, remote, peer, is_link: true, keys, to: None }
+    }
+
     /// The label that a host chose.
     fn label(host: usize) -> SessionIndex {
         SessionIndex(u32::try_from(host).unwrap() + 7)
@@ -308,7 +318,7 @@ mod tests {
         for host in [0, 1] {
             let (session, remote, peer) = (label(host), label(1 - host), NAMES[1 - host]);
             let change =
-                ForwardingChange::SessionUp { session, remote, peer, keys: keys(host), to: None };
+                up(session, remote, peer, keys(host));
             wire.forwarding(host, NAMES[host], &change).unwrap();
         }
         let session = |host: usize| Session::new(kind, &keys(host), label(1 - host)).unwrap();
@@ -360,7 +370,7 @@ mod tests {
         let mut up = |host: usize, session: u32, keys: SessionKeys| {
             let (session, remote) = (SessionIndex(session), label(1 - host));
             let peer = NAMES[1 - host];
-            let change = ForwardingChange::SessionUp { session, remote, peer, keys, to: None };
+            let change = up(session, remote, peer, keys);
             rule(wire.forwarding(host, NAMES[host], &change))
         };
         // The same session may be told twice.

@@ -31,6 +31,7 @@ impl World {
             | Input::Written { .. }
             | Input::Closed { .. }
             | Input::Datagram { .. }
+            | Input::Wanted { .. }
             | Input::Command { .. } => {}
         }
     }
@@ -63,6 +64,9 @@ impl World {
             Event::PeerDown { peer } => self.see_death(host, *peer),
             Event::LinkUp { .. }
             | Event::LinkDown { .. }
+            | Event::DirectUp { .. }
+            | Event::DirectDown { .. }
+            | Event::DirectFailed { .. }
             | Event::PeerUp { .. }
             | Event::RecordRefused { .. }
             | Event::Founded { .. }
