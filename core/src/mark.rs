@@ -243,7 +243,6 @@ marks! {
     "session.full" SessionFull: "A session is wanted, and all that may be are in use."
     "session.gave-way" SessionGaveWay: "The session that was not wanted for longest gives way to another peer's."
     "session.offered" SessionOffered: "A session is offered to a peer that frames are exchanged with."
-    "session.too-many" SessionTooMany: "No session is offered, because too many offers are under way."
     "session.unanswered" SessionUnanswered: "An offer is not answered."
     "session.answered" SessionAnswered: "An offer is accepted."
     "session.accepted" SessionAccepted: "Our offer is accepted."

@@ -149,17 +149,8 @@ impl<N: Net, S: Store, F: Frames, P: Probe> Driver<N, S, F, P> {
     /// # Errors
     /// When the state cannot be read or written, or the node refuses it or its settings.
     pub async fn start(parts: Parts<N, S, F, P>) -> Result<(Self, NodeHandle), DriverError> {
-        let Parts {
-            config,
-            seed,
-            clock,
-            net,
-            listener,
-            mut store,
-            frames,
-            from_frames,
-            mut probe,
-        } = parts;
+        let Parts { config, seed, clock, net, listener, mut store, frames, from_frames, mut probe } =
+            parts;
         let mut outbox = Outbox::default();
         let now = clock.now();
         let saved = store.load()?;

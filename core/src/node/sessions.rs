@@ -128,7 +128,7 @@ impl Node {
             return direct.offer_later();
         };
         if !self.directs.may_begin() {
-            mark(Mark::SessionTooMany);
+            tracing::debug!(%peer, "no session is offered: too many are under way");
             return direct.offer_later();
         }
         mark(Mark::SessionOffered);

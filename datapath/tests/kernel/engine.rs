@@ -7,6 +7,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 use weft_core::forward::{Forwarder, ForwardingChange, Routes};
 use weft_core::id::{Identity, PeerName};
+use weft_core::io::Input;
 use weft_core::sleeve::{SessionIndex, SessionKeys};
 use weft_datapath::engine::Engine;
 use weft_datapath::tap::Tap;

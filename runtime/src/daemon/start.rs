@@ -21,7 +21,7 @@ use crate::store::RedbStore;
 use nix::sys::stat::{Mode, umask};
 use std::fmt::Display;
 use std::io::{self, Read};
-use std::net::{SocketAddr, UdpSocket};
+use std::net::UdpSocket;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -91,6 +91,8 @@ pub struct Told {
     pub hops_max: u8,
     /// Most names of its own.
     pub names_max: usize,
+    /// Most peers with which it has data sessions besides those of links.
+    pub sessions_max: usize,
     /// The oldest and the newest version of the protocol that it speaks.
     pub versions: (u8, u8),
 }
@@ -116,6 +118,7 @@ impl Told {
             allocate_max: config.allocate_max,
             hops_max: config.hops_max,
             names_max: config.names_max,
+            sessions_max: config.sessions_max,
             versions: (config.versions.oldest(), config.versions.newest()),
         }
     }
@@ -170,6 +173,8 @@ pub struct PeerView {
     pub linked: BTreeMap<ConnId, Linked>,
     /// Neighbours to which it believes that its data path works.
     pub proven: BTreeSet<PeerId>,
+    /// Peers to which frames go straight though no link leads there, as it has said.
+    pub direct: BTreeSet<PeerId>,
     /// Peers that it has said to be in reach, and not to be out of it since.
     pub up: BTreeSet<PeerId>,
     /// How full its tables are.
@@ -340,6 +345,7 @@ impl PeerView {
         self.met.clear();
         self.linked.clear();
         self.proven.clear();
+        self.direct.clear();
         self.up.clear();
         self.asked_founding = false;
         self.vouched = false;
@@ -367,9 +373,13 @@ impl PeerView {
             Event::PeerDown { peer } => {
                 self.up.remove(peer);
             }
-            Event::DirectUp { .. }
-            | Event::DirectDown { .. }
-            | Event::DirectFailed { .. }
+            Event::DirectUp { peer } => {
+                self.direct.insert(*peer);
+            }
+            Event::DirectDown { peer, .. } => {
+                self.direct.remove(peer);
+            }
+            Event::DirectFailed { .. }
             | Event::RecordRefused { .. }
             | Event::Founded { .. }
             | Event::Granted { .. }

@@ -82,10 +82,9 @@ const fn conn(input: &Input) -> Option<ConnId> {
         | Input::Received { conn, .. }
         | Input::Written { conn }
         | Input::Closed { conn, .. } => Some(*conn),
-        Input::Timeout
-        | Input::Datagram { .. }
-        | Input::Wanted { .. }
-        | Input::Command { .. } => None,
+        Input::Timeout | Input::Datagram { .. } | Input::Wanted { .. } | Input::Command { .. } => {
+            None
+        }
     }
 }
 

@@ -13,6 +13,8 @@ pub enum Counted {
     Calls,
     /// Versions of what the peer says of itself.
     Updates,
+    /// Frames relayed for others, since the last start.
+    Relayed,
     /// Datagrams with frames that came through whole and were not taken, each counted once.
     Missed,
 }
@@ -23,6 +25,7 @@ impl fmt::Display for Counted {
             Self::Bytes => "bytes",
             Self::Calls => "calls",
             Self::Updates => "updates",
+            Self::Relayed => "frames relayed",
             Self::Missed => "datagrams missed",
         })
     }
@@ -35,6 +38,10 @@ impl World {
         match counted {
             Counted::Bytes => self.view.peers.get(host).map_or(0, |peer| peer.spent),
             Counted::Calls => there.calls,
+            Counted::Relayed => {
+                let running = there.running.as_ref();
+                running.map_or(0, |running| running.forwarder.counters().relayed)
+            }
             Counted::Missed => self.net.brought(host).saturating_sub(there.taken),
             Counted::Updates => {
                 let Some(running) = &there.running else { return 0 };
