@@ -30,12 +30,13 @@ use zeroize::Zeroizing;
 /// session at once, and one offer does.
 const SECOND_WAIT: Duration = Duration::from_secs(1);
 
-/// An offer that was not answered for this long is given up. It may be relayed a few times.
-const OFFER_MAX: Duration = Duration::from_secs(5);
+/// An offer that was not answered for this long is given up. On its way and back it may wait, at each
+/// peer that relays it, for a write that is under way.
+const OFFER_MAX: Duration = Duration::from_secs(10);
 
-/// A session whose path is not proven after this long is given up: some seconds for each side's
-/// addresses, all of which may be tried twice.
-const RISING_MAX: Duration = Duration::from_secs(10);
+/// A session whose path is not proven after this long is given up. Each address of the peer has its
+/// second, and who answers an offer probes for as long as the answer is on its way.
+const RISING_MAX: Duration = Duration::from_secs(20);
 
 /// An address that brings no answer for this long is left for the next one.
 const ADDRESS_WAIT: Duration = Duration::from_secs(1);

@@ -184,7 +184,7 @@ fn an_offer_that_comes_again_or_in_vain_leaves_a_good_session_alone() {
     let half = world.half(0, count + 1);
     world.say(2, 0, SessionMessage::Offer { half, life: LIFE, to: LIFE });
     assert_eq!(world.on_demand(), [1, 0, 2]);
-    world.run(SECOND * 15);
+    world.run(SECOND * 25);
     assert_eq!(world.on_demand(), [1, 0, 1]);
     assert_eq!(world.host(2).direct, used);
     assert_eq!(world.straight(), [(0, 2), (2, 0)]);
