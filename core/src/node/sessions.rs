@@ -432,7 +432,6 @@ impl Node {
             let before = direct.rise(at);
             go_direct(peer, direct, out);
             if let Some(before) = before {
-                mark(Mark::SessionReplaced);
                 self.begin_end(at, direct, before.path.index, out);
             }
             return;

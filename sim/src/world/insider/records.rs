@@ -3,7 +3,7 @@
 use super::facts::Facts;
 use super::lie::Lie;
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use weft_core::addr::{Offset, Range, Universe};
 use weft_core::codec;
 use weft_core::id::{Identity, Incarnation, PeerId, PeerName};
@@ -25,21 +25,28 @@ pub(super) fn presence(
     incarnation: Incarnation,
 ) -> Record {
     let version = Version { incarnation, sequence: 1 };
-    says(liar, name, [facts.host].into(), version)
+    says(liar, name, [facts.host].into(), BTreeSet::new(), version)
 }
 
-/// What `by` says of itself, under the name that follows from its id.
+/// What `by` says of itself, under the name that follows from its id: that it is where nobody is.
 fn peer(by: &Identity, links: BTreeSet<PeerId>, version: Version) -> Record {
-    says(by, by.id().default_name(), links, version)
+    let nowhere = [251, 252].map(|last| SocketAddr::from(([192, 0, 2, last], 9)));
+    says(by, by.id().default_name(), links, nowhere.into(), version)
 }
 
-fn says(by: &Identity, name: PeerName, links: BTreeSet<PeerId>, version: Version) -> Record {
+fn says(
+    by: &Identity,
+    name: PeerName,
+    links: BTreeSet<PeerId>,
+    addresses: BTreeSet<SocketAddr>,
+    version: Version,
+) -> Record {
     let body = PeerRecord {
         name,
         nickname: "insider".to_owned(),
         incarnation: version.incarnation,
         links,
-        addresses: BTreeSet::new(),
+        addresses,
     };
     Record::sign(by, Key::Peer(by.id()), version, codec::encode(&body))
 }
