@@ -278,8 +278,8 @@ impl Direct {
     pub(crate) fn wanted(&mut self, now: Instant, is_first: bool) {
         self.wanted_at = now;
         if self.offer.is_none() && self.rising.is_none() && self.standing.is_none() {
-            let at = if is_first { now } else { now + SECOND_WAIT };
-            self.offer_at.get_or_insert(at.max(self.retry_at));
+            let at = (if is_first { now } else { now + SECOND_WAIT }).max(self.retry_at);
+            self.offer_at.get_or_insert(at);
         }
     }
 
@@ -418,10 +418,11 @@ impl Direct {
     fn deadline(&self, idle_max: Duration) -> Instant {
         let idle_at = self.wanted_at + idle_max;
         // That it failed is remembered as long as it matters.
-        let last = match self.ending {
-            _ if self.has_any() => idle_at,
-            Some((_, until)) => idle_at.max(self.retry_at).max(until),
-            None => idle_at.max(self.retry_at),
+        let last = if self.has_any() {
+            idle_at
+        } else {
+            let over_at = idle_at.max(self.retry_at);
+            self.ending.map_or(over_at, |(_, until)| over_at.max(until))
         };
         let rising = self.rising.as_ref().map(DirectPath::rises_until);
         let standing = self.standing.as_ref().map(|standing| {
