@@ -44,12 +44,12 @@ impl EventLog {
                 (!self.links.remove(conn) && !conn.is_dialed()).then(|| refused_for(why))
             }
             Event::RecordRefused { .. } => Some("records refused"),
-            Event::DirectFailed { .. } => Some("attempts to have frames go straight to a peer"),
+            Event::DirectUp { .. } | Event::DirectDown { .. } | Event::DirectFailed { .. } => {
+                Some("changes of the way that frames for a peer take")
+            }
             Event::ConnUp { .. }
             | Event::LinkUp { .. }
             | Event::LinkDown { .. }
-            | Event::DirectUp { .. }
-            | Event::DirectDown { .. }
             | Event::PeerUp { .. }
             | Event::PeerDown { .. }
             | Event::Founded { .. }

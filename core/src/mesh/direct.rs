@@ -56,7 +56,8 @@ const RETRY_WAIT_MAX: Duration = Duration::from_secs(5 * 60);
 /// Offers of one peer are answered no more often than this.
 const ANSWER_WAIT: Duration = Duration::from_secs(1);
 
-/// Offers and sessions that are not proven yet, at once. Further ones wait to be wanted again.
+/// Offers and sessions that are not proven yet, at once: so many that we offered, and so many that
+/// others did, who thereby keep us from none. Further ones wait to be wanted again.
 const UNDER_WAY_MAX: usize = 64;
 
 /// A session that was wanted this lately is in use, and gives way to none: it is wanted again every
@@ -80,8 +81,8 @@ pub(crate) struct Directs {
     peers: BTreeMap<PeerId, Direct>,
     /// When each has something to do.
     due: BTreeSet<(Instant, PeerId)>,
-    /// Of offers and unproven sessions.
-    under_way: usize,
+    /// Of offers and unproven sessions: those that we offered, and those that others did.
+    under_way: [usize; 2],
     /// Of the last half that we brought to any session.
     pub(crate) number: u64,
 }
@@ -93,6 +94,8 @@ pub(crate) struct Direct {
     pub(crate) name: PeerName,
     /// When either side last let us know that it wants a session.
     pub(crate) wanted_at: Instant,
+    /// When our own forwarder did.
+    used_at: Option<Instant>,
     /// When to offer one.
     offer_at: Option<Instant>,
     /// No offer before this.
@@ -145,6 +148,8 @@ pub(crate) struct DirectPath {
     /// The life of the peer that has the other end.
     pub(crate) life: Incarnation,
     pub(crate) sealed: bool,
+    /// Whether we offered it.
+    is_ours: bool,
     /// Since when it stands.
     pub(crate) up_at: Option<Instant>,
     addresses: Vec<SocketAddr>,
@@ -191,19 +196,29 @@ impl Directs {
 
     /// Offers and unproven sessions.
     pub(crate) const fn under_way(&self) -> usize {
-        self.under_way
+        let [ours, theirs] = self.under_way;
+        ours + theirs
     }
 
-    /// Whether one more offer may be under way.
-    pub(crate) const fn may_begin(&self) -> bool {
-        self.under_way < UNDER_WAY_MAX
+    /// Whether we may offer one more.
+    pub(crate) const fn may_offer(&self) -> bool {
+        let [ours, _] = self.under_way;
+        ours < UNDER_WAY_MAX
+    }
+
+    /// Whether one more of others may be answered.
+    pub(crate) const fn may_answer(&self) -> bool {
+        let [_, theirs] = self.under_way;
+        theirs < UNDER_WAY_MAX
     }
 
     /// Takes out what there is with `peer`, to be changed and put back.
     pub(crate) fn take(&mut self, peer: PeerId, idle_max: Duration) -> Option<Direct> {
         let direct = self.peers.remove(&peer)?;
         self.due.remove(&(direct.deadline(idle_max), peer));
-        self.under_way = self.under_way.saturating_sub(direct.under_way());
+        for (all, its) in self.under_way.iter_mut().zip(direct.under_way()) {
+            *all = all.saturating_sub(its);
+        }
         Some(direct)
     }
 
@@ -214,7 +229,9 @@ impl Directs {
             return;
         }
         self.due.insert((deadline, peer));
-        self.under_way += direct.under_way();
+        for (all, its) in self.under_way.iter_mut().zip(direct.under_way()) {
+            *all += its;
+        }
         self.peers.insert(peer, direct);
     }
 
@@ -228,8 +245,8 @@ impl Directs {
         self.due.first().map(|(at, _)| *at)
     }
 
-    /// The peer that gives way to another one, if `room` are too few: the one whose session was not
-    /// wanted for longest, unless all are in use.
+    /// The peer that gives way to another one, if `room` are too few: the one that our forwarder did
+    /// not want a session with for longest, or never, unless all are in use.
     ///
     /// # Errors
     /// There is no room.
@@ -237,8 +254,9 @@ impl Directs {
         if self.peers.len() < room {
             return Ok(None);
         }
-        let least = self.peers.iter().min_by_key(|(_, direct)| direct.wanted_at);
-        let least = least.filter(|(_, direct)| direct.wanted_at + IN_USE_MAX <= now);
+        let least = self.peers.iter().min_by_key(|(_, it)| (it.used_at, it.wanted_at));
+        let is_free = |direct: &Direct| direct.used_at.is_none_or(|at| at + IN_USE_MAX <= now);
+        let least = least.filter(|(_, direct)| is_free(direct));
         least.map(|(peer, _)| Some(*peer)).ok_or(NoRoom)
     }
 
@@ -259,6 +277,7 @@ impl Direct {
         Self {
             name,
             wanted_at: now,
+            used_at: None,
             offer_at: None,
             retry_at: now,
             failures: 0,
@@ -276,7 +295,7 @@ impl Direct {
     /// Frames are exchanged with the peer: a session is to be, or to stay. Who `is_first` offers one at
     /// once.
     pub(crate) fn wanted(&mut self, now: Instant, is_first: bool) {
-        self.wanted_at = now;
+        (self.wanted_at, self.used_at) = (now, Some(now));
         if self.offer.is_none() && self.rising.is_none() && self.standing.is_none() {
             let at = (if is_first { now } else { now + SECOND_WAIT }).max(self.retry_at);
             self.offer_at.get_or_insert(at);
@@ -350,9 +369,10 @@ impl Direct {
         paths.map(|path| path.path.index).chain(self.ending.map(|(index, _)| index))
     }
 
-    /// The lives of the peer that sessions were agreed with.
-    pub(crate) fn lives(&self) -> impl Iterator<Item = Incarnation> {
-        [&self.rising, &self.standing].into_iter().flatten().map(|path| path.life)
+    /// Whether anything was agreed with, or offered to, a life of the peer before `life`.
+    pub(crate) fn is_outlived(&self, life: Incarnation) -> bool {
+        let paths = [&self.rising, &self.standing].into_iter().flatten().map(|path| path.life);
+        paths.chain(self.offer.iter().map(|offer| offer.life)).any(|its| its < life)
     }
 
     /// The session with our `index`, unless it ends.
@@ -411,8 +431,9 @@ impl Direct {
         !self.has_any() && self.ending.is_none()
     }
 
-    fn under_way(&self) -> usize {
-        usize::from(self.offer.is_some()) + usize::from(self.rising.is_some())
+    fn under_way(&self) -> [usize; 2] {
+        let is = |ours: bool| self.rising.as_ref().is_some_and(|it| it.is_ours == ours);
+        [usize::from(self.offer.is_some()) + usize::from(is(true)), usize::from(is(false))]
     }
 
     fn deadline(&self, idle_max: Duration) -> Instant {
@@ -446,7 +467,7 @@ impl DirectPath {
     pub(crate) fn new(
         now: Instant,
         index: SessionIndex,
-        (session, sealed): (Session, bool),
+        (session, sealed, is_ours): (Session, bool, bool),
         (remote, life): (SessionIndex, Incarnation),
         addresses: Vec<SocketAddr>,
     ) -> Self {
@@ -455,6 +476,7 @@ impl DirectPath {
             remote,
             life,
             sealed,
+            is_ours,
             up_at: None,
             addresses,
             tried: 0,
@@ -548,11 +570,16 @@ mod tests {
     fn the_session_that_was_not_wanted_for_longest_gives_way_but_none_that_is_in_use() {
         let mut directs = Directs::default();
         for n in 1..=3 {
-            directs.put(secs(n), peer(u8::try_from(n).unwrap()), Direct::new(secs(n), NAME), IDLE);
+            let mut direct = Direct::new(secs(n), NAME);
+            direct.wanted(secs(n), true);
+            directs.put(secs(n), peer(u8::try_from(n).unwrap()), direct, IDLE);
         }
         assert_eq!(directs.gives_way(secs(9), 4), Ok(None));
         assert_eq!(directs.gives_way(secs(9), 3), Err(NoRoom));
         assert_eq!(directs.gives_way(secs(26), 3), Ok(Some(peer(1))));
+        // Nor are those in use that only others want.
+        directs.put(secs(9), peer(4), Direct::new(secs(9), NAME), IDLE);
+        assert_eq!(directs.gives_way(secs(9), 4), Ok(Some(peer(4))));
     }
 
     #[test]

@@ -19,6 +19,16 @@ use rand_core::RngCore;
 use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::Zeroizing;
 
+/// What is found about a peer when routes have changed.
+enum Review {
+    /// It is out of reach, or another one has its name.
+    Gone,
+    /// A link leads to it.
+    Linked,
+    /// It lives this life, and something is agreed with one before.
+    Outlived(Incarnation),
+}
+
 impl Node {
     /// The forwarder exchanges frames with the peer called `name`, and no link leads there.
     pub(super) fn wanted(&mut self, at: Instant, name: PeerName, out: &mut Outbox) {
@@ -127,7 +137,7 @@ impl Node {
         let Some(to) = record.map(|record| record.incarnation) else {
             return direct.offer_later();
         };
-        if !self.directs.may_begin() {
+        if !self.directs.may_offer() {
             tracing::debug!(%peer, "no session is offered: too many are under way");
             return direct.offer_later();
         }
@@ -221,7 +231,7 @@ impl Node {
         } else if direct.offer.is_some() && self.me < peer {
             // They cross: ours goes on, as the other side sees it too.
             mark(Mark::SessionCrossed);
-        } else if direct.offer.is_none() && direct.rising.is_none() && !self.directs.may_begin() {
+        } else if !self.directs.may_answer() {
             self.tell_session(peer, decline(Decline::Full));
         } else {
             if let Some(OfferMade { session, .. }) = direct.offer.take() {
@@ -308,7 +318,7 @@ impl Node {
         };
         let addresses: Vec<SocketAddr> =
             addresses.into_iter().flatten().filter(is_one).copied().collect();
-        let session = (session, keys.sealed);
+        let session = (session, keys.sealed, keys.dialed);
         let there = (theirs.session, life);
         direct.rising = Some(DirectPath::new(at, index, session, there, addresses));
         out.push(Output::Forwarding(ForwardingChange::SessionUp {
@@ -458,26 +468,59 @@ impl Node {
             let hop = self.topology.hops().get(&peer);
             let life = self.topology.get(peer).map(|record| record.incarnation);
             let is_known = hop.is_some() && self.holders.get(&direct.name) == Some(&peer);
-            if !is_known || direct.lives().any(|its| Some(its) < life) {
-                return Some((peer, DirectFault::Gone));
-            }
-            (hop == Some(&peer)).then_some((peer, DirectFault::Linked))
-        };
-        let over: Vec<(PeerId, DirectFault)> = self.directs.iter().filter_map(review).collect();
-        for (peer, why) in over {
-            let Some(mut direct) = self.directs.take(peer, idle_max) else { continue };
-            if why == DirectFault::Linked {
-                // Both sides find that out, and not at once: what comes meanwhile is taken.
-                if direct.is_used {
-                    mark(Mark::SessionLinked);
-                }
-                self.end_direct(at, peer, &mut direct, why, out);
-                self.put_direct(at, peer, direct);
+            if !is_known {
+                Some((peer, Review::Gone))
+            } else if hop == Some(&peer) {
+                Some((peer, Review::Linked))
             } else {
-                mark(Mark::SessionGone);
-                relay(peer, &mut direct, why, out);
-                self.drop_indices(&direct, out);
+                life.filter(|life| direct.is_outlived(*life))
+                    .map(|life| (peer, Review::Outlived(life)))
             }
+        };
+        let over: Vec<(PeerId, Review)> = self.directs.iter().filter_map(review).collect();
+        for (peer, found) in over {
+            let Some(mut direct) = self.directs.take(peer, idle_max) else { continue };
+            match found {
+                Review::Linked => {
+                    // Both sides find that out, and not at once: what comes meanwhile is taken.
+                    if direct.is_used {
+                        mark(Mark::SessionLinked);
+                    }
+                    self.end_direct(at, peer, &mut direct, DirectFault::Linked, out);
+                    self.put_direct(at, peer, direct);
+                }
+                Review::Gone => {
+                    mark(Mark::SessionGone);
+                    relay(peer, &mut direct, DirectFault::Gone, out);
+                    self.drop_indices(&direct, out);
+                }
+                Review::Outlived(life) => {
+                    mark(Mark::SessionGone);
+                    self.drop_outlived(peer, &mut direct, life, out);
+                    self.put_direct(at, peer, direct);
+                }
+            }
+        }
+    }
+
+    /// Drops what was agreed with lives of `peer` before `life`. Something may have been agreed with
+    /// that one already.
+    fn drop_outlived(
+        &mut self,
+        peer: PeerId,
+        direct: &mut Direct,
+        life: Incarnation,
+        out: &mut Outbox,
+    ) {
+        if let Some(offer) = direct.offer.take_if(|offer| offer.life < life) {
+            self.labels.remove(&offer.session);
+        }
+        if let Some(rising) = direct.rising.take_if(|rising| rising.life < life) {
+            self.drop_index(rising.path.index, out);
+        }
+        if let Some(standing) = direct.standing.take_if(|standing| standing.life < life) {
+            relay(peer, direct, DirectFault::Gone, out);
+            self.drop_index(standing.path.index, out);
         }
     }
 

@@ -275,6 +275,26 @@ fn where_there_is_no_room_the_one_that_is_not_used_gives_way_and_none_that_is() 
 }
 
 #[test]
+fn what_is_agreed_with_the_next_life_of_a_peer_outlives_what_was_with_the_last() {
+    let mut world = line(3);
+    world.talk(0, 2);
+    world.run(SECOND * 5);
+    // It is back sooner than anybody misses it, and offers a session before it is known to be.
+    let half = world.half(2, 1);
+    world.say(0, 2, SessionMessage::Offer { half, life: Incarnation(2), to: LIFE });
+    assert_eq!(world.on_demand(), [2, 0, 1]);
+    let mut record = world.node(0).topology.get(world.node(2).me).unwrap().clone();
+    record.incarnation = Incarnation(2);
+    let (at, peer, mut out) = (world.now, world.node(2).me, Outbox::default());
+    let node = &mut world.hosts[0].as_mut().unwrap().node;
+    node.topology.put(peer, record);
+    node.review_directs(at, &mut out);
+    world.carry_out(0, out);
+    assert_eq!(world.straight(), [(2, 0)]);
+    assert_eq!(world.on_demand(), [1, 0, 1]);
+}
+
+#[test]
 fn who_has_no_room_says_so() {
     let mut world = World::new(3, |host| {
         let sessions_max = if host == 2 { 0 } else { 9 };
