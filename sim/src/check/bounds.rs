@@ -13,8 +13,9 @@ const UNPROVEN_MAX: usize = 128;
 const DIALING_MAX: usize = 32;
 /// Addresses of which is known how many handshakes came from them. Source: `SOURCES_MAX` of the node.
 const SOURCES_MAX: usize = 1_024;
-/// Offers and unproven sessions at once. Source: `UNDER_WAY_MAX` of direct sessions.
-const SESSIONS_UNDER_WAY_MAX: usize = 64;
+/// Offers and unproven sessions at once: our own, and those of others. Source: `UNDER_WAY_MAX` of
+/// sessions on demand.
+const SESSIONS_UNDER_WAY_MAX: usize = 2 * 64;
 /// Labels of one peer without a link: of an offer, and of sessions that rise, stand and end.
 const LABELS_OF_PEER: usize = 4;
 /// Sessions of one peer without a link that its forwarder knows: that rise, stand and end.
@@ -256,7 +257,7 @@ mod tests {
             },
             |view: &mut View| view.peers[0].sizes.sessions = 153,
             |view: &mut View| view.peers[0].sizes.directs = 5,
-            |view: &mut View| view.peers[0].sizes.sessions_under_way = 65,
+            |view: &mut View| view.peers[0].sizes.sessions_under_way = 129,
             |view: &mut View| view.peers[0].sizes.holders = 1,
             |view: &mut View| view.peers[0].sizes.attempts = 200,
             |view: &mut View| view.peers[0].sizes.lost = 80,
