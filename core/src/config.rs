@@ -73,6 +73,12 @@ pub struct Config {
     pub probe_wait: ProbeWait,
     /// A data path that answered no probe for this long is down.
     pub probe_silence_max: Duration,
+    /// Most peers with which there are data sessions besides those of links; those that were not wanted
+    /// for longest give way. A session takes about 4 KiB, and a few probes a second while it is used.
+    pub sessions_max: usize,
+    /// A data session that no link brings is dropped when no frame went either way for this long. Longer
+    /// than what programs leave between two packets of one connection, mostly.
+    pub session_idle_max: Duration,
     /// A burst of topology changes is answered by one calculation of routes, this much later.
     pub routes_wait: Duration,
     /// An allocation that cannot be met within this time is answered with the reason.
@@ -192,6 +198,8 @@ impl Default for Config {
                 proven: Duration::from_secs(3),
             },
             probe_silence_max: Duration::from_secs(10),
+            sessions_max: 1_024,
+            session_idle_max: Duration::from_secs(2 * 60),
             routes_wait: Duration::from_millis(20),
             allocate_max: Duration::from_secs(2),
             message_len_max: 1 << 20,
@@ -345,6 +353,7 @@ impl Config {
             ("wait between probes of an unproven path", self.probe_wait.unproven),
             ("wait between probes of a proven path", self.probe_wait.proven),
             ("longest silence of a path", self.probe_silence_max),
+            ("longest time in which a session is not used", self.session_idle_max),
             ("wait before routes are calculated", self.routes_wait),
             ("longest allocation", self.allocate_max),
         ];

@@ -31,7 +31,7 @@ impl Contract {
     /// Says which promise was broken.
     pub fn input(&mut self, input: &Input) -> Result<(), String> {
         match input {
-            Input::Timeout | Input::Datagram { .. } => Ok(()),
+            Input::Timeout | Input::Datagram { .. } | Input::Wanted { .. } => Ok(()),
             Input::Opened { conn, .. } => {
                 let before = self.conns.insert(*conn, ConnState::Open);
                 let fits = match before {

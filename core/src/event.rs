@@ -2,7 +2,7 @@
 
 use crate::addr::Range;
 use crate::conn::ConnId;
-use crate::fault::ConnFault;
+use crate::fault::{ConnFault, DirectFault};
 use crate::id::{ContainerId, PeerId};
 use crate::names::Name;
 use crate::record::{Fingerprint, RecordFault};
@@ -40,6 +40,25 @@ pub enum Event {
     LinkDown {
         /// The neighbour.
         peer: PeerId,
+    },
+    /// Frames for a peer without a link go straight to it.
+    DirectUp {
+        /// The peer.
+        peer: PeerId,
+    },
+    /// They are relayed again.
+    DirectDown {
+        /// The peer.
+        peer: PeerId,
+        /// Why.
+        why: DirectFault,
+    },
+    /// The attempt to have them go straight came to nothing; they are still relayed.
+    DirectFailed {
+        /// The peer.
+        peer: PeerId,
+        /// Why.
+        why: DirectFault,
     },
     /// A peer can be reached, directly or not.
     PeerUp {

@@ -4,6 +4,7 @@ use crate::addr::Universe;
 use crate::conn::{CloseReason, DialFailure};
 use crate::handshake::{ChannelFault, HandshakeFault};
 use crate::id::PeerId;
+use crate::mesh::Decline;
 use alloc::string::String;
 
 /// Why a control link, or the attempt at one, ended.
@@ -114,4 +115,41 @@ impl ConnFault {
             | Self::Lineage => true,
         }
     }
+}
+
+/// Why there is no data session with a peer besides those of links, or no longer.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, thiserror::Error,
+)]
+pub enum DirectFault {
+    /// It did not answer our offer.
+    #[error("it did not answer our offer of a session")]
+    Unanswered,
+    /// It declined our offer.
+    #[error("it declined a session: {0}")]
+    Declined(Decline),
+    /// No probe came through at any of its addresses.
+    #[error("no datagrams come through between us")]
+    Unproven,
+    /// Its key is of low order.
+    #[error("its session key is of low order")]
+    LowOrder,
+    /// The path worked, and no longer does.
+    #[error("datagrams no longer come through between us")]
+    Silent,
+    /// Nobody wanted it for some time.
+    #[error("no frames for some time")]
+    Idle,
+    /// The other side ended it.
+    #[error("the other side ended it")]
+    Ended,
+    /// A link leads to the peer.
+    #[error("there is a link instead")]
+    Linked,
+    /// The peer cannot be reached any more, or was started again.
+    #[error("the peer is gone")]
+    Gone,
+    /// There were too many others.
+    #[error("gave way to a session with another peer")]
+    GaveWay,
 }

@@ -36,7 +36,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 /// The format that is written and read. Another one whenever [`Entry`] or anything in it is encoded
 /// otherwise than before, so that a recording is not taken for a damaged one.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 /// The first bytes of a recording, by which it is known as one. Its format follows.
 pub const MAGIC: &[u8] = b"weft flight ";
 /// Most digits of a format.
@@ -107,15 +107,16 @@ impl OutputPrint {
             Output::Datagram { to, bytes } => codec::encode(&(3u8, to, bytes)),
             Output::Persist(changes) => codec::encode(&(4u8, changes)),
             Output::Forwarding(change) => match change {
-                ForwardingChange::SessionUp { session, remote, peer, keys, to } => {
+                ForwardingChange::SessionUp { session, remote, peer, is_link, keys, to } => {
                     let keys = (keys.ours, keys.theirs, keys.dialed, keys.sealed);
-                    codec::encode(&(5u8, session, remote, peer, keys, to))
+                    codec::encode(&(5u8, session, remote, peer, is_link, keys, to))
                 }
                 ForwardingChange::SessionMoved { session, to } => {
                     codec::encode(&(6u8, session, to))
                 }
                 ForwardingChange::SessionDown { session } => codec::encode(&(7u8, session)),
                 ForwardingChange::Routes(routes) => codec::encode(&(8u8, routes)),
+                ForwardingChange::Direct { peer, session } => codec::encode(&(11u8, peer, session)),
             },
             Output::Reply { request, result } => codec::encode(&(9u8, request, result)),
             Output::Event(event) => codec::encode(&(10u8, event)),
@@ -534,7 +535,7 @@ mod tests {
         let (version, config) = ("0".to_string(), Box::default());
         let start = Entry::Start { version, now: at(0), config, sealed: Vec::new() };
         let print: [u8; 8] = head(Sha256::new().chain_update(codec::encode(&start)));
-        assert_eq!((FORMAT, print), (2, [99, 207, 179, 23, 28, 103, 121, 172]));
+        assert_eq!((FORMAT, print), (3, [12, 211, 254, 240, 2, 80, 54, 109]));
     }
 
     #[test]

@@ -121,6 +121,7 @@ pub fn sleeve_datagram(bytes: &[u8]) {
         session: index,
         remote: index,
         peer: neighbour,
+        is_link: true,
         keys,
         to: Some(ANYWHERE),
     });
@@ -228,6 +229,9 @@ impl Sink for Counting {
     }
     fn probe(&mut self, _: SocketAddr, datagram: &[u8]) {
         assert!(matches!(Session::peek(datagram), Ok((Kind::Probe, _))), "that is no probe");
+    }
+    fn wants(&mut self, peer: PeerName) {
+        unreachable!("no route leads to {peer}");
     }
 }
 

@@ -5,7 +5,7 @@ pub use crate::conn::{CloseReason, ConnId, DialFailure, ParseTargetError, Target
 use crate::addr::Universe;
 use crate::event::Event;
 use crate::forward::ForwardingChange;
-use crate::id::ContainerId;
+use crate::id::{ContainerId, PeerName};
 use crate::names::Name;
 use crate::saved::Change;
 use crate::time::Instant;
@@ -66,6 +66,12 @@ pub enum Input {
         from: SocketAddr,
         /// The whole datagram.
         bytes: Vec<u8>,
+    },
+    /// The forwarder exchanges frames for one peer with `peer`, to which no link leads
+    /// ([`crate::forward::Sink::wants`]).
+    Wanted {
+        /// The name that the frames are addressed with.
+        peer: PeerName,
     },
     /// An operator, a container or a plugin wants something.
     Command {
@@ -403,6 +409,8 @@ pub enum Timer {
     Rekey,
     /// Routes are out of date.
     Routes,
+    /// Something is due about a data session that no link brings.
+    Session,
     /// A control link has been silent too long.
     Silence,
 }

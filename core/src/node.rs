@@ -7,6 +7,7 @@ mod membership;
 mod neighbours;
 mod paces;
 mod records;
+mod sessions;
 mod sizes;
 mod snapshot;
 mod strangers;
@@ -22,7 +23,7 @@ use crate::id::{Identity, Incarnation, PeerId, PeerName};
 use crate::io::{ConnId, Deadline, Input, Outbox, Output, Target, Timer};
 use crate::ipam::{Act, Ipam};
 use crate::mark::{Mark, mark};
-use crate::mesh::{Acquaintances, Conn, ConnFault, Dialer, Unicast, Way};
+use crate::mesh::{Acquaintances, Conn, ConnFault, Dialer, Directs, Unicast, UnicastBody, Way};
 use crate::names::{KnownName, Names};
 use crate::record::{Key, Record, Version};
 use crate::saved::{Change, Damaged, Network, Saved, Slot};
@@ -100,7 +101,10 @@ pub struct Node {
     acquaintances: Acquaintances,
     /// The one link with each neighbour.
     neighbours: BTreeMap<PeerId, ConnId>,
-    sessions: BTreeMap<SessionIndex, ConnId>,
+    /// Whose each label of a data session is, that we chose.
+    labels: BTreeMap<SessionIndex, Owner>,
+    /// Data sessions that no link brings.
+    directs: Directs,
     /// How often strangers may begin handshakes.
     paces: Paces,
     /// Conns dialed so far.
@@ -110,6 +114,8 @@ pub struct Node {
     referral_rng: ChaCha20Rng,
     /// As last told to the forwarder.
     routes: Routes,
+    /// Whom frames for each name in it go to.
+    holders: BTreeMap<PeerName, PeerId>,
     routes_at: Option<Instant>,
     /// When our own record is next to be looked at.
     describe_at: Option<Instant>,
@@ -121,6 +127,15 @@ pub struct Node {
     records_refused: u64,
     probes_taken: u64,
     is_stopped: bool,
+}
+
+/// Whose a data session is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Owner {
+    /// It came with the link on this conn.
+    Link(ConnId),
+    /// It was made on demand, with this peer.
+    Direct(PeerId),
 }
 
 /// What one call has to finish before it returns.
@@ -205,13 +220,15 @@ impl Node {
             acquaintances: Acquaintances::load(&saved)?,
             conns: BTreeMap::new(),
             neighbours: BTreeMap::new(),
-            sessions: BTreeMap::new(),
+            labels: BTreeMap::new(),
+            directs: Directs::default(),
             paces: Paces::default(),
             dialed: 0,
             session_rng: seed.child("session"),
             handshake_rng: seed.child("handshake"),
             referral_rng: seed.child("referral"),
             routes: Routes::default(),
+            holders: BTreeMap::new(),
             routes_at: None,
             describe_at: None,
             described_at: None,
@@ -268,6 +285,7 @@ impl Node {
                 self.end(at, conn, ConnFault::Closed(why), Way::Gone, out);
             }
             Input::Datagram { from, bytes } => self.datagram(at, from, &bytes, out),
+            Input::Wanted { peer } => self.wanted(at, peer, out),
             Input::Command { request, command } => self.command(at, request, command, out),
         }
         self.finish(at, first, out);
@@ -303,7 +321,8 @@ impl Node {
         if self.routes_at.is_some_and(|due| due <= at) {
             self.routes_at = None;
             self.survey(at, out);
-            let routes = self.current_routes();
+            let (routes, holders) = self.current_routes();
+            self.holders = holders;
             if routes == self.routes {
                 mark(Mark::RoutesSame);
             } else {
@@ -311,11 +330,13 @@ impl Node {
                 self.routes = routes.clone();
                 out.push(Output::Forwarding(ForwardingChange::Routes(routes)));
             }
+            self.review_directs(at, out);
         }
+        self.session_timeouts(at, out);
     }
 
-    /// Next hops of the topology, as sessions of the links that stand.
-    fn current_routes(&self) -> Routes {
+    /// Next hops of the topology, as sessions of the links that stand, and who has each name.
+    fn current_routes(&self) -> (Routes, BTreeMap<PeerName, PeerId>) {
         let hops = self.topology.graph().next_hops();
         let name = |peer: &PeerId| {
             if *peer == self.me {
@@ -341,15 +362,15 @@ impl Node {
             }
         }
         let mut routes = Routes::default();
-        for (name, peer) in holders {
-            if let Some(session) = hops.unicast.get(&peer).and_then(&session) {
-                routes.unicast.insert(name, session);
+        for (name, peer) in &holders {
+            if let Some(session) = hops.unicast.get(peer).and_then(&session) {
+                routes.unicast.insert(*name, session);
             }
-            if let Some(next) = hops.broadcast.get(&peer) {
-                routes.broadcast.insert(name, next.iter().filter_map(&session).collect());
+            if let Some(next) = hops.broadcast.get(peer) {
+                routes.broadcast.insert(*name, next.iter().filter_map(&session).collect());
             }
         }
-        routes
+        (routes, holders)
     }
 
     /// When it next wants [`Input::Timeout`], and on whose behalf.
@@ -362,6 +383,7 @@ impl Node {
             self.ipam.deadline().map(|at| Deadline { at, timer: Timer::Ipam }),
             self.routes_at.map(|at| Deadline { at, timer: Timer::Routes }),
             self.describe_at.map(|at| Deadline { at, timer: Timer::Describe }),
+            self.directs.deadline().map(|at| Deadline { at, timer: Timer::Session }),
         ];
         others.into_iter().flatten().chain(self.conn_deadlines()).min()
     }
@@ -378,7 +400,8 @@ impl Node {
                 Act::Publish { key, body } => self.publish(key, body),
                 Act::Tell { peer, message } => {
                     let hops = self.config.hops_max;
-                    self.pass_on(Unicast::sign(&self.identity, peer, hops, message));
+                    let body = UnicastBody::Ipam(message);
+                    self.pass_on(Unicast::sign(&self.identity, peer, hops, body));
                 }
                 Act::Persist(change) => self.turn.changes.push(change),
                 Act::Reply { request, result } => out.push(Output::Reply { request, result }),

@@ -2,6 +2,7 @@
 
 use crate::addr::Universe;
 use crate::config::SecretKind;
+use crate::fault::DirectFault;
 use crate::id::{Incarnation, PeerId, PeerName};
 use crate::io::Target;
 use crate::names::KnownName;
@@ -37,6 +38,8 @@ pub struct Status {
     pub targets: Vec<TargetStatus>,
     /// Links and attempts at links.
     pub conns: Vec<ConnStatus>,
+    /// Peers without a link with which there is a data session, or was one of late, or an attempt.
+    pub directs: Vec<DirectStatus>,
     /// All known peers, ourselves first, then by name.
     pub peers: Vec<PeerStatus>,
     /// Next hop to each reachable peer: (destination, neighbour).
@@ -69,6 +72,10 @@ pub struct Sizes {
     pub links: usize,
     /// Labels of data sessions that are taken.
     pub sessions: usize,
+    /// Peers without a link with which there is a data session, or was one of late, or an attempt.
+    pub directs: usize,
+    /// Offers of sessions and sessions that are not proven, with such peers.
+    pub sessions_under_way: usize,
     /// Addresses from which handshakes came that still count against them, or did until lately.
     pub sources: usize,
     /// Targets, and peers that were only heard of.
@@ -87,6 +94,8 @@ pub struct Sizes {
     pub peers: usize,
     /// Ways to peers, of frames for one and of broadcasts, as last told to the forwarder.
     pub routes: usize,
+    /// Names that frames go to.
+    pub holders: usize,
     /// Own names.
     pub names: usize,
     /// Other peers with names.
@@ -238,6 +247,49 @@ pub struct ConnStatus {
     pub retry_in: Option<Duration>,
 }
 
+/// How a data session with a peer without a link stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DirectState {
+    /// Offered, or agreed and not proven yet: frames are relayed.
+    Pending,
+    /// Proven: frames go straight.
+    Direct,
+    /// It worked and is silent: frames are relayed.
+    Silent,
+    /// The last attempt failed, and a next one waits: frames are relayed.
+    Waiting,
+    /// It is over, or nothing was tried yet: frames are relayed, if there are any.
+    Idle,
+}
+
+/// A peer without a link that frames are exchanged with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DirectStatus {
+    /// Identity.
+    pub id: PeerId,
+    /// 48-bit name.
+    pub name: PeerName,
+    /// Label.
+    pub nickname: String,
+    /// How it stands.
+    pub state: DirectState,
+    /// Where its datagrams go, or are tried.
+    pub datagrams_to: Option<SocketAddr>,
+    /// Whether frames are sealed.
+    pub encrypted: bool,
+    /// How long the session has stood, once it does.
+    pub up_for: Option<Duration>,
+    /// How long ago frames were last known to be exchanged; good to ten seconds.
+    pub used_ago: Duration,
+    /// Round trip of the last probe.
+    pub round_trip: Option<Duration>,
+    /// Why frames are relayed, or were before.
+    pub why: Option<DirectFault>,
+    /// Time before which nothing is tried.
+    pub retry_in: Option<Duration>,
+}
+
 /// One known peer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PeerStatus {
@@ -251,8 +303,22 @@ pub struct PeerStatus {
     pub incarnation: Incarnation,
     /// Whether it can be reached, directly or not (true for ourselves).
     pub reachable: bool,
+    /// Which way our frames for it take; `None` for ourselves, and where it cannot be reached.
+    pub way: Option<Carriage>,
     /// Its neighbours: (id, name, label, whether the neighbour reports the link too).
     pub links: Vec<LinkStatus>,
+}
+
+/// Which way frames for a peer take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Carriage {
+    /// The session of a link with it.
+    Link,
+    /// A session on demand.
+    Direct,
+    /// Over this neighbour, which passes them on.
+    Relayed(PeerName),
 }
 
 /// One link that a peer reports.

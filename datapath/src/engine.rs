@@ -15,6 +15,8 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time;
 use weft_core::forward::{Counters, Forwarder, ForwardingChange, Sink};
+use weft_core::id::PeerName;
+use weft_core::io::Input;
 use weft_core::time::Instant;
 
 /// Most frames and most datagrams taken before the other side has its turn.
@@ -61,7 +63,8 @@ enum Command {
 }
 
 impl Engine {
-    /// Starts the thread. `on_probe` is called on it for each probe and must not wait.
+    /// Starts the thread. `on_input` is called on it with what the node is to be told, and must not
+    /// wait.
     ///
     /// # Errors
     /// When the kernel has no thread or descriptor left.
@@ -69,7 +72,7 @@ impl Engine {
         tap: Tap,
         udp: UdpSocket,
         forwarder: Forwarder,
-        on_probe: impl FnMut(SocketAddr, &[u8]) + Send + 'static,
+        on_input: impl FnMut(Input) + Send + 'static,
     ) -> io::Result<Self> {
         udp.set_nonblocking(true)?;
         let shared = Arc::new(Shared {
@@ -80,7 +83,7 @@ impl Engine {
         });
         let (commands, inbox) = mpsc::sync_channel(COMMANDS_MAX);
         let is_v6 = udp.local_addr()?.is_ipv6();
-        let ports = Ports { tap, udp, is_v6, shared: Arc::clone(&shared), on_probe };
+        let ports = Ports { tap, udp, is_v6, shared: Arc::clone(&shared), on_input };
         let moving =
             Moving { ports, forwarder, inbox, start: time::Instant::now(), tap_gone: false };
         let thread =
@@ -173,10 +176,10 @@ struct Ports<P> {
     udp: UdpSocket,
     is_v6: bool,
     shared: Arc<Shared>,
-    on_probe: P,
+    on_input: P,
 }
 
-impl<P: FnMut(SocketAddr, &[u8])> Moving<P> {
+impl<P: FnMut(Input)> Moving<P> {
     fn run(mut self) {
         let mut buffer = vec![0; BUFFER_LEN];
         loop {
@@ -275,7 +278,7 @@ impl<P: FnMut(SocketAddr, &[u8])> Moving<P> {
     }
 }
 
-impl<P: FnMut(SocketAddr, &[u8])> Sink for Ports<P> {
+impl<P: FnMut(Input)> Sink for Ports<P> {
     fn send(&mut self, to: SocketAddr, datagram: &[u8]) {
         let to = match (to.ip(), self.is_v6) {
             (IpAddr::V4(v4), true) => SocketAddr::new(v4.to_ipv6_mapped().into(), to.port()),
@@ -296,6 +299,10 @@ impl<P: FnMut(SocketAddr, &[u8])> Sink for Ports<P> {
     }
 
     fn probe(&mut self, from: SocketAddr, datagram: &[u8]) {
-        (self.on_probe)(from, datagram);
+        (self.on_input)(Input::Datagram { from, bytes: datagram.to_vec() });
+    }
+
+    fn wants(&mut self, peer: PeerName) {
+        (self.on_input)(Input::Wanted { peer });
     }
 }

@@ -31,7 +31,7 @@ use weft_core::node::{Node, Seed, StartError};
 /// Inputs that wait at most, of each kind; whoever brings more waits too.
 const INPUTS_MAX: usize = 256;
 
-/// Kinds of what the network brings: from streams that are open, datagrams, and further streams.
+/// Kinds of what the network brings: from streams that are open, from the data path, and further streams.
 const KINDS: u8 = 3;
 
 /// A dial, with the look-up of its name, may take this long; one that waits longer finds a host
@@ -81,8 +81,8 @@ pub struct Parts<N: Net, S, F, P> {
     pub store: S,
     /// What forwards frames.
     pub frames: F,
-    /// Probes that came to the sleeve's socket.
-    pub datagrams: mpsc::Receiver<(SocketAddr, Vec<u8>)>,
+    /// What the data path has to tell: probes, and with whom frames are exchanged.
+    pub from_frames: mpsc::Receiver<Input>,
     /// Sees every call of the node.
     pub probe: P,
 }
@@ -116,7 +116,7 @@ pub struct Driver<N: Net, S, F, P> {
     names_at: Option<Instant>,
     events: EventLog,
     requests: mpsc::Receiver<Request>,
-    datagrams: mpsc::Receiver<(SocketAddr, Vec<u8>)>,
+    from_frames: mpsc::Receiver<Input>,
     conn_events: mpsc::Receiver<(ConnId, ConnEvent)>,
     conn_tell: mpsc::Sender<(ConnId, ConnEvent)>,
     streams: mpsc::Receiver<NewStream<N::Stream>>,
@@ -145,7 +145,7 @@ enum Turn<S> {
     Request(Request),
     Conn(ConnId, ConnEvent),
     Stream(NewStream<S>),
-    Datagram(SocketAddr, Vec<u8>),
+    Frames(Input),
     Names,
     Log,
     Timeout,
@@ -157,7 +157,7 @@ impl<N: Net, S: Store, F: Frames, P: Probe> Driver<N, S, F, P> {
     /// # Errors
     /// When the state cannot be read or written, or the node refuses it or its settings.
     pub async fn start(parts: Parts<N, S, F, P>) -> Result<(Self, NodeHandle), DriverError> {
-        let Parts { config, seed, clock, net, listener, mut store, frames, datagrams, mut probe } =
+        let Parts { config, seed, clock, net, listener, mut store, frames, from_frames, mut probe } =
             parts;
         let mut outbox = Outbox::default();
         let now = clock.now();
@@ -186,7 +186,7 @@ impl<N: Net, S: Store, F: Frames, P: Probe> Driver<N, S, F, P> {
             names_at: None,
             events: EventLog::default(),
             requests,
-            datagrams,
+            from_frames,
             conn_events,
             conn_tell,
             streams,
@@ -224,7 +224,7 @@ impl<N: Net, S: Store, F: Frames, P: Probe> Driver<N, S, F, P> {
                 Turn::Request(Request::Command(..) | Request::Status(_) | Request::Held(_))
                 | Turn::Conn(..)
                 | Turn::Stream(_)
-                | Turn::Datagram(..)
+                | Turn::Frames(_)
                 | Turn::Names
                 | Turn::Log
                 | Turn::Timeout => false,
@@ -247,7 +247,7 @@ impl<N: Net, S: Store, F: Frames, P: Probe> Driver<N, S, F, P> {
         let timeout = timer(self.node.deadline().map(|deadline| self.clock.timer(deadline.at)));
         self.first = (self.first + 1) % KINDS;
         let (first, conns) = (self.first, &mut self.conn_events);
-        let network = from_network(first, conns, &mut self.datagrams, &mut self.streams);
+        let network = from_network(first, conns, &mut self.from_frames, &mut self.streams);
         // Each of these ends only with the process: this side, or the handle's owner, keeps a sender.
         tokio::select! {
             biased;
@@ -286,7 +286,7 @@ impl<N: Net, S: Store, F: Frames, P: Probe> Driver<N, S, F, P> {
                 Some(input) => input,
                 None => return Ok(()),
             },
-            Turn::Datagram(from, bytes) => Input::Datagram { from, bytes },
+            Turn::Frames(input) => input,
             Turn::Names => {
                 self.renew_names();
                 return Ok(());
@@ -467,16 +467,14 @@ async fn timer(at: Option<Instant>) {
 async fn from_network<S>(
     first: u8,
     conns: &mut mpsc::Receiver<(ConnId, ConnEvent)>,
-    datagrams: &mut mpsc::Receiver<(SocketAddr, Vec<u8>)>,
+    frames: &mut mpsc::Receiver<Input>,
     streams: &mut mpsc::Receiver<NewStream<S>>,
 ) -> Turn<S> {
     poll_fn(|context| {
         for kind in 0..KINDS {
             let turn = match (first + kind) % KINDS {
                 0 => conns.poll_recv(context).map(|it| it.map(|(conn, it)| Turn::Conn(conn, it))),
-                1 => datagrams
-                    .poll_recv(context)
-                    .map(|it| it.map(|(from, bytes)| Turn::Datagram(from, bytes))),
+                1 => frames.poll_recv(context).map(|it| it.map(Turn::Frames)),
                 2.. => streams.poll_recv(context).map(|it| it.map(Turn::Stream)),
             };
             // A sender of each lives as long as this side, or the process.

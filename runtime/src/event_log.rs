@@ -44,6 +44,9 @@ impl EventLog {
                 (!self.links.remove(conn) && !conn.is_dialed()).then(|| refused_for(why))
             }
             Event::RecordRefused { .. } => Some("records refused"),
+            Event::DirectUp { .. } | Event::DirectDown { .. } | Event::DirectFailed { .. } => {
+                Some("changes of the way that frames for a peer take")
+            }
             Event::ConnUp { .. }
             | Event::LinkUp { .. }
             | Event::LinkDown { .. }
@@ -145,6 +148,13 @@ fn line(event: &Event, label: impl Fn(PeerId) -> String) {
         }
         Event::LinkUp { peer } => info!(peer = label(*peer), "data path up"),
         Event::LinkDown { peer } => info!(peer = label(*peer), "data path down"),
+        Event::DirectUp { peer } => info!(peer = label(*peer), "frames go straight"),
+        Event::DirectDown { peer, why } => {
+            info!(peer = label(*peer), %why, "frames are relayed");
+        }
+        Event::DirectFailed { peer, why } => {
+            info!(peer = label(*peer), %why, "frames cannot go straight: they are relayed");
+        }
         Event::PeerUp { peer } => info!(peer = label(*peer), "peer reachable"),
         Event::PeerDown { peer } => info!(peer = label(*peer), "peer unreachable"),
         Event::RecordRefused { from, why } => {

@@ -58,7 +58,7 @@ async fn node<P: Probe>(
     seed: [u8; 32],
     store: MemoryStore,
     probe: P,
-) -> Result<(NodeHandle, Target, mpsc::Sender<(SocketAddr, Vec<u8>)>)> {
+) -> Result<(NodeHandle, Target, mpsc::Sender<Input>)> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let port = listener.local_addr()?.port();
     let config = Config {
@@ -68,7 +68,7 @@ async fn node<P: Probe>(
         founding: FoundingMode::Consensus { peers: Some(2) },
         ..Config::default()
     };
-    let (told, datagrams) = mpsc::channel(8);
+    let (told, from_frames) = mpsc::channel(8);
     let parts = Parts {
         config,
         seed: Seed(seed),
@@ -77,7 +77,7 @@ async fn node<P: Probe>(
         listener,
         store,
         frames: NoFrames,
-        datagrams,
+        from_frames,
         probe,
     };
     let (driver, handle) = Driver::start(parts).await?;
@@ -101,13 +101,16 @@ async fn linked(handle: &NodeHandle) -> Result<()> {
 async fn record(path: &Path, len_max: usize) -> Result<(Vec<u8>, [u8; 32])> {
     let store = MemoryStore::default();
     let recorder = FlightRecorder::create(path, len_max, FlightKey(KEY))?;
-    let (one, _, datagrams) = node("one", SEED, store.clone(), recorder).await?;
+    let (one, _, from_frames) = node("one", SEED, store.clone(), recorder).await?;
     let (two, target, _two) = node("two", [2; 32], MemoryStore::default(), Nobody).await?;
     let targets = vec![target.clone()];
     one.command(Command::Connect { targets, replace: true }).await?;
     linked(&one).await?;
     // No probe ever comes, but noise does.
-    datagrams.send((SocketAddr::from(([127, 0, 0, 1], 9)), vec![0x11; 40])).await?;
+    let from = SocketAddr::from(([127, 0, 0, 1], 9));
+    from_frames.send(Input::Datagram { from, bytes: vec![0x11; 40] }).await?;
+    // Nor is there a way to whom frames are exchanged with.
+    from_frames.send(Input::Wanted { peer: weft_core::id::PeerName([2; 6]) }).await?;
     let id: weft_core::id::ContainerId = "c".parse()?;
     let name = "db.weft.local".parse()?;
     let address = [10, 32, 0, 1].into();

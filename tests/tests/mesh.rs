@@ -166,6 +166,57 @@ fn containers_at_the_ends_of_a_line_reach_each_other_through_the_middle() -> Res
 }
 
 #[test]
+fn frames_between_hosts_without_a_link_go_straight_after_a_moment_and_none_is_missed() -> Result<()>
+{
+    let lab = Lab::full(3)?;
+    let dials = |n: usize| (n != 2).then(|| lab.host(2).address());
+    for n in [2, 1, 3] {
+        let target = dials(n);
+        let args = ["--password", "three threads", "--no-discovery"].into_iter();
+        lab.host(n).launch(&args.chain(target.as_deref()).collect::<Vec<_>>())?;
+    }
+    let [one, middle, three] = [lab.host(1), lab.host(2), lab.host(3)];
+    middle.wait_linked(2)?;
+    let [near, far] = [lab.container()?, lab.container()?];
+    one.attach(&near, &[])?;
+    let address = three.attach(&far, &[])?;
+    wait_until("the far peer is in reach", NOTICED, || {
+        shown(one, "peers").is_ok_and(|peers| peers.contains(" - relayed by "))
+    })
+    .with_context(|| shown(one, "peers").unwrap_or_default())?;
+    let pings = pinging(&lab, &near, &address.to_string())?;
+    pings.wait_for("bytes from", Duration::from_secs(5))?;
+    let begun = answered(&pings.text());
+    for host in [one, three] {
+        wait_until("frames go straight", Duration::from_secs(10), || {
+            shown(host, "connections").is_ok_and(|shown| shown.contains(" direct "))
+                && shown(host, "peers").is_ok_and(|peers| peers.contains(" - direct"))
+        })
+        .with_context(|| shown(host, "connections").unwrap_or_default() + &host.log())?;
+        ensure!(host.log().contains("frames go straight"), "{}", host.log());
+    }
+    // They pass the host in the middle by, which hears nothing any more.
+    ip(&format!("-n {} link set eth0 down", middle.namespace))?;
+    let had = pings.count("bytes from");
+    std::thread::sleep(Duration::from_secs(2));
+    ip(&format!("-n {} link set eth0 up", middle.namespace))?;
+    ensure!(pings.count("bytes from") > had + 15, "{}", pings.text());
+    let answers = answered(&pings.text());
+    let first = begun.first().context("nothing was answered")?;
+    let last = answers.last().context("nothing was answered")?;
+    ensure!(usize::try_from(last + 1 - first)? == answers.len(), "{answers:?}");
+    drop(pings);
+    lab.finish()
+}
+
+/// The numbers of all pings in `text` that were answered.
+fn answered(text: &str) -> BTreeSet<u32> {
+    let numbers = text.lines().filter(|line| line.contains("bytes from"));
+    let numbers = numbers.filter_map(|line| line.split_once("icmp_seq=")?.1.split(' ').next());
+    numbers.filter_map(|number| number.parse().ok()).collect()
+}
+
+#[test]
 fn the_ends_of_a_line_report_a_killed_middle_work_on_and_are_joined_again_when_it_is_back()
 -> Result<()> {
     let (lab, members) = line()?;

@@ -20,24 +20,27 @@ use crate::time::Instant;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
+use core::time::Duration;
 
 /// What a node tells the forwarder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ForwardingChange {
-    /// Datagrams of `session` are ours to open, and frames can go to `peer`.
+    /// Datagrams of `session` are ours to open.
     SessionUp {
         /// Our index.
         session: SessionIndex,
         /// Their index.
         remote: SessionIndex,
-        /// The neighbour.
+        /// Who has the other end.
         peer: PeerName,
+        /// Whether a link brings it; else it is one on demand.
+        is_link: bool,
         /// The keys.
         keys: SessionKeys,
         /// Where to send; `None` until a probe came from there.
         to: Option<SocketAddr>,
     },
-    /// The neighbour of `session` is now at `to`.
+    /// The other end of `session` is now at `to`.
     SessionMoved {
         /// Our index.
         session: SessionIndex,
@@ -51,6 +54,14 @@ pub enum ForwardingChange {
     },
     /// All routes, in place of those before.
     Routes(Routes),
+    /// Our own frames for `peer` take `session`, whatever the routes say; `None` for the routes again.
+    /// What we relay for others keeps to the routes.
+    Direct {
+        /// Whom the frames are for.
+        peer: PeerName,
+        /// Our index.
+        session: Option<SessionIndex>,
+    },
 }
 
 /// Through which neighbour each peer is reached.
@@ -84,7 +95,14 @@ pub trait Sink {
     fn deliver(&mut self, frame: &[u8]);
     /// Hand a probe to the node ([`crate::io::Input::Datagram`]).
     fn probe(&mut self, from: SocketAddr, datagram: &[u8]);
+    /// Tell the node that frames are exchanged with `peer`, to which no link leads
+    /// ([`crate::io::Input::Wanted`]). For one peer once in [`WANTED_WAIT`] at most.
+    fn wants(&mut self, peer: PeerName);
 }
+
+/// The node is told no more often than this that frames are exchanged with a peer. A small part of the
+/// time that a session is kept for without being wanted.
+pub const WANTED_WAIT: Duration = Duration::from_secs(10);
 
 /// How many frames and bytes went where, and what was dropped why. Counts up from start.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -117,6 +135,10 @@ pub struct ForwarderSizes {
     pub sessions: usize,
     /// Ways to peers, of frames for one and of broadcasts.
     pub routes: usize,
+    /// Peers that frames go straight to without a link.
+    pub direct: usize,
+    /// Peers that the node was told of, since frames are exchanged with them.
+    pub wanted: usize,
     /// Addresses whose place is known.
     pub macs: usize,
     /// Bytes that are kept as room for one datagram each way.
@@ -130,6 +152,10 @@ pub struct Forwarder {
     hops_max: u8,
     sessions: BTreeMap<SessionIndex, Neighbour>,
     routes: Routes,
+    /// By which session our own frames for a peer go, in place of its route.
+    direct: BTreeMap<PeerName, SessionIndex>,
+    /// When the node was last told that frames are exchanged with a peer.
+    wanted: BTreeMap<PeerName, Instant>,
     switch: Switch,
     counters: Counters,
     /// Kept between calls for its room: what the last datagram opened to.
@@ -142,6 +168,8 @@ pub struct Forwarder {
 #[derive(Debug)]
 struct Neighbour {
     session: Session,
+    peer: PeerName,
+    is_link: bool,
     to: Option<SocketAddr>,
 }
 
@@ -153,6 +181,8 @@ impl Forwarder {
             hops_max,
             sessions: BTreeMap::new(),
             routes: Routes::default(),
+            direct: BTreeMap::new(),
+            wanted: BTreeMap::new(),
             switch: Switch::default(),
             counters: Counters::default(),
             opened: Vec::new(),
@@ -163,9 +193,9 @@ impl Forwarder {
     /// Carries out a change from the node. A session whose other key is of low order stays unknown.
     pub fn apply(&mut self, change: ForwardingChange) {
         match change {
-            ForwardingChange::SessionUp { session: index, remote, peer: _, keys, to } => {
+            ForwardingChange::SessionUp { session: index, remote, peer, is_link, keys, to } => {
                 if let Ok(session) = Session::new(Kind::Data, &keys, remote) {
-                    self.sessions.insert(index, Neighbour { session, to });
+                    self.sessions.insert(index, Neighbour { session, peer, is_link, to });
                 }
             }
             ForwardingChange::SessionMoved { session, to } => {
@@ -176,7 +206,16 @@ impl Forwarder {
             ForwardingChange::SessionDown { session } => {
                 self.sessions.remove(&session);
             }
-            ForwardingChange::Routes(routes) => self.routes = routes,
+            ForwardingChange::Routes(routes) => {
+                self.wanted.retain(|peer, _| routes.unicast.contains_key(peer));
+                self.routes = routes;
+            }
+            ForwardingChange::Direct { peer, session: Some(session) } => {
+                self.direct.insert(peer, session);
+            }
+            ForwardingChange::Direct { peer, session: None } => {
+                self.direct.remove(&peer);
+            }
         }
     }
 
@@ -207,7 +246,11 @@ impl Forwarder {
             }
         };
         let parcel = Parcel { source: self.me, destination, hops: self.hops_max, frame };
-        self.send_on(&parcel, None, sink);
+        if self.send_on(&parcel, None, sink)
+            && let Some(peer) = destination
+        {
+            self.talks(now, peer, sink);
+        }
     }
 
     /// A datagram came to the sleeve's socket.
@@ -233,11 +276,23 @@ impl Forwarder {
 
     /// How full its tables are, for judges.
     pub fn sizes(&self) -> ForwarderSizes {
-        let Self { me: _, hops_max: _, sessions, routes, switch, counters: _, opened, sealed } =
-            self;
+        let Self {
+            me: _,
+            hops_max: _,
+            sessions,
+            routes,
+            direct,
+            wanted,
+            switch,
+            counters: _,
+            opened,
+            sealed,
+        } = self;
         ForwarderSizes {
             sessions: sessions.len(),
             routes: routes.len(),
+            direct: direct.len(),
+            wanted: wanted.len(),
             macs: switch.len(),
             room: opened.capacity() + sealed.capacity(),
         }
@@ -303,8 +358,27 @@ impl Forwarder {
             self.counters.frames_out += 1;
             sink.deliver(frame.bytes());
         }
+        if parcel.destination == Some(self.me) {
+            self.talks(now, parcel.source, sink);
+        }
         if parcel.destination != Some(self.me) {
             self.relay(from, parcel, sink);
+        }
+    }
+
+    /// Frames for one peer are exchanged with `peer`: has the node told, unless a link leads there or
+    /// it was told lately. Of peers that nothing leads to, nothing is remembered.
+    fn talks(&mut self, now: Instant, peer: PeerName, sink: &mut impl Sink) {
+        let Some(next) = self.routes.unicast.get(&peer) else { return };
+        let next = self.sessions.get(next);
+        if next.is_some_and(|next| next.is_link && next.peer == peer) {
+            return;
+        }
+        let told_at = self.wanted.get(&peer);
+        if told_at.is_none_or(|told_at| now.since(*told_at) >= WANTED_WAIT) {
+            mark(Mark::ForwardWanted);
+            self.wanted.insert(peer, now);
+            sink.wants(peer);
         }
     }
 
@@ -334,7 +408,13 @@ impl Forwarder {
         sink: &mut impl Sink,
     ) -> bool {
         let next = match parcel.destination {
-            Some(peer) => self.routes.unicast.get(&peer).map(core::slice::from_ref),
+            Some(peer) => {
+                let direct = self.direct.get(&peer).filter(|_| from.is_none());
+                if direct.is_some() {
+                    mark(Mark::ForwardDirect);
+                }
+                direct.or_else(|| self.routes.unicast.get(&peer)).map(core::slice::from_ref)
+            }
             None => Some(self.routes.broadcast.get(&parcel.source).map_or(&[][..], Vec::as_slice)),
         };
         let Some(next) = next else {

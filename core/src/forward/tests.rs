@@ -183,14 +183,76 @@ fn a_session_with_a_key_of_low_order_stays_unknown() {
         Some(SleeveFault::LowOrderKey)
     );
     let (session, remote, peer) = (SessionIndex(2), SessionIndex(1), name(1));
-    forwarder.apply(ForwardingChange::SessionUp { session, remote, peer, keys, to: None });
+    let up = ForwardingChange::SessionUp { session, remote, peer, is_link: true, keys, to: None };
+    forwarder.apply(up);
     assert!(forwarder.sessions.is_empty());
+}
+
+#[test]
+fn frames_for_one_peer_want_a_session_with_it_on_both_sides_and_others_do_not() {
+    let mut mesh = Mesh::line(3);
+    mesh.frame(2, ALL, 3);
+    mesh.frame(1, ALL, 2);
+    mesh.frame(0, mac(8), 1);
+    // To a neighbour.
+    mesh.frame(0, mac(2), 1);
+    assert_eq!(mesh.take_wanted(), []);
+    mesh.frame(0, mac(3), 1);
+    assert_eq!(mesh.take_wanted(), [(0, name(2)), (2, name(0))]);
+    // The node is told once in ten seconds, by whichever frame.
+    mesh.now += WANTED_WAIT - Duration::from_millis(1);
+    mesh.frame(0, mac(3), 1);
+    mesh.frame(2, mac(1), 3);
+    assert_eq!(mesh.take_wanted(), []);
+    mesh.now += Duration::from_millis(1);
+    mesh.frame(2, mac(1), 3);
+    assert_eq!(mesh.take_wanted(), [(2, name(0)), (0, name(2))]);
+    assert_eq!(mesh.peers[0].sizes().wanted, 1);
+    // Of whom there is no way to, nothing is remembered.
+    mesh.peers[0].apply(ForwardingChange::Routes(Routes::default()));
+    assert_eq!(mesh.peers[0].sizes().wanted, 0);
+    mesh.frame(0, mac(3), 1);
+    assert_eq!(mesh.take_wanted(), []);
+}
+
+#[test]
+fn own_frames_take_a_session_on_demand_and_what_is_relayed_for_others_does_not() {
+    let mut mesh = Mesh::line(4);
+    for source in 0..4 {
+        mesh.frame(source, ALL, u8::try_from(source).unwrap() + 1);
+    }
+    mesh.take_delivered();
+    // From the second to the last of four.
+    mesh.on_demand(1, 3);
+    let relayed = |mesh: &Mesh, at: usize| mesh.peers[at].counters().relayed;
+    let before = relayed(&mesh, 2);
+    mesh.frame(1, mac(4), 2);
+    assert_eq!(relayed(&mesh, 2), before + 1, "it is not used before that is said");
+    let session = Some(SessionIndex(index(1, 3)));
+    mesh.peers[1].apply(ForwardingChange::Direct { peer: name(3), session });
+    mesh.frame(1, mac(4), 2);
+    assert_eq!(relayed(&mesh, 2), before + 1);
+    mesh.frame(0, mac(4), 1);
+    assert_eq!(relayed(&mesh, 2), before + 2, "those of others keep to the routes");
+    // It is still wanted, on both sides, and so it stays.
+    assert!(mesh.take_wanted().contains(&(1, name(3))));
+    mesh.now += WANTED_WAIT;
+    mesh.frame(1, mac(4), 2);
+    assert_eq!(mesh.take_wanted(), [(1, name(3)), (3, name(1))]);
+    mesh.peers[1].apply(ForwardingChange::Direct { peer: name(3), session: None });
+    mesh.frame(1, mac(4), 2);
+    assert_eq!(relayed(&mesh, 2), before + 3);
+    assert_eq!(mesh.take_delivered().len(), 5);
+    assert_eq!(mesh.peers[1].sizes().direct, 0);
 }
 
 /// Peers in a line, each linked with the next; datagrams arrive at once.
 struct Mesh {
     peers: Vec<Forwarder>,
     delivered: Vec<(usize, Vec<u8>)>,
+    /// Who wants a session with whom.
+    wanted: Vec<(usize, PeerName)>,
+    now: Instant,
 }
 
 #[derive(Default)]
@@ -198,6 +260,7 @@ struct Sent {
     sent: Vec<(SocketAddr, Vec<u8>)>,
     delivered: Vec<Vec<u8>>,
     probes: Vec<Vec<u8>>,
+    wanted: Vec<PeerName>,
 }
 
 impl Sink for Sent {
@@ -209,6 +272,9 @@ impl Sink for Sent {
     }
     fn probe(&mut self, _: SocketAddr, datagram: &[u8]) {
         self.probes.push(datagram.to_vec());
+    }
+    fn wants(&mut self, peer: PeerName) {
+        self.wanted.push(peer);
     }
 }
 
@@ -236,7 +302,7 @@ impl Mesh {
             peer.apply(ForwardingChange::Routes(routes));
             peer
         });
-        Self { peers: peers.collect(), delivered: Vec::new() }
+        Self { peers: peers.collect(), delivered: Vec::new(), wanted: Vec::new(), now: now() }
     }
 
     fn frame(&mut self, at: usize, destination: [u8; 6], source: u8) {
@@ -245,20 +311,36 @@ impl Mesh {
 
     fn raw_frame(&mut self, at: usize, frame: &[u8]) {
         let mut sent = Sent::default();
-        self.peers[at].frame(now(), frame, &mut sent);
+        self.peers[at].frame(self.now, frame, &mut sent);
         self.carry(at, sent);
     }
 
     fn datagram(&mut self, at: usize, datagram: &[u8]) {
         let mut sent = Sent::default();
-        self.peers[at].datagram(now(), at_port(99), datagram, &mut sent);
+        self.peers[at].datagram(self.now, at_port(99), datagram, &mut sent);
         self.carry(at, sent);
     }
 
     fn carry(&mut self, at: usize, sent: Sent) {
         self.delivered.extend(sent.delivered.into_iter().map(|frame| (at, frame)));
+        self.wanted.extend(sent.wanted.into_iter().map(|peer| (at, peer)));
         for (to, datagram) in sent.sent {
             self.datagram(usize::from(to.port()) - 1000, &datagram);
+        }
+    }
+
+    fn take_wanted(&mut self) -> Vec<(usize, PeerName)> {
+        core::mem::take(&mut self.wanted)
+    }
+
+    /// Gives two peers a session on demand, without telling them to use it.
+    fn on_demand(&mut self, one: usize, other: usize) {
+        for (me, other) in [(one, other), (other, one)] {
+            let mut change = session_up(me, other, Some(at_port(other)));
+            if let ForwardingChange::SessionUp { is_link, .. } = &mut change {
+                *is_link = false;
+            }
+            self.peers[me].apply(change);
         }
     }
 
@@ -278,6 +360,7 @@ fn session_up(me: usize, other: usize, to: Option<SocketAddr>) -> ForwardingChan
         session: SessionIndex(index(me, other)),
         remote: SessionIndex(index(other, me)),
         peer: name(other),
+        is_link: true,
         keys: SessionKeys { ours: secret(me, other), theirs, dialed: me < other, sealed: true },
         to,
     }

@@ -6,14 +6,16 @@ use crate::codec;
 use crate::config::{Config, FoundingMode};
 use crate::contract::Contract;
 use crate::handshake::{Channel, Handshake, Step};
-use crate::id::Identity;
+use crate::id::{Identity, Incarnation};
 use crate::io::Target;
 use crate::io::{CloseReason, Command, ConnId, DialFailure, Input, Outbox, Output, RequestId};
-use crate::mesh::Message;
+use crate::mesh::{Message, Unicast, UnicastBody};
 use crate::node::{Node, Seed};
 use crate::record::{Fingerprint, Key, Record, Version};
 use crate::saved::{Saved, Slot, labelled};
+use crate::sleeve::{Kind, Probe, SessionIndex};
 use crate::time::Now;
+use crate::topology::PeerRecord;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -51,6 +53,15 @@ pub(super) enum Act {
     Say { which: u8, bytes: Vec<u8> },
     /// A linked peer hands on a record that `writer` signed.
     Tell { which: u8, writer: u8, kind: u8, version: Version, body: Vec<u8> },
+    /// A linked peer sends a sound probe: its data path may come to be proven.
+    Probe { which: u8, probe: Probe },
+    /// A linked peer says of itself that it has links with the node and with another peer, which says
+    /// so too.
+    Meet { which: u8, beyond: u8 },
+    /// The forwarder exchanges frames with a peer.
+    Want { peer: u8 },
+    /// A linked peer hands on what `from` says to the node.
+    Relay { which: u8, from: u8, body: UnicastBody },
 }
 
 /// `bytes` as what happens around a node.
@@ -77,9 +88,18 @@ struct World {
     dialing: BTreeSet<ConnId>,
     /// Open, each with what was written and not said to have left.
     open: BTreeMap<ConnId, Option<Vec<u8>>>,
-    links: BTreeMap<ConnId, Channel>,
+    links: BTreeMap<ConnId, Linked>,
+    probes: u64,
     accepted: u64,
     asked: u64,
+}
+
+/// A peer that shook hands.
+struct Linked {
+    seed: u8,
+    channel: Channel,
+    /// The node's index of the data session.
+    session: SessionIndex,
 }
 
 impl World {
@@ -104,6 +124,7 @@ impl World {
             dialing: BTreeSet::new(),
             open: BTreeMap::new(),
             links: BTreeMap::new(),
+            probes: 0,
             accepted: 0,
             asked: 0,
         };
@@ -152,13 +173,54 @@ impl World {
             Act::Ask(command) => {
                 self.input(Input::Command { request: RequestId(self.asked), command });
             }
-            Act::Link { peer } => self.link(&identity(peer)),
+            Act::Link { peer } => self.link(peer),
             Act::Say { which, bytes } => self.say(which, &bytes),
             Act::Tell { which, writer, kind, version, body } => {
                 let record = signed(&identity(writer), kind, version, body);
                 self.say(which, &Message::Records([record].to_vec()).encode());
             }
+            Act::Probe { which, probe } => self.probe(which, probe),
+            Act::Meet { which, beyond } => self.meet(which, beyond),
+            Act::Want { peer } => {
+                self.input(Input::Wanted { peer: identity(peer).id().default_name() });
+            }
+            Act::Relay { which, from, body } => {
+                let unicast = Unicast::sign(&identity(from), self.node.id(), 9, body);
+                self.say(which, &Message::Unicast(unicast).encode());
+            }
         }
+    }
+
+    /// In the clear, as in a mesh without a secret.
+    fn probe(&mut self, which: u8, probe: Probe) {
+        let Some(conn) = pick(self.links.keys(), which) else { return };
+        let Some(SessionIndex(index)) = self.links.get(&conn).map(|link| link.session) else {
+            return;
+        };
+        self.probes += 1;
+        let header = [&[Kind::Probe as u8][..], &index.to_be_bytes(), &self.probes.to_be_bytes()];
+        let bytes = [&header.concat()[..], &probe.encode()].concat();
+        self.input(Input::Datagram { from: THERE, bytes });
+    }
+
+    fn meet(&mut self, which: u8, beyond: u8) {
+        let Some(conn) = pick(self.links.keys(), which) else { return };
+        let Some(seed) = self.links.get(&conn).map(|link| link.seed) else { return };
+        let (peer, other) = (identity(seed), identity(beyond));
+        let says = |who: &Identity, links: BTreeSet<_>| {
+            let body = PeerRecord {
+                name: who.id().default_name(),
+                nickname: "host".to_string(),
+                incarnation: Incarnation(1),
+                links,
+                addresses: [THERE].into(),
+            };
+            let version = Version { incarnation: Incarnation(1), sequence: self.probes };
+            signed(who, 3, version, codec::encode(&body))
+        };
+        let both =
+            [says(&peer, [self.node.id(), other.id()].into()), says(&other, [peer.id()].into())];
+        self.say(which, &Message::Records(both.to_vec()).encode());
     }
 
     fn accept(&mut self) -> ConnId {
@@ -170,22 +232,24 @@ impl World {
     }
 
     /// As a peer that keeps all rules: up to a link, unless the node does not want it.
-    fn link(&mut self, peer: &Identity) {
-        let (dialer, first) = Handshake::initiate(local(peer, None), &mut rng(7));
+    fn link(&mut self, seed: u8) {
+        let peer = identity(seed);
+        let (dialer, first) = Handshake::initiate(local(&peer, None), &mut rng(7));
         let conn = self.accept();
         self.receive(conn, first);
         let Some(second) = self.written(conn) else { return };
-        if let Ok((_, Step::Done { send, channel, .. })) = dialer.receive(&second) {
+        if let Ok((_, Step::Done { send, channel, hello })) = dialer.receive(&second) {
             self.receive(conn, send);
             if self.open.contains_key(&conn) {
-                self.links.insert(conn, channel);
+                let session = hello.session;
+                self.links.insert(conn, Linked { seed, channel, session });
             }
         }
     }
 
     fn say(&mut self, which: u8, message: &[u8]) {
         let Some(conn) = pick(self.links.keys(), which) else { return };
-        let sealed = self.links.get_mut(&conn).map(|channel| channel.seal(message));
+        let sealed = self.links.get_mut(&conn).map(|link| link.channel.seal(message));
         if let Some(Ok(sealed)) = sealed {
             self.receive(conn, sealed);
         }
@@ -318,4 +382,42 @@ fn signed_slot(slot: Slot, bytes: Vec<u8>) -> (Slot, Vec<u8>) {
     }
     let record = signed(&identity(1), kind, Version::default(), bytes);
     (Slot::Record(record.key), codec::encode(&record))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mesh::{Half, SessionMessage};
+
+    /// What leads to a session with peer 2, behind peer 1.
+    fn to_a_session() -> Vec<Act> {
+        let probe = |sequence, heard| Act::Probe { which: 0, probe: Probe { sequence, heard } };
+        let half = Half { session: SessionIndex(7), key: [8; 32], seals: false, number: 1 };
+        let (life, to) = (Incarnation(1), Incarnation(1));
+        let offer = UnicastBody::Session(SessionMessage::Offer { half, life, to });
+        let wait = || Act::Wait(20);
+        Vec::from([
+            Act::Link { peer: 1 },
+            probe(2, None),
+            probe(3, Some(2)),
+            Act::Meet { which: 0, beyond: 2 },
+            wait(),
+            wait(),
+            Act::Want { peer: 2 },
+            Act::Relay { which: 0, from: 2, body: offer },
+        ])
+    }
+
+    #[test]
+    fn the_world_can_bring_a_node_to_a_session_on_demand() {
+        let mut world = World::new();
+        let mut bytes = Vec::new();
+        for act in to_a_session() {
+            bytes.extend(codec::encode(&act));
+            world.step(act);
+        }
+        assert_eq!(world.node.sizes().directs, 1, "{:?}", world.node.sizes());
+        assert_eq!(world.node.sizes().sessions_under_way, 1);
+        node_inputs(&bytes);
+    }
 }

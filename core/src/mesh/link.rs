@@ -395,7 +395,7 @@ impl Conn {
                 Some((self.silent_at(link, config), Timer::Silence)),
                 Some((link.beat_at, Timer::Heartbeat)),
                 Some((link.reconcile_at, Timer::Reconcile)),
-                Some((link.path.deadline(config), Timer::Probe)),
+                Some((link.path.deadline(), Timer::Probe)),
                 Some((link.rekey_at(config), Timer::Rekey)),
                 // While a write is outstanding, its end brings the next.
                 link.pushes_at()

@@ -1,6 +1,7 @@
 //! What neighbours say to each other on a sealed control link.
 
 use super::ConnFault;
+use super::offer::SessionMessage;
 use crate::addr::Universe;
 use crate::codec::{self, DecodeError};
 use crate::config::NICKNAME_LEN_MAX;
@@ -24,7 +25,7 @@ pub enum Message {
     Ask(Question),
     /// The answer to the one question that is open.
     Answer(Answer),
-    /// From one peer's IPAM to another's, over any number of links.
+    /// From one peer to another, over any number of links.
     Unicast(Unicast),
     /// This link ends; the last message.
     Goodbye(Goodbye),
@@ -43,14 +44,23 @@ pub struct Unicast {
     /// How many more peers may pass it on.
     pub hops: u8,
     /// What.
-    pub body: IpamMessage,
+    pub body: UnicastBody,
     /// The sender's, over all but the hops.
     pub signature: Signature,
 }
 
+/// What one peer says to another. Its encoding is postcard; the variants are numbered in this order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum UnicastBody {
+    /// About addresses.
+    Ipam(IpamMessage),
+    /// About a data session between the two.
+    Session(SessionMessage),
+}
+
 impl Unicast {
     /// A message of our own, signed.
-    pub fn sign(identity: &Identity, to: PeerId, hops: u8, body: IpamMessage) -> Self {
+    pub fn sign(identity: &Identity, to: PeerId, hops: u8, body: UnicastBody) -> Self {
         let from = identity.id();
         let signature = Signature::from(identity.sign(&signed_bytes(from, to, &body)));
         Self { from, to, hops, body, signature }
@@ -63,7 +73,7 @@ impl Unicast {
     }
 }
 
-fn signed_bytes(from: PeerId, to: PeerId, body: &IpamMessage) -> Vec<u8> {
+fn signed_bytes(from: PeerId, to: PeerId, body: &UnicastBody) -> Vec<u8> {
     [&b"weft unicast 1"[..], &from.0, &to.0, &codec::encode(body)].concat()
 }
 
@@ -164,8 +174,11 @@ impl Message {
 
 #[cfg(test)]
 mod tests {
+    use super::super::offer::{Decline, Half};
     use super::*;
     use crate::gossip::Print;
+    use crate::id::Incarnation;
+    use crate::sleeve::SessionIndex;
 
     #[test]
     fn messages_are_these_bytes_and_back() {
@@ -173,12 +186,12 @@ mod tests {
             from: PeerId([1; 32]),
             to: PeerId([2; 32]),
             hops: 16,
-            body: IpamMessage::Denied { range: Universe::DEFAULT.range() },
+            body: UnicastBody::Ipam(IpamMessage::Denied { range: Universe::DEFAULT.range() }),
             signature: Signature([3; 32], [4; 32]),
         };
         let ends = [[1u8; 32], [2; 32]].concat();
         let signature = [[3u8; 32], [4; 32]].concat();
-        let body = [16, 1, 0, 0x80, 0x80, 0x40];
+        let body = [16, 0, 1, 0, 0x80, 0x80, 0x40];
         let golden: [(Message, Vec<u8>); 7] = [
             (Message::Heartbeat, std::vec![0]),
             (Message::Records(Vec::new()), std::vec![1, 0]),
@@ -195,12 +208,31 @@ mod tests {
     }
 
     #[test]
+    fn what_is_said_of_sessions_is_these_bytes_and_back() {
+        let half = Half { session: SessionIndex(300), key: [7; 32], seals: true, number: 2 };
+        let half_bytes = [&[0xac, 2][..], &[7; 32], &[1, 2]].concat();
+        let offer = SessionIndex(5);
+        let (life, to) = (Incarnation(8), Incarnation(9));
+        let golden: [(SessionMessage, Vec<u8>); 4] = [
+            (SessionMessage::Offer { half, life, to }, [&[0][..], &half_bytes, &[8, 9]].concat()),
+            (SessionMessage::Accept { offer, half }, [&[1, 5][..], &half_bytes].concat()),
+            (SessionMessage::Decline { offer, why: Decline::LowOrder }, std::vec![2, 5, 3]),
+            (SessionMessage::End { session: offer }, std::vec![3, 5]),
+        ];
+        for (message, bytes) in golden {
+            let (body, bytes) = (UnicastBody::Session(message), [&[1][..], &bytes].concat());
+            assert_eq!(codec::encode(&body), bytes);
+            assert_eq!(codec::decode_canonical(&bytes), Ok(body));
+        }
+    }
+
+    #[test]
     fn a_unicast_is_its_senders_whoever_relays_it() {
         let me = Identity::from_seed([1; 32]);
         let (to, range) = (PeerId([2; 32]), Universe::DEFAULT.range());
-        let good = Unicast::sign(&me, to, 9, IpamMessage::Request { range });
+        let good = Unicast::sign(&me, to, 9, UnicastBody::Ipam(IpamMessage::Request { range }));
         assert!(Unicast { hops: 8, ..good.clone() }.is_authentic());
-        let denied = IpamMessage::Denied { range };
+        let denied = UnicastBody::Ipam(IpamMessage::Denied { range });
         for bad in [
             Unicast { from: to, ..good.clone() },
             Unicast { to: me.id(), ..good.clone() },

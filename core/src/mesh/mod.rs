@@ -2,14 +2,18 @@
 
 mod acquaintances;
 mod dialer;
+mod direct;
 mod link;
 mod message;
+mod offer;
 mod path;
 
 pub(crate) use acquaintances::Acquaintances;
 pub(crate) use dialer::{Attempt, Dialer, State as DialState};
+pub(crate) use direct::{Direct, DirectPath, Directs, Due, NoRoom, OfferMade};
 pub(crate) use link::{Conn, Ends, Link, Phase, Shaking, Way};
-pub(crate) use path::{Path, Turn as PathTurn};
+pub(crate) use path::{Pace, Path, Turn as PathTurn};
 
 pub use crate::fault::ConnFault;
-pub use message::{Goodbye, Message, Unicast};
+pub use message::{Goodbye, Message, Unicast, UnicastBody};
+pub use offer::{Decline, Half, SessionMessage};

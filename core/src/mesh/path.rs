@@ -12,11 +12,34 @@ use crate::time::Instant;
 use core::net::SocketAddr;
 use core::time::Duration;
 
-/// One data session with a neighbour.
+/// How often a path is probed, and how long it may be silent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Pace {
+    /// The longest wait between two probes while the path is not proven; the first ones are shorter.
+    pub(crate) unproven: Duration,
+    /// The wait once it is.
+    pub(crate) proven: Duration,
+    /// A path that answered no probe for this long is down.
+    pub(crate) silence_max: Duration,
+}
+
+impl Pace {
+    /// That of the links.
+    pub(crate) const fn of_links(config: &Config) -> Self {
+        Self {
+            unproven: config.probe_wait.unproven,
+            proven: config.probe_wait.proven,
+            silence_max: config.probe_silence_max,
+        }
+    }
+}
+
+/// One data session, as control sees it.
 #[derive(Debug)]
 pub(crate) struct Path {
     /// Our index.
     pub(crate) index: SessionIndex,
+    pub(crate) pace: Pace,
     session: Session,
     /// Where datagrams go; `None` until the first probe of a neighbour that dialed us.
     pub(crate) to: Option<SocketAddr>,
@@ -58,9 +81,11 @@ impl Path {
         index: SessionIndex,
         session: Session,
         to: Option<SocketAddr>,
+        pace: Pace,
     ) -> Self {
         Self {
             index,
+            pace,
             session,
             to,
             sent: 0,
@@ -86,7 +111,6 @@ impl Path {
     pub(crate) fn receive(
         &mut self,
         now: Instant,
-        config: &Config,
         (from, datagram): (SocketAddr, &[u8]),
         out: &mut Outbox,
     ) -> Result<Turn, SleeveFault> {
@@ -114,7 +138,7 @@ impl Path {
                 mark(Mark::PathProven);
                 turn.proven = Some(true);
                 // An answer to an earlier probe than the last does not tell how long the way is.
-                let wait = config.probe_wait;
+                let wait = self.pace;
                 self.probe_at =
                     now + if self.round_trip.is_some() { wait.proven } else { wait.unproven };
             }
@@ -126,9 +150,9 @@ impl Path {
     }
 
     /// Does what is due.
-    pub(crate) fn timeout(&mut self, now: Instant, config: &Config, out: &mut Outbox) -> Turn {
+    pub(crate) fn timeout(&mut self, now: Instant, out: &mut Outbox) -> Turn {
         let mut turn = Turn::default();
-        if self.silent_at(config).is_some_and(|at| at <= now) {
+        if self.silent_at().is_some_and(|at| at <= now) {
             (self.proven_at, self.round_trip) = (None, None);
             mark(Mark::PathSilent);
             turn.proven = Some(false);
@@ -136,7 +160,7 @@ impl Path {
         }
         if self.probe_at <= now {
             self.probe(now, false, out);
-            let wait = config.probe_wait;
+            let wait = self.pace;
             self.probe_at =
                 now + if self.is_proven() { wait.proven } else { self.wait(wait.unproven) };
         }
@@ -150,13 +174,25 @@ impl Path {
         (longest / 2u32.pow(doublings)).max(Duration::from_millis(1)).min(longest)
     }
 
-    /// When [`Path::timeout`] is wanted.
-    pub(crate) fn deadline(&self, config: &Config) -> Instant {
-        self.silent_at(config).map_or(self.probe_at, |at| at.min(self.probe_at))
+    /// Probes `to` next, at once, unless somebody was heard already.
+    ///
+    /// Returns whether it does.
+    pub(crate) fn try_at(&mut self, now: Instant, to: SocketAddr) -> bool {
+        if self.heard.is_some() {
+            return false;
+        }
+        self.to = Some(to);
+        (self.probe_at, self.waits) = (now, 0);
+        true
     }
 
-    fn silent_at(&self, config: &Config) -> Option<Instant> {
-        self.proven_at.map(|at| at + config.probe_silence_max)
+    /// When [`Path::timeout`] is wanted.
+    pub(crate) fn deadline(&self) -> Instant {
+        self.silent_at().map_or(self.probe_at, |at| at.min(self.probe_at))
+    }
+
+    fn silent_at(&self) -> Option<Instant> {
+        self.proven_at.map(|at| at + self.pace.silence_max)
     }
 
     fn probe(&mut self, now: Instant, is_answer: bool, out: &mut Outbox) {
@@ -187,6 +223,10 @@ mod tests {
         SocketAddr::from(([192, 0, 2, n], 6783))
     }
 
+    fn pace() -> Pace {
+        Pace::of_links(&Config::default())
+    }
+
     /// The paths of the side that dialed, at address 1, and of the other, at address 2.
     fn pair() -> (Path, Path) {
         let secrets = [[7; 32], [8; 32]].map(x25519_dalek::StaticSecret::from);
@@ -201,8 +241,8 @@ mod tests {
             Session::new(Kind::Probe, &keys, SessionIndex(1 - u32::try_from(me).unwrap())).unwrap()
         };
         (
-            Path::new(at(0), SessionIndex(0), session(0), Some(address(2))),
-            Path::new(at(0), SessionIndex(1), session(1), None),
+            Path::new(at(0), SessionIndex(0), session(0), Some(address(2)), pace()),
+            Path::new(at(0), SessionIndex(1), session(1), None, pace()),
         )
     }
 
@@ -214,8 +254,7 @@ mod tests {
             for output in out.drain() {
                 let Output::Datagram { bytes, .. } = output else { continue };
                 let source = address(u8::try_from(from).unwrap() + 1);
-                let config = Config::default();
-                paths[1 - from].receive(now, &config, (source, &bytes), &mut answers).unwrap();
+                paths[1 - from].receive(now, (source, &bytes), &mut answers).unwrap();
                 count += 1;
             }
             if answers.outputs().is_empty() {
@@ -229,9 +268,9 @@ mod tests {
     fn three_probes_prove_both_directions_and_then_there_is_quiet() {
         let (mut dialer, mut listener) = pair();
         let mut out = Outbox::default();
-        listener.timeout(at(0), &Config::default(), &mut out);
+        listener.timeout(at(0), &mut out);
         assert!(out.outputs().is_empty(), "nobody to probe yet");
-        dialer.timeout(at(0), &Config::default(), &mut out);
+        dialer.timeout(at(0), &mut out);
         assert_eq!(deliver(at(9), [&mut dialer, &mut listener], 0, out), 3);
         assert!(dialer.is_proven() && listener.is_proven());
         assert_eq!(listener.to, Some(address(1)));
@@ -240,65 +279,63 @@ mod tests {
 
     #[test]
     fn a_first_probe_that_is_lost_is_soon_followed_by_another_and_later_ones_keep_their_distance() {
-        let (config, mut out) = (Config::default(), Outbox::default());
+        let mut out = Outbox::default();
         let (mut dialer, mut listener) = pair();
         let mut times = alloc::vec![at(0)];
         for _ in 0..8 {
-            dialer.timeout(*times.last().unwrap(), &config, &mut out);
-            times.push(dialer.deadline(&config));
+            dialer.timeout(*times.last().unwrap(), &mut out);
+            times.push(dialer.deadline());
         }
         let waits: alloc::vec::Vec<u128> =
             times.windows(2).map(|pair| (pair[1] - pair[0]).as_millis()).collect();
         assert_eq!(waits, [15, 31, 62, 125, 250, 250, 250, 250]);
         // So it is again when a path that worked has fallen silent.
-        dialer.timeout(times[8], &config, &mut out);
+        dialer.timeout(times[8], &mut out);
         deliver(times[8], [&mut dialer, &mut listener], 0, out);
         assert!(dialer.is_proven());
         while dialer.is_proven() {
-            let now = dialer.deadline(&config);
-            dialer.timeout(now, &config, &mut Outbox::default());
+            let now = dialer.deadline();
+            dialer.timeout(now, &mut Outbox::default());
             times.push(now);
         }
-        let wait = dialer.deadline(&config) - *times.last().unwrap();
+        let wait = dialer.deadline() - *times.last().unwrap();
         assert_eq!(wait.as_millis(), 15);
     }
 
     #[test]
     fn a_path_whose_probes_are_not_answered_is_no_longer_proven() {
-        let config = Config::default();
         let (mut dialer, mut listener) = pair();
         let mut out = Outbox::default();
-        dialer.timeout(at(0), &config, &mut out);
+        dialer.timeout(at(0), &mut out);
         deliver(at(0), [&mut dialer, &mut listener], 0, out);
         let mut now = at(0);
         while dialer.is_proven() {
-            now = dialer.deadline(&config);
-            let turn = dialer.timeout(now, &config, &mut Outbox::default());
-            assert!(dialer.deadline(&config) > now);
+            now = dialer.deadline();
+            let turn = dialer.timeout(now, &mut Outbox::default());
+            assert!(dialer.deadline() > now);
             assert_eq!(turn.proven, (!dialer.is_proven()).then_some(false));
         }
-        assert_eq!(now, at(0) + config.probe_silence_max);
+        assert_eq!(now, at(0) + pace().silence_max);
         let mut out = Outbox::default();
-        now += config.probe_wait.unproven;
-        dialer.timeout(now, &config, &mut out);
+        now += pace().unproven;
+        dialer.timeout(now, &mut out);
         deliver(now, [&mut dialer, &mut listener], 0, out);
         assert!(dialer.is_proven());
     }
 
     #[test]
     fn the_newest_probe_says_where_the_neighbour_is() {
-        let config = Config::default();
         let (mut dialer, mut listener) = pair();
         let mut probes = Outbox::default();
         for millis in [0, 250, 500] {
-            dialer.timeout(at(millis), &config, &mut probes);
+            dialer.timeout(at(millis), &mut probes);
         }
         let probes: alloc::vec::Vec<Output> = probes.drain().collect();
         let mut moves = alloc::vec::Vec::new();
         for (probe, source) in [(0, 1), (2, 3), (1, 1)] {
             let Output::Datagram { bytes, .. } = &probes[probe] else { panic!("no probe") };
             let came = (address(source), bytes.as_slice());
-            let turn = listener.receive(at(600), &config, came, &mut Outbox::default()).unwrap();
+            let turn = listener.receive(at(600), came, &mut Outbox::default()).unwrap();
             moves.push(turn.moved);
         }
         assert_eq!(moves, [Some(address(1)), Some(address(3)), None]);

@@ -143,6 +143,7 @@ impl Node {
             let fault = ConnFault::Closed(CloseReason::Ended);
             self.end(at, conn, fault, Way::Ours(Vec::new()), out);
         }
+        self.drop_directs(out);
         self.is_stopped = true;
         mark(Mark::CommandStop);
     }

@@ -1,6 +1,6 @@
 //! Conns from dial or accept to their end.
 
-use super::Node;
+use super::{Node, Owner};
 use crate::event::Event;
 use crate::forward::ForwardingChange;
 use crate::handshake::{
@@ -75,7 +75,7 @@ impl Node {
         }
         let mut secret = Zeroizing::new([0; 32]);
         self.session_rng.fill_bytes(&mut *secret);
-        let session = self.draw_session(id);
+        let session = self.draw_session(Owner::Link(id));
         let public = PublicKey::from(&StaticSecret::from(*secret)).to_bytes();
         let local_side = Local {
             identity: &self.identity,
@@ -113,11 +113,11 @@ impl Node {
     }
 
     /// A label that no other session has.
-    fn draw_session(&mut self, conn: ConnId) -> SessionIndex {
+    pub(super) fn draw_session(&mut self, owner: Owner) -> SessionIndex {
         loop {
             let index = SessionIndex(self.session_rng.next_u32());
-            if let Entry::Vacant(free) = self.sessions.entry(index) {
-                free.insert(conn);
+            if let Entry::Vacant(free) = self.labels.entry(index) {
+                free.insert(owner);
                 return index;
             }
         }
@@ -245,7 +245,7 @@ impl Node {
             }
         };
         if let Some(session) = session {
-            self.sessions.remove(&session);
+            self.labels.remove(&session);
         }
         if let Some(whom) = &conn.whom {
             let other = peer.filter(|peer| self.neighbours.contains_key(peer));
@@ -320,8 +320,8 @@ impl Node {
                 }
             }
             let Some(link) = conn.link_mut() else { continue };
-            if link.path.deadline(&self.config) <= at {
-                let turn = link.path.timeout(at, &self.config, out);
+            if link.path.deadline() <= at {
+                let turn = link.path.timeout(at, out);
                 self.path_turn(id, turn, out);
             }
             if reconciles {

@@ -6,7 +6,7 @@ use crate::forward::ForwardingChange;
 use crate::handshake::{Channel, Hello};
 use crate::io::{ConnId, Outbox, Output};
 use crate::mark::{Mark, mark};
-use crate::mesh::{Conn, ConnFault, Goodbye, Link, Message, Path, Phase, Way};
+use crate::mesh::{Conn, ConnFault, Goodbye, Link, Message, Pace, Path, Phase, Way};
 use crate::sleeve::{Kind, Session, SessionKeys};
 use crate::time::Instant;
 use alloc::boxed::Box;
@@ -79,10 +79,11 @@ impl Node {
             session: shaking.session,
             remote: hello.session,
             peer: hello.name,
+            is_link: true,
             keys,
             to,
         };
-        let path = Path::new(at, shaking.session, session, to);
+        let path = Path::new(at, shaking.session, session, to, Pace::of_links(&self.config));
         let link = Link::new(at, (hello, channel), ends, path, &self.config, &self.records);
         conn.phase = Phase::Up(Box::new(link));
         self.neighbours.insert(peer, id);

@@ -1,13 +1,13 @@
 //! What neighbours say, on their links and by datagrams.
 
-use super::Node;
+use super::{Node, Owner};
 use crate::event::Event;
 use crate::forward::ForwardingChange;
 use crate::gossip::{Answer, Progress};
 use crate::id::PeerId;
 use crate::io::{ConnId, Outbox, Output};
 use crate::mark::{Mark, mark};
-use crate::mesh::{Conn, ConnFault, Message, PathTurn, Unicast, Way};
+use crate::mesh::{Conn, ConnFault, Message, PathTurn, Unicast, UnicastBody, Way};
 use crate::sleeve::{Kind, Session};
 use crate::time::Instant;
 use alloc::vec::Vec;
@@ -109,9 +109,16 @@ impl Node {
             return tracing::debug!(%by, from = %unicast.from, "dropped a unicast in a wrong name");
         }
         if is_for_us {
-            let mut acts = Vec::new();
-            self.ipam.message(at, unicast.from, &unicast.body, &mut acts);
-            self.act(acts, out);
+            match unicast.body {
+                UnicastBody::Ipam(message) => {
+                    let mut acts = Vec::new();
+                    self.ipam.message(at, unicast.from, &message, &mut acts);
+                    self.act(acts, out);
+                }
+                UnicastBody::Session(message) => {
+                    self.session_message(at, unicast.from, message, out);
+                }
+            }
         } else if let Some(hops) = unicast.hops.checked_sub(1) {
             mark(Mark::UnicastRelayed);
             unicast.hops = hops.min(self.config.hops_max);
@@ -144,9 +151,15 @@ impl Node {
         out: &mut Outbox,
     ) {
         let Ok((Kind::Probe, index)) = Session::peek(bytes) else { return };
-        let Some(id) = self.sessions.get(&index).copied() else { return mark(Mark::PathUnknown) };
+        let id = match self.labels.get(&index) {
+            Some(Owner::Link(id)) => *id,
+            Some(Owner::Direct(peer)) => {
+                return self.direct_datagram(at, (*peer, index), (from, bytes), out);
+            }
+            None => return mark(Mark::PathUnknown),
+        };
         let Some(link) = self.conns.get_mut(&id).and_then(Conn::link_mut) else { return };
-        match link.path.receive(at, &self.config, (from, bytes), out) {
+        match link.path.receive(at, (from, bytes), out) {
             Ok(turn) => {
                 self.probes_taken += 1;
                 self.path_turn(id, turn, out);

@@ -3,9 +3,10 @@
 use super::Node;
 use crate::config::NetworkSecret;
 use crate::id::{PeerId, PeerName};
-use crate::mesh::{Attempt, Conn, DialState, Phase};
+use crate::mesh::{Attempt, Conn, DialState, Direct, Phase};
 use crate::status::{
-    ConnState, ConnStatus, LinkStatus, PeerStatus, Status, TargetState, TargetStatus,
+    Carriage, ConnState, ConnStatus, DirectState, DirectStatus, LinkStatus, PeerStatus, Status,
+    TargetState, TargetStatus,
 };
 use crate::time::Instant;
 use crate::topology::PeerRecord;
@@ -34,6 +35,7 @@ impl Node {
             discovery: self.config.discovery,
             targets: self.target_statuses(now),
             conns: self.conn_statuses(now),
+            directs: self.directs.iter().map(|(id, it)| self.direct_status(now, id, it)).collect(),
             peers: self.peer_statuses(),
             unicast: unicast.collect(),
             broadcast: broadcast.collect(),
@@ -153,11 +155,53 @@ impl Node {
             nickname: record.nickname.clone(),
             incarnation: record.incarnation,
             reachable: self.topology.is_reachable(id),
+            way: self.carriage(id),
             links: record.links.iter().map(|other| self.link_status(id, *other)).collect(),
         };
         let mut peers: Vec<PeerStatus> = self.topology.peers().map(status).collect();
         peers.sort_by_key(|peer| (peer.id != self.me, peer.name, peer.id));
         peers
+    }
+
+    /// Which way our frames for `peer` take.
+    fn carriage(&self, peer: PeerId) -> Option<Carriage> {
+        let hop = *self.topology.hops().get(&peer)?;
+        Some(if hop == peer {
+            Carriage::Link
+        } else if self.directs.get(peer).is_some_and(|direct| direct.is_used) {
+            Carriage::Direct
+        } else {
+            Carriage::Relayed(self.label(hop).0)
+        })
+    }
+
+    fn direct_status(&self, now: Instant, id: PeerId, direct: &Direct) -> DirectStatus {
+        let waits = Some(direct.retry_at - now).filter(|wait| !wait.is_zero());
+        let path = direct.standing.as_ref().or(direct.rising.as_ref());
+        let state = if direct.is_used {
+            DirectState::Direct
+        } else if direct.offer.is_some() || direct.rising.is_some() {
+            DirectState::Pending
+        } else if direct.standing.is_some() {
+            DirectState::Silent
+        } else if waits.is_some() {
+            DirectState::Waiting
+        } else {
+            DirectState::Idle
+        };
+        DirectStatus {
+            id,
+            name: direct.name,
+            nickname: self.label(id).1,
+            state,
+            datagrams_to: path.and_then(|path| path.path.to),
+            encrypted: path.is_some_and(|path| path.sealed),
+            up_for: path.and_then(|path| path.up_at).map(|up_at| now - up_at),
+            used_ago: now - direct.wanted_at,
+            round_trip: path.and_then(|path| path.path.round_trip),
+            why: direct.why,
+            retry_in: waits,
+        }
     }
 
     fn link_status(&self, of: PeerId, other: PeerId) -> LinkStatus {

@@ -1,5 +1,6 @@
 //! Stories: a few nodes joined by streams and datagrams that arrive at once.
 
+mod sessions;
 mod trust;
 
 use super::*;
@@ -22,6 +23,10 @@ struct Host {
     events: Vec<Event>,
     replies: Vec<Result<Reply, crate::io::CommandError>>,
     routes: Routes,
+    /// Which session frames for a peer take, in place of the routes.
+    direct: BTreeMap<PeerName, SessionIndex>,
+    /// Sessions that the forwarder knows, each with whether a link brought it.
+    sessions: BTreeMap<SessionIndex, bool>,
 }
 
 /// Hosts, streams between them, and what is on its way.
@@ -31,6 +36,8 @@ struct World {
     streams: BTreeMap<(usize, ConnId), (usize, ConnId)>,
     /// Pairs of hosts that cannot reach each other.
     cut: BTreeSet<(usize, usize)>,
+    /// Pairs of hosts between which datagrams are lost.
+    deaf: BTreeSet<(usize, usize)>,
     queue: VecDeque<(usize, Input)>,
     now: Instant,
     config: fn(usize) -> Config,
@@ -54,6 +61,32 @@ fn config(host: usize) -> Config {
     }
 }
 
+impl Host {
+    /// As a forwarder takes it in.
+    fn forward(&mut self, change: ForwardingChange) {
+        match change {
+            ForwardingChange::SessionUp { session, is_link, .. } => {
+                self.sessions.insert(session, is_link);
+            }
+            ForwardingChange::SessionMoved { session, .. } => {
+                assert!(self.sessions.contains_key(&session), "a session that is not there moves");
+            }
+            ForwardingChange::SessionDown { session } => {
+                assert!(self.sessions.remove(&session).is_some(), "it was not there");
+                assert!(self.direct.values().all(|used| *used != session), "it is in use");
+            }
+            ForwardingChange::Routes(routes) => self.routes = routes,
+            ForwardingChange::Direct { peer, session: Some(session) } => {
+                assert!(self.sessions.contains_key(&session), "it is not there");
+                self.direct.insert(peer, session);
+            }
+            ForwardingChange::Direct { peer, session: None } => {
+                assert!(self.direct.remove(&peer).is_some(), "there was none");
+            }
+        }
+    }
+}
+
 impl World {
     /// `count` hosts that are set up by `config`.
     fn new(count: usize, config: fn(usize) -> Config) -> Self {
@@ -61,6 +94,7 @@ impl World {
             hosts: (0..count).map(|_| None).collect(),
             streams: BTreeMap::new(),
             cut: BTreeSet::new(),
+            deaf: BTreeSet::new(),
             queue: VecDeque::new(),
             now: Instant::ZERO,
             config,
@@ -85,6 +119,8 @@ impl World {
             events: Vec::new(),
             replies: Vec::new(),
             routes: Routes::default(),
+            direct: BTreeMap::new(),
+            sessions: BTreeMap::new(),
         });
         self.carry_out(host, out);
     }
@@ -174,15 +210,17 @@ impl World {
                 }
                 Output::Datagram { to, bytes } => {
                     let other = (0..self.hosts.len()).find(|other| address(*other) == to);
+                    let is_deaf =
+                        |other: &usize| self.deaf.contains(&(host.min(*other), host.max(*other)));
+                    let other = other.filter(|other| !is_deaf(other));
                     if let Some(other) = other.filter(|other| !self.is_cut(host, *other)) {
                         let from = address(host);
                         self.queue.push_back((other, Input::Datagram { from, bytes }));
                     }
                 }
-                Output::Forwarding(ForwardingChange::Routes(routes)) => {
-                    self.hosts[host].as_mut().unwrap().routes = routes;
+                Output::Forwarding(change) => {
+                    self.hosts[host].as_mut().unwrap().forward(change);
                 }
-                Output::Forwarding(_) => {}
                 Output::Reply { result, .. } => {
                     self.hosts[host].as_mut().unwrap().replies.push(result);
                 }
@@ -208,6 +246,7 @@ impl World {
                     | Input::Opened { .. }
                     | Input::DialFailed { .. }
                     | Input::Datagram { .. }
+                    | Input::Wanted { .. }
                     | Input::Command { .. } => false,
                 };
                 if !is_stale {
@@ -632,6 +671,7 @@ fn any_input() -> impl Strategy<Value = Input> {
         conn().prop_map(|conn| Input::Closed { conn, why: CloseReason::Ended }),
         (conn(), bytes()).prop_map(|(conn, bytes)| Input::Received { conn, bytes }),
         bytes().prop_map(|bytes| Input::Datagram { from: address(1), bytes }),
+        any::<u8>().prop_map(|byte| Input::Wanted { peer: PeerName([byte; 6]) }),
         conn().prop_map(|conn| {
             Input::DialFailed { conn, why: DialFailure::Connect(String::from("refused")) }
         }),

@@ -7,6 +7,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 use weft_core::forward::{Forwarder, ForwardingChange, Routes};
 use weft_core::id::{Identity, PeerName};
+use weft_core::io::Input;
 use weft_core::sleeve::{SessionIndex, SessionKeys};
 use weft_datapath::engine::Engine;
 use weft_datapath::tap::Tap;
@@ -32,7 +33,7 @@ fn containers_of_two_hosts_reach_each_other_and_a_stopped_engine_leaves_nothing(
             let spec = attachment(["c", "d"][at], ["10.32.0.1/12", "10.32.0.2/12"][at]);
             container::attach(host, &inside[at].fd, &inside[at].handle, &spec).await.unwrap();
         });
-        let engine = Engine::start(tap, socket, Forwarder::new(peer(at), 4), |_, _| {}).unwrap();
+        let engine = Engine::start(tap, socket, Forwarder::new(peer(at), 4), |_| {}).unwrap();
         let to = SocketAddr::new(address(1 - at).parse().unwrap(), ports[1 - at]);
         for change in neighbour(at, to) {
             engine.apply(change);
@@ -79,7 +80,7 @@ fn an_engine_goes_on_with_another_tap_device_when_its_own_has_been_removed() {
     let (host, one) = (bed.net(), bed.net());
     let open = || host.fd.run(|| Tap::open(TAP)).unwrap().unwrap();
     let socket = host.fd.run(|| udp::bind(0)).unwrap().unwrap();
-    let engine = Engine::start(open(), socket, Forwarder::new(peer(0), 4), |_, _| {}).unwrap();
+    let engine = Engine::start(open(), socket, Forwarder::new(peer(0), 4), |_| {}).unwrap();
     host.run(&["ip", "link", "del", TAP]);
     engine.replace_tap(open());
     bed.runtime.block_on(async {
@@ -106,8 +107,8 @@ fn a_probe_reaches_the_node_and_one_that_goes_nowhere_does_no_harm() {
     let socket = host.fd.run(|| udp::bind(0)).unwrap().unwrap();
     let port = socket.local_addr().unwrap().port();
     let (seen, probes) = mpsc::channel();
-    let engine = Engine::start(tap, socket, Forwarder::new(peer(0), 4), move |from, datagram| {
-        let _ = seen.send((from, datagram.to_vec()));
+    let engine = Engine::start(tap, socket, Forwarder::new(peer(0), 4), move |input| {
+        let _ = seen.send(input);
     })
     .unwrap();
     // A probe's kind, the index of our session, and what only the node can open.
@@ -120,7 +121,8 @@ fn a_probe_reaches_the_node_and_one_that_goes_nowhere_does_no_harm() {
     engine.send(SocketAddr::from(([192, 0, 2, 1], 1)), probe.clone());
     let own = SocketAddr::from(([127, 0, 0, 1], port));
     engine.send(own, probe.clone());
-    assert_eq!(probes.recv_timeout(Duration::from_secs(5)), Ok((own, probe)));
+    let arrived = Input::Datagram { from: own, bytes: probe };
+    assert_eq!(probes.recv_timeout(Duration::from_secs(5)), Ok(arrived));
     assert!(engine.losses().datagrams >= 1, "{:?}", engine.losses());
     engine.stop();
 }
@@ -173,6 +175,7 @@ fn neighbour(at: usize, to: SocketAddr) -> [ForwardingChange; 2] {
             session,
             remote: sessions[1 - at],
             peer: other,
+            is_link: true,
             keys,
             to: Some(to),
         },

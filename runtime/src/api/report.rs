@@ -5,7 +5,7 @@ use super::types::Surroundings;
 use crate::dns;
 use serde_json::{Value, json};
 use weft_core::id::PeerId;
-use weft_core::status::{ConnStatus, PeerStatus, Status, TargetState};
+use weft_core::status::{Carriage, ConnStatus, DirectStatus, PeerStatus, Status, TargetState};
 
 /// The whole report.
 pub fn report(status: &Status, around: &Surroundings) -> Value {
@@ -61,6 +61,7 @@ fn router(status: &Status, around: &Surroundings) -> Value {
             .collect::<Vec<_>>(),
         "BroadcastRoutes": status.broadcast.iter().map(broadcast).collect::<Vec<_>>(),
         "Connections": part(Part::Connections, status, around),
+        "Sessions": status.directs.iter().map(session).collect::<Vec<_>>(),
         "TerminationCount": status.conns_ended,
         "Targets": status.targets.iter().map(|t| t.target.to_string()).collect::<Vec<_>>(),
         "TargetStates": targets(status),
@@ -109,6 +110,37 @@ fn connection(conn: &ConnStatus, status: &Status) -> Value {
     })
 }
 
+/// A data session that no link brings.
+fn session(direct: &DirectStatus) -> Value {
+    json!({
+        "Peer": direct.name.to_string(),
+        "NickName": direct.nickname,
+        "State": text::session_word(direct.state),
+        "DatagramsTo": direct.datagrams_to,
+        "Encrypted": direct.encrypted,
+        "RttMs": direct.round_trip.map(|trip| trip.as_secs_f64() * 1e3),
+        "UpForSeconds": direct.up_for.map(|up| up.as_secs_f64()),
+        "UsedSecondsAgo": direct.used_ago.as_secs_f64(),
+        "Why": direct.why.map(|why| why.to_string()),
+        "RetryInSeconds": direct.retry_in.map(|wait| wait.as_secs_f64()),
+    })
+}
+
+const fn way(way: Carriage) -> &'static str {
+    match way {
+        Carriage::Link => "link",
+        Carriage::Direct => "direct",
+        Carriage::Relayed(_) => "relayed",
+    }
+}
+
+fn relay(way: Carriage) -> Option<String> {
+    match way {
+        Carriage::Link | Carriage::Direct => None,
+        Carriage::Relayed(by) => Some(by.to_string()),
+    }
+}
+
 fn peer(peer: &PeerStatus) -> Value {
     let links = peer.links.iter().map(|link| {
         json!({
@@ -123,6 +155,8 @@ fn peer(peer: &PeerStatus) -> Value {
         "UID": peer.incarnation.0,
         "Id": peer.id.hex(),
         "Reachable": peer.reachable,
+        "Way": peer.way.map(way),
+        "RelayedBy": peer.way.and_then(relay),
         "Connections": links.collect::<Vec<_>>(),
     })
 }

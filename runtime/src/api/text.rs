@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 use weft_core::id::PeerId;
-use weft_core::status::{ConnState, ConnStatus, IpamState, Status, TargetState};
+use weft_core::status::{
+    Carriage, ConnState, ConnStatus, DirectState, DirectStatus, IpamState, Status, TargetState,
+};
 
 /// A link whose data path is not proven after this long is worth a complaint.
 const PENDING_MAX: Duration = Duration::from_secs(5);
@@ -193,6 +195,9 @@ pub fn part(part: Part, status: &Status, around: &Surroundings) -> String {
             for conn in &status.conns {
                 let _ = writeln!(out, "{}", connection(conn, status));
             }
+            for direct in &status.directs {
+                let _ = writeln!(out, "{}", session(direct, status));
+            }
         }
         Part::Peers => peers(&mut out, status),
         Part::Dns => {
@@ -259,10 +264,58 @@ fn connection(conn: &ConnStatus, status: &Status) -> String {
     row.trim_end().to_owned()
 }
 
+/// A session on demand, in the columns of links.
+fn session(direct: &DirectStatus, status: &Status) -> String {
+    let sealed = match (status.encryption, direct.encrypted) {
+        (false, _) | (true, false) => "",
+        (true, true) => "encrypted   ",
+    };
+    let peer = format!("{}({})", direct.name, direct.nickname);
+    let trip = direct
+        .round_trip
+        .map_or_else(String::new, |trip| format!(" rtt={:.1}ms", trip.as_secs_f64() * 1e3));
+    let why = match (direct.state, direct.why) {
+        (DirectState::Direct, _) | (_, None) => String::new(),
+        (
+            DirectState::Pending | DirectState::Silent | DirectState::Waiting | DirectState::Idle,
+            Some(why),
+        ) => format!(" relayed: {why}"),
+    };
+    let retry = direct
+        .retry_in
+        .map_or_else(String::new, |wait| format!(", retry: not before {}", seconds(wait)));
+    let to = direct.datagrams_to.map_or_else(String::new, |to| to.to_string());
+    let state = session_word(direct.state);
+    let row = format!("<> {to:<21} {state:<11} {sealed}{:<6} {peer}{trip}{why}{retry}", "sleeve");
+    row.trim_end().to_owned()
+}
+
+/// The word for how a session on demand stands.
+pub const fn session_word(state: DirectState) -> &'static str {
+    match state {
+        DirectState::Pending => "pending",
+        DirectState::Direct => "direct",
+        DirectState::Silent => "silent",
+        DirectState::Waiting => "waiting",
+        DirectState::Idle => "idle",
+    }
+}
+
+/// Which way frames for a peer take, behind its name.
+fn way(way: Option<Carriage>) -> String {
+    match way {
+        // As it mostly is.
+        None | Some(Carriage::Link) => String::new(),
+        Some(Carriage::Direct) => " - direct".to_owned(),
+        Some(Carriage::Relayed(by)) => format!(" - relayed by {by}"),
+    }
+}
+
 fn peers(out: &mut String, status: &Status) {
     for peer in &status.peers {
         let gone = if peer.reachable { "" } else { " - unreachable!" };
-        let _ = writeln!(out, "{}({}){gone}", peer.name, peer.nickname);
+        let way = way(peer.way);
+        let _ = writeln!(out, "{}({}){gone}{way}", peer.name, peer.nickname);
         for link in &peer.links {
             // Only our own links have an address and a direction that we know.
             let own = (peer.id == status.id)
@@ -369,6 +422,7 @@ mod tests {
     use crate::api::types::Dns;
     use weft_core::addr::Universe;
     use weft_core::config::SecretKind;
+    use weft_core::fault::DirectFault;
     use weft_core::id::{Incarnation, PeerName};
     use weft_core::io::Target;
     use weft_core::names::{KnownName, NameEntry};
@@ -391,7 +445,8 @@ mod tests {
         };
         let links = vec![link];
         let incarnation = Incarnation(1);
-        PeerStatus { id, name: named(last), nickname, incarnation, reachable: true, links }
+        let way = (id != US).then_some(Carriage::Link);
+        PeerStatus { id, name: named(last), nickname, incarnation, reachable: true, way, links }
     }
 
     fn pair() -> Status {
@@ -425,6 +480,7 @@ mod tests {
                 why: None,
                 retry_in: None,
             }],
+            directs: Vec::new(),
             peers: vec![peer(US, 1, THEM, 2), peer(THEM, 2, US, 1)],
             unicast: vec![(named(2), named(2))],
             broadcast: vec![(named(1), vec![named(2)])],
@@ -528,6 +584,49 @@ weft: healthy, 2 peers
 0a:00:00:00:00:02(host2)                524288 IPs (50.0% of total)
 "
         );
+    }
+
+    #[test]
+    fn a_peer_without_a_link_is_shown_with_the_way_that_its_frames_take() {
+        let mut status = pair();
+        let direct = DirectStatus {
+            id: PeerId([3; 32]),
+            name: named(3),
+            nickname: "host3".into(),
+            state: DirectState::Direct,
+            datagrams_to: Some("192.0.2.3:6783".parse().unwrap()),
+            encrypted: true,
+            up_for: Some(Duration::from_secs(9)),
+            used_ago: Duration::from_secs(1),
+            round_trip: Some(Duration::from_micros(350)),
+            why: None,
+            retry_in: None,
+        };
+        status.directs.push(direct.clone());
+        status.directs.push(DirectStatus {
+            state: DirectState::Waiting,
+            datagrams_to: None,
+            encrypted: false,
+            round_trip: None,
+            why: Some(DirectFault::Unproven),
+            retry_in: Some(Duration::from_secs(20)),
+            ..direct
+        });
+        let shown = part(Part::Connections, &status, &around());
+        let expected = "\
+-> 192.0.2.2:6783        established encrypted   sleeve 0a:00:00:00:00:02(host2) rtt=0.4ms
+<> 192.0.2.3:6783        direct      encrypted   sleeve 0a:00:00:00:00:03(host3) rtt=0.3ms
+<>                       waiting     sleeve 0a:00:00:00:00:03(host3) relayed: no datagrams come through between us, retry: not before 20.0s
+";
+        assert_eq!(shown, expected);
+        status.peers[1].way = Some(Carriage::Relayed(named(7)));
+        let shown = part(Part::Peers, &status, &around());
+        assert!(shown.contains("(host2) - relayed by 0a:00:00:00:00:07\n"), "{shown}");
+        status.peers[1].way = Some(Carriage::Direct);
+        assert!(part(Part::Peers, &status, &around()).contains("(host2) - direct\n"));
+        let report = report::report(&status, &around());
+        assert_eq!(report["Router"]["Sessions"][0]["State"], "direct");
+        assert_eq!(report["Router"]["Peers"][1]["Way"], "direct");
     }
 
     #[test]

@@ -82,7 +82,7 @@ async fn bed() -> Bed {
 
 /// With room for so many names.
 async fn bed_with_names(names_max: usize) -> Bed {
-    let (_, datagrams) = mpsc::channel(1);
+    let (_, from_frames) = mpsc::channel(1);
     let config = Config {
         nickname: "a".to_string(),
         founding: FoundingMode::Consensus { peers: Some(1) },
@@ -97,7 +97,7 @@ async fn bed_with_names(names_max: usize) -> Bed {
         listener: tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap(),
         store: MemoryStore::default(),
         frames: NoFrames,
-        datagrams,
+        from_frames,
         probe: NoProbe,
     };
     let (driver, node) = Driver::start(parts).await.unwrap();

@@ -21,7 +21,7 @@ use crate::store::RedbStore;
 use nix::sys::stat::{Mode, umask};
 use std::fmt::Display;
 use std::io::{self, Read};
-use std::net::{SocketAddr, UdpSocket};
+use std::net::UdpSocket;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -40,7 +40,7 @@ use weft_datapath::tap::Tap;
 use weft_datapath::{odp, udp};
 
 /// Probes that wait for the node; more are dropped, as the network might have done.
-const PROBES_MAX: usize = 256;
+const FROM_FRAMES_MAX: usize = 256;
 
 /// Port of the host's name servers.
 const DNS_PORT: u16 = 53;
@@ -152,7 +152,7 @@ where
     no_overlap(&options, kernel).await?;
     let (listener, socket) = ports(options.port).await?;
     let frames = Tap::open(&tap_name(&options.bridge)).map_err(line)?;
-    let (probes, datagrams) = mpsc::channel(PROBES_MAX);
+    let (tell, from_frames) = mpsc::channel(FROM_FRAMES_MAX);
     let sleeve = Sleeve::default();
     let recorder = options.record.as_ref().map(|(path, len_max)| recorder(path, *len_max));
     let recorder = recorder.transpose()?;
@@ -166,7 +166,7 @@ where
         listener,
         store,
         frames: sleeve.clone(),
-        datagrams,
+        from_frames,
         probe: recorder,
     };
     let (driver, node) = Driver::start(parts).await.map_err(line)?;
@@ -175,10 +175,10 @@ where
     let kernel = kernel.clone().of_peer(name);
     kernel.ensure_bridge().await.map_err(line)?;
     kernel.plug_tap().await.map_err(line)?;
-    let on_probe = move |from: SocketAddr, datagram: &[u8]| {
-        let _ = probes.try_send((from, datagram.to_vec()));
+    let on_input = move |input| {
+        let _ = tell.try_send(input);
     };
-    let engine = Engine::start(frames, socket, Forwarder::new(name, hops_max), on_probe);
+    let engine = Engine::start(frames, socket, Forwarder::new(name, hops_max), on_input);
     sleeve.run(engine.map_err(line)?);
 
     let mut running = Running::start(driver);

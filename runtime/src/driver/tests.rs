@@ -14,7 +14,7 @@ struct Bed {
     handle: NodeHandle,
     target: Target,
     task: JoinHandle<Result<(), DriverError>>,
-    _datagrams: mpsc::Sender<(SocketAddr, Vec<u8>)>,
+    _to_node: mpsc::Sender<Input>,
 }
 
 async fn node(nickname: &str, seed: u8, store: impl Store) -> Bed {
@@ -26,7 +26,7 @@ async fn node(nickname: &str, seed: u8, store: impl Store) -> Bed {
         founding: FoundingMode::Consensus { peers: Some(1) },
         ..Config::default()
     };
-    let (_datagrams, datagrams) = mpsc::channel(1);
+    let (_to_node, from_frames) = mpsc::channel(1);
     let parts = Parts {
         config,
         seed: Seed([seed; 32]),
@@ -35,13 +35,13 @@ async fn node(nickname: &str, seed: u8, store: impl Store) -> Bed {
         listener,
         store,
         frames: NoFrames,
-        datagrams,
+        from_frames,
         probe: NoProbe,
     };
     let (driver, handle) = Driver::start(parts).await.unwrap();
     let task = tokio::spawn(driver.run(pending()));
     let target = Target { host: "127.0.0.1".to_string(), port };
-    Bed { handle, target, task, _datagrams }
+    Bed { handle, target, task, _to_node }
 }
 
 impl Bed {
@@ -138,7 +138,7 @@ async fn whoever_asks_a_node_that_cannot_keep_its_state_is_told_why_and_gets_not
 async fn who_talks_or_calls_without_end_keeps_nothing_else_waiting() {
     let (conn, conns_max) = (ConnId::accepted(1), 9);
     let (talk, mut conns) = mpsc::channel(conns_max);
-    let (probe, mut datagrams) = mpsc::channel(conns_max);
+    let (probe, mut frames) = mpsc::channel(conns_max);
     let (call, mut streams) = mpsc::channel(conns_max);
     for _ in 0..conns_max {
         talk.try_send((conn, ConnEvent::Received(vec![0]))).unwrap();
@@ -146,20 +146,21 @@ async fn who_talks_or_calls_without_end_keeps_nothing_else_waiting() {
             Err(DialFailure::Connect("refused".to_string()));
         assert!(call.try_send(NewStream::Dialed { conn, result }).is_ok());
     }
-    probe.try_send((SocketAddr::from(([192, 0, 2, 1], 7)), vec![0])).unwrap();
+    let from = SocketAddr::from(([192, 0, 2, 1], 7));
+    probe.try_send(Input::Datagram { from, bytes: vec![0] }).unwrap();
     let mut came = Vec::new();
     for first in 0..KINDS {
-        let turn = from_network(first, &mut conns, &mut datagrams, &mut streams).await;
+        let turn = from_network(first, &mut conns, &mut frames, &mut streams).await;
         came.push(match turn {
             Turn::Conn(..) => "talk",
-            Turn::Datagram(..) => "probe",
+            Turn::Frames(_) => "probe",
             Turn::Stream(_) => "call",
             Turn::Shutdown | Turn::Request(_) | Turn::Names | Turn::Log | Turn::Timeout => "other",
         });
     }
     assert_eq!(came, ["talk", "probe", "call"]);
     // When there is nothing of the first kind, it is the next one's turn.
-    let turn = from_network(1, &mut conns, &mut datagrams, &mut streams).await;
+    let turn = from_network(1, &mut conns, &mut frames, &mut streams).await;
     assert!(matches!(turn, Turn::Stream(_)));
 }
 

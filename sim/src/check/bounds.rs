@@ -13,6 +13,13 @@ const UNPROVEN_MAX: usize = 128;
 const DIALING_MAX: usize = 32;
 /// Addresses of which is known how many handshakes came from them. Source: `SOURCES_MAX` of the node.
 const SOURCES_MAX: usize = 1_024;
+/// Offers and unproven sessions at once: our own, and those of others. Source: `UNDER_WAY_MAX` of
+/// sessions on demand.
+const SESSIONS_UNDER_WAY_MAX: usize = 2 * 64;
+/// Labels of one peer without a link: of an offer, and of sessions that rise, stand and end.
+const LABELS_OF_PEER: usize = 4;
+/// Sessions of one peer without a link that its forwarder knows: that rise, stand and end.
+const SESSIONS_OF_PEER: usize = 3;
 /// Messages that wait for one neighbour. Source: `UNICASTS_MAX` of the link.
 const UNICASTS_MAX: usize = 256;
 /// Questions of one neighbour that wait. Source: `ASKED_MAX` of the link.
@@ -63,6 +70,8 @@ fn rows(view: &View, peer: &PeerView, at_rest: bool) -> Vec<Row> {
         dialing,
         links,
         sessions,
+        directs,
+        sessions_under_way,
         sources,
         attempts,
         postponed: _,
@@ -72,6 +81,7 @@ fn rows(view: &View, peer: &PeerView, at_rest: bool) -> Vec<Row> {
         records_len: _,
         peers,
         routes,
+        holders,
         names,
         namers,
         unfinished,
@@ -94,7 +104,11 @@ fn rows(view: &View, peer: &PeerView, at_rest: bool) -> Vec<Row> {
         cursors,
     } = ipam;
     let Queues { unicasts, questions, news, unsent, unread, pull } = queues;
-    let ForwarderSizes { sessions: data_sessions, routes: ways, macs, room } = peer.forwarder;
+    let ForwarderSizes { sessions: data_sessions, routes: ways, direct, wanted, macs, room } =
+        peer.forwarder;
+    // Whom it talks with at rest, or did of late.
+    let others = view.peers.len() + SPARE;
+    let sessions_max = told.sessions_max;
     // To each peer a way, and of each the broadcasts over as many links as there may be.
     let routes_max = |peers: usize| peers * (2 + links_max.min(peers));
     // Who is taken off a list is forgotten at once, and the ways to it with the next calculation.
@@ -106,7 +120,14 @@ fn rows(view: &View, peer: &PeerView, at_rest: bool) -> Vec<Row> {
         ("links", links, links_max, links_max),
         ("streams", conns - dialing, links_max + UNPROVEN_MAX, near),
         ("dials", dialing, DIALING_MAX, DIALING_MAX),
-        ("sessions", sessions, links_max + UNPROVEN_MAX, near),
+        (
+            "sessions",
+            sessions,
+            links_max + UNPROVEN_MAX + LABELS_OF_PEER * sessions_max,
+            near + others,
+        ),
+        ("peers with sessions", directs, sessions_max, others),
+        ("sessions under way", sessions_under_way, SESSIONS_UNDER_WAY_MAX, SESSIONS_UNDER_WAY_MAX),
         ("sources of handshakes", sources, SOURCES_MAX, SOURCES_MAX),
         // Whom to dial: targets of old and new, and whoever was heard of or is remembered.
         (
@@ -119,6 +140,7 @@ fn rows(view: &View, peer: &PeerView, at_rest: bool) -> Vec<Row> {
         ("remembered neighbours", acquaintances, ACQUAINTANCES_MAX, ACQUAINTANCES_MAX),
         ("known peers", peers, records_max + 1, heard_of + 1),
         ("routes", routes, routes_max(routed), routes_max(view.peers.len())),
+        ("names with ways", holders, peers, view.peers.len() + heard_of),
         ("own names", names, told.names_max, told.names_max),
         ("peers with names", namers, records_max, of_kind(|key| matches!(key, Key::Names(_)))),
         ("unfinished changes", unfinished, 0, 0),
@@ -142,7 +164,14 @@ fn rows(view: &View, peer: &PeerView, at_rest: bool) -> Vec<Row> {
         ("unread bytes of one neighbour", unread, UNREAD_MAX, UNSENT_MAX),
         // At rest nothing differs: no more is open than the first question.
         ("parts of a comparison", pull, PULL_MAX, 1),
-        ("data sessions", data_sessions, links_max, near),
+        (
+            "data sessions",
+            data_sessions,
+            links_max + SESSIONS_OF_PEER * sessions_max,
+            near + others,
+        ),
+        ("straight ways", direct, sessions_max, others),
+        ("peers that are wanted", wanted, peers, view.peers.len() + heard_of),
         ("ways of frames", ways, routes_max(routed), routes_max(view.peers.len())),
         ("places of hardware addresses", macs, MACS_MAX, MACS_MAX),
         ("bytes of room for datagrams", room, ROOM_MAX, ROOM_MAX),
@@ -228,7 +257,10 @@ mod tests {
             |view: &mut View| {
                 (view.peers[0].sizes.conns, view.peers[0].sizes.dialing) = (33, 33);
             },
-            |view: &mut View| view.peers[0].sizes.sessions = 137,
+            |view: &mut View| view.peers[0].sizes.sessions = 153,
+            |view: &mut View| view.peers[0].sizes.directs = 5,
+            |view: &mut View| view.peers[0].sizes.sessions_under_way = 129,
+            |view: &mut View| view.peers[0].sizes.holders = 1,
             |view: &mut View| view.peers[0].sizes.attempts = 200,
             |view: &mut View| view.peers[0].sizes.lost = 80,
             |view: &mut View| view.peers[0].sizes.acquaintances = 65,
@@ -257,7 +289,9 @@ mod tests {
             |view: &mut View| view.peers[0].sizes.queues.unsent = 2_049,
             |view: &mut View| view.peers[0].sizes.queues.unread = 1_100_000,
             |view: &mut View| view.peers[0].sizes.queues.pull = 17_409,
-            |view: &mut View| view.peers[0].forwarder.sessions = 9,
+            |view: &mut View| view.peers[0].forwarder.sessions = 21,
+            |view: &mut View| view.peers[0].forwarder.direct = 5,
+            |view: &mut View| view.peers[0].forwarder.wanted = 1,
             |view: &mut View| view.peers[0].forwarder.routes = 1,
             |view: &mut View| view.peers[0].forwarder.macs = 65_537,
             |view: &mut View| view.peers[0].forwarder.room = 262_145,
@@ -282,7 +316,8 @@ mod tests {
         assert_eq!(baseline(&pair()), Ok(()));
         for change in [
             |view: &mut View| view.peers[0].sizes.conns = 10,
-            |view: &mut View| view.peers[0].sizes.sessions = 10,
+            |view: &mut View| view.peers[0].sizes.sessions = 20,
+            |view: &mut View| view.peers[0].sizes.directs = 11,
             |view: &mut View| view.peers[0].sizes.attempts = 3,
             |view: &mut View| view.peers[0].sizes.ipam.waiting = 1,
             |view: &mut View| view.peers[0].sizes.ipam.asks = 1,
@@ -292,7 +327,8 @@ mod tests {
             |view: &mut View| view.peers[0].sizes.queues.news = 1,
             |view: &mut View| view.peers[0].sizes.queues.unread = 2_049,
             |view: &mut View| view.peers[0].sizes.queues.pull = 2,
-            |view: &mut View| view.peers[0].forwarder.sessions = 10,
+            |view: &mut View| view.peers[0].forwarder.sessions = 20,
+            |view: &mut View| view.peers[0].forwarder.direct = 11,
         ] {
             assert!(baseline(&changed(change)).is_err());
         }

@@ -162,7 +162,7 @@ pub const CATALOGUE: [Property; 36] = [
 ];
 
 /// Rules that are not judged on views, and where they are.
-pub const ELSEWHERE: [(&str, &str); 20] = [
+pub const ELSEWHERE: [(&str, &str); 21] = [
     ("contract", "after each call of a node"),
     ("persist-before-reply", "where an address is handed out"),
     ("persist-before-send", "after each call of a node, besides"),
@@ -176,6 +176,7 @@ pub const ELSEWHERE: [(&str, &str); 20] = [
     ("sleeve.unique-nonce", "where a datagram is sent"),
     ("sleeve.no-replay", "where a datagram is taken"),
     ("sleeve.only-sent", "where a datagram is taken"),
+    ("sleeve.on-demand", "where a data path is told of a session"),
     ("forward.hops", "where a datagram is sent"),
     ("ipam.serves", "at the end of a scenario"),
     ("sim.panic", "around a run"),
@@ -192,8 +193,12 @@ pub const ELSEWHERE: [(&str, &str); 20] = [
 ];
 
 /// Rules that no property of the list asks for, and why they are there.
-pub const OTHERS: [(&str, &str); 8] = [
+pub const OTHERS: [(&str, &str); 9] = [
     ("mesh.one-conn", "of two links with one peer one is kept: else records and probes go twice"),
+    (
+        "sleeve.on-demand",
+        "a host holds sessions with its neighbours and with those that it talks to, however large the mesh",
+    ),
     ("contract", "what the core promises to whoever drives it"),
     ("log.no-error", "nothing is told as an error that is none, and no error happens"),
     ("sim.pending", "a settled mesh owes nobody an answer, and everybody a link"),

@@ -93,6 +93,7 @@ pub(super) fn pair() -> View {
             waiting_max: 16,
             hops_max: 4,
             names_max: 16,
+            sessions_max: 4,
             versions: (1, 1),
             ..Told::default()
         },

@@ -93,6 +93,8 @@ pub struct Told {
     pub hops_max: u8,
     /// Most names of its own.
     pub names_max: usize,
+    /// Most peers with which it has data sessions besides those of links.
+    pub sessions_max: usize,
     /// The oldest and the newest version of the protocol that it speaks.
     pub versions: (u8, u8),
 }
@@ -119,6 +121,7 @@ impl Told {
             allocate_max: config.allocate_max,
             hops_max: config.hops_max,
             names_max: config.names_max,
+            sessions_max: config.sessions_max,
             versions: (config.versions.oldest(), config.versions.newest()),
         };
         told.trusts(config);
@@ -192,6 +195,8 @@ pub struct PeerView {
     pub linked: BTreeMap<ConnId, Linked>,
     /// Neighbours to which it believes that its data path works.
     pub proven: BTreeSet<PeerId>,
+    /// Peers to which frames go straight though no link leads there, as it has said.
+    pub direct: BTreeSet<PeerId>,
     /// Peers that it has said to be in reach, and not to be out of it since: when that was, by its own
     /// clock.
     pub up: BTreeMap<PeerId, Instant>,
@@ -363,6 +368,7 @@ impl PeerView {
         self.met.clear();
         self.linked.clear();
         self.proven.clear();
+        self.direct.clear();
         self.up.clear();
         self.asked_founding = false;
         self.vouched = false;
@@ -390,7 +396,14 @@ impl PeerView {
             Event::PeerDown { peer } => {
                 self.up.remove(peer);
             }
-            Event::RecordRefused { .. }
+            Event::DirectUp { peer } => {
+                self.direct.insert(*peer);
+            }
+            Event::DirectDown { peer, .. } => {
+                self.direct.remove(peer);
+            }
+            Event::DirectFailed { .. }
+            | Event::RecordRefused { .. }
             | Event::Founded { .. }
             | Event::Granted { .. }
             | Event::Allocated { .. }

@@ -1,5 +1,5 @@
 //! Rules about datagrams, judged where they are sent and taken: `sleeve.unique-nonce`,
-//! `sleeve.no-replay`, `sleeve.only-sent`, `forward.hops`.
+//! `sleeve.no-replay`, `sleeve.only-sent`, `sleeve.on-demand`, `forward.hops`.
 //!
 //! A datagram is read and opened here by the layout alone that [`weft_core::sleeve`] draws.
 
@@ -20,6 +20,8 @@ const UNIQUE_NONCE: &str = "sleeve.unique-nonce";
 const NO_REPLAY: &str = "sleeve.no-replay";
 /// What is taken was sent, byte for byte, by the peer that it is taken to be from.
 const ONLY_SENT: &str = "sleeve.only-sent";
+/// A session that no link brings is only with whom frames for one peer were exchanged.
+const ON_DEMAND: &str = "sleeve.on-demand";
 /// No frame is relayed more often than it may be.
 const HOPS: &str = "forward.hops";
 
@@ -49,6 +51,10 @@ pub struct Wire {
     /// Labels that insiders chose, with the names that they gave: what they seal is not known here.
     insiders: BTreeSet<(PeerName, u32)>,
     lanes: BTreeMap<Lane, Flow>,
+    /// Hosts by their names.
+    hosts: BTreeSet<PeerName>,
+    /// Who has sent whom a frame that was for it alone.
+    talked: BTreeSet<(PeerName, PeerName)>,
     /// How often a frame could still be relayed when it came to a host: by host, source and frame.
     hops: BTreeMap<(usize, PeerName, Fingerprint), u8>,
 }
@@ -132,7 +138,19 @@ impl Wire {
         change: &ForwardingChange,
     ) -> Result<(), Fault> {
         match change {
-            ForwardingChange::SessionUp { session, remote, peer, keys, .. } => {
+            ForwardingChange::SessionUp { session, remote, peer, is_link, keys, .. } => {
+                self.hosts.insert(name);
+                let have_talked =
+                    self.talked.contains(&(name, *peer)) || self.talked.contains(&(*peer, name));
+                // What an insider asks for is granted.
+                if !is_link && self.hosts.contains(peer) && !have_talked {
+                    let detail = format!(
+                        "n{} has a session with {peer}, to which no link leads and with which it \
+                         exchanged no frame",
+                        host + 1
+                    );
+                    return Err((ON_DEMAND, detail));
+                }
                 let ours = SecretKey::from(keys.ours).public_key().to_bytes();
                 let first = *self.made_for.entry(ours).or_insert((host, session.0));
                 if keys.sealed && first != (host, session.0) {
@@ -154,6 +172,7 @@ impl Wire {
             // What was sent before may still arrive.
             ForwardingChange::SessionMoved { .. }
             | ForwardingChange::SessionDown { .. }
+            | ForwardingChange::Direct { .. }
             | ForwardingChange::Routes(_) => {}
         }
         Ok(())
@@ -201,7 +220,10 @@ impl Wire {
             }
         }
         let payload = payload.flatten().filter(|_| is_data).unwrap_or_default();
-        for (source, hops, frame) in parcels(&payload) {
+        for (source, destination, hops, frame) in parcels(&payload) {
+            if source == name && destination != PeerName::default() {
+                self.talked.insert((source, destination));
+            }
             let before = self.hops.get(&(host, source, Fingerprint::of(frame))).copied();
             let most = if source == name {
                 Some(hops_max)
@@ -231,7 +253,7 @@ impl Wire {
         if datagram.kind == DATA
             && let Some(payload) = end.open(&datagram, false)
         {
-            for (source, hops, frame) in parcels(&payload) {
+            for (source, _, hops, frame) in parcels(&payload) {
                 let most = self.hops.entry((host, source, Fingerprint::of(frame))).or_default();
                 *most = hops.max(*most);
             }
@@ -267,17 +289,18 @@ impl Wire {
     }
 }
 
-/// The frames of a payload: of which peer, how often each may still be relayed, and its bytes.
-fn parcels(payload: &[u8]) -> Vec<(PeerName, u8, &[u8])> {
+/// The frames of a payload: of which peer, for which one (zeros for all), how often each may still be
+/// relayed, and its bytes.
+fn parcels(payload: &[u8]) -> Vec<(PeerName, PeerName, u8, &[u8])> {
     let mut parcels = Vec::new();
     let mut left = payload;
     while let Some((source, rest)) = left.split_first_chunk::<6>()
-        && let Some((_destination, rest)) = rest.split_first_chunk::<6>()
+        && let Some((destination, rest)) = rest.split_first_chunk::<6>()
         && let Some((&[hops, high, low], rest)) = rest.split_first_chunk::<3>()
         && let Some((frame, rest)) =
             rest.split_at_checked(usize::from(u16::from_be_bytes([high, low])))
     {
-        parcels.push((PeerName(*source), hops, frame));
+        parcels.push((PeerName(*source), PeerName(*destination), hops, frame));
         left = rest;
     }
     parcels
@@ -297,6 +320,15 @@ mod tests {
         SessionKeys { ours: secrets[host], theirs, dialed: host == 0, sealed: true }
     }
 
+    fn up(
+        session: SessionIndex,
+        remote: SessionIndex,
+        peer: PeerName,
+        keys: SessionKeys,
+    ) -> ForwardingChange {
+        ForwardingChange::SessionUp { session, remote, peer, is_link: true, keys, to: None }
+    }
+
     /// The label that a host chose.
     fn label(host: usize) -> SessionIndex {
         SessionIndex(u32::try_from(host).unwrap() + 7)
@@ -307,8 +339,7 @@ mod tests {
         let mut wire = Wire::default();
         for host in [0, 1] {
             let (session, remote, peer) = (label(host), label(1 - host), NAMES[1 - host]);
-            let change =
-                ForwardingChange::SessionUp { session, remote, peer, keys: keys(host), to: None };
+            let change = up(session, remote, peer, keys(host));
             wire.forwarding(host, NAMES[host], &change).unwrap();
         }
         let session = |host: usize| Session::new(kind, &keys(host), label(1 - host)).unwrap();
@@ -360,7 +391,7 @@ mod tests {
         let mut up = |host: usize, session: u32, keys: SessionKeys| {
             let (session, remote) = (SessionIndex(session), label(1 - host));
             let peer = NAMES[1 - host];
-            let change = ForwardingChange::SessionUp { session, remote, peer, keys, to: None };
+            let change = up(session, remote, peer, keys);
             rule(wire.forwarding(host, NAMES[host], &change))
         };
         // The same session may be told twice.
@@ -370,6 +401,30 @@ mod tests {
         // In the clear no key is used.
         assert_eq!(up(0, 99, SessionKeys { sealed: false, ..keys(0) }), None);
         assert_eq!(up(0, 99, SessionKeys { ours: [3; 32], ..keys(0) }), None);
+    }
+
+    #[test]
+    fn on_demand_fails_when_there_is_a_session_with_whom_nobody_talks() {
+        let on_demand = |wire: &mut Wire, host: usize| {
+            let keys = SessionKeys { ours: [40 + u8::try_from(host).unwrap(); 32], ..keys(host) };
+            let mut change = up(SessionIndex(50), label(1 - host), NAMES[1 - host], keys);
+            if let ForwardingChange::SessionUp { is_link, .. } = &mut change {
+                *is_link = false;
+            }
+            rule(wire.forwarding(host, NAMES[host], &change))
+        };
+        let to_all = [&NAMES[0].0[..], &[0; 6], &[HOPS_MAX, 0, 1], &[9]].concat();
+        let to_one = [&NAMES[0].0[..], &NAMES[1].0, &[HOPS_MAX, 0, 1], &[9]].concat();
+        for (payload, fault) in [(to_all, Some(ON_DEMAND)), (to_one, None)] {
+            let (mut wire, mut sessions) = pair(Kind::Data);
+            let frame = sessions[0].seal(&payload).unwrap();
+            assert_eq!(send(&mut wire, 0, &frame), None);
+            assert_eq!(on_demand(&mut wire, 0), fault);
+            assert_eq!(on_demand(&mut wire, 1), fault);
+        }
+        // What an insider asks for is granted.
+        let mut wire = Wire::default();
+        assert_eq!(on_demand(&mut wire, 0), None);
     }
 
     #[test]

@@ -70,7 +70,7 @@ const fn rank(input: &Input) -> u8 {
         Input::Timeout => 0,
         Input::Command { .. } => 1,
         Input::Received { .. } | Input::Written { .. } | Input::Closed { .. } => 2,
-        Input::Datagram { .. } => 3,
+        Input::Datagram { .. } | Input::Wanted { .. } => 3,
         Input::Opened { .. } | Input::DialFailed { .. } => OPENED,
     }
 }
@@ -82,7 +82,9 @@ const fn conn(input: &Input) -> Option<ConnId> {
         | Input::Received { conn, .. }
         | Input::Written { conn }
         | Input::Closed { conn, .. } => Some(*conn),
-        Input::Timeout | Input::Datagram { .. } | Input::Command { .. } => None,
+        Input::Timeout | Input::Datagram { .. } | Input::Wanted { .. } | Input::Command { .. } => {
+            None
+        }
     }
 }
 

@@ -21,7 +21,7 @@ use weft_core::config::Config;
 use weft_core::contract::Contract;
 use weft_core::event::Event;
 use weft_core::forward::{Forwarder, Sink};
-use weft_core::id::{ContainerId, PeerId};
+use weft_core::id::{ContainerId, PeerId, PeerName};
 use weft_core::io::{Command, RequestId, Target};
 use weft_core::names::NameEntry;
 use weft_core::node::Node;
@@ -92,6 +92,9 @@ impl Running {
             Event::NameAdded { .. } => s.names += 1,
             Event::NameRemoved { .. } => s.names = s.names.saturating_sub(1),
             Event::ConnDown { peer: None, .. }
+            | Event::DirectUp { .. }
+            | Event::DirectDown { .. }
+            | Event::DirectFailed { .. }
             | Event::RecordRefused { .. }
             | Event::Founded { .. }
             | Event::Granted { .. }
@@ -202,6 +205,8 @@ pub struct Wishes {
     pub delivered: Vec<Vec<u8>>,
     /// Probes for the node.
     pub probes: Vec<(SocketAddr, Vec<u8>)>,
+    /// Peers that frames are exchanged with, for the node.
+    pub wanted: Vec<PeerName>,
 }
 
 impl Sink for Wishes {
@@ -213,6 +218,9 @@ impl Sink for Wishes {
     }
     fn probe(&mut self, from: SocketAddr, datagram: &[u8]) {
         self.probes.push((from, datagram.to_vec()));
+    }
+    fn wants(&mut self, peer: PeerName) {
+        self.wanted.push(peer);
     }
 }
 

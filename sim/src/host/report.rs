@@ -98,6 +98,9 @@ impl Report {
             Event::ConnUp { .. }
             | Event::LinkUp { .. }
             | Event::LinkDown { .. }
+            | Event::DirectUp { .. }
+            | Event::DirectDown { .. }
+            | Event::DirectFailed { .. }
             | Event::PeerUp { .. }
             | Event::PeerDown { .. }
             | Event::Founded { .. }

@@ -26,6 +26,13 @@ pub enum Sight {
         /// …with those.
         with: BTreeSet<Peer>,
     },
+    /// Frames of each of `peers` go straight to each of `with`, though no link leads there.
+    Direct {
+        /// These…
+        peers: BTreeSet<Peer>,
+        /// …to those.
+        with: BTreeSet<Peer>,
+    },
     /// Each of `peers` knows a way to each of `with`, over others if need be.
     Reaches {
         /// These…
@@ -129,6 +136,17 @@ pub enum Sight {
         #[serde(with = "crate::duration")]
         over: Duration,
     },
+    /// How many frames each relays for others, on average from here on.
+    Relays {
+        /// These.
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        peers: BTreeSet<Peer>,
+        /// Frames in a second, at most.
+        most: u64,
+        /// For so long.
+        #[serde(with = "crate::duration")]
+        over: Duration,
+    },
     /// How many datagrams with frames each did not take, on average from here on, of those that came
     /// through whole: one that comes twice counts once.
     Misses {
@@ -194,6 +212,10 @@ impl Sight {
                 let linked = other.id.is_some_and(|id| peer.conns.contains_key(&id));
                 if linked { Ok(()) } else { Err("has no link with") }
             }),
+            Self::Direct { peers, with } => pairs(view, peers, with, |peer, other| {
+                let is_direct = other.id.is_some_and(|id| peer.direct.contains(&id));
+                if is_direct { Ok(()) } else { Err("sends frames by way of others to") }
+            }),
             Self::Reaches { peers, with } => pairs(view, peers, with, |peer, other| {
                 let reached = other.id.is_some_and(|id| peer.reachable.contains_key(&id));
                 if reached { Ok(()) } else { Err("knows no way to") }
@@ -255,6 +277,7 @@ impl Sight {
             Self::Traffic { .. }
             | Self::Calls { .. }
             | Self::Updates { .. }
+            | Self::Relays { .. }
             | Self::Misses { .. } => Ok(()),
             Self::Reports { peers, what } => each(view, peers, |peer| {
                 let told = peer.reports.contains(what);
@@ -276,9 +299,11 @@ impl Sight {
             Self::Traffic { most, over, .. } => Some((Counted::Bytes, *most, *over)),
             Self::Calls { most, over, .. } => Some((Counted::Calls, *most, *over)),
             Self::Updates { most, over, .. } => Some((Counted::Updates, *most, *over)),
+            Self::Relays { most, over, .. } => Some((Counted::Relayed, *most, *over)),
             Self::Misses { most, over, .. } => Some((Counted::Missed, *most, *over)),
             Self::Running { .. }
             | Self::Linked { .. }
+            | Self::Direct { .. }
             | Self::Reaches { .. }
             | Self::Speaks { .. }
             | Self::Founded { .. }
@@ -307,10 +332,12 @@ impl Sight {
             | Self::Traffic { peers, .. }
             | Self::Calls { peers, .. }
             | Self::Updates { peers, .. }
+            | Self::Relays { peers, .. }
             | Self::Misses { peers, .. }
             | Self::Reports { peers, .. }
             | Self::Keeps { peers, .. } => peers.clone(),
             Self::Linked { peers, with }
+            | Self::Direct { peers, with }
             | Self::Reaches { peers, with }
             | Self::Speaks { peers, with, .. } => peers | with,
             Self::Holds { peer, .. } | Self::Pings { peer, .. } => [*peer].into(),

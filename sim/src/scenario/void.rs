@@ -209,6 +209,7 @@ fn no_name(text: &str) -> Option<String> {
 fn blind(sight: &Sight) -> Option<String> {
     match sight {
         Sight::Linked { peers, with }
+        | Sight::Direct { peers, with }
         | Sight::Reaches { peers, with }
         | Sight::Speaks { peers, with, .. } => {
             let is_pair = peers.iter().any(|peer| with.iter().any(|other| other != peer));
@@ -230,6 +231,7 @@ fn blind(sight: &Sight) -> Option<String> {
         | Sight::Traffic { .. }
         | Sight::Calls { .. }
         | Sight::Updates { .. }
+        | Sight::Relays { .. }
         | Sight::Misses { .. }
         | Sight::Reports { .. }
         | Sight::Keeps { .. }

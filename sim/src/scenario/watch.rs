@@ -198,6 +198,7 @@ impl Open {
                     Sight::Speaks { peers, with, version } => world.speak(peers, with, *version),
                     Sight::Running { .. }
                     | Sight::Linked { .. }
+                    | Sight::Direct { .. }
                     | Sight::Reaches { .. }
                     | Sight::Founded { .. }
                     | Sight::Ready { .. }
@@ -209,6 +210,7 @@ impl Open {
                     | Sight::Traffic { .. }
                     | Sight::Calls { .. }
                     | Sight::Updates { .. }
+                    | Sight::Relays { .. }
                     | Sight::Misses { .. }
                     | Sight::Reports { .. }
                     | Sight::Keeps { .. } => sight.judge(world.look()),

@@ -193,12 +193,13 @@ impl Trace {
 /// What tells a change of forwarding from every other one.
 fn said(change: &ForwardingChange) -> Vec<u8> {
     match change {
-        ForwardingChange::SessionUp { session, remote, peer, keys, to } => {
+        ForwardingChange::SessionUp { session, remote, peer, is_link, keys, to } => {
             let keys = (keys.ours, keys.theirs, keys.dialed, keys.sealed);
-            codec::encode(&(1_u8, session, remote, peer, keys, to))
+            codec::encode(&(1_u8, session, remote, peer, is_link, keys, to))
         }
         ForwardingChange::SessionMoved { session, to } => codec::encode(&(2_u8, session, to)),
         ForwardingChange::SessionDown { session } => codec::encode(&(3_u8, session)),
         ForwardingChange::Routes(routes) => codec::encode(&(4_u8, routes)),
+        ForwardingChange::Direct { peer, session } => codec::encode(&(5_u8, peer, session)),
     }
 }

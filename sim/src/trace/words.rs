@@ -44,6 +44,7 @@ pub(super) const fn part(event: &Event) -> &'static str {
     match event {
         Event::ConnUp { .. } | Event::ConnDown { .. } => "conn",
         Event::LinkUp { .. } | Event::LinkDown { .. } => "link",
+        Event::DirectUp { .. } | Event::DirectDown { .. } | Event::DirectFailed { .. } => "session",
         Event::PeerUp { .. } | Event::PeerDown { .. } => "mesh",
         Event::RecordRefused { .. } => "gossip",
         Event::Founded { .. }
@@ -67,6 +68,13 @@ pub(super) fn event(event: &Event, names: &Names) -> String {
         }
         Event::LinkUp { peer } => format!("link to {} works", names.peer(peer)),
         Event::LinkDown { peer } => format!("link to {} is lost", names.peer(peer)),
+        Event::DirectUp { peer } => format!("frames go straight to {}", names.peer(peer)),
+        Event::DirectDown { peer, why } => {
+            format!("frames to {} are relayed: {why}", names.peer(peer))
+        }
+        Event::DirectFailed { peer, why } => {
+            format!("frames to {} stay relayed: {why}", names.peer(peer))
+        }
         Event::PeerUp { peer } => format!("{} is in reach", names.peer(peer)),
         Event::PeerDown { peer } => format!("{} is out of reach", names.peer(peer)),
         Event::RecordRefused { from, why } => {

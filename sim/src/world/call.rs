@@ -17,7 +17,10 @@ impl World {
                 (*conn, false)
             }
             Input::DialFailed { conn, .. } | Input::Closed { conn, .. } => (*conn, true),
-            Input::Timeout | Input::Datagram { .. } | Input::Command { .. } => {
+            Input::Timeout
+            | Input::Datagram { .. }
+            | Input::Wanted { .. }
+            | Input::Command { .. } => {
                 return self.call(host, input);
             }
         };
@@ -58,6 +61,7 @@ impl World {
             | Input::Received { .. }
             | Input::Written { .. }
             | Input::Closed { .. }
+            | Input::Wanted { .. }
             | Input::Command { .. } => None,
         };
         let taken = running.node.probes_taken();

@@ -13,6 +13,8 @@ pub enum Counted {
     Calls,
     /// Versions of what the peer says of itself.
     Updates,
+    /// Frames relayed for others, since the last start.
+    Relayed,
     /// Datagrams with frames that came through whole and were not taken, each counted once.
     Missed,
     /// Control links that stand.
@@ -25,6 +27,7 @@ impl fmt::Display for Counted {
             Self::Bytes => "bytes",
             Self::Calls => "calls",
             Self::Updates => "updates",
+            Self::Relayed => "frames relayed",
             Self::Missed => "datagrams missed",
             Self::Links => "links",
         })
@@ -38,6 +41,10 @@ impl World {
         match counted {
             Counted::Bytes => self.view.peers.get(host).map_or(0, |peer| peer.spent),
             Counted::Calls => there.calls,
+            Counted::Relayed => {
+                let running = there.running.as_ref();
+                running.map_or(0, |running| running.forwarder.counters().relayed)
+            }
             Counted::Missed => self.net.brought(host).saturating_sub(there.taken),
             Counted::Links => {
                 let links = self.view.peers.get(host).map_or(0, |peer| peer.linked.len());

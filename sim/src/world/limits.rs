@@ -29,6 +29,9 @@ pub struct Limits {
     /// Most commands that wait at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waiting: Option<usize>,
+    /// Most peers with which there are data sessions besides those of links.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sessions: Option<usize>,
     /// Longest that an allocation waits.
     #[serde(with = "crate::duration::optional", skip_serializing_if = "Option::is_none")]
     pub allocate: Option<Duration>,
@@ -50,6 +53,7 @@ impl Limits {
             hops_max: self.hops.unwrap_or(config.hops_max),
             names_max: self.names.unwrap_or(config.names_max),
             waiting_max: self.waiting.unwrap_or(config.waiting_max),
+            sessions_max: self.sessions.unwrap_or(config.sessions_max),
             allocate_max: self.allocate.unwrap_or(config.allocate_max),
             ..config
         }

@@ -72,6 +72,7 @@ impl World {
             Input::Timeout
             | Input::Written { .. }
             | Input::Datagram { .. }
+            | Input::Wanted { .. }
             | Input::Command { .. } => {}
         }
     }

@@ -32,6 +32,7 @@ impl World {
             | Input::Written { .. }
             | Input::Closed { .. }
             | Input::Datagram { .. }
+            | Input::Wanted { .. }
             | Input::Command { .. } => {}
         }
     }
@@ -66,6 +67,9 @@ impl World {
             }
             Event::LinkUp { .. }
             | Event::LinkDown { .. }
+            | Event::DirectUp { .. }
+            | Event::DirectDown { .. }
+            | Event::DirectFailed { .. }
             | Event::PeerUp { .. }
             | Event::PeerDown { .. }
             | Event::RecordRefused { .. }

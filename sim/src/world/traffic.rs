@@ -174,5 +174,8 @@ impl World {
         for (from, bytes) in wishes.probes {
             self.call(host, Input::Datagram { from, bytes });
         }
+        for peer in wishes.wanted {
+            self.call(host, Input::Wanted { peer });
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::check::Owned;
 use weft_core::addr::Universe;
-use weft_core::id::{PeerId, PeerName};
+use weft_core::id::{Incarnation, PeerId, PeerName};
 use weft_core::node::Node;
 use weft_core::record::{Fingerprint, Key};
 
@@ -11,6 +11,8 @@ use weft_core::record::{Fingerprint, Key};
 pub(in crate::world) struct Facts {
     pub(super) host: PeerId,
     pub(super) name: PeerName,
+    /// Which life the host is in.
+    pub(super) incarnation: Incarnation,
     /// Other peers that the host knows of.
     pub(super) others: Vec<(PeerId, PeerName)>,
     pub(super) universe: Universe,
@@ -30,6 +32,7 @@ impl Facts {
         Self {
             host: node.id(),
             name: node.name(),
+            incarnation: node.last_version().incarnation,
             others: peers.map(|(id, record)| (id, record.name)).collect(),
             universe,
             lineage: node.ipam().lineage(),

@@ -84,6 +84,10 @@ pub enum Lie {
     OneBreath,
     /// Datagrams of its own session and of others that nobody sealed, and that are cut short.
     ForgedDatagrams,
+    /// Offers of sessions by way of a link that it has already, by nobody, and by a peer that it made up: with a
+    /// key that anybody could know the secret of, twice the same, and with a key that nobody has; and
+    /// answers to what nobody asked.
+    SessionOffers,
     /// Frames that are none, that have gone too far, and in the name of the host itself.
     BadFrames,
     /// Frames from so many addresses.
@@ -99,7 +103,7 @@ impl Lie {
     /// lost until somebody can evict it; while it gives them to two, `ipam.one-owner` does not hold.
     /// A revenant takes all places for streams for as long as it calls. Long records and many
     /// addresses only take long.
-    pub const BOUNDED: [Self; 36] = [
+    pub const BOUNDED: [Self; 37] = [
         Self::OtherVersion,
         Self::CutGreeting,
         Self::ChangedGreeting,
@@ -135,6 +139,7 @@ impl Lie {
         Self::Equivocation,
         Self::OneBreath,
         Self::ForgedDatagrams,
+        Self::SessionOffers,
         Self::BadFrames,
     ];
 

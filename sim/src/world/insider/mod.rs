@@ -22,7 +22,7 @@ use weft_core::gossip::{Answer, KeyHash, Prefix, Question};
 use weft_core::handshake::{Channel, Handshake, Hello, Local, Step};
 use weft_core::id::{Identity, Incarnation, PeerName};
 use weft_core::ipam::{Grant, IpamMessage, Witnessed};
-use weft_core::mesh::{Message, Unicast};
+use weft_core::mesh::{Decline, Half, Message, SessionMessage, Unicast, UnicastBody};
 use weft_core::record::{Fingerprint, Key, Record};
 use weft_core::sleeve::{Kind, Probe, Session, SessionIndex, SessionKeys};
 use weft_core::topology::PeerRecord;
@@ -75,6 +75,8 @@ struct Linked {
     heard: Option<u64>,
     has_met: bool,
     has_asked: bool,
+    /// Heartbeats that came.
+    beats: u64,
 }
 
 /// What an insider wants done, in order.
@@ -275,6 +277,7 @@ impl Insider {
             heard: None,
             has_met: false,
             has_asked: false,
+            beats: 0,
         };
         words.linked = true;
         let own = self.liar.id().default_name();
@@ -307,7 +310,7 @@ impl Insider {
         let (me, host) = (self.liar.id(), facts.host);
         // Signed by the liar, whoever it is said to be from.
         let unicast = |from, to, hops, body| {
-            let signed = Unicast::sign(&self.liar, to, hops, body);
+            let signed = Unicast::sign(&self.liar, to, hops, UnicastBody::Ipam(body));
             Message::Unicast(Unicast { from, ..signed })
         };
         let range = facts.universe.range();
@@ -349,7 +352,15 @@ impl Insider {
     ) {
         let Some(facts) = facts else { return };
         match message {
-            Message::Heartbeat => words.writes.extend(link.say(&Message::Heartbeat)),
+            Message::Heartbeat => {
+                words.writes.extend(link.say(&Message::Heartbeat));
+                if self.lie == Lie::SessionOffers {
+                    link.beats += 1;
+                    for message in self.offers(facts, link.beats) {
+                        words.writes.extend(link.say(&message));
+                    }
+                }
+            }
             Message::Ask(_) => {
                 let answers = if self.lie == Lie::UnaskedAnswer {
                     vec![Answer::Same, Answer::Same]
@@ -386,6 +397,7 @@ impl Insider {
                 if self.lie.wants_addresses() && !link.has_asked && peers.any(says_so) {
                     link.has_asked = true;
                     let body = IpamMessage::Request { range: facts.universe.range() };
+                    let body = UnicastBody::Ipam(body);
                     let request = Unicast::sign(&self.liar, facts.host, 9, body);
                     words.writes.extend(link.say(&Message::Unicast(request)));
                 }
@@ -399,6 +411,37 @@ impl Insider {
             Message::Goodbye(goodbye) => words.refused = Some(format!("{goodbye:?}")),
             Message::Answer(_) | Message::Unicast(_) => {}
         }
+    }
+
+    /// What is said about data sessions after so many heartbeats.
+    fn offers(&self, facts: &Facts, beats: u64) -> Vec<Message> {
+        let other = records::made_up(&self.liar, 0);
+        let nobody = records::made_up(&self.liar, 1);
+        let say = |by: &Identity, message| {
+            let body = UnicastBody::Session(message);
+            Message::Unicast(Unicast::sign(by, facts.host, 9, body))
+        };
+        let key = if beats.is_multiple_of(2) { [0; KEY_LEN] } else { [9; KEY_LEN] };
+        let half = Half {
+            session: SessionIndex(u32::try_from(beats).unwrap_or(0)),
+            key,
+            seals: self.hello.seals,
+            number: beats,
+        };
+        let life = self.hello.incarnation;
+        let offer = |to| SessionMessage::Offer { half, life, to };
+        let (to, session) = (facts.incarnation, half.session);
+        vec![
+            say(&other, offer(to)),
+            // The same again, and to an earlier life.
+            say(&other, offer(to)),
+            say(&other, offer(Incarnation(0))),
+            say(&nobody, offer(to)),
+            say(&self.liar, offer(to)),
+            say(&other, SessionMessage::Accept { offer: session, half }),
+            say(&other, SessionMessage::Decline { offer: session, why: Decline::Full }),
+            say(&other, SessionMessage::End { session }),
+        ]
     }
 
     fn draw(&mut self, below: usize) -> usize {

@@ -3,7 +3,7 @@
 use super::facts::Facts;
 use super::lie::Lie;
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use weft_core::addr::{Offset, Range, Universe};
 use weft_core::codec;
 use weft_core::id::{Identity, Incarnation, PeerId, PeerName};
@@ -24,15 +24,31 @@ pub(super) fn presence(
     facts: &Facts,
     incarnation: Incarnation,
 ) -> Record {
+    let version = Version { incarnation, sequence: 1 };
+    says(liar, name, [facts.host].into(), BTreeSet::new(), version)
+}
+
+/// What `by` says of itself, under the name that follows from its id: that it is where nobody is.
+fn peer(by: &Identity, links: BTreeSet<PeerId>, version: Version) -> Record {
+    let nowhere = [251, 252].map(|last| SocketAddr::from(([192, 0, 2, last], 9)));
+    says(by, by.id().default_name(), links, nowhere.into(), version)
+}
+
+fn says(
+    by: &Identity,
+    name: PeerName,
+    links: BTreeSet<PeerId>,
+    addresses: BTreeSet<SocketAddr>,
+    version: Version,
+) -> Record {
     let body = PeerRecord {
         name,
         nickname: "insider".to_owned(),
-        incarnation,
-        links: [facts.host].into(),
-        addresses: BTreeSet::new(),
+        incarnation: version.incarnation,
+        links,
+        addresses,
     };
-    let version = Version { incarnation, sequence: 1 };
-    Record::sign(liar, Key::Peer(liar.id()), version, codec::encode(&body))
+    Record::sign(by, Key::Peer(by.id()), version, codec::encode(&body))
 }
 
 /// The records that `lie` is about; none when it is about something else.
@@ -122,6 +138,13 @@ pub(super) fn of(lie: Lie, liar: &Identity, facts: &Facts, count: u32) -> Vec<Re
             let address = IpAddr::from([10, 32, 0, last]);
             let body = codec::encode(&[("liar.weft.local", address, "liar")][..]);
             vec![Record::sign(liar, Key::Names(me), version(1), body)]
+        }
+        Lie::SessionOffers => {
+            let other = made_up(liar, 0);
+            vec![
+                peer(liar, [facts.host, other.id()].into(), version(2)),
+                peer(&other, [me].into(), version(1)),
+            ]
         }
         Lie::OtherVersion
         | Lie::CutGreeting
@@ -219,7 +242,7 @@ fn many_names(count: usize) -> Vec<u8> {
 }
 
 /// A peer that `liar` made up.
-fn made_up(liar: &Identity, number: u32) -> Identity {
+pub(super) fn made_up(liar: &Identity, number: u32) -> Identity {
     let seed = [Fingerprint::of(liar.seed()).0, Fingerprint::of(&number.to_be_bytes()).0];
     let mut bytes = [0; 32];
     for (to, from) in bytes.iter_mut().zip(seed.concat()) {

@@ -7,8 +7,10 @@ use turmoil::net::UdpSocket;
 use weft::clock::Clock;
 use weft::driver::Frames;
 use weft_core::forward::{Forwarder, ForwardingChange, Sink};
+use weft_core::id::PeerName;
+use weft_core::io::Input;
 
-/// Probes that wait for the driver, at most.
+/// What waits for the driver, at most.
 const QUEUE_MAX: usize = 256;
 
 /// Longest datagram.
@@ -39,17 +41,17 @@ impl Frames for TaskFrames {
 #[derive(Debug)]
 pub(super) struct DataPath {
     wishes: mpsc::UnboundedReceiver<Wish>,
-    probes: mpsc::Sender<(SocketAddr, Vec<u8>)>,
+    told: mpsc::Sender<Input>,
 }
 
-/// Datagrams for the driver.
-pub(super) type Datagrams = mpsc::Receiver<(SocketAddr, Vec<u8>)>;
+/// What the driver is told by the data path.
+pub(super) type Told = mpsc::Receiver<Input>;
 
 /// Both ends of a data path that does not run yet.
-pub(super) fn data_path() -> (TaskFrames, Datagrams, DataPath) {
+pub(super) fn data_path() -> (TaskFrames, Told, DataPath) {
     let (wish, wishes) = mpsc::unbounded_channel();
-    let (probes, datagrams) = mpsc::channel(QUEUE_MAX);
-    (TaskFrames(wish), datagrams, DataPath { wishes, probes })
+    let (told, from_frames) = mpsc::channel(QUEUE_MAX);
+    (TaskFrames(wish), from_frames, DataPath { wishes, told })
 }
 
 impl DataPath {
@@ -79,9 +81,9 @@ impl DataPath {
             for (to, bytes) in collected.sent {
                 socket.send_to(&bytes, to).await?;
             }
-            for probe in collected.probes {
+            for input in collected.told {
                 // A full queue loses datagrams, as a socket's does.
-                let _ = self.probes.try_send(probe);
+                let _ = self.told.try_send(input);
             }
         }
     }
@@ -91,7 +93,7 @@ impl DataPath {
 #[derive(Debug, Default)]
 struct Collected {
     sent: Vec<(SocketAddr, Vec<u8>)>,
-    probes: Vec<(SocketAddr, Vec<u8>)>,
+    told: Vec<Input>,
 }
 
 impl Sink for Collected {
@@ -100,6 +102,9 @@ impl Sink for Collected {
     }
     fn deliver(&mut self, _frame: &[u8]) {}
     fn probe(&mut self, from: SocketAddr, datagram: &[u8]) {
-        self.probes.push((from, datagram.to_vec()));
+        self.told.push(Input::Datagram { from, bytes: datagram.to_vec() });
+    }
+    fn wants(&mut self, peer: PeerName) {
+        self.told.push(Input::Wanted { peer });
     }
 }

@@ -74,7 +74,7 @@ impl Host {
             UnixTime(i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
         });
         let socket = UdpSocket::bind(everywhere(PORT)).await?;
-        let (frames, datagrams, path) = data_path();
+        let (frames, from_frames, path) = data_path();
         let (driver, node) = Driver::start(Parts {
             config,
             seed: self.seed(),
@@ -83,7 +83,7 @@ impl Host {
             listener: TurmoilNet.listen(everywhere(PORT)).await?,
             store: self.disk.clone(),
             frames,
-            datagrams,
+            from_frames,
             probe: Watcher { host: self.index, judge: Arc::clone(&self.judge) },
         })
         .await?;
