@@ -44,6 +44,7 @@ impl World {
         let more = there.owed_from(now).since(before);
         if let Some(running) = &mut there.running {
             running.asked.values_mut().for_each(|(since, _)| *since += more);
+            self.touched.insert(host);
             let wake_at = running.deadline.map(|deadline| there.clock.world(deadline));
             let old = std::mem::replace(&mut running.wake_at, wake_at);
             // Nobody is woken while it cannot run.
