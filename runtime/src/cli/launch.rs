@@ -345,6 +345,7 @@ fn work(
     if let Err(why) = more_descriptors() {
         tracing::warn!(%why, "cannot have more file descriptors");
     }
+    daemon::hold_signals().map_err(Failure::new)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     runtime.map_err(Failure::new)?.block_on(async {
         let mut controls = None;

@@ -20,6 +20,7 @@ pub use lock::Holder;
 pub use options::{Options, Secrets};
 pub use reset::reset;
 pub use running::Running;
+pub use signals::hold as hold_signals;
 
 use start::Started;
 use tokio::net::UnixListener;
