@@ -1,6 +1,7 @@
 //! A mesh of many peers that found each other, each being told of one other.
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, bail};
+use clap::builder::RangedU64ValueParser;
 use sim::world::{Counted, Own, Peer, Setup, World};
 use std::time::Duration;
 
@@ -16,6 +17,11 @@ const LOOK_WAIT: Duration = Duration::from_millis(100);
 /// Links that came about while the mesh gathered are given up in this time, when others took their place.
 pub(super) const SETTLE: Duration = Duration::from_secs(90);
 
+/// How many peers there may be: more than found the mesh, and no more than memory has room for.
+pub(super) fn sizes() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(VOTERS as u64 + 1..=10_000)
+}
+
 /// A mesh whose peers all know each other, and one peer more that was not started.
 pub(super) struct Mesh {
     pub(super) world: World,
@@ -27,10 +33,6 @@ impl Mesh {
     /// Starts `peers` peers, each of which is told of one that has a lower number, and waits until all know
     /// all.
     pub(super) fn gather(peers: usize, seed: u64) -> Result<Self> {
-        ensure!(
-            peers > VOTERS,
-            "a mesh of {peers} peers is not large: more than {VOTERS} are needed"
-        );
         let mut setup = Setup::new(seed, peers + 1);
         setup.voters = VOTERS;
         for host in 0..=peers {

@@ -1,6 +1,6 @@
 //! `sim scale`: what a mesh costs each of its peers, by the size of the mesh.
 
-use super::gathered::{Mesh, SETTLE};
+use super::gathered::{Mesh, SETTLE, sizes};
 use super::say;
 use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, Serialize};
@@ -38,7 +38,7 @@ const SPREAD_SECS_MAX: f64 = 2.0;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Scale {
     /// How many peers; a mesh for each of these numbers
-    #[arg(long, value_delimiter = ',', default_value = "50,100,200,400,800")]
+    #[arg(long, value_delimiter = ',', default_value = "50,100,200,400,800", value_parser = sizes())]
     peers: Vec<usize>,
     /// Where chances come from
     #[arg(long, default_value_t = 0)]
@@ -110,14 +110,15 @@ impl Scale {
     }
 }
 
-const HEAD: &str = "\
-             gather            at rest              one more joins    a change   memory     real
- peers links   time   B/peer  B/s/peer calls/s/peer    bytes   time  to 99.9 %  /peer      time";
+const HEAD: &str = concat!(
+    "               gather                  at rest        one more joins     a change  memory     real\n",
+    " peers links   time   B/peer B/s/peer calls/s/peer     bytes   time  to 99.9 %   /peer     time",
+);
 
 impl Cost {
     fn row(&self) -> String {
         format!(
-            "{:6} {:5.1} {:5.1}s {:8.0} {:9.0} {:12.1} {:8.0} {:5.1}s {:9.2}s {:6.0}kB {:7.1}s",
+            "{:6} {:5.1} {:5.1}s {:8.0} {:8.0} {:12.1} {:9.0} {:5.1}s {:9.2}s {:5.0}kB {:7.1}s",
             self.peers,
             self.links,
             self.gather_secs,

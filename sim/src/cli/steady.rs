@@ -1,6 +1,6 @@
 //! `sim steady`: how fast a large mesh runs here.
 
-use super::gathered::{Mesh, SETTLE};
+use super::gathered::{Mesh, SETTLE, sizes};
 use super::say;
 use anyhow::Result;
 use sim::world::Counted;
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Steady {
     /// How many peers
-    #[arg(long, default_value_t = 1_000)]
+    #[arg(long, default_value_t = 1_000, value_parser = sizes())]
     peers: usize,
     /// How long nothing happens, on the world's clock
     #[arg(long = "for", value_parser = humantime::parse_duration, default_value = "60s")]
