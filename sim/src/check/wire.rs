@@ -44,8 +44,9 @@ pub struct Wire {
     ends: BTreeMap<(usize, u32), End>,
     /// Which session of which host a key was made for.
     made_for: BTreeMap<[u8; 32], (usize, u32)>,
-    /// The label that a host chose, by itself and the label of the other side.
-    facing: BTreeMap<(usize, u32), u32>,
+    /// The labels that a host chose, by itself and the label of the other side: two others may have
+    /// chosen one label.
+    facing: BTreeMap<(usize, u32), Vec<u32>>,
     /// Who chose a label, by it and the host's name.
     chosen: BTreeMap<(PeerName, u32), usize>,
     /// Labels that insiders chose, with the names that they gave: what they seal is not known here.
@@ -59,7 +60,7 @@ pub struct Wire {
     hops: BTreeMap<(usize, PeerName, Fingerprint), u8>,
 }
 
-/// Who sends, to which label, and what kind.
+/// Who sends, in the session with which label of its own, and what kind.
 type Lane = (usize, u32, u8);
 
 /// What one host knows of a session.
@@ -166,7 +167,10 @@ impl Wire {
                 });
                 let (theirs, peer, dialed) = (remote.0, *peer, keys.dialed);
                 self.ends.insert((host, session.0), End { theirs, peer, dialed, cipher });
-                self.facing.insert((host, theirs), session.0);
+                let facing = self.facing.entry((host, theirs)).or_default();
+                if !facing.contains(&session.0) {
+                    facing.push(session.0);
+                }
                 self.chosen.insert((name, session.0), host);
             }
             // What was sent before may still arrive.
@@ -194,10 +198,10 @@ impl Wire {
         bytes: &[u8],
     ) -> Result<(), Fault> {
         let Some(datagram) = Datagram::read(bytes) else { return Ok(()) };
-        let (label, counter) = (datagram.label, datagram.counter);
-        let ours = self.facing.get(&(host, label));
-        let Some(end) = ours.and_then(|ours| self.ends.get(&(host, *ours))) else { return Ok(()) };
-        let flow = self.lanes.entry((host, label, datagram.kind)).or_default();
+        let counter = datagram.counter;
+        let Some(ours) = self.sealed_in(host, &datagram) else { return Ok(()) };
+        let Some(end) = self.ends.get(&(host, ours)) else { return Ok(()) };
+        let flow = self.lanes.entry((host, ours, datagram.kind)).or_default();
         if flow.last.replace(counter).is_some_and(|last| counter <= last) && end.cipher.is_some() {
             let detail = format!("n{} sealed two datagrams under counter {counter}", host + 1);
             return Err((UNIQUE_NONCE, detail));
@@ -242,14 +246,27 @@ impl Wire {
         Ok(())
     }
 
+    /// The label of `host` for the session in which it sealed `datagram`: of several to one label of
+    /// others, that whose key opens it.
+    fn sealed_in(&self, host: usize, datagram: &Datagram<'_>) -> Option<u32> {
+        let facing = self.facing.get(&(host, datagram.label))?;
+        let opens = |ours: &&u32| {
+            self.ends.get(&(host, **ours)).is_some_and(|end| end.open(datagram, true).is_some())
+        };
+        match &facing[..] {
+            [only] => Some(*only),
+            several => several.iter().rev().find(opens).or(several.last()).copied(),
+        }
+    }
+
     /// `host` took a datagram as one of its sessions.
     ///
     /// # Errors
     /// A rule that this breaks.
     pub fn taken(&mut self, host: usize, bytes: &[u8]) -> Result<(), Fault> {
         let Some(datagram) = Datagram::read(bytes) else { return Ok(()) };
-        let (label, counter) = (datagram.label, datagram.counter);
-        let Some(end) = self.ends.get(&(host, label)) else { return Ok(()) };
+        let counter = datagram.counter;
+        let Some(end) = self.ends.get(&(host, datagram.label)) else { return Ok(()) };
         if datagram.kind == DATA
             && let Some(payload) = end.open(&datagram, false)
         {
@@ -266,7 +283,8 @@ impl Wire {
             return Ok(());
         }
         let sender = self.chosen.get(&(end.peer, end.theirs));
-        let flow = sender.and_then(|sender| self.lanes.get_mut(&(*sender, label, datagram.kind)));
+        let lane = sender.map(|sender| (*sender, end.theirs, datagram.kind));
+        let flow = lane.and_then(|lane| self.lanes.get_mut(&lane));
         let Some(flow) = flow else {
             let detail = format!("n{} took a datagram of a peer that sent it none", host + 1);
             return Err((ONLY_SENT, detail));
@@ -383,6 +401,24 @@ mod tests {
         let wrong = SessionKeys { dialed: false, ..keys(0) };
         let mut wrong = Session::new(Kind::Probe, &wrong, label(1)).unwrap();
         assert_eq!(send(&mut wire, 0, &wrong.seal(b"one").unwrap()), Some(UNIQUE_NONCE));
+    }
+
+    #[test]
+    fn two_others_may_choose_one_label() {
+        let (mut wire, mut sessions) = pair(Kind::Probe);
+        let third = SessionKeys {
+            ours: [3; 32],
+            theirs: SecretKey::from([4; 32]).public_key().to_bytes(),
+            ..keys(0)
+        };
+        let change = up(SessionIndex(50), label(1), PeerName([2, 0, 0, 0, 0, 3]), third.clone());
+        wire.forwarding(0, NAMES[0], &change).unwrap();
+        let mut to_third = Session::new(Kind::Probe, &third, label(1)).unwrap();
+        let first = sessions[0].seal(b"one").unwrap();
+        assert_eq!(send(&mut wire, 0, &first), None);
+        assert_eq!(send(&mut wire, 0, &to_third.seal(b"one").unwrap()), None);
+        assert_eq!(wire.taken(1, &first), Ok(()));
+        assert_eq!(send(&mut wire, 0, &first), Some(UNIQUE_NONCE));
     }
 
     #[test]
