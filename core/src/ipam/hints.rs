@@ -25,7 +25,9 @@ impl Ipam {
     /// Publishes how much is free here, when the published figure is no longer true.
     pub(super) fn hint(&mut self, now: Instant, acts: &mut Vec<Act>) {
         let free_log2 = u8::try_from((self.free() + 1).ilog2()).unwrap_or(u8::MAX);
-        if self.own_hint == Some(free_log2) {
+        let is_known = self.own_hint == Some(free_log2);
+        // Most peers of a large mesh own nothing, and nobody asks those.
+        if is_known || self.own_hint.is_none() && !self.is_owner() {
             mark(Mark::HintSame);
         } else {
             mark(Mark::HintPublished);
@@ -37,11 +39,47 @@ impl Ipam {
         self.hint_at = None;
     }
 
+    /// Whether we own any address.
+    fn is_owner(&self) -> bool {
+        let mut ledgers = self.ledger().into_iter();
+        ledgers.any(|ledger| ledger.owners_in(self.universe.range()).any(|(_, who)| who == self.me))
+    }
+
     /// How much `peer` has to give inside `range`, as a logarithm: what it says, else what it owns.
     pub(super) fn space_of(&self, peer: PeerId, owned: u128) -> u8 {
         let guess = || u8::try_from((owned + 1).ilog2()).unwrap_or(u8::MAX);
         let Some(hint) = self.hints.get(&peer).copied() else { return guess() };
         mark(Mark::AskHinted);
         hint
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, FoundingMode};
+    use crate::id::ContainerId;
+    use crate::io::{Command, RequestId};
+    use crate::saved::Saved;
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::SeedableRng;
+
+    /// Whether a hint is published once all is founded that can be.
+    fn hints(founding: FoundingMode) -> bool {
+        let config = Config { founding, ..Config::default() };
+        let (me, rng) = (PeerId([1; 32]), ChaCha20Rng::from_seed([1; 32]));
+        let mut ipam = Ipam::new(&config, me, &Saved::default(), rng).unwrap();
+        let mut acts = Vec::new();
+        let command = Command::Allocate { id: ContainerId::external(), subnet: None };
+        ipam.command(Instant::ZERO, RequestId(1), command, &mut acts);
+        ipam.plan_hint(Instant::ZERO);
+        ipam.timeout(Instant::ZERO + HINT_DELAY, &mut acts);
+        acts.iter().any(|act| matches!(act, Act::Publish { key: Key::Space(_), .. }))
+    }
+
+    #[test]
+    fn owners_alone_say_how_much_is_free() {
+        assert!(hints(FoundingMode::Consensus { peers: Some(1) }));
+        assert!(!hints(FoundingMode::Observer));
     }
 }

@@ -15,7 +15,7 @@ const GATHER_MAX: Duration = Duration::from_secs(600);
 const LOOK_WAIT: Duration = Duration::from_millis(100);
 
 /// Links that came about while the mesh gathered are given up in this time, when others took their place.
-pub(super) const SETTLE: Duration = Duration::from_secs(90);
+const SETTLE: Duration = Duration::from_secs(90);
 
 /// How many peers there may be: more than found the mesh, and no more than memory has room for.
 pub(super) fn sizes() -> RangedU64ValueParser<usize> {
@@ -44,6 +44,13 @@ impl Mesh {
         let mut mesh = Self { world: setup.start(), peers };
         mesh.wait_gathered()?;
         Ok(mesh)
+    }
+
+    /// Has the mesh found itself, by a first container, and come to rest.
+    pub(super) fn found(&mut self) -> Result<()> {
+        self.world.attach(0, "first")?;
+        self.world.run_for(SETTLE)?;
+        Ok(())
     }
 
     /// Starts the peer that was left out, and waits until all know all.

@@ -1,6 +1,6 @@
 //! `sim scale`: what a mesh costs each of its peers, by the size of the mesh.
 
-use super::gathered::{Mesh, SETTLE, sizes};
+use super::gathered::{Mesh, sizes};
 use super::say;
 use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, Serialize};
@@ -192,7 +192,7 @@ fn measure(peers: usize, seed: u64) -> Result<Cost> {
     let mut mesh = Mesh::gather(peers, seed)?;
     let gather_secs = mesh.world.now.since(weft_core::time::Instant::ZERO).as_secs_f64();
     let gather_bytes = mesh.per_peer(mesh.total(Counted::Bytes));
-    mesh.world.run_for(SETTLE)?;
+    mesh.found()?;
     let links = mesh.per_peer(mesh.total(Counted::Links));
     let before = (mesh.total(Counted::Bytes), mesh.total(Counted::Calls));
     mesh.world.run_for(REST)?;
@@ -225,7 +225,7 @@ fn measure(peers: usize, seed: u64) -> Result<Cost> {
 
 /// How long it takes until nearly all know of a name that one peer is given, in seconds.
 fn spread(mesh: &mut Mesh) -> Result<f64> {
-    mesh.world.attach(0, "c")?;
+    mesh.world.attach(0, "second")?;
     let Some(running) = &mesh.world.hosts[0].running else { bail!("the first peer has died") };
     let key = Key::Names(running.node.id());
     let version = running.node.records().get(&key).map(|record| record.version);

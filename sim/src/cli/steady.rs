@@ -1,6 +1,6 @@
 //! `sim steady`: how fast a large mesh runs here.
 
-use super::gathered::{Mesh, SETTLE, sizes};
+use super::gathered::{Mesh, sizes};
 use super::say;
 use anyhow::Result;
 use sim::world::Counted;
@@ -33,7 +33,7 @@ impl Steady {
             mesh.world.now,
             begun.elapsed().as_secs_f64(),
         ));
-        mesh.world.run_for(SETTLE)?;
+        mesh.found()?;
         let inputs = mesh.world.trace.inputs();
         let bytes = mesh.total(Counted::Bytes);
         let begun = Instant::now();
