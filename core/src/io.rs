@@ -413,4 +413,6 @@ pub enum Timer {
     Session,
     /// A control link has been silent too long.
     Silence,
+    /// What a neighbour announced has not come.
+    Tree,
 }

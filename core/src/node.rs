@@ -13,12 +13,13 @@ mod snapshot;
 mod strangers;
 #[cfg(test)]
 mod tests;
+mod tree;
 mod trust;
 
 use self::paces::Paces;
 use crate::config::{Config, ConfigError, NetworkSecret};
 use crate::forward::{ForwardingChange, Routes};
-use crate::gossip::{Prefix, Print, Records};
+use crate::gossip::{Lacking, Prefix, Print, Records};
 use crate::id::{Identity, Incarnation, PeerId, PeerName};
 use crate::io::{ConnId, Deadline, Input, Outbox, Output, Target, Timer};
 use crate::ipam::{Act, Ipam};
@@ -92,6 +93,7 @@ pub struct Node {
     /// Of the last record of our own.
     sequence: u64,
     records: Records,
+    lacking: Lacking,
     topology: Topology,
     names: Names,
     ipam: Ipam,
@@ -213,6 +215,7 @@ impl Node {
             incarnation,
             sequence: 0,
             records: Records::new(config.records_max, config.records_len_max),
+            lacking: Lacking::default(),
             topology: Topology::new(me),
             names: Names::new(saved.get(&Slot::Names)?.unwrap_or_default(), config.names_max),
             ipam: Ipam::new(&config, me, &saved, seed.child("ipam"))?,
@@ -333,6 +336,7 @@ impl Node {
             self.review_directs(at, out);
         }
         self.session_timeouts(at, out);
+        self.mend_tree(at);
     }
 
     /// Next hops of the topology, as sessions of the links that stand, and who has each name.
@@ -384,6 +388,7 @@ impl Node {
             self.routes_at.map(|at| Deadline { at, timer: Timer::Routes }),
             self.describe_at.map(|at| Deadline { at, timer: Timer::Describe }),
             self.directs.deadline().map(|at| Deadline { at, timer: Timer::Session }),
+            self.lacking.due_at().map(|at| Deadline { at, timer: Timer::Tree }),
         ];
         others.into_iter().flatten().chain(self.conn_deadlines()).min()
     }

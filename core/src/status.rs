@@ -90,6 +90,8 @@ pub struct Sizes {
     pub records: usize,
     /// Bytes of all records, as they are sent.
     pub records_len: usize,
+    /// Records that neighbours have announced and that have not come.
+    pub lacking: usize,
     /// Peers of which is known what they say of themselves.
     pub peers: usize,
     /// Ways to peers, of frames for one and of broadcasts, as last told to the forwarder.

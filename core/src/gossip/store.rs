@@ -1,5 +1,6 @@
 //! All records that a peer holds, with sums over ranges of their hashes.
 
+use super::news::Have;
 use super::prefix::{Item, KeyHash, Prefix, Print, hash_of, item_of};
 use crate::mark::{Mark, mark};
 use crate::record::{Key, Record, RecordFault};
@@ -158,6 +159,12 @@ impl Records {
     /// The record of `key`.
     pub fn get(&self, key: &Key) -> Option<&Record> {
         self.by_key.get(key)
+    }
+
+    /// Whether what `have` names is held, or a newer version of it.
+    pub fn holds(&self, have: Have) -> bool {
+        let held = self.keys(have.key).filter_map(|key| self.by_key.get(&key));
+        held.max_by_key(|held| held.version).is_some_and(|held| held.version >= have.version)
     }
 
     /// All records, most urgent kind first.

@@ -4,21 +4,19 @@ use super::dialer::Whom;
 use super::message::{Message, Unicast};
 use super::path::Path;
 use crate::config::Config;
-use crate::gossip::{self, Pull, Question, Records};
+use crate::gossip::{self, News, Pull, Question, Records};
 use crate::handshake::{Channel, ChannelFault, Handshake, Hello, Received};
 use crate::id::PeerId;
 use crate::io::Timer;
 use crate::mark::{Mark, mark};
-use crate::record::Key;
 use crate::sleeve::SessionIndex;
 use crate::status::Queues;
 use crate::time::Instant;
 use alloc::boxed::Box;
-use alloc::collections::{BTreeSet, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
-use core::time::Duration;
 use zeroize::Zeroizing;
 
 /// One control stream.
@@ -109,11 +107,7 @@ pub(crate) struct Link {
     keys_wanted: bool,
     pub(crate) path: Path,
     pub(crate) pull: Option<Pull>,
-    /// Keys whose records are news to the neighbour. Only keys: however long a write takes, the
-    /// newest version of each goes next.
-    pub(crate) dirty: BTreeSet<Key>,
-    /// What is not urgent is not pushed before this.
-    push_at: Instant,
+    pub(crate) news: News,
     unicasts: VecDeque<Unicast>,
     question: Option<Question>,
     /// Questions of the neighbour; answered from the store when the answer can leave.
@@ -125,14 +119,6 @@ pub(crate) struct Link {
 const UNICASTS_MAX: usize = 256;
 /// Most questions of one neighbour that wait; an honest one has one open.
 const ASKED_MAX: usize = 4;
-/// Bytes of pushed records in one write.
-const BATCH_LEN: usize = 64 * 1024;
-
-/// Least time between two pushes to one neighbour of what is not urgent. A lone change goes at once;
-/// when many come, as while a mesh gathers, those of this time go in one message, and what the
-/// neighbour has sent us by then does not go back. Ten hops of it are a tenth of a second.
-const PUSH_WAIT: Duration = Duration::from_millis(10);
-
 impl Link {
     /// A link that came up `now` and begins with a pull of all records.
     pub(crate) fn new(
@@ -155,8 +141,7 @@ impl Link {
             keys_wanted: false,
             path,
             pull: None,
-            dirty: BTreeSet::new(),
-            push_at: now,
+            news: News::new(now),
             unicasts: VecDeque::new(),
             question: None,
             asked: VecDeque::new(),
@@ -243,7 +228,7 @@ impl Link {
             || self.question.is_some()
             || !self.asked.is_empty()
             || !self.unicasts.is_empty()
-            || self.pushes_at().is_some_and(|at| at <= now)
+            || self.news.due_at().is_some_and(|due| due <= now)
     }
 
     /// All that may leave, sealed: unicasts, then news, then answers and our question; a heartbeat
@@ -257,16 +242,11 @@ impl Link {
         records: &Records,
     ) -> Result<Vec<u8>, ChannelFault> {
         let mut messages: Vec<Message> = self.unicasts.drain(..).map(Message::Unicast).collect();
-        if self.pushes_at().is_some_and(|at| at <= now) {
-            let batch = records.batch(&mut self.dirty, BATCH_LEN);
-            // What did not fit goes as soon as this is written.
-            if self.dirty.is_empty() {
-                self.push_at = now + PUSH_WAIT;
-            }
-            if !batch.is_empty() {
-                messages.push(Message::Records(batch));
-            }
+        let (pushed, said) = self.news.take(now, records);
+        if !pushed.is_empty() {
+            messages.push(Message::Records(pushed));
         }
+        messages.extend(said.into_iter().map(Message::Tree));
         let answers = self.asked.drain(..).map(|question| gossip::answer(records, &question));
         messages.extend(answers.map(Message::Answer));
         messages.extend(self.question.take().map(Message::Ask));
@@ -283,25 +263,12 @@ impl Link {
         Ok(bytes)
     }
 
-    /// When news go, if there are any.
-    fn pushes_at(&self) -> Option<Instant> {
-        let most_urgent = self.dirty.first()?;
-        Some(if is_urgent(most_urgent) { self.up_at } else { self.push_at })
-    }
-
-    /// The neighbour holds the record of `key` that we do.
-    pub(crate) fn knows(&mut self, key: &Key) {
-        if self.dirty.remove(key) {
-            mark(Mark::GossipKnown);
-        }
-    }
-
     /// How much waits for the neighbour, or came from it in part.
     fn queues(&self) -> Queues {
         let Self {
             channel,
             pull,
-            dirty,
+            news,
             unicasts,
             asked,
             hello: _,
@@ -313,14 +280,13 @@ impl Link {
             keys_at: _,
             keys_wanted: _,
             path: _,
-            push_at: _,
             question: _,
             beat: _,
         } = self;
         Queues {
             unicasts: unicasts.len(),
             questions: asked.len(),
-            news: dirty.len(),
+            news: news.len(),
             unsent: 0,
             unread: channel.unread(),
             pull: pull.as_ref().map_or(0, Pull::left),
@@ -398,7 +364,8 @@ impl Conn {
                 Some((link.path.deadline(), Timer::Probe)),
                 Some((link.rekey_at(config), Timer::Rekey)),
                 // While a write is outstanding, its end brings the next.
-                link.pushes_at()
+                link.news
+                    .due_at()
                     .filter(|_| self.writing_since.is_none())
                     .map(|at| (at, Timer::Push)),
             ],
@@ -409,13 +376,5 @@ impl Conn {
     pub(crate) fn silent_at(&self, link: &Link, config: &Config) -> Instant {
         let since = self.writing_since.map_or(link.heard_at, |since| since.min(link.heard_at));
         since + config.silence_max
-    }
-}
-
-/// Whether somebody may be waiting for it: a container for its address, a mesh for its founding.
-const fn is_urgent(key: &Key) -> bool {
-    match key {
-        Key::Founding(_) | Key::Grant(_) | Key::Voter(_) => true,
-        Key::Peer(_) | Key::Names(_) | Key::Space(_) => false,
     }
 }

@@ -5,7 +5,7 @@ use super::offer::SessionMessage;
 use crate::addr::Universe;
 use crate::codec::{self, DecodeError};
 use crate::config::NICKNAME_LEN_MAX;
-use crate::gossip::{Answer, Question};
+use crate::gossip::{Answer, Question, TreeMessage};
 use crate::handshake::{ChannelFault, HandshakeFault};
 use crate::id::{Identity, PeerId};
 use crate::ipam::IpamMessage;
@@ -29,6 +29,8 @@ pub enum Message {
     Unicast(Unicast),
     /// This link ends; the last message.
     Goodbye(Goodbye),
+    /// About the tree down which news flow.
+    Tree(TreeMessage),
 }
 
 /// A message on its way from peer to peer. Who relays it can drop it or send it again, but cannot
@@ -176,8 +178,9 @@ impl Message {
 mod tests {
     use super::super::offer::{Decline, Half};
     use super::*;
-    use crate::gossip::Print;
+    use crate::gossip::{Have, Print};
     use crate::id::Incarnation;
+    use crate::record::Version;
     use crate::sleeve::SessionIndex;
 
     #[test]
@@ -192,7 +195,9 @@ mod tests {
         let ends = [[1u8; 32], [2; 32]].concat();
         let signature = [[3u8; 32], [4; 32]].concat();
         let body = [16, 0, 1, 0, 0x80, 0x80, 0x40];
-        let golden: [(Message, Vec<u8>); 7] = [
+        let version = Version { incarnation: Incarnation(3), sequence: 4 };
+        let have = Have { key: 300, version };
+        let golden: [(Message, Vec<u8>); 10] = [
             (Message::Heartbeat, std::vec![0]),
             (Message::Records(Vec::new()), std::vec![1, 0]),
             (Message::Ask(Question::Compare(Print(300))), std::vec![2, 0, 0xac, 2]),
@@ -200,6 +205,9 @@ mod tests {
             (Message::Unicast(unicast), [&[4][..], &ends, &body, &signature].concat()),
             (Message::Goodbye(Goodbye::Duplicate), std::vec![5, 3]),
             (Message::Goodbye(Goodbye::Limit(200)), std::vec![5, 4, 0xc8, 1]),
+            (Message::Tree(TreeMessage::Have(std::vec![have])), std::vec![6, 0, 1, 0xac, 2, 3, 4]),
+            (Message::Tree(TreeMessage::Graft(std::vec![300])), std::vec![6, 1, 1, 0xac, 2]),
+            (Message::Tree(TreeMessage::Prune), std::vec![6, 2]),
         ];
         for (message, bytes) in golden {
             assert_eq!(message.encode(), bytes);
@@ -244,7 +252,7 @@ mod tests {
 
     #[test]
     fn bytes_that_no_peer_writes_are_refused() {
-        for bytes in [&[][..], &[6], &[0, 0], &[1, 0x80, 0], &[5, 4, 0xc8, 0x81, 0]] {
+        for bytes in [&[][..], &[7], &[6, 3], &[0, 0], &[1, 0x80, 0], &[5, 4, 0xc8, 0x81, 0]] {
             assert!(Message::decode(bytes).is_err(), "{bytes:?} was accepted");
         }
     }

@@ -36,8 +36,14 @@ impl Node {
             };
             match message {
                 Message::Heartbeat => mark(Mark::LinkHeartbeat),
-                Message::Records(records) => {
-                    self.accept_all(at, (id, peer), records, out);
+                Message::Records(records) => self.pushed(at, (id, peer), records, out),
+                Message::Tree(message) => {
+                    if !message.is_sound() {
+                        mark(Mark::LinkBadTree);
+                        let (fault, way) = broken("a list of records without bounds");
+                        return self.end(at, id, fault, way, out);
+                    }
+                    self.tree_message(at, (id, peer), message);
                 }
                 Message::Ask(question) => {
                     if !question.is_sound() {

@@ -63,7 +63,7 @@ impl Node {
             let (is_held, is_known) = (held == Some(&record), held.is_some());
             if !self.records.is_news(&record) {
                 if is_held && let Some(link) = self.conns.get_mut(&conn).and_then(Conn::link_mut) {
-                    link.knows(&record.key);
+                    link.news.knows(&record.key);
                 }
                 mark(if is_held { Mark::GossipDuplicate } else { Mark::GossipOlder });
                 continue;
@@ -158,7 +158,7 @@ impl Node {
         }
         let is_neighbours = self.neighbours.contains_key(&record.writer);
         self.records.accept(record.clone(), is_neighbours)?;
-        self.mark_dirty(key, Some(from));
+        self.spread(key, Some((at, from)));
         match body {
             Body::Peer(peer) => {
                 self.topology.put(record.writer, peer);
@@ -208,7 +208,7 @@ impl Node {
             self.turn.changes.push(Change::put(Slot::Record(key), &record));
         }
         self.records.put(record);
-        self.mark_dirty(key, None);
+        self.spread(key, None);
     }
 
     /// Whether a record under `key` has a place on our disk.
@@ -221,14 +221,14 @@ impl Node {
         self.publish(Key::Names(self.me), body);
     }
 
-    /// The record of `key` is news to all neighbours but the one on `from`.
-    fn mark_dirty(&mut self, key: Key, from: Option<ConnId>) {
+    /// The record of `key` is news to all neighbours: our own, or what came at this time from one.
+    fn spread(&mut self, key: Key, from: Option<(Instant, ConnId)>) {
         for (id, conn) in &mut self.conns {
             let Some(link) = conn.link_mut() else { continue };
-            if Some(*id) == from {
-                link.knows(&key);
-            } else {
-                link.dirty.insert(key);
+            match from {
+                None => link.news.tell(key),
+                Some((_, from)) if from == *id => link.news.knows(&key),
+                Some((at, _)) => link.news.relay(at, key),
             }
         }
     }

@@ -9,6 +9,7 @@ impl Node {
     pub fn sizes(&self) -> Sizes {
         let Self {
             records,
+            lacking,
             topology,
             names,
             ipam,
@@ -60,6 +61,7 @@ impl Node {
             acquaintances: acquaintances.iter().count(),
             records: records.len(),
             records_len: records.len_bytes(),
+            lacking: lacking.len(),
             peers: topology.len(),
             routes: routes.len(),
             holders: holders.len(),

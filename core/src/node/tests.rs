@@ -445,7 +445,7 @@ fn what_a_neighbour_has_sent_is_not_sent_back_to_it() {
     let record = node.records.get(&Key::Names(node.me)).unwrap().clone();
     let (peer, conn) =
         node.neighbours.first_key_value().map(|(peer, conn)| (*peer, *conn)).unwrap();
-    let waits = |node: &Node| node.conns[&conn].link().unwrap().dirty.contains(&record.key);
+    let waits = |node: &Node| node.conns[&conn].link().unwrap().news.len() == 1;
     assert!(waits(node));
     node.accept_all(now, (conn, peer), std::vec![record.clone()], &mut Outbox::default());
     assert!(!waits(node));

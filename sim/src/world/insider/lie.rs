@@ -38,6 +38,10 @@ pub enum Lie {
     BoundlessQuestion,
     /// It asks more questions than wait.
     ManyQuestions,
+    /// It announces more records than one message may.
+    BoundlessPromise,
+    /// It announces so many records that nobody holds, and asks to be pushed as many.
+    FalsePromises,
     /// It answers a question twice.
     UnaskedAnswer,
     /// Its answer does not fit the question.
@@ -103,7 +107,7 @@ impl Lie {
     /// lost until somebody can evict it; while it gives them to two, `ipam.one-owner` does not hold.
     /// A revenant takes all places for streams for as long as it calls. Long records and many
     /// addresses only take long.
-    pub const BOUNDED: [Self; 37] = [
+    pub const BOUNDED: [Self; 39] = [
         Self::OtherVersion,
         Self::CutGreeting,
         Self::ChangedGreeting,
@@ -120,6 +124,8 @@ impl Lie {
         Self::NoMessage,
         Self::BoundlessQuestion,
         Self::ManyQuestions,
+        Self::BoundlessPromise,
+        Self::FalsePromises,
         Self::UnaskedAnswer,
         Self::BrokenAnswer,
         Self::WrongName,

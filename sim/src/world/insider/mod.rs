@@ -18,12 +18,12 @@ use rand_core::RngCore;
 use weft_core::addr::Universe;
 use weft_core::codec;
 use weft_core::config::{NetworkSecret, Versions};
-use weft_core::gossip::{Answer, KeyHash, Prefix, Question};
+use weft_core::gossip::{Answer, Have, KeyHash, Prefix, Question, TreeMessage};
 use weft_core::handshake::{Channel, Handshake, Hello, Local, Step};
 use weft_core::id::{Identity, Incarnation, PeerName};
 use weft_core::ipam::{Grant, IpamMessage, Witnessed};
 use weft_core::mesh::{Decline, Half, Message, SessionMessage, Unicast, UnicastBody};
-use weft_core::record::{Fingerprint, Key, Record};
+use weft_core::record::{Fingerprint, Key, Record, Version};
 use weft_core::sleeve::{Kind, Probe, Session, SessionIndex, SessionKeys};
 use weft_core::topology::PeerRecord;
 
@@ -320,6 +320,16 @@ impl Insider {
             vec![Message::Ask(Question::Expand(ranges))]
         } else if self.lie == Lie::ManyQuestions {
             vec![Message::Ask(Question::Expand(vec![Prefix::ROOT])); 40]
+        } else if self.lie == Lie::BoundlessPromise {
+            let all = (0..=Question::KEYS_MAX as u64).map(promise).collect();
+            vec![Message::Tree(TreeMessage::Have(all))]
+        } else if self.lie == Lie::FalsePromises {
+            let all: Vec<Have> = (0..u64::from(self.count)).map(promise).collect();
+            let each = all.chunks(Question::KEYS_MAX).flat_map(|part| {
+                let keys = part.iter().map(|have| have.key).collect();
+                [TreeMessage::Have(part.to_vec()), TreeMessage::Graft(keys)]
+            });
+            each.map(Message::Tree).collect()
         } else if self.lie == Lie::WrongName {
             let others = facts.neighbours.iter().copied().chain([host]);
             let both = |from| [&request, &denied].map(|body| unicast(from, host, 9, body.clone()));
@@ -409,7 +419,7 @@ impl Insider {
                 }
             }
             Message::Goodbye(goodbye) => words.refused = Some(format!("{goodbye:?}")),
-            Message::Answer(_) | Message::Unicast(_) => {}
+            Message::Answer(_) | Message::Unicast(_) | Message::Tree(_) => {}
         }
     }
 
@@ -475,6 +485,12 @@ impl Linked {
         self.sent = if self.heard.is_some() { (self.sent + 1) | 1 } else { (self.sent + 2) & !1 };
         self.probes.seal(&Probe { sequence: self.sent, heard: self.heard }.encode()).ok()
     }
+}
+
+/// Announces a record that there is not.
+fn promise(number: u64) -> Have {
+    let version = Version { incarnation: Incarnation(1), sequence: number };
+    Have { key: number.wrapping_mul(0x9e37_79b9_7f4a_7c15), version }
 }
 
 /// What records of `key` are asked for by: the first half of a fingerprint.

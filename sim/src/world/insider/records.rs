@@ -162,6 +162,8 @@ pub(super) fn of(lie: Lie, liar: &Identity, facts: &Facts, count: u32) -> Vec<Re
         | Lie::NoMessage
         | Lie::BoundlessQuestion
         | Lie::ManyQuestions
+        | Lie::BoundlessPromise
+        | Lie::FalsePromises
         | Lie::UnaskedAnswer
         | Lie::BrokenAnswer
         | Lie::WrongName
