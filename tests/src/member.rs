@@ -112,6 +112,7 @@ impl Member {
                 Message::Records(_)
                 | Message::Answer(_)
                 | Message::Unicast(_)
+                | Message::Tree(_)
                 | Message::Goodbye(_) => {}
             }
         }
