@@ -17,6 +17,7 @@ use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
+use core::time::Duration;
 use zeroize::Zeroizing;
 
 /// One control stream.
@@ -291,6 +292,15 @@ impl Link {
             unread: channel.unread(),
             pull: pull.as_ref().map_or(0, Pull::left),
         }
+    }
+
+    /// Does now what would be due within `span`: the next heartbeat, and the next probe of a path that
+    /// works.
+    pub(crate) fn hasten(&mut self, now: Instant, span: Duration) {
+        if self.beat_at <= now + span {
+            self.beat_at = now;
+        }
+        self.path.hasten(now, span);
     }
 
     /// Wants a heartbeat with the next write.

@@ -186,6 +186,13 @@ impl Path {
         true
     }
 
+    /// Makes the next probe due now, if it would be within `span` and the path works.
+    pub(crate) fn hasten(&mut self, now: Instant, span: Duration) {
+        if self.is_proven() && self.probe_at <= now + span {
+            self.probe_at = now;
+        }
+    }
+
     /// When [`Path::timeout`] is wanted.
     pub(crate) fn deadline(&self) -> Instant {
         self.silent_at().map_or(self.probe_at, |at| at.min(self.probe_at))

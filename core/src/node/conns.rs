@@ -24,6 +24,10 @@ use zeroize::Zeroizing;
 /// Conns beyond the limit of links that may be shaking hands or ending.
 const UNPROVEN_MAX: usize = 128;
 
+/// Heartbeats and probes that are due within this part of the wait between two heartbeats go with the
+/// first of them: in a rested mesh the wake-ups are most of what a daemon costs.
+const TOGETHER_PART: u32 = 3;
+
 impl Node {
     /// Dials all that is due.
     pub(super) fn dial(&mut self, at: Instant, out: &mut Outbox) {
@@ -280,6 +284,14 @@ impl Node {
             let mut deadlines = conn.deadlines(&self.config).into_iter().flatten();
             deadlines.any(|(due, _)| due <= at)
         };
+        if !self.conns.values().any(is_due) {
+            return;
+        }
+        // What would wake us soon is done at once, so that all links share one wake-up from then on.
+        let part = self.config.heartbeat_wait / TOGETHER_PART;
+        for link in self.conns.values_mut().filter_map(Conn::link_mut) {
+            link.hasten(at, part);
+        }
         for id in self.conns_that(is_due) {
             let Some(conn) = self.conns.get_mut(&id) else { continue };
             let (due, fault) = match &conn.phase {

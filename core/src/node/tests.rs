@@ -452,6 +452,17 @@ fn what_a_neighbour_has_sent_is_not_sent_back_to_it() {
 }
 
 #[test]
+fn links_at_rest_share_their_wake_ups() {
+    let mut world = World::new(6, config);
+    world.run(SECOND * 60);
+    let node = world.node(0);
+    let links = || node.conns.values().filter_map(Conn::link);
+    let probes: BTreeSet<Instant> = links().map(|link| link.path.deadline()).collect();
+    let beats: BTreeSet<Instant> = links().map(|link| link.beat_at).collect();
+    assert!(links().count() == 5 && probes.len() == 1 && beats.len() == 1, "{probes:?} {beats:?}");
+}
+
+#[test]
 fn a_peer_tells_of_its_addresses_with_its_first_link() {
     let mut world = World::new(2, config);
     world.run(Duration::from_millis(50));
