@@ -29,7 +29,9 @@ pub use addresses::none_left;
 pub use apart::{AUTHENTIC, NO_MIXING, authentic, belong_together};
 pub use catalogue::{CATALOGUE, ELSEWHERE, OTHERS, Property};
 pub use deaths::{Deaths, NO_FALSE_DEATH};
-pub use durable::{PERSIST_BEFORE_SEND, said_in_order};
+pub use durable::{
+    PERSIST_BEFORE_REPLY, PERSIST_BEFORE_SEND, given_is_noted, released_is_gone, said_in_order,
+};
 pub use greeting::{Greeting, NO_DOWNGRADE, newest_of_both};
 pub use links::all_linked;
 pub use papers::{Paper, Says};
