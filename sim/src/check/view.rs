@@ -8,7 +8,7 @@ use std::time::Duration;
 use weft_core::addr::{Range, Universe};
 use weft_core::config::{Config, FoundingMode, NetworkSecret};
 use weft_core::event::Event;
-use weft_core::forward::ForwarderSizes;
+use weft_core::forward::{Forwarder, ForwarderSizes};
 use weft_core::gossip::{Prefix, Print};
 use weft_core::id::{ContainerId, Incarnation, PeerId, PeerName};
 use weft_core::io::{Command, ConnId};
@@ -234,9 +234,9 @@ pub struct PeerView {
     pub reachable: BTreeMap<PeerId, (Incarnation, BTreeSet<PeerId>)>,
     /// Control links that are authenticated, by peer.
     pub conns: BTreeMap<PeerId, usize>,
-    /// Next hops.
+    /// Next hops, as its data path was told.
     pub unicast: BTreeMap<PeerName, PeerName>,
-    /// Next hops of broadcasts, by source.
+    /// Next hops of broadcasts, by source, as its data path was told.
     pub broadcast: BTreeMap<PeerName, Vec<PeerName>>,
     /// Names that it answers.
     pub names: BTreeSet<KnownName>,
@@ -540,9 +540,13 @@ impl PeerView {
                 *self.conns.entry(peer).or_insert(0) += 1;
             }
         }
-        self.unicast = status.unicast.into_iter().collect();
-        self.broadcast = status.broadcast.into_iter().collect();
         self.kept = node.records().len();
+    }
+
+    /// Reads by which ways frames leave: those that its data path was told, whatever its node believes.
+    pub fn read_ways(&mut self, forwarder: &Forwarder) {
+        self.unicast = forwarder.unicast_hops().collect();
+        self.broadcast = forwarder.broadcast_hops().collect();
     }
 }
 

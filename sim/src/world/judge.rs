@@ -103,6 +103,7 @@ impl World {
                 && running.desk.rest.is_empty()
             {
                 peer.read_mesh(&running.node, now);
+                peer.read_ways(&running.forwarder);
                 peer.read_names(&running.node);
             }
         }
