@@ -12,7 +12,6 @@ mod records;
 pub(super) use facts::Facts;
 pub use lie::Lie;
 
-use crate::net::PORT;
 use rand_chacha::ChaCha20Rng;
 use rand_core::RngCore;
 use weft_core::addr::Universe;
@@ -100,6 +99,8 @@ pub(super) struct Caller {
     pub(super) secret: Option<NetworkSecret>,
     pub(super) universe: Universe,
     pub(super) versions: Versions,
+    /// Where it says that it listens.
+    pub(super) port: u16,
 }
 
 impl Insider {
@@ -110,7 +111,7 @@ impl Insider {
         facts: Option<&Facts>,
         mut rng: ChaCha20Rng,
     ) -> Self {
-        let Caller { liar, incarnation, secret, universe, versions } = caller;
+        let Caller { liar, incarnation, secret, universe, versions, port } = caller;
         let mut session_secret = [0; 32];
         rng.fill_bytes(&mut session_secret);
         // The key of the session, as any X25519 key, is that of an identity.
@@ -130,7 +131,7 @@ impl Insider {
             incarnation,
             universe,
             lineage: facts.and_then(|facts| facts.lineage),
-            sleeve_port: PORT,
+            sleeve_port: port,
             session: SessionIndex(rng.next_u32()),
             session_key: if lie == Lie::LowOrderSession {
                 [0; KEY_LEN]
