@@ -115,7 +115,7 @@ pub const CATALOGUE: [Property; 36] = [
     judged(
         "L4",
         "an allocation is answered in time, with an address while there is one",
-        &["ipam.no-stuck-request", "ipam.serves"],
+        &["ipam.no-stuck-request", "ipam.serves", "ipam.true-refusal"],
     ),
     Property {
         id: "L5",

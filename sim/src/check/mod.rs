@@ -20,6 +20,7 @@ mod mesh;
 mod names;
 mod papers;
 mod quiet;
+mod refusals;
 mod steady;
 mod versions;
 mod view;
@@ -133,6 +134,7 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
         Box::new(ledgers::SameLedger::default()),
         Box::new(ledgers::NeverBack::default()),
         Box::new(gate::Gate::default()),
+        Box::new(refusals::TrueRefusal::default()),
         rule(NO_MIXING, When::Always, apart::no_mixing),
         Box::new(versions::OwnVersionOnly::default()),
         Box::new(versions::TrueSum::default()),

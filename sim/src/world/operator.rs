@@ -271,8 +271,11 @@ impl World {
     ) {
         self.touched.insert(host);
         let asked = self.hosts[host].running.as_mut().and_then(|run| run.asked.remove(&request));
-        let Some((_, command)) = asked else { return };
+        let Some((asked_at, command)) = asked else { return };
         self.tell(Some(host), What::reply(request, &result));
+        if let Err(why) = &result {
+            self.view.peers[host].refused.push((asked_at, why.clone()));
+        }
         let universe = self.view.universe;
         let there = &mut self.hosts[host];
         match (&command, &result) {

@@ -44,6 +44,8 @@ pub enum Lie {
     BrokenAnswer,
     /// It says messages in the name of the host itself and of others that are linked with it.
     WrongName,
+    /// It denies, in the names of all owners, the addresses that they own, so many times.
+    OthersDenials,
     /// It says messages for others that have gone too far, or may go further than any.
     FarMessages,
     /// It says so many messages for another host at once.
@@ -108,7 +110,7 @@ impl Lie {
     /// A revenant takes all places for streams for as long as it calls, and with many peers or neighbours a
     /// mesh is a large one, in which not everybody is linked with everybody. Long records and many
     /// addresses only take long.
-    pub const BOUNDED: [Self; 37] = [
+    pub const BOUNDED: [Self; 38] = [
         Self::OtherVersion,
         Self::CutGreeting,
         Self::ChangedGreeting,
@@ -128,6 +130,7 @@ impl Lie {
         Self::UnaskedAnswer,
         Self::BrokenAnswer,
         Self::WrongName,
+        Self::OthersDenials,
         Self::FarMessages,
         Self::ManyMessages,
         Self::LateDenial,

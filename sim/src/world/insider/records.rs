@@ -171,6 +171,7 @@ pub(super) fn of(lie: Lie, liar: &Identity, facts: &Facts, count: u32) -> Vec<Re
         | Lie::UnaskedAnswer
         | Lie::BrokenAnswer
         | Lie::WrongName
+        | Lie::OthersDenials
         | Lie::FarMessages
         | Lie::ManyMessages
         | Lie::LateDenial
