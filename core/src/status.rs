@@ -68,6 +68,8 @@ pub struct Sizes {
     pub conns: usize,
     /// Those of them that are being opened.
     pub dialing: usize,
+    /// Those of these that lead to peers which were only heard of.
+    pub discovering: usize,
     /// Links that stand.
     pub links: usize,
     /// Labels of data sessions that are taken.

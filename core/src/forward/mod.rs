@@ -298,6 +298,19 @@ impl Forwarder {
         }
     }
 
+    /// By which neighbour frames for each peer leave, for judges.
+    pub fn unicast_hops(&self) -> impl Iterator<Item = (PeerName, PeerName)> + '_ {
+        let hop = |index: &SessionIndex| Some(self.sessions.get(index)?.peer);
+        self.routes.unicast.iter().filter_map(move |(to, index)| Some((*to, hop(index)?)))
+    }
+
+    /// To which neighbours broadcasts of each source go on, for judges.
+    pub fn broadcast_hops(&self) -> impl Iterator<Item = (PeerName, Vec<PeerName>)> + '_ {
+        let hop = |index: &SessionIndex| Some(self.sessions.get(index)?.peer);
+        let next = move |next: &Vec<SessionIndex>| next.iter().filter_map(hop).collect();
+        self.routes.broadcast.iter().map(move |(source, hops)| (*source, next(hops)))
+    }
+
     /// What was counted so far.
     pub fn counters(&self) -> &Counters {
         &self.counters

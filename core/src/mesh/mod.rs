@@ -9,7 +9,7 @@ mod offer;
 mod path;
 
 pub(crate) use acquaintances::Acquaintances;
-pub(crate) use dialer::{Attempt, Dialer, State as DialState};
+pub(crate) use dialer::{Attempt, Dialer, State as DialState, Whom};
 pub(crate) use direct::{Direct, DirectPath, Directs, Due, NoRoom, OfferMade};
 pub(crate) use link::{Conn, Ends, Link, Phase, Shaking, Way};
 pub(crate) use path::{Pace, Path, Turn as PathTurn};

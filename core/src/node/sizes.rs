@@ -1,7 +1,7 @@
 //! How full the tables and queues of a node are.
 
 use super::{Node, Turn};
-use crate::mesh::{Conn, Link, Phase};
+use crate::mesh::{Conn, Link, Phase, Whom};
 use crate::status::{Queues, Sizes};
 
 impl Node {
@@ -44,12 +44,14 @@ impl Node {
             is_stopped: _,
         } = self;
         let is_dialing = |conn: &&Conn| matches!(conn.phase, Phase::Dialing);
+        let is_heard_of = |conn: &&Conn| matches!(conn.whom, Some(Whom::Peer(_)));
         let is_pulling = |link: &&Link| link.pull.is_some();
         let (attempts, postponed, lost) = dialer.sizes();
         let (own_names, namers) = names.sizes();
         Sizes {
             conns: conns.len(),
             dialing: conns.values().filter(is_dialing).count(),
+            discovering: conns.values().filter(is_dialing).filter(is_heard_of).count(),
             links: neighbours.len(),
             sessions: labels.len(),
             directs: directs.len(),

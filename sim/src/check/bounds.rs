@@ -8,9 +8,9 @@ use weft_core::status::{IpamSizes, Queues, Sizes};
 /// Streams beyond the limit of links that a node may have: some that shake hands or end.
 /// Source: `UNPROVEN_MAX` of the node.
 const UNPROVEN_MAX: usize = 128;
-/// Streams that are being opened at once: 16 to targets, and 16 to others.
+/// Streams that are being opened at once to targets, and as many to peers that were only heard of.
 /// Source: `DIALS_MAX` of the dialer.
-const DIALING_MAX: usize = 32;
+const DIALS_MAX: usize = 16;
 /// Addresses of which is known how many handshakes came from them. Source: `SOURCES_MAX` of the node.
 const SOURCES_MAX: usize = 1_024;
 /// Records that neighbours have announced and that do not come. Source: `KEYS_MAX` of what is lacking.
@@ -70,6 +70,7 @@ fn rows(view: &View, peer: &PeerView, at_rest: bool) -> Vec<Row> {
     let Sizes {
         conns,
         dialing,
+        discovering,
         links,
         sessions,
         directs,
@@ -122,7 +123,9 @@ fn rows(view: &View, peer: &PeerView, at_rest: bool) -> Vec<Row> {
     vec![
         ("links", links, links_max, links_max),
         ("streams", conns - dialing, links_max + UNPROVEN_MAX, near),
-        ("dials", dialing, DIALING_MAX, DIALING_MAX),
+        // Who is forgotten may be dialed again while the dial before is under way.
+        ("dials", dialing, 2 * DIALS_MAX, 2 * DIALS_MAX),
+        ("dials of peers that were heard of", discovering, DIALS_MAX, DIALS_MAX),
         (
             "sessions",
             sessions,
@@ -261,6 +264,7 @@ mod tests {
             |view: &mut View| {
                 (view.peers[0].sizes.conns, view.peers[0].sizes.dialing) = (33, 33);
             },
+            |view: &mut View| view.peers[0].sizes.discovering = 17,
             |view: &mut View| view.peers[0].sizes.sessions = 153,
             |view: &mut View| view.peers[0].sizes.directs = 5,
             |view: &mut View| view.peers[0].sizes.sessions_under_way = 129,

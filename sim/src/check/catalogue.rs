@@ -115,7 +115,7 @@ pub const CATALOGUE: [Property; 36] = [
     judged(
         "L4",
         "an allocation is answered in time, with an address while there is one",
-        &["ipam.no-stuck-request", "ipam.serves"],
+        &["ipam.no-stuck-request", "ipam.serves", "ipam.true-refusal"],
     ),
     Property {
         id: "L5",
@@ -164,7 +164,7 @@ pub const CATALOGUE: [Property; 36] = [
 /// Rules that are not judged on views, and where they are.
 pub const ELSEWHERE: [(&str, &str); 21] = [
     ("contract", "after each call of a node"),
-    ("persist-before-reply", "where an address is handed out"),
+    ("persist-before-reply", "where an address is handed out, and where one is given back"),
     ("persist-before-send", "after each call of a node, besides"),
     ("mesh.authentic", "where a link comes up"),
     ("mesh.no-downgrade", "where a link comes up"),

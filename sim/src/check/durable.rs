@@ -1,14 +1,42 @@
-//! Nothing is said before it is durable: `persist-before-send`.
+//! Nothing is said before it is durable: `persist-before-send`, `persist-before-reply`.
 
 use super::papers::Paper;
 use super::{Invariant, View, When};
+use ipnet::IpNet;
 use std::collections::{BTreeMap, BTreeSet};
 use weft_core::id::PeerId;
 use weft_core::io::Output;
 use weft_core::record::{Key, Version};
 
-/// The name of both rules of this file.
+/// The name of both rules about what other peers hear.
 pub const PERSIST_BEFORE_SEND: &str = "persist-before-send";
+
+/// The name of the rule about what operators hear.
+pub const PERSIST_BEFORE_REPLY: &str = "persist-before-reply";
+
+/// When a container is told that it was given `given`, these are among those that the disk has as
+/// `noted` for it.
+///
+/// # Errors
+/// What a crash would undo.
+pub fn given_is_noted(noted: &[IpNet], given: &[IpNet]) -> Result<(), String> {
+    match given.iter().find(|net| !noted.contains(net)) {
+        None => Ok(()),
+        Some(lost) => Err(format!("gave {lost}, and the disk has {noted:?}")),
+    }
+}
+
+/// When a container is told that `given` were taken back from it, none is among those that the disk
+/// has as `noted` for it: what is noted is held again after the next start, by nobody.
+///
+/// # Errors
+/// What a crash would undo.
+pub fn released_is_gone(noted: &[IpNet], given: &[IpNet]) -> Result<(), String> {
+    match given.iter().find(|net| noted.contains(net)) {
+        None => Ok(()),
+        Some(kept) => Err(format!("took {kept} back, and the disk has {noted:?}")),
+    }
+}
 
 /// What one call makes durable comes before all that others hear of that call.
 ///
@@ -100,6 +128,16 @@ mod tests {
         for outputs in [[write(), persist()], [reply(), persist()]] {
             assert!(said_in_order(outputs.iter()).is_err());
         }
+    }
+
+    #[test]
+    fn persist_before_reply_fails_when_an_address_is_not_on_the_disk_or_still_there() {
+        let [one, other]: [IpNet; 2] =
+            ["10.0.0.1/28", "10.0.0.2/28"].map(|net| net.parse().unwrap());
+        assert_eq!(given_is_noted(&[one, other], &[other]), Ok(()));
+        assert!(given_is_noted(&[one], &[one, other]).is_err());
+        assert_eq!(released_is_gone(&[one], &[other]), Ok(()));
+        assert!(released_is_gone(&[one, other], &[other]).is_err());
     }
 
     #[test]

@@ -20,6 +20,7 @@ mod mesh;
 mod names;
 mod papers;
 mod quiet;
+mod refusals;
 mod steady;
 mod versions;
 mod view;
@@ -29,7 +30,9 @@ pub use addresses::none_left;
 pub use apart::{AUTHENTIC, NO_MIXING, authentic, belong_together};
 pub use catalogue::{CATALOGUE, ELSEWHERE, OTHERS, Property};
 pub use deaths::{Deaths, NO_FALSE_DEATH};
-pub use durable::{PERSIST_BEFORE_SEND, said_in_order};
+pub use durable::{
+    PERSIST_BEFORE_REPLY, PERSIST_BEFORE_SEND, given_is_noted, released_is_gone, said_in_order,
+};
 pub use greeting::{Greeting, NO_DOWNGRADE, newest_of_both};
 pub use links::all_linked;
 pub use papers::{Paper, Says};
@@ -131,6 +134,7 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
         Box::new(ledgers::SameLedger::default()),
         Box::new(ledgers::NeverBack::default()),
         Box::new(gate::Gate::default()),
+        Box::new(refusals::TrueRefusal::default()),
         rule(NO_MIXING, When::Always, apart::no_mixing),
         Box::new(versions::OwnVersionOnly::default()),
         Box::new(versions::TrueSum::default()),

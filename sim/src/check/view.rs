@@ -8,10 +8,10 @@ use std::time::Duration;
 use weft_core::addr::{Range, Universe};
 use weft_core::config::{Config, FoundingMode, NetworkSecret};
 use weft_core::event::Event;
-use weft_core::forward::ForwarderSizes;
+use weft_core::forward::{Forwarder, ForwarderSizes};
 use weft_core::gossip::{Prefix, Print};
 use weft_core::id::{ContainerId, Incarnation, PeerId, PeerName};
-use weft_core::io::{Command, ConnId};
+use weft_core::io::{Command, CommandError, ConnId};
 use weft_core::names::{KnownName, NameEntry};
 use weft_core::node::Node;
 use weft_core::record::{Fingerprint, Key, Record, Version};
@@ -230,13 +230,18 @@ pub struct PeerView {
     pub held: BTreeMap<ContainerId, BTreeSet<ipnet::IpNet>>,
     /// Commands without a reply.
     pub waiting: Vec<Waiting>,
+    /// Commands that were refused since the rules were last judged: since when an answer was owed, and
+    /// the answer.
+    pub refused: Vec<(Instant, CommandError)>,
+    /// When it was last seen not to be sound, on the world's clock.
+    pub troubled_at: Instant,
     /// Peers it believes in reach, itself included: (which start, neighbours).
     pub reachable: BTreeMap<PeerId, (Incarnation, BTreeSet<PeerId>)>,
     /// Control links that are authenticated, by peer.
     pub conns: BTreeMap<PeerId, usize>,
-    /// Next hops.
+    /// Next hops, as its data path was told.
     pub unicast: BTreeMap<PeerName, PeerName>,
-    /// Next hops of broadcasts, by source.
+    /// Next hops of broadcasts, by source, as its data path was told.
     pub broadcast: BTreeMap<PeerName, Vec<PeerName>>,
     /// Names that it answers.
     pub names: BTreeSet<KnownName>,
@@ -269,6 +274,8 @@ pub struct View {
     pub asked: u64,
     /// Whether nothing is wrong with the network but what every network does.
     pub is_sound: bool,
+    /// When that was last seen not to be so.
+    pub troubled_at: Instant,
     /// Hosts that have ways to each other, and to which nothing has happened for so long that they
     /// must know the same; while that is judged.
     pub steady: Vec<BTreeSet<usize>>,
@@ -286,6 +293,7 @@ impl View {
             calm_at: None,
             asked: 0,
             is_sound: true,
+            troubled_at: Instant::ZERO,
             steady: Vec::new(),
         }
     }
@@ -540,9 +548,13 @@ impl PeerView {
                 *self.conns.entry(peer).or_insert(0) += 1;
             }
         }
-        self.unicast = status.unicast.into_iter().collect();
-        self.broadcast = status.broadcast.into_iter().collect();
         self.kept = node.records().len();
+    }
+
+    /// Reads by which ways frames leave: those that its data path was told, whatever its node believes.
+    pub fn read_ways(&mut self, forwarder: &Forwarder) {
+        self.unicast = forwarder.unicast_hops().collect();
+        self.broadcast = forwarder.broadcast_hops().collect();
     }
 }
 

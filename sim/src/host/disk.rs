@@ -5,7 +5,6 @@
 
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
-use weft_core::io::RequestId;
 use weft_core::names::NamesRecord;
 use weft_core::record::{Key, Record};
 use weft_core::saved::{Change, Saved, Slot};
@@ -263,26 +262,6 @@ impl Disk {
             | Slot::Neighbours => false,
         });
         slots.filter_map(|slot| self.saved.get(slot).ok().flatten()).collect()
-    }
-
-    /// Whether all of `addresses` are noted as held for `id`.
-    ///
-    /// # Errors
-    /// Says what is missing, for the rule that nothing is handed out before it is durable.
-    pub fn holds(
-        &self,
-        request: RequestId,
-        id: &weft_core::id::ContainerId,
-        addresses: &[ipnet::IpNet],
-    ) -> Result<(), String> {
-        let held = self.held(id);
-        match addresses.iter().find(|address| !held.contains(address)) {
-            None => Ok(()),
-            Some(lost) => Err(format!(
-                "request {} gave {lost} to {id} before that was durable (disk has {held:?})",
-                request.0
-            )),
-        }
     }
 }
 

@@ -16,12 +16,19 @@ use weft_core::sleeve::Session;
 /// Purposes of their chances, apart from those of all others of a world.
 const PURPOSE: u64 = 1 << 62;
 
+/// Ports at which they say that they listen, when each has one of its own: so many, from this one on.
+const PORTS: u16 = 10_000;
+const PORTS_FROM: u16 = 20_000;
+
 impl World {
     /// Has somebody who knows the password of `host` call there and tell it `lie`, of the size
     /// `count`.
     pub(super) fn insider(&mut self, host: usize, lie: Lie, count: u32) {
         self.note(Some(host), "FAULT", format_args!("an insider calls ({lie:?}, {count})"));
-        self.insider_calls(host, lie, count);
+        let calls = if lie == Lie::ManyNeighbours { count } else { 1 };
+        for _ in 0..calls {
+            self.insider_calls(host, lie, count);
+        }
     }
 
     fn insider_calls(&mut self, host: usize, lie: Lie, count: u32) {
@@ -29,6 +36,12 @@ impl World {
         let mut seed = [0; 32];
         rng_for(self.seed, PURPOSE | visit).fill_bytes(&mut seed);
         let Some(there) = self.hosts.get(host) else { return };
+        let port = if lie == Lie::ManyNeighbours {
+            let number = u16::try_from(self.visits % u64::from(PORTS)).unwrap_or(0);
+            PORTS_FROM + number
+        } else {
+            PORT
+        };
         let life = if lie == Lie::Revenant { self.visits } else { 0 };
         let caller = Caller {
             liar: Identity::from_seed(seed),
@@ -36,6 +49,7 @@ impl World {
             secret: there.config.secret.clone(),
             universe: there.config.universe,
             versions: there.config.versions,
+            port,
         };
         let rng = rng_for(self.seed, PURPOSE << 1 | self.visits);
         let facts = self.facts(host);

@@ -103,6 +103,7 @@ impl World {
                 && running.desk.rest.is_empty()
             {
                 peer.read_mesh(&running.node, now);
+                peer.read_ways(&running.forwarder);
                 peer.read_names(&running.node);
             }
         }
@@ -215,6 +216,7 @@ impl World {
         check::judge(&mut self.rules, When::Always, &self.view)?;
         for host in &self.view.changed {
             self.view.peers[*host].written.clear();
+            self.view.peers[*host].refused.clear();
         }
         if is_time {
             self.judged_at = self.now;
@@ -275,14 +277,20 @@ impl World {
             self.deaths.worse(self.now);
         }
         self.view.is_sound = self.net.paths.are_sound();
+        if !self.view.is_sound {
+            self.view.troubled_at = self.now;
+        }
         for (host, there) in self.hosts.iter().enumerate() {
             let peer = &mut self.view.peers[host];
             let (Some(now), Some(running)) = (there.now(self.now), &there.running) else {
-                peer.is_sound = false;
+                (peer.is_sound, peer.troubled_at) = (false, self.now);
                 continue;
             };
             peer.mono = now.mono;
             peer.is_sound = is_quick(there) && running.desk.free_at.is_none();
+            if !peer.is_sound {
+                peer.troubled_at = self.now;
+            }
             if self.view.calm_at.is_some() {
                 let others = (0..self.hosts.len()).filter(|other| *other != host);
                 peer.near = others.filter(|other| self.net.connected(host, *other)).collect();

@@ -2,7 +2,7 @@
 
 use super::setup::secret;
 use super::{Act, Due, World};
-use crate::check::Violation;
+use crate::check::{self, PERSIST_BEFORE_REPLY, Violation};
 use crate::host::frame::MacBytes;
 use crate::host::{Container, Host};
 use crate::net::PORT;
@@ -271,8 +271,11 @@ impl World {
     ) {
         self.touched.insert(host);
         let asked = self.hosts[host].running.as_mut().and_then(|run| run.asked.remove(&request));
-        let Some((_, command)) = asked else { return };
+        let Some((asked_at, command)) = asked else { return };
         self.tell(Some(host), What::reply(request, &result));
+        if let Err(why) = &result {
+            self.view.peers[host].refused.push((asked_at, why.clone()));
+        }
         let universe = self.view.universe;
         let there = &mut self.hosts[host];
         match (&command, &result) {
@@ -282,7 +285,7 @@ impl World {
             ) => {
                 let inside = |net: &&IpNet| universe.offset(net.addr()).is_some();
                 let given: Vec<IpNet> = given.iter().filter(inside).copied().collect();
-                let durable = there.disk.holds(request, id, &given);
+                let durable = check::given_is_noted(&there.disk.held(id), &given);
                 // Whom the engine has ended meanwhile uses no address.
                 let uses = there.engine.lives(id) != Some(false);
                 for net in given.into_iter().filter(|_| uses) {
@@ -297,10 +300,16 @@ impl World {
                 }
                 let id = id.clone();
                 if let Err(why) = durable {
-                    self.breach("persist-before-reply", format!("n{}: {why}", host + 1));
+                    self.breach(PERSIST_BEFORE_REPLY, format!("n{} {why} for {id}", host + 1));
                 }
                 self.announce(host, &id);
                 self.was_given(host, &id);
+            }
+            (Command::Release { id, .. }, Ok(Reply::Addresses(given))) => {
+                let durable = check::released_is_gone(&there.disk.held(id), given);
+                if let Err(why) = durable {
+                    self.breach(PERSIST_BEFORE_REPLY, format!("n{} {why} for {id}", host + 1));
+                }
             }
             (Command::Register { id, name, address }, Ok(_)) => {
                 let entry = NameEntry { name: name.clone(), address: *address, id: id.clone() };

@@ -48,6 +48,8 @@ pub enum Lie {
     BrokenAnswer,
     /// It says messages in the name of the host itself and of others that are linked with it.
     WrongName,
+    /// It denies, in the names of all owners, the addresses that they own, so many times.
+    OthersDenials,
     /// It says messages for others that have gone too far, or may go further than any.
     FarMessages,
     /// It says so many messages for another host at once.
@@ -72,6 +74,8 @@ pub enum Lie {
     MisfitGrant,
     /// Records of so many peers that it made up.
     ManyRecords,
+    /// Records of so many peers that it made up, each linked with it and found where nobody is.
+    ManyPeers,
     /// So many grants that nobody can judge yet.
     ManyGrants,
     /// So many records, each almost as long as any may be.
@@ -99,15 +103,18 @@ pub enum Lie {
     /// It comes back so many times, each time as a later life, and reads nothing of all that it asks
     /// for.
     Revenant,
+    /// Nothing: so many of them call, and each says that it listens at a port of its own.
+    ManyNeighbours,
 }
 
 impl Lie {
     /// Those after which all rules hold, whenever they are told. The others are for worlds made for
     /// them. One that is given addresses keeps them when its host dies in between, so that they are
     /// lost until somebody can evict it; while it gives them to two, `ipam.one-owner` does not hold.
-    /// A revenant takes all places for streams for as long as it calls. Long records and many
+    /// A revenant takes all places for streams for as long as it calls, and with many peers or neighbours a
+    /// mesh is a large one, in which not everybody is linked with everybody. Long records and many
     /// addresses only take long.
-    pub const BOUNDED: [Self; 39] = [
+    pub const BOUNDED: [Self; 40] = [
         Self::OtherVersion,
         Self::CutGreeting,
         Self::ChangedGreeting,
@@ -129,6 +136,7 @@ impl Lie {
         Self::UnaskedAnswer,
         Self::BrokenAnswer,
         Self::WrongName,
+        Self::OthersDenials,
         Self::FarMessages,
         Self::ManyMessages,
         Self::LateDenial,

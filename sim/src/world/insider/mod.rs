@@ -12,15 +12,15 @@ mod records;
 pub(super) use facts::Facts;
 pub use lie::Lie;
 
-use crate::net::PORT;
 use rand_chacha::ChaCha20Rng;
 use rand_core::RngCore;
-use weft_core::addr::Universe;
+use std::collections::BTreeSet;
+use weft_core::addr::{Offset, Range, Universe};
 use weft_core::codec;
 use weft_core::config::{NetworkSecret, Versions};
 use weft_core::gossip::{Answer, Have, KeyHash, Prefix, Question, TreeMessage};
 use weft_core::handshake::{Channel, Handshake, Hello, Local, Step};
-use weft_core::id::{Identity, Incarnation, PeerName};
+use weft_core::id::{Identity, Incarnation, PeerId, PeerName};
 use weft_core::ipam::{Grant, IpamMessage, Witnessed};
 use weft_core::mesh::{Decline, Half, Message, SessionMessage, Unicast, UnicastBody};
 use weft_core::record::{Fingerprint, Key, Record, Version};
@@ -33,6 +33,8 @@ const BATCH: usize = 4;
 /// Source: `weft_core::handshake`.
 const VERSIONS_AT: usize = 8;
 const ELEMENT_AT: usize = 11;
+/// Of each interval that somebody owns, so many addresses are denied one by one.
+const DENIED_MAX: u128 = 4;
 /// What no message begins with.
 const NO_MESSAGE: [u8; 1] = [0x7f];
 /// Bytes of a key, and of a SPAKE2 element.
@@ -77,6 +79,8 @@ struct Linked {
     has_asked: bool,
     /// Heartbeats that came.
     beats: u64,
+    /// Questions of its own that were answered.
+    answers: u32,
 }
 
 /// What an insider wants done, in order.
@@ -100,6 +104,8 @@ pub(super) struct Caller {
     pub(super) secret: Option<NetworkSecret>,
     pub(super) universe: Universe,
     pub(super) versions: Versions,
+    /// Where it says that it listens.
+    pub(super) port: u16,
 }
 
 impl Insider {
@@ -110,7 +116,7 @@ impl Insider {
         facts: Option<&Facts>,
         mut rng: ChaCha20Rng,
     ) -> Self {
-        let Caller { liar, incarnation, secret, universe, versions } = caller;
+        let Caller { liar, incarnation, secret, universe, versions, port } = caller;
         let mut session_secret = [0; 32];
         rng.fill_bytes(&mut session_secret);
         // The key of the session, as any X25519 key, is that of an identity.
@@ -130,7 +136,7 @@ impl Insider {
             incarnation,
             universe,
             lineage: facts.and_then(|facts| facts.lineage),
-            sleeve_port: PORT,
+            sleeve_port: port,
             session: SessionIndex(rng.next_u32()),
             session_key: if lie == Lie::LowOrderSession {
                 [0; KEY_LEN]
@@ -278,6 +284,7 @@ impl Insider {
             has_met: false,
             has_asked: false,
             beats: 0,
+            answers: 0,
         };
         words.linked = true;
         let own = self.liar.id().default_name();
@@ -334,6 +341,8 @@ impl Insider {
             let others = facts.neighbours.iter().copied().chain([host]);
             let both = |from| [&request, &denied].map(|body| unicast(from, host, 9, body.clone()));
             others.flat_map(both).collect()
+        } else if self.lie == Lie::OthersDenials {
+            self.denials(facts)
         } else if self.lie == Lie::FarMessages {
             let far = |hops| unicast(me, facts.another(), hops, denied.clone());
             vec![far(0), far(u8::MAX)]
@@ -419,8 +428,37 @@ impl Insider {
                 }
             }
             Message::Goodbye(goodbye) => words.refused = Some(format!("{goodbye:?}")),
+            Message::Answer(_) if self.lie == Lie::OthersDenials && link.answers < self.count => {
+                link.answers += 1;
+                let denials = self.denials(facts);
+                let said: Vec<u8> =
+                    denials.iter().filter_map(|it| link.say(it)).flatten().collect();
+                words.writes.push(said);
+            }
             Message::Answer(_) | Message::Unicast(_) | Message::Tree(_) => {}
         }
+    }
+
+    /// That others have none of the addresses that they own, as if they said so; and a question, whose
+    /// answer is when to say it again.
+    fn denials(&self, facts: &Facts) -> Vec<Message> {
+        let whole = facts.universe.range();
+        let usable = Range { start: Offset(whole.start.0 + 1), end: Offset(whole.end.0 - 1) };
+        let denied = |from, range| {
+            let body = UnicastBody::Ipam(IpamMessage::Denied { range });
+            let signed = Unicast::sign(&self.liar, facts.host, 9, body);
+            Message::Unicast(Unicast { from, ..signed })
+        };
+        let others = || facts.owned.iter().filter(|owned| owned.owner != facts.host);
+        let owners: BTreeSet<PeerId> = others().map(|owned| owned.owner).collect();
+        let all = owners.into_iter().flat_map(|owner| [whole, usable].map(|it| denied(owner, it)));
+        let single = others().flat_map(|owned| {
+            let end = owned.range.end.0.min(owned.range.start.0 + DENIED_MAX);
+            let one = |at| Range { start: Offset(at), end: Offset(at + 1) };
+            (owned.range.start.0..end).map(move |at| denied(owned.owner, one(at)))
+        });
+        let question = Message::Ask(Question::Expand(vec![Prefix::ROOT]));
+        all.chain(single).chain([question]).collect()
     }
 
     /// What is said about data sessions after so many heartbeats.

@@ -122,6 +122,12 @@ pub(super) fn of(lie: Lie, liar: &Identity, facts: &Facts, count: u32) -> Vec<Re
             .map(|n| made_up(liar, n))
             .map(|by| Record::sign(&by, Key::Space(by.id()), version(1), space.clone()))
             .collect(),
+        Lie::ManyPeers => {
+            let made_up: Vec<Identity> = (0..count).map(|n| made_up(liar, n)).collect();
+            let links = made_up.iter().map(Identity::id).chain([facts.host]).collect();
+            let others = made_up.iter().map(|by| peer(by, [me].into(), version(1)));
+            others.chain([peer(liar, links, version(2))]).collect()
+        }
         Lie::ManyGrants | Lie::OneBreath => (0..u64::from(count))
             .map(|n| grant(liar, facts.lineage, facts.universe.range(), 0, FAR + n, me))
             .collect(),
@@ -167,6 +173,7 @@ pub(super) fn of(lie: Lie, liar: &Identity, facts: &Facts, count: u32) -> Vec<Re
         | Lie::UnaskedAnswer
         | Lie::BrokenAnswer
         | Lie::WrongName
+        | Lie::OthersDenials
         | Lie::FarMessages
         | Lie::ManyMessages
         | Lie::LateDenial
@@ -176,7 +183,8 @@ pub(super) fn of(lie: Lie, liar: &Identity, facts: &Facts, count: u32) -> Vec<Re
         | Lie::ForgedDatagrams
         | Lie::BadFrames
         | Lie::ManyMacs
-        | Lie::Revenant => Vec::new(),
+        | Lie::Revenant
+        | Lie::ManyNeighbours => Vec::new(),
     }
 }
 

@@ -14,6 +14,7 @@ use std::time::Duration;
 use weft::probe::Probe;
 use weft_core::addr::Universe;
 use weft_core::contract::Contract;
+use weft_core::forward::Forwarder;
 use weft_core::id::ContainerId;
 use weft_core::io::{Command, CommandError, Input, Output, Reply, RequestId};
 use weft_core::names::{Name, NameEntry};
@@ -28,6 +29,8 @@ const JUDGE_WAIT: Duration = Duration::from_millis(500);
 struct Called {
     contract: Contract,
     asked: BTreeMap<RequestId, (Instant, Command)>,
+    /// One that is told what the data path is.
+    forwarder: Option<Forwarder>,
 }
 
 /// Everything that is known of all hosts, and the rules.
@@ -196,6 +199,8 @@ impl Judge {
         let Some(called) = self.called.get_mut(host) else { return };
         let mut fits = called.contract.rest(now.mono, node.deadline());
         let mut answered = Vec::new();
+        let forwarder =
+            called.forwarder.get_or_insert_with(|| Forwarder::new(node.name(), u8::MAX));
         for output in outputs {
             self.trace.output(host, output);
             let fault = called.contract.output(output);
@@ -213,12 +218,12 @@ impl Judge {
                         peer.heard(now.mono, event);
                     }
                 }
+                Output::Forwarding(change) => forwarder.apply(change.clone()),
                 Output::Dial { .. }
                 | Output::Write { .. }
                 | Output::Close { .. }
                 | Output::Datagram { .. }
-                | Output::Persist(_)
-                | Output::Forwarding(_) => {}
+                | Output::Persist(_) => {}
             }
         }
         let waiting = called
@@ -237,6 +242,10 @@ impl Judge {
             peer.read_ipam(node);
             peer.read_names(node);
             peer.read_mesh(node, now);
+            let called = self.called.get(host);
+            if let Some(forwarder) = called.and_then(|called| called.forwarder.as_ref()) {
+                peer.read_ways(forwarder);
+            }
             self.view.changed.insert(host);
         }
         if let Err(why) = check::said_in_order(outputs.iter()) {
