@@ -63,6 +63,7 @@ impl Node {
             self.records.remove(&key);
             self.topology.remove(peer);
             self.names.forget(peer);
+            self.ipam.forget(peer);
         }
         let targets: Vec<Target> =
             self.dialer.targets().map(|(target, _)| target.clone()).collect();

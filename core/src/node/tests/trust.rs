@@ -166,8 +166,10 @@ fn a_peer_that_is_not_allowed_is_told_so_and_nothing_that_it_says_counts() {
     };
     let before = owners(&world, 0);
     assert_eq!(world.node(0).names().len(), 1);
+    assert_eq!(world.node(0).sizes().ipam.hints, 2);
 
     world.allow(0, &[1]);
+    assert_eq!(world.node(0).sizes().ipam.hints, 1);
     let stranger = world.node(2).id();
     assert!(world.faults(0).contains(&ConnFault::NotAllowed(stranger)));
     assert!(world.faults(2).contains(&ConnFault::NotAllowedThere), "{:?}", world.faults(2));
