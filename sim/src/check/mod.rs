@@ -21,6 +21,7 @@ mod names;
 mod papers;
 mod quiet;
 mod steady;
+mod trust;
 mod versions;
 mod view;
 mod wire;
@@ -34,6 +35,7 @@ pub use greeting::{Greeting, NO_DOWNGRADE, newest_of_both};
 pub use links::all_linked;
 pub use papers::{Paper, Says};
 pub use steady::Steady;
+pub use trust::trust_each_other;
 pub use view::{Glimpse, Linked, Owned, PeerView, Told, View, Waiting};
 pub use wire::{Fault, Wire};
 

@@ -75,6 +75,8 @@ pub struct Told {
     pub secrets: Vec<NetworkSecret>,
     /// With whom alone it is to have to do; with everybody when `None`.
     pub allowed: Option<BTreeSet<PeerId>>,
+    /// That it had such a list at some time in this life.
+    pub was_listed: bool,
     /// That it neither proposes nor votes.
     pub observes: bool,
     /// That it dials peers that it only heard of.
@@ -109,6 +111,7 @@ impl Told {
             universe: Some(config.universe),
             secrets: Vec::new(),
             allowed: None,
+            was_listed: false,
             observes: match config.founding {
                 FoundingMode::Observer => true,
                 FoundingMode::Consensus { .. } => false,
@@ -132,6 +135,7 @@ impl Told {
     pub fn trusts(&mut self, config: &Config) {
         self.secrets = config.secret.iter().chain(&config.old_secret).cloned().collect();
         self.allowed.clone_from(&config.allowed);
+        self.was_listed |= self.allowed.is_some();
     }
 
     /// Whether it has a secret in common with `other`, or both have none.

@@ -1,16 +1,18 @@
 //! Plays a scenario, and says what came of it.
 
 use super::Scenario;
-use super::step::Step;
+use super::step::{Deed, Step};
 use super::watch::Watch;
 use crate::check::{self, Deaths, Violation};
 use crate::marks::Marks;
+use crate::net::PORT;
 use crate::peer::Peer;
 use crate::trace::{Digest, Head, Recording};
 use crate::world::{Act, Setup, World, container, name_of};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 use weft_core::addr::Offset;
+use weft_core::config::NetworkSecret;
 use weft_core::io::{Command, CommandError};
 use weft_core::time::Instant;
 
@@ -115,10 +117,10 @@ impl Scenario {
         }
         watch.run_out(world)?;
         world.run_for(AFTERMATH)?;
-        self.finish(world)
+        self.finish(world, steps)
     }
 
-    fn finish(&self, world: &mut World) -> Result<(), Violation> {
+    fn finish(&self, world: &mut World, steps: &[Step]) -> Result<(), Violation> {
         world.calm();
         // What waited for nodes that could not run is taken up; some of it may be to stop.
         world.run_for(AFTERMATH)?;
@@ -128,6 +130,9 @@ impl Scenario {
         }
         for peer in &self.end.gone {
             world.crash(peer.0, false);
+        }
+        if steps.iter().any(changes_trust) {
+            world.restore_trust(&alive().map(|host| self.began_with(host)).collect::<Vec<_>>());
         }
         let bound = self.end.within.unwrap_or_else(|| self.setup.settle_max());
         if self.end.settle {
@@ -165,6 +170,11 @@ impl Scenario {
         world.rest(bound)
     }
 
+    /// The secrets that `host` had before any step.
+    fn began_with(&self, host: usize) -> (usize, Vec<NetworkSecret>) {
+        (host, self.setup.config(host, PORT).secret.into_iter().collect())
+    }
+
     /// Has `host` register a name and take it back: each is known everywhere in time.
     fn tell(world: &mut World, host: usize) -> Result<(), Violation> {
         let id = container("told");
@@ -178,6 +188,14 @@ impl Scenario {
         let _ = world.answer(host, gone)?;
         world.judge_told()
     }
+}
+
+/// Whether a step tells a host whom to trust.
+const fn changes_trust(step: &Step) -> bool {
+    matches!(
+        step.deed,
+        Deed::Act { act: Act::AddSecret { .. } | Act::RetireSecret { .. } | Act::Allow { .. }, .. }
+    )
 }
 
 #[cfg(test)]

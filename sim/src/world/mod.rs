@@ -17,6 +17,7 @@ mod seen;
 mod setup;
 mod stranger;
 mod traffic;
+mod trust;
 mod void;
 mod ways;
 
