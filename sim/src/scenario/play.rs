@@ -3,7 +3,7 @@
 use super::Scenario;
 use super::step::{Deed, Step};
 use super::watch::Watch;
-use crate::check::{self, Deaths, Violation};
+use crate::check::{self, Deaths, View, Violation};
 use crate::marks::Marks;
 use crate::net::PORT;
 use crate::peer::Peer;
@@ -13,7 +13,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 use weft_core::addr::Offset;
 use weft_core::config::NetworkSecret;
-use weft_core::io::{Command, CommandError};
+use weft_core::io::{Command, CommandError, Reply};
 use weft_core::time::Instant;
 
 /// Hosts that start together do so within this time.
@@ -151,13 +151,7 @@ impl Scenario {
                 world.link_all(bound)?;
                 answer = world.answer(host, command)?;
             }
-            let served = match answer {
-                Ok(_) => Ok(()),
-                Err(CommandError::Exhausted { subnet, .. }) => {
-                    check::none_left(world.look(), host, subnet)
-                }
-                Err(error) => Err(format!("n{} does not serve a settled mesh: {error}", host + 1)),
-            };
+            let served = serves(world.look(), host, &answer);
             served.map_err(|detail| Violation { rule: "ipam.serves", at: world.now, detail })?;
         }
         if !self.end.settle {
@@ -190,6 +184,15 @@ impl Scenario {
     }
 }
 
+/// A host of a settled mesh hands out an address, or says that none is left, and that is so.
+fn serves(view: &View, host: usize, answer: &Result<Reply, CommandError>) -> Result<(), String> {
+    match answer {
+        Ok(_) => Ok(()),
+        Err(CommandError::Exhausted { subnet, .. }) => check::none_left(view, host, *subnet),
+        Err(error) => Err(format!("n{} does not serve a settled mesh: {error}", host + 1)),
+    }
+}
+
 /// Whether a step tells a host whom to trust.
 const fn changes_trust(step: &Step) -> bool {
     matches!(
@@ -201,7 +204,7 @@ const fn changes_trust(step: &Step) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::{Invariant, View, When};
+    use crate::check::{Invariant, When};
 
     #[derive(Debug)]
     struct Panics;
@@ -216,6 +219,21 @@ mod tests {
         fn check(&mut self, _: &View) -> Result<(), String> {
             panic!("as it says")
         }
+    }
+
+    #[test]
+    fn serves_fails_on_any_other_answer_than_an_address_and_on_exhaustion_that_is_none() {
+        let mut world = Setup::new(1, 1).start();
+        world.attach(0, "c").unwrap();
+        let view = world.look();
+        let given = Ok(Reply::Addresses(vec!["10.32.0.9/24".parse().unwrap()]));
+        assert_eq!(serves(view, 0, &given), Ok(()));
+        assert!(
+            serves(view, 0, &Err(CommandError::Left)).unwrap_err().contains("n1 does not serve")
+        );
+        let subnet = "10.32.0.0/24".parse().unwrap();
+        let exhausted = Err(CommandError::Exhausted { subnet, owned: 256, unreachable: 0 });
+        assert!(serves(view, 0, &exhausted).unwrap_err().contains("is told that none is left"));
     }
 
     #[test]
