@@ -255,7 +255,7 @@ impl Wire {
         };
         match &facing[..] {
             [only] => Some(*only),
-            several => several.iter().rev().find(opens).or(several.last()).copied(),
+            several => several.iter().rev().find(opens).or_else(|| several.last()).copied(),
         }
     }
 
