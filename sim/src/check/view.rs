@@ -230,6 +230,8 @@ pub struct PeerView {
     pub lineage: Option<Fingerprint>,
     /// What its node says is held.
     pub noted: BTreeMap<ContainerId, BTreeSet<ipnet::IpNet>>,
+    /// How many addresses its node says are free of those that it owns; `None` before there is a ledger.
+    pub free: Option<u128>,
     /// What its living containers have, whether its node runs or not.
     pub held: BTreeMap<ContainerId, BTreeSet<ipnet::IpNet>>,
     /// Commands without a reply.
@@ -495,6 +497,7 @@ impl PeerView {
         if !self.busy {
             self.sure_ledger.clone_from(&self.ledger);
         }
+        self.free = self.ledger.is_some().then(|| ipam.free());
         self.noted = ipam
             .held()
             .map(|(id, addresses)| (id.clone(), addresses.iter().copied().collect()))
