@@ -10,6 +10,8 @@ const HELD: i32 = 0;
 const BROKEN: i32 = 1;
 /// There was nothing to run.
 const NOTHING: i32 = 2;
+/// A search was interrupted.
+const INTERRUPTED: i32 = 130;
 
 /// Two hosts that only need a moment.
 const GOOD: &str = "title = 'Two hosts'\npeers = 2\n";
@@ -201,6 +203,36 @@ fn steps_that_did_nothing_are_counted_and_shown() -> Result<()> {
     for line in ["step 1 does nothing: nothing is cut", "step 3 does nothing: n1 does not run"] {
         ensure!(said.contains(line), "{said}");
     }
+    Ok(())
+}
+
+#[test]
+fn a_search_that_is_interrupted_says_what_it_came_to_and_ends_with_130() -> Result<()> {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_sim"))
+        .args([
+            "explore", "--for", "10m", "--jobs", "1", "--seed", "1", "--peers", "1", "--steps", "1",
+        ])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let mut lines = BufReader::new(child.stdout.take().context("no output")?).lines();
+    // It listens before it says anything.
+    ensure!(lines.next().context("it says nothing")??.starts_with("exploring"));
+    let id = child.id().to_string();
+    ensure!(Command::new("kill").args(["-INT", &id]).status()?.success());
+    let said: Vec<String> = lines.collect::<Result<_, _>>()?;
+    ensure!(child.wait()?.code() == Some(INTERRUPTED), "{said:?}");
+    ensure!(said.is_empty() || said[0].contains("interrupted, and no rule was broken"), "{said:?}");
+    Ok(())
+}
+
+#[test]
+fn that_a_recording_cannot_be_written_is_said_before_the_run() -> Result<()> {
+    let missing = std::env::temp_dir().join("sim-no-such-folder").join("run.jsonl");
+    let (ended, said) =
+        run("unwritten", GOOD, &["--echo", "--record", &missing.display().to_string()])?;
+    ensure!(ended == Some(NOTHING) && said.contains("run.jsonl"), "{said}");
+    ensure!(!said.contains("start"), "it ran: {said}");
     Ok(())
 }
 

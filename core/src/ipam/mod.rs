@@ -304,6 +304,13 @@ impl Ipam {
         self.settle(now, acts);
     }
 
+    /// `peer` is one to have nothing to do with: what it said of itself, its vote and its free space,
+    /// does not count any more. A founding would else give it addresses that nobody could use.
+    pub fn forget(&mut self, peer: PeerId) {
+        self.votes.remove(&peer);
+        self.hints.remove(&peer);
+    }
+
     /// A message came from `from`.
     pub fn message(
         &mut self,

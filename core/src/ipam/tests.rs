@@ -306,14 +306,6 @@ fn play(
     chosen
 }
 
-fn run_step(votes: &mut Votes, me: usize, quorum: usize, chosen: &mut BTreeSet<Proposal>) {
-    let me = peer(u8::try_from(me).unwrap());
-    if let Some(vote) = step(me, quorum, votes) {
-        votes.insert(me, vote);
-    }
-    chosen.extend(decided(quorum, votes));
-}
-
 #[test]
 fn a_lone_first_peer_has_an_address_within_the_call() {
     let mut cluster = Cluster::new(1, "10.0.0.0/29");
@@ -660,67 +652,7 @@ fn more_seeds_than_addresses_still_tile_the_universe() {
     assert_eq!(ledger.owners().len(), 4);
 }
 
-fn grants() -> impl Strategy<Value = Vec<Grant>> {
-    let grant = (0u128..40, 1u128..40, 0u32..2, 1u64..4, 0u8..4).prop_map(
-        |(start, size, epoch, version, owner)| Grant {
-            lineage: Fingerprint::default(),
-            range: Range { start: Offset(start), end: Offset(start + size) },
-            epoch,
-            version,
-            owner: peer(owner),
-        },
-    );
-    proptest::collection::vec(grant, 0..12)
-}
-
 proptest! {
-    #[test]
-    fn a_ledger_is_the_same_in_whatever_order_and_however_often_grants_come(
-        grants in grants(), order in proptest::collection::vec(any::<prop::sample::Index>(), 0..20),
-    ) {
-        let start = Ledger::found(&founding_of(3, "10.0.0.0/27")).unwrap();
-        let mut once = start.clone();
-        for grant in &grants {
-            let before = once.clone();
-            once.apply(grant);
-            for (range, epoch, version, _) in before.entries() {
-                for (_, later) in once.marks_of(range) {
-                    prop_assert!(later >= (epoch, version));
-                }
-            }
-        }
-        let mut other = start;
-        for at in order.iter().filter(|_| !grants.is_empty()) {
-            other.apply(at.get(&grants));
-        }
-        for grant in grants.iter().rev() {
-            other.apply(grant);
-        }
-        prop_assert_eq!(&once, &other);
-        prop_assert_eq!(once.entries().map(|entry| entry.0.size()).sum::<u128>(), 32);
-    }
-
-    #[test]
-    fn votes_in_any_order_never_decide_two_values(
-        moves in proptest::collection::vec((0usize..5, 0usize..5, 0u8..4), 0..120),
-    ) {
-        let mut known: [Votes; 5] = Default::default();
-        let mut chosen = BTreeSet::new();
-        for (from, to, kind) in moves {
-            if kind == 0 {
-                let me = peer(u8::try_from(to).unwrap());
-                let vote = propose(me, &known[to]).unwrap();
-                known[to].insert(me, vote);
-            } else {
-                for (id, vote) in known[from].clone() {
-                    known[to].entry(id).or_default().join(vote);
-                }
-            }
-            run_step(&mut known[to], to, 3, &mut chosen);
-            prop_assert!(chosen.len() <= 1);
-        }
-    }
-
     #[test]
     fn a_cluster_under_disorder_holds_no_address_twice_and_converges(
         count in 2u8..5,
@@ -767,13 +699,6 @@ proptest! {
             prop_assert_eq!(host.ipam.lineage(), cluster.hosts[0].ipam.lineage());
             prop_assert_eq!(host.ipam.ledger(), cluster.hosts[0].ipam.ledger());
         }
-    }
-}
-
-impl Ledger {
-    fn marks_of(&self, range: Range) -> Vec<(Range, (u32, u64))> {
-        let all = self.entries().filter(|(found, ..)| found.intersection(range).is_some());
-        all.map(|(range, epoch, version, _)| (range, (epoch, version))).collect()
     }
 }
 

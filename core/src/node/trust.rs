@@ -63,15 +63,22 @@ impl Node {
             self.records.remove(&key);
             self.topology.remove(peer);
             self.names.forget(peer);
+            self.ipam.forget(peer);
         }
-        let targets: Vec<Target> =
-            self.dialer.targets().map(|(target, _)| target.clone()).collect();
-        self.dialer.connect(at, &targets, false);
+        self.dial_targets(at);
         // Of those that came, the neighbours tell.
         for link in self.conns.values_mut().filter_map(Conn::link_mut) {
             link.reconcile(&self.records);
         }
         self.turn.links_changed = true;
+    }
+
+    /// Dials all targets at once: whoever refused us, or was refused, waits long for an operator, and one
+    /// has acted.
+    fn dial_targets(&mut self, at: Instant) {
+        let targets: Vec<Target> =
+            self.dialer.targets().map(|(target, _)| target.clone()).collect();
+        self.dialer.connect(at, &targets, false);
     }
 
     /// Prefers `secret` to the one in use, which stays valid.
@@ -88,6 +95,7 @@ impl Node {
                 mark(Mark::TrustAdded);
                 self.secrets.insert(0, secret);
                 self.change_over(at, out);
+                self.dial_targets(at);
                 Ok(())
             }
             [..] => Err(TrustError::TooManySecrets),

@@ -81,7 +81,8 @@ pub(super) fn tiles(view: &View) -> Result<(), String> {
     Ok(())
 }
 
-/// What a running peer notes as held inside the universe lies in ranges that it owns.
+/// What a running peer notes as held inside the universe lies in ranges that it owns, and the rest of
+/// these is what it says is free.
 pub(super) fn conserved(view: &View) -> Result<(), String> {
     for (host, peer) in view.live() {
         let own = |offset| {
@@ -95,6 +96,19 @@ pub(super) fn conserved(view: &View) -> Result<(), String> {
             {
                 return Err(format!("n{} holds {address} for {id} without owning it", host + 1));
             }
+        }
+        let held: BTreeSet<Offset> =
+            pairs(&peer.noted).filter_map(|(_, net)| view.universe.offset(net.addr())).collect();
+        let held = u128::try_from(held.len()).unwrap_or(u128::MAX);
+        let own = peer.ledger.iter().flatten().filter(|entry| Some(entry.owner) == peer.id);
+        let owned: u128 = own.map(|entry| entry.range.size()).sum();
+        if let Some(free) = peer.free
+            && owned != free + held
+        {
+            return Err(format!(
+                "n{} owns {owned} addresses, of which {held} are held and {free} free",
+                host + 1
+            ));
         }
     }
     Ok(())
@@ -316,6 +330,22 @@ mod tests {
     fn conserved_fails_when_a_held_address_is_not_owned() {
         let foreign = broken(|view| view.peers[0].ledger = Some(vec![owned(0, 16, 2)]));
         assert!(conserved(&foreign).is_err());
+    }
+
+    #[test]
+    fn conserved_fails_when_an_own_address_is_neither_free_nor_held_or_both() {
+        let free = |free| {
+            broken(|view| {
+                let owned = view.peers[0].ledger.iter().flatten();
+                let owned = owned.filter(|entry| Some(entry.owner) == view.peers[0].id);
+                let owned: u128 = owned.map(|entry| entry.range.size()).sum();
+                view.peers[0].free = Some(owned + free - 2);
+            })
+        };
+        // One is held.
+        assert_eq!(conserved(&free(1)), Ok(()));
+        assert!(conserved(&free(0)).is_err());
+        assert!(conserved(&free(2)).is_err());
     }
 
     #[test]

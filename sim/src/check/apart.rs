@@ -2,6 +2,7 @@
 
 use super::papers::{foundings, grants};
 use super::{PeerView, View};
+use weft_core::config::NetworkSecret;
 use weft_core::id::PeerId;
 use weft_core::record::{Fingerprint, Key};
 
@@ -11,15 +12,23 @@ pub const NO_MIXING: &str = "mesh.no-mixing";
 pub const AUTHENTIC: &str = "mesh.authentic";
 
 /// A link comes up between hosts with a password in common, each has the peer at its other end that
-/// it believes to have, and was told to have to do with it: `host` believes to be linked with `claimed`, and is with `other`.
+/// it believes to have, and was told to have to do with it: `host` believes to be linked with `claimed`,
+/// and is with `other`, for which `proven` were valid when it said hello. It may have retired one since
+/// then, and ends the link when it hears that it is up.
 ///
 /// # Errors
 /// Who is taken for whom, or was let in without the password.
-pub fn authentic(view: &View, host: usize, claimed: PeerId, other: usize) -> Result<(), String> {
+pub fn authentic(
+    view: &View,
+    host: usize,
+    claimed: PeerId,
+    (other, proven): (usize, &[NetworkSecret]),
+) -> Result<(), String> {
     let (Some(here), Some(there)) = (view.peers.get(host), view.peers.get(other)) else {
         return Ok(());
     };
-    if !here.told.shares_secret(&there.told) {
+    let was_proven = here.told.secrets.iter().any(|secret| proven.contains(secret));
+    if !was_proven && !here.told.shares_secret(&there.told) {
         return Err(format!(
             "n{} has linked with n{}, which has another password",
             host + 1,
@@ -86,16 +95,15 @@ mod tests {
     use super::super::made_up::{LINEAGE, changed, grant, id, pair};
     use super::super::{Paper, Says};
     use super::*;
-    use weft_core::config::NetworkSecret;
 
     const OTHER: Fingerprint = Fingerprint([8; 16]);
 
     #[test]
     fn authentic_fails_on_another_password_and_on_another_peer_than_is_claimed() {
-        assert_eq!(authentic(&pair(), 0, id(2), 1), Ok(()));
-        assert!(authentic(&pair(), 0, id(3), 1).is_err());
+        assert_eq!(authentic(&pair(), 0, id(2), (1, &[])), Ok(()));
+        assert!(authentic(&pair(), 0, id(3), (1, &[])).is_err());
         let wrong = told([vec![], vec![1]]);
-        assert!(authentic(&wrong, 0, id(2), 1).is_err());
+        assert!(authentic(&wrong, 0, id(2), (1, &[])).is_err());
     }
 
     /// The pair, where each was told these secrets.
@@ -110,11 +118,15 @@ mod tests {
 
     #[test]
     fn authentic_fails_without_a_secret_in_common_and_with_a_peer_that_is_not_on_the_list() {
-        assert_eq!(authentic(&told([vec![1], vec![2, 1]]), 0, id(2), 1), Ok(()));
-        assert!(authentic(&told([vec![1], vec![2]]), 0, id(2), 1).is_err());
+        assert_eq!(authentic(&told([vec![1], vec![2, 1]]), 0, id(2), (1, &[])), Ok(()));
+        assert!(authentic(&told([vec![1], vec![2]]), 0, id(2), (1, &[])).is_err());
+        // What the other one has retired since its hello counts, and what it never had does not.
+        let was = |of: u8| [NetworkSecret::Password([of; 32])];
+        assert_eq!(authentic(&told([vec![1], vec![2]]), 0, id(2), (1, &was(1))), Ok(()));
+        assert!(authentic(&told([vec![1], vec![2]]), 0, id(2), (1, &was(3))).is_err());
         let listed = |of: u8| changed(|view| view.peers[0].told.allowed = Some([id(of)].into()));
-        assert_eq!(authentic(&listed(2), 0, id(2), 1), Ok(()));
-        assert!(authentic(&listed(3), 0, id(2), 1).is_err());
+        assert_eq!(authentic(&listed(2), 0, id(2), (1, &[])), Ok(()));
+        assert!(authentic(&listed(3), 0, id(2), (1, &[])).is_err());
     }
 
     #[test]

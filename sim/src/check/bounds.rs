@@ -1,9 +1,11 @@
 //! Rules about limits: `bounds.tables`, `bounds.records`.
 
-use super::{PeerView, View};
+use super::{PeerView, View, Waiting};
 use weft_core::forward::ForwarderSizes;
+use weft_core::io::Command;
 use weft_core::record::{Key, Record};
 use weft_core::status::{IpamSizes, Queues, Sizes};
+use weft_core::trust::Trust;
 
 /// Streams beyond the limit of links that a node may have: some that shake hands or end.
 /// Source: `UNPROVEN_MAX` of the node.
@@ -116,7 +118,11 @@ fn rows(view: &View, peer: &PeerView, at_rest: bool) -> Vec<Row> {
     // To each peer a way, and of each the broadcasts over as many links as there may be.
     let routes_max = |peers: usize| peers * (2 + links_max.min(peers));
     // Who is taken off a list is forgotten at once, and the ways to it with the next calculation.
-    let routed = if told.allowed.is_some() { peers.max(view.peers.len()) } else { peers };
+    let is_told = |waiting: &Waiting| {
+        matches!(waiting.command, Command::Trust(Trust::Allow { peers: Some(_) }))
+    };
+    let routed =
+        if told.was_listed || peer.waiting.iter().any(is_told) { records_max + 1 } else { peers };
     let waiting_max = told.records_max / WAITING_PART;
     // Addresses that lie apart, and the grants and the founding that say whose they are.
     let titles_max = any + grants + 1;
@@ -153,7 +159,7 @@ fn rows(view: &View, peer: &PeerView, at_rest: bool) -> Vec<Row> {
         ("unfinished changes", unfinished, 0, 0),
         ("waiting commands", waiting, told.waiting_max, 0),
         ("ranges asked for", asks, told.waiting_max, 0),
-        ("peers in reach", reachable, peers, view.peers.len()),
+        ("peers in reach", reachable, routed, view.peers.len()),
         ("voters", votes, records_max + 1, view.peers.len() + heard_of),
         ("early grants", early, waiting_max, waiting_max),
         ("unproven grants", unproven, waiting_max, waiting_max),

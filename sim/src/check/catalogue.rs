@@ -54,7 +54,7 @@ pub const CATALOGUE: [Property; 36] = [
         "peers of other universes or foundings share nothing about ownership",
         &["mesh.no-mixing"],
     ),
-    judged("S11", "what is held lies in what is owned", &["ipam.conserved"]),
+    judged("S11", "what is owned is free or held, and nothing else is held", &["ipam.conserved"]),
     judged("S12", "what containers have is reserved from the start", &["ipam.reserved"]),
     judged(
         "S13",

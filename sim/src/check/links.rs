@@ -1,6 +1,6 @@
 //! Rules about links over time: `mesh.dead-noticed`, `mesh.healed-link`.
 
-use super::{Invariant, PeerView, View, When};
+use super::{Invariant, PeerView, View, When, trust_each_other};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use weft_core::id::PeerId;
@@ -50,7 +50,8 @@ const HOSTS_MAX: usize = 32;
 /// The bound follows the outage because waits between dials do: they double, up to a cap, so that
 /// a fleet stays quiet while an address is dead. How long they were apart is told by the clocks of
 /// their nodes, whichever ran faster. A link that stood for less than 10 s ends no outage: waits
-/// start over after one that lasted, else one that comes and goes would be dialed without pause.
+/// start over after one that lasted, else one that comes and goes would be dialed without pause. Whoever
+/// was refused for what an operator must mend dials again as late as that may be.
 #[derive(Debug, Default)]
 pub(super) struct Healed {
     apart: BTreeMap<(usize, usize), Apart>,
@@ -66,6 +67,8 @@ struct Apart {
     /// Since when nothing keeps them from a link, on the world's clock, and how long they had been
     /// apart by then.
     free: Option<(Instant, Duration)>,
+    /// Whether operators kept them apart at some time meanwhile.
+    refused: bool,
 }
 
 impl Invariant for Healed {
@@ -83,7 +86,7 @@ impl Invariant for Healed {
             for (b, two) in view.peers.iter().enumerate().skip(a + 1) {
                 let now = [(one.boots, one.mono), (two.boots, two.mono)];
                 let links = [is_linked(one, two), is_linked(two, one)];
-                let begun = || Apart { since: now, linked: None, free: None };
+                let begun = || Apart { since: now, linked: None, free: None, refused: false };
                 if links == [true, true] {
                     let Some(apart) = self.apart.get_mut(&(a, b)) else { continue };
                     apart.free = None;
@@ -95,6 +98,7 @@ impl Invariant for Healed {
                 }
                 let apart = self.apart.entry((a, b)).or_insert_with(begun);
                 apart.linked = None;
+                apart.refused |= !trust_each_other(one, two);
                 let outage = length(apart.since[0], one).max(length(apart.since[1], two));
                 // Who still believes in a link has yet to notice, which is another rule's concern.
                 let is_free = links == [false, false] && may_link(view, a, b);
@@ -103,7 +107,8 @@ impl Invariant for Healed {
                     continue;
                 }
                 let (since, outage) = *apart.free.get_or_insert((view.at, outage));
-                let bound = (outage * OUTAGE_FACTOR).min(DIAL_WAIT_MAX) + HANG_MAX;
+                let wait = if apart.refused { DIAL_WAIT_MAX } else { outage * OUTAGE_FACTOR };
+                let bound = wait.min(DIAL_WAIT_MAX) + HANG_MAX;
                 let bound = bound.max(HEALED_MAX);
                 if view.at.since(since) > bound {
                     return Err(format!(
@@ -151,9 +156,7 @@ fn length((boots, since): Moment, peer: &PeerView) -> Duration {
 fn may_link(view: &View, a: usize, b: usize) -> bool {
     let (one, two) = (&view.peers[a], &view.peers[b]);
     let runs = |peer: &PeerView| peer.live && !peer.busy;
-    let same = one.told.universe == two.told.universe && one.told.shares_secret(&two.told);
-    let allows =
-        |peer: &PeerView, other: &PeerView| other.id.is_some_and(|id| peer.told.allows(id));
+    let same = one.told.universe == two.told.universe && trust_each_other(one, two);
     let founded = one.lineage.is_none() || two.lineage.is_none() || one.lineage == two.lineage;
     let has_room = |peer: &PeerView| view.peers.len() < peer.told.conns_max;
     let ids: BTreeSet<Option<PeerId>> = [one.id, two.id].into();
@@ -162,8 +165,6 @@ fn may_link(view: &View, a: usize, b: usize) -> bool {
         && runs(one)
         && runs(two)
         && same
-        && allows(one, two)
-        && allows(two, one)
         && founded
         && has_room(one)
         && has_room(two)
@@ -239,6 +240,16 @@ mod tests {
         holds::<Healed>(&[cut(100), cut(120), apart(121), apart(180)]);
         fails::<Healed>(&[cut(100), cut(120), apart(121), apart(180), apart(191)]);
         fails::<Healed>(&[cut(100), cut(900), apart(901), apart(996), apart(998)]);
+    }
+
+    #[test]
+    fn healed_link_waits_longest_for_those_that_an_operator_kept_apart() {
+        let refused = changed(|view| {
+            *view = apart(101);
+            view.peers[0].told.allowed = Some([id(1)].into());
+        });
+        holds::<Healed>(&[pair(), refused.clone(), apart(102), apart(190)]);
+        fails::<Healed>(&[pair(), refused, apart(102), apart(199)]);
     }
 
     #[test]

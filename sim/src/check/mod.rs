@@ -22,6 +22,7 @@ mod papers;
 mod quiet;
 mod refusals;
 mod steady;
+mod trust;
 mod versions;
 mod view;
 mod wire;
@@ -37,6 +38,7 @@ pub use greeting::{Greeting, NO_DOWNGRADE, newest_of_both};
 pub use links::all_linked;
 pub use papers::{Paper, Says};
 pub use steady::Steady;
+pub use trust::trust_each_other;
 pub use view::{Glimpse, Linked, Owned, PeerView, Told, View, Waiting};
 pub use wire::{Fault, Wire};
 

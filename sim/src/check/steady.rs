@@ -1,10 +1,11 @@
 //! Rules about how soon hosts agree: `mesh.view-in-time` and `ipam.ledger-in-time`.
 
+use super::trust::{self, Known};
 use super::{PeerView, View};
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::Duration;
-use weft_core::id::PeerId;
+use weft_core::id::{Incarnation, PeerId};
 use weft_core::time::Instant;
 
 /// Peers whose links have stood for so long, and have nothing new to tell, know the same, in a mesh
@@ -92,6 +93,7 @@ fn mark(peer: &PeerView) -> u64 {
         (conn, linked.peer).hash(&mut hasher);
     }
     peer.proven.hash(&mut hasher);
+    peer.told.allowed.hash(&mut hasher);
     // Grants have no version that counts up: there is one more of them, or one less.
     let own = peer.papers.iter().filter(|(_, paper)| Some(paper.writer) == peer.id);
     own.for_each(|(key, _)| key.hash(&mut hasher));
@@ -122,14 +124,20 @@ fn stands(view: &View, hosts: &BTreeMap<PeerId, usize>, host: usize) -> bool {
         })
 }
 
-/// Steady hosts believe in exactly each other, and hold the same of what each says of itself.
+/// Steady hosts believe in exactly each other, and hold the same of what each says of itself; where
+/// hosts have lists, as far as these let that through.
 pub(super) fn same_view(view: &View) -> Result<(), String> {
+    let hosts: BTreeMap<PeerId, usize> =
+        view.peers.iter().enumerate().filter_map(|(host, peer)| Some((peer.id?, host))).collect();
     for part in &view.steady {
-        let ids: BTreeSet<PeerId> = members(view, part).filter_map(|(_, peer)| peer.id).collect();
-        let mut first: Option<(usize, &PeerView)> = None;
+        let known = trust::known(view, &hosts, part);
+        // What each was first found to say of itself, and at whom.
+        let mut said: BTreeMap<PeerId, (usize, Option<Says<'_>>)> = BTreeMap::new();
         for (host, peer) in members(view, part) {
+            let Some(Known { must, may }) = known.get(&host) else { continue };
             let in_reach: BTreeSet<PeerId> = peer.up.keys().copied().chain(peer.id).collect();
-            if let Some(id) = in_reach.symmetric_difference(&ids).next() {
+            let wrong = must.difference(&in_reach).chain(in_reach.difference(may)).next();
+            if let Some(id) = wrong {
                 let does = if in_reach.contains(id) { "reaches" } else { "does not reach" };
                 return Err(format!(
                     "n{} believes that it {does} {}, though nothing has happened for a while",
@@ -137,20 +145,25 @@ pub(super) fn same_view(view: &View) -> Result<(), String> {
                     view.label(*id)
                 ));
             }
-            let (other_host, other) = *first.get_or_insert((host, peer));
-            let says = |peer: &PeerView, id| peer.reachable.get(id).cloned();
-            if let Some(id) = ids.iter().find(|id| says(peer, id) != says(other, id)) {
-                return Err(format!(
-                    "n{} and n{} describe {} differently, though nothing has happened for a while",
-                    other_host + 1,
-                    host + 1,
-                    view.label(*id)
-                ));
+            for id in must {
+                let says = peer.reachable.get(id).map(|(life, links)| (*life, links));
+                let (other_host, before) = *said.entry(*id).or_insert((host, says));
+                if before != says {
+                    return Err(format!(
+                        "n{} and n{} describe {} differently, though nothing has happened for a while",
+                        other_host + 1,
+                        host + 1,
+                        view.label(*id)
+                    ));
+                }
             }
         }
     }
     Ok(())
 }
+
+/// Which life of a peer, and its links.
+type Says<'a> = (Incarnation, &'a BTreeSet<PeerId>);
 
 /// Steady hosts know the same founding, and have the same ledger.
 pub(super) fn same_ledger(view: &View) -> Result<(), String> {
@@ -181,7 +194,6 @@ fn members<'a>(
 mod tests {
     use super::super::made_up::{changed, id, owned, secs, version};
     use super::*;
-    use weft_core::id::Incarnation;
 
     /// The sound pair at a time of the world and of both clocks, after `change`.
     fn at(millis: u64, change: impl FnOnce(&mut View)) -> View {
@@ -279,6 +291,20 @@ mod tests {
             view.steady.clear();
         });
         assert_eq!(same_view(&not_yet), Ok(()));
+    }
+
+    #[test]
+    fn same_view_asks_for_nothing_that_a_list_keeps_away() {
+        let listed = |view: &mut View| view.peers[0].told.allowed = Some([id(1)].into());
+        let not_on_it = |view: &mut View| {
+            listed(view);
+            view.peers[0].up.clear();
+        };
+        assert_eq!(same_view(&judged(not_on_it)), Ok(()));
+        assert!(same_view(&judged(listed)).is_err());
+        // Who is told of a list is not steady for a while.
+        assert_eq!(steady(&[at(0, |_| {}), at(5_000, listed), at(9_999, listed)]), 0);
+        assert_eq!(steady(&[at(0, |_| {}), at(5_000, listed), at(10_000, listed)]), 1);
     }
 
     #[test]

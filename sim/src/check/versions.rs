@@ -205,6 +205,8 @@ impl Invariant for NamesNeverBack {
             if *boots != peer.boots {
                 (*boots, *known) = (peer.boots, BTreeMap::new());
             }
+            // Whom it is told to have nothing to do with it forgets, what it knew of its names too.
+            known.retain(|origin, _| Some(*origin) == peer.id || peer.told.allows(*origin));
             for (key, version) in &peer.records {
                 let Key::Names(origin) = key else { continue };
                 let before = known.insert(*origin, *version).unwrap_or_default();
@@ -302,5 +304,10 @@ mod tests {
         let mut restarted = holding(key, version(1, 2));
         restarted.peers[1].boots = 2;
         holds::<NamesNeverBack>(&[holding(key, version(1, 3)), restarted]);
+        // Whom a host has nothing to do with for a while it forgets.
+        let mut without = holding(Key::Names(id(2)), version(1, 1));
+        without.peers[1].told.allowed = Some([id(2)].into());
+        let older = holding(key, version(1, 2));
+        holds::<NamesNeverBack>(&[holding(key, version(1, 3)), without, older]);
     }
 }

@@ -75,6 +75,8 @@ pub struct Told {
     pub secrets: Vec<NetworkSecret>,
     /// With whom alone it is to have to do; with everybody when `None`.
     pub allowed: Option<BTreeSet<PeerId>>,
+    /// That it had such a list at some time in this life.
+    pub was_listed: bool,
     /// That it neither proposes nor votes.
     pub observes: bool,
     /// That it dials peers that it only heard of.
@@ -109,6 +111,7 @@ impl Told {
             universe: Some(config.universe),
             secrets: Vec::new(),
             allowed: None,
+            was_listed: false,
             observes: match config.founding {
                 FoundingMode::Observer => true,
                 FoundingMode::Consensus { .. } => false,
@@ -132,6 +135,7 @@ impl Told {
     pub fn trusts(&mut self, config: &Config) {
         self.secrets = config.secret.iter().chain(&config.old_secret).cloned().collect();
         self.allowed.clone_from(&config.allowed);
+        self.was_listed |= self.allowed.is_some();
     }
 
     /// Whether it has a secret in common with `other`, or both have none.
@@ -226,6 +230,8 @@ pub struct PeerView {
     pub lineage: Option<Fingerprint>,
     /// What its node says is held.
     pub noted: BTreeMap<ContainerId, BTreeSet<ipnet::IpNet>>,
+    /// How many addresses its node says are free of those that it owns; `None` before there is a ledger.
+    pub free: Option<u128>,
     /// What its living containers have, whether its node runs or not.
     pub held: BTreeMap<ContainerId, BTreeSet<ipnet::IpNet>>,
     /// Commands without a reply.
@@ -499,6 +505,7 @@ impl PeerView {
         if !self.busy {
             self.sure_ledger.clone_from(&self.ledger);
         }
+        self.free = self.ledger.is_some().then(|| ipam.free());
         self.noted = ipam
             .held()
             .map(|(id, addresses)| (id.clone(), addresses.iter().copied().collect()))

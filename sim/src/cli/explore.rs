@@ -1,7 +1,7 @@
 //! `sim explore`.
 
 use super::pick::Size;
-use super::{say, verdict};
+use super::{interrupt, say, verdict};
 use anyhow::{Result, ensure};
 use clap::builder::RangedU64ValueParser;
 use sim::check::{Deaths, NO_FALSE_DEATH};
@@ -62,6 +62,7 @@ impl Explore {
         let since = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
         let clock = u64::try_from(since.as_millis()).unwrap_or(0);
         let first = self.seed.unwrap_or(clock);
+        interrupt::listen()?;
         if !self.json {
             say(&format!("exploring from seed {first}"));
         }
@@ -75,6 +76,7 @@ impl Explore {
             for _ in 0..self.jobs.unwrap_or(cores) {
                 scope.spawn(|| {
                     while !failed.load(Ordering::Relaxed)
+                        && !interrupt::is_wanted()
                         && end.is_none_or(|end| Instant::now() < end)
                     {
                         let number = next.fetch_add(1, Ordering::Relaxed);
@@ -90,6 +92,9 @@ impl Explore {
         });
         let failed = failed.into_inner();
         let sum = sum.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if sum.runs == 0 && interrupt::is_wanted() {
+            interrupt::exit();
+        }
         ensure!(sum.runs > 0, "there was no time for a single run");
         if !self.json {
             let rate = sum.simulated.as_secs_f64() / sum.busy.as_secs_f64().max(f64::EPSILON);
@@ -99,7 +104,11 @@ impl Explore {
                 sum.runs,
                 sum.simulated.as_secs_f64() / 3600.0,
                 sum.events,
-                if failed { "A RULE WAS BROKEN, see above" } else { "no rule was broken" }
+                match (failed, interrupt::is_wanted()) {
+                    (true, _) => "A RULE WAS BROKEN, see above",
+                    (false, true) => "interrupted, and no rule was broken until then",
+                    (false, false) => "no rule was broken",
+                }
             ));
             say(&format!(
                 "{} times in {:.1} hours of gentle faults, a peer that lives was taken for dead",
@@ -119,6 +128,9 @@ impl Explore {
                 say(&failure)
             }
             return Ok(false);
+        }
+        if !failed && interrupt::is_wanted() {
+            interrupt::exit();
         }
         Ok(!failed)
     }

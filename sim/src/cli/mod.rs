@@ -2,6 +2,7 @@
 
 mod explore;
 mod gathered;
+mod interrupt;
 mod list;
 mod look;
 mod pick;
@@ -23,7 +24,8 @@ const UNSAID: i32 = 2;
 
 /// Simulated meshes under faults.
 ///
-/// Exits with 0 when all rules held, 1 when one was broken, 2 when there is nothing to run.
+/// Exits with 0 when all rules held, 1 when one was broken, 2 when there is nothing to run, 130 when a
+/// search was interrupted.
 #[derive(Debug, Parser)]
 #[command(
     version,

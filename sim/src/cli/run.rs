@@ -4,6 +4,7 @@ use super::pick::{self, Size};
 use super::{say, verdict};
 use anyhow::{Context as _, Result, ensure};
 use sim::scenario::{Scenario, Verdict};
+use std::fs::OpenOptions;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -41,6 +42,9 @@ impl Run {
                 "{} would not be known for a recording: let its name end in .jsonl",
                 path.display()
             );
+            // A run may take long: that it was for nothing is said before it.
+            let file = OpenOptions::new().write(true).create(true).truncate(false).open(path);
+            file.with_context(|| path.display().to_string())?;
         }
         let first = pick::scenario(&self.world, self.seed, self.size)?;
         if let Some(waits) = &first.waits {

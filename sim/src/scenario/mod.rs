@@ -7,6 +7,7 @@ mod sight;
 mod spread;
 mod step;
 mod swarm;
+mod trust;
 mod void;
 mod watch;
 

@@ -1,17 +1,19 @@
 //! Plays a scenario, and says what came of it.
 
 use super::Scenario;
-use super::step::Step;
+use super::step::{Deed, Step};
 use super::watch::Watch;
-use crate::check::{self, Deaths, Violation};
+use crate::check::{self, Deaths, View, Violation};
 use crate::marks::Marks;
+use crate::net::PORT;
 use crate::peer::Peer;
 use crate::trace::{Digest, Head, Recording};
 use crate::world::{Act, Setup, World, container, name_of};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 use weft_core::addr::Offset;
-use weft_core::io::{Command, CommandError};
+use weft_core::config::NetworkSecret;
+use weft_core::io::{Command, CommandError, Reply};
 use weft_core::time::Instant;
 
 /// Hosts that start together do so within this time.
@@ -115,10 +117,10 @@ impl Scenario {
         }
         watch.run_out(world)?;
         world.run_for(AFTERMATH)?;
-        self.finish(world)
+        self.finish(world, steps)
     }
 
-    fn finish(&self, world: &mut World) -> Result<(), Violation> {
+    fn finish(&self, world: &mut World, steps: &[Step]) -> Result<(), Violation> {
         world.calm();
         // What waited for nodes that could not run is taken up; some of it may be to stop.
         world.run_for(AFTERMATH)?;
@@ -128,6 +130,9 @@ impl Scenario {
         }
         for peer in &self.end.gone {
             world.crash(peer.0, false);
+        }
+        if steps.iter().any(changes_trust) {
+            world.restore_trust(&alive().map(|host| self.began_with(host)).collect::<Vec<_>>());
         }
         let bound = self.end.within.unwrap_or_else(|| self.setup.settle_max());
         if self.end.settle {
@@ -146,13 +151,7 @@ impl Scenario {
                 world.link_all(bound)?;
                 answer = world.answer(host, command)?;
             }
-            let served = match answer {
-                Ok(_) => Ok(()),
-                Err(CommandError::Exhausted { subnet, .. }) => {
-                    check::none_left(world.look(), host, subnet)
-                }
-                Err(error) => Err(format!("n{} does not serve a settled mesh: {error}", host + 1)),
-            };
+            let served = serves(world.look(), host, &answer);
             served.map_err(|detail| Violation { rule: "ipam.serves", at: world.now, detail })?;
         }
         if !self.end.settle {
@@ -163,6 +162,11 @@ impl Scenario {
             Self::tell(world, host)?;
         }
         world.rest(bound)
+    }
+
+    /// The secrets that `host` had before any step.
+    fn began_with(&self, host: usize) -> (usize, Vec<NetworkSecret>) {
+        (host, self.setup.config(host, PORT).secret.into_iter().collect())
     }
 
     /// Has `host` register a name and take it back: each is known everywhere in time.
@@ -180,10 +184,27 @@ impl Scenario {
     }
 }
 
+/// A host of a settled mesh hands out an address, or says that none is left, and that is so.
+fn serves(view: &View, host: usize, answer: &Result<Reply, CommandError>) -> Result<(), String> {
+    match answer {
+        Ok(_) => Ok(()),
+        Err(CommandError::Exhausted { subnet, .. }) => check::none_left(view, host, *subnet),
+        Err(error) => Err(format!("n{} does not serve a settled mesh: {error}", host + 1)),
+    }
+}
+
+/// Whether a step tells a host whom to trust.
+const fn changes_trust(step: &Step) -> bool {
+    matches!(
+        step.deed,
+        Deed::Act { act: Act::AddSecret { .. } | Act::RetireSecret { .. } | Act::Allow { .. }, .. }
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::{Invariant, View, When};
+    use crate::check::{Invariant, When};
 
     #[derive(Debug)]
     struct Panics;
@@ -198,6 +219,21 @@ mod tests {
         fn check(&mut self, _: &View) -> Result<(), String> {
             panic!("as it says")
         }
+    }
+
+    #[test]
+    fn serves_fails_on_any_other_answer_than_an_address_and_on_exhaustion_that_is_none() {
+        let mut world = Setup::new(1, 1).start();
+        world.attach(0, "c").unwrap();
+        let view = world.look();
+        let given = Ok(Reply::Addresses(vec!["10.32.0.9/24".parse().unwrap()]));
+        assert_eq!(serves(view, 0, &given), Ok(()));
+        assert!(
+            serves(view, 0, &Err(CommandError::Left)).unwrap_err().contains("n1 does not serve")
+        );
+        let subnet = "10.32.0.0/24".parse().unwrap();
+        let exhausted = Err(CommandError::Exhausted { subnet, owned: 256, unreachable: 0 });
+        assert!(serves(view, 0, &exhausted).unwrap_err().contains("is told that none is left"));
     }
 
     #[test]

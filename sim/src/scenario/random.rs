@@ -1,6 +1,7 @@
 //! Drawn steps: faults of the kinds that a world has, and commands of every kind.
 
 use super::step::{Deed, Step};
+use super::trust::procedure;
 use crate::choices::Choices;
 use crate::host::clock::Speed;
 use crate::host::disk::{Flaw, Rot};
@@ -59,6 +60,8 @@ pub enum Class {
     Insiders,
     /// Hosts are started with older and newer programs; all of them speak one version in common.
     Upgrades,
+    /// Operators change the secret of a mesh that runs, and keep hosts out by lists for a while.
+    Secrets,
     /// Disks are lost, put back, and forget what they were given. Not drawn by itself: whoever loses
     /// what it voted for can found a mesh twice, and no design is safe against that.
     Rollbacks,
@@ -66,7 +69,7 @@ pub enum Class {
 
 impl Class {
     /// All that a mesh comes through whenever they happen.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Partitions,
         Self::OneWay,
         Self::Crashes,
@@ -85,6 +88,7 @@ impl Class {
         Self::Swizzle,
         Self::Insiders,
         Self::Upgrades,
+        Self::Secrets,
     ];
 
     /// Draws a fault of this kind; none for those that are drawn among the commands, or are more
@@ -102,7 +106,8 @@ impl Class {
             | Self::Network
             | Self::Claims
             | Self::Flapping
-            | Self::Swizzle => return None,
+            | Self::Swizzle
+            | Self::Secrets => return None,
             Self::Disks => match choices.below(3) {
                 0 => Act::MendDisk { peer },
                 1 => Act::SlowDisk { peer, sync: millis(choices, 10_000) },
@@ -310,6 +315,9 @@ pub(super) fn ways(
     let mut steps = Vec::new();
     if faults.contains(&Class::Disks) && choices.below(8) == 7 {
         steps.extend(damage(choices, hosts, at));
+    }
+    if faults.contains(&Class::Secrets) && choices.below(8) == 7 {
+        steps.extend(procedure(choices, hosts, at));
     }
     if hosts < 2 {
         return steps;

@@ -8,6 +8,7 @@
 
 use super::random::{Class, act, conditions, step, versions, ways};
 use super::step::Step;
+use super::trust::procedure;
 use super::{End, Scenario};
 use crate::choices::Choices;
 use crate::net::Conditions;
@@ -50,7 +51,14 @@ impl Scenario {
         {
             setup.universe = universe;
         }
-        let faults: BTreeSet<Class> = Class::ALL.into_iter().filter(|_| choices.coin()).collect();
+        let mut faults = BTreeSet::new();
+        // Changes of trust are drawn after all else, so that a world that has none is the same as before
+        // there were any.
+        for class in Class::ALL.into_iter().filter(|class| *class != Class::Secrets) {
+            if choices.coin() {
+                faults.insert(class);
+            }
+        }
         if faults.contains(&Class::Network) {
             setup.conditions = conditions(choices);
         }
@@ -84,6 +92,9 @@ impl Scenario {
         } else if hosts > 2 && choices.below(4) == 3 {
             steps.extend(contest(choices, &setup, &faults));
         }
+        if choices.coin() {
+            steps.extend(trust(choices, hosts, at));
+        }
         steps.sort_by_key(|step| step.at);
         let blocks = Vec::new();
         Self { title, waits: None, takes: None, setup, steps, blocks, end }.without_void_steps()
@@ -94,6 +105,17 @@ impl Scenario {
 fn limits(choices: &mut Choices, hosts: usize) -> Limits {
     let mut few = |from: usize| choices.coin().then(|| from + choices.index(4));
     Limits { conns: few(hosts), names: few(1), waiting: few(1), ..Limits::default() }
+}
+
+/// Operators change whom hosts trust, a few times until `last`.
+fn trust(choices: &mut Choices, hosts: usize, last: Instant) -> Vec<Step> {
+    let most = u64::try_from(last.since(Instant::ZERO).as_millis()).unwrap_or(u64::MAX);
+    let mut steps = Vec::new();
+    for _ in 0..=choices.below(3) {
+        let at = Instant::ZERO + Duration::from_millis(choices.below(most));
+        steps.extend(procedure(choices, hosts, at));
+    }
+    steps
 }
 
 /// Some hosts are apart from the start, until at latest after `last` they meet for a while.

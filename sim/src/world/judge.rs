@@ -161,7 +161,7 @@ impl World {
     }
 
     /// For each host, those that run and to which a way exists from it, over others that run if need
-    /// be, and itself.
+    /// be, and itself. Between hosts that do not trust each other there is none.
     fn islands(&self) -> Vec<BTreeSet<usize>> {
         let mut islands: Vec<BTreeSet<usize>> =
             (0..self.hosts.len()).map(|host| BTreeSet::from([host])).collect();
@@ -172,8 +172,12 @@ impl World {
             let mut island = BTreeSet::from([first]);
             let mut edge = vec![first];
             while let Some(at) = edge.pop() {
-                let near: Vec<usize> =
-                    left.iter().copied().filter(|next| self.net.connected(at, *next)).collect();
+                let peers = &self.view.peers;
+                let links = |next: &usize| {
+                    self.net.connected(at, *next)
+                        && check::trust_each_other(&peers[at], &peers[*next])
+                };
+                let near: Vec<usize> = left.iter().copied().filter(links).collect();
                 for next in near {
                     left.remove(&next);
                     island.insert(next);

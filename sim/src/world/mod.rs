@@ -17,6 +17,7 @@ mod seen;
 mod setup;
 mod stranger;
 mod traffic;
+mod trust;
 mod void;
 mod ways;
 
@@ -39,6 +40,7 @@ use crate::queue::Queue;
 use crate::trace::{Digest, Trace, What};
 use rand_chacha::ChaCha20Rng;
 use rand_core::RngCore;
+use seen::Hello;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
@@ -47,7 +49,6 @@ use weft_core::addr::Universe;
 use weft_core::event::Event;
 use weft_core::id::ContainerId;
 use weft_core::io::{CommandError, ConnId, Input, Reply, RequestId, Target};
-use weft_core::record::Fingerprint;
 use weft_core::time::Instant;
 
 /// Most events that are kept; when there are more, the older half is dropped.
@@ -105,8 +106,8 @@ pub struct World {
     steady: Steady,
     /// What passes between hosts in datagrams.
     wire: Wire,
-    /// Which founding a node knew of when it said hello on a conn.
-    hellos: BTreeMap<(usize, ConnId), Option<Fingerprint>>,
+    /// What a node knew when it said hello on a conn.
+    hellos: BTreeMap<(usize, ConnId), Hello>,
     /// What each side of a stream has last greeted with.
     greetings: BTreeMap<(usize, ConnId), Greeting>,
     requests: u64,

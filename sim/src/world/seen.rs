@@ -3,11 +3,22 @@
 use super::World;
 use crate::check::{self, AUTHENTIC, Greeting, NO_DOWNGRADE, NO_MIXING};
 use std::time::Duration;
+use weft_core::config::NetworkSecret;
 use weft_core::event::Event;
 use weft_core::fault::ConnFault;
 use weft_core::forward::ForwardingChange;
 use weft_core::id::PeerId;
 use weft_core::io::{Command, ConnId, Input};
+use weft_core::record::Fingerprint;
+
+/// What a node knew when it said hello.
+#[derive(Debug)]
+pub(super) struct Hello {
+    /// Of which founding.
+    lineage: Option<Fingerprint>,
+    /// Which secrets were valid.
+    secrets: Vec<NetworkSecret>,
+}
 
 impl World {
     /// A node is about to be told `input`.
@@ -17,7 +28,9 @@ impl World {
         let peer = &mut self.view.peers[host];
         match input {
             Input::Opened { conn, .. } => {
-                self.hellos.insert((host, *conn), running.node.ipam().lineage());
+                let lineage = running.node.ipam().lineage();
+                let secrets = peer.told.secrets.clone();
+                self.hellos.insert((host, *conn), Hello { lineage, secrets });
             }
             Input::Received { conn, .. } => {
                 if let Some(linked) = peer.linked.get_mut(conn) {
@@ -51,10 +64,12 @@ impl World {
         match event {
             Event::ConnUp { conn, peer } => {
                 let Some((other, theirs)) = self.net.other_end(host, *conn) else { return };
-                if let Err(why) = check::authentic(&self.view, host, *peer, other) {
+                let hello = self.hellos.get(&(other, theirs));
+                let said = hello.and_then(|hello| hello.lineage);
+                let proven = hello.map_or(&[][..], |hello| &hello.secrets);
+                if let Err(why) = check::authentic(&self.view, host, *peer, (other, proven)) {
                     self.breach(AUTHENTIC, why);
                 }
-                let said = self.hellos.get(&(other, theirs)).copied().flatten();
                 let verdict = check::belong_together(&self.view, (host, lineage), (other, said));
                 if let Err(why) = verdict {
                     self.breach(NO_MIXING, why);

@@ -152,6 +152,20 @@ fn a_link_whose_keys_stay_old_ends() {
 }
 
 #[test]
+fn who_gets_the_secret_that_it_was_refused_for_has_its_links_at_once() {
+    let mut world = World::new(2, config);
+    world.run(SECOND * 3);
+    assert_eq!(world.command(0, add()), Ok(Reply::Done));
+    assert_eq!(world.command(0, retire(true)), Ok(Reply::Done));
+    world.run(SECOND * 5);
+    assert!(world.faults(1).iter().any(ConnFault::needs_operator), "{:?}", world.faults(1));
+    assert!(world.reached(1).is_empty());
+    assert_eq!(world.command(1, add()), Ok(Reply::Done));
+    world.run(SECOND);
+    assert_eq!(world.reached(1), [0]);
+}
+
+#[test]
 fn a_peer_that_is_not_allowed_is_told_so_and_nothing_that_it_says_counts() {
     let mut world = World::new(3, config);
     world.run(SECOND * 3);
@@ -166,8 +180,10 @@ fn a_peer_that_is_not_allowed_is_told_so_and_nothing_that_it_says_counts() {
     };
     let before = owners(&world, 0);
     assert_eq!(world.node(0).names().len(), 1);
+    assert_eq!(world.node(0).sizes().ipam.hints, 2);
 
     world.allow(0, &[1]);
+    assert_eq!(world.node(0).sizes().ipam.hints, 1);
     let stranger = world.node(2).id();
     assert!(world.faults(0).contains(&ConnFault::NotAllowed(stranger)));
     assert!(world.faults(2).contains(&ConnFault::NotAllowedThere), "{:?}", world.faults(2));
