@@ -40,7 +40,8 @@ impl Node {
         self.dialer.pass_over(at, &elsewhere);
         let is_due = self.dialer.deadline().is_some_and(|due| due <= at);
         let is_full = self.neighbours.len() >= self.config.conns_max;
-        if is_due && is_full && !self.spare_link(at, true, out) {
+        // Who is dialed may never answer: a link gives way to it once it has.
+        if is_due && is_full && self.oldest_spare(true).is_none() {
             self.dialer.postpone(at);
         }
         while let Some((whom, target)) = self.dialer.due(at) {

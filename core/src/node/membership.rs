@@ -77,18 +77,23 @@ impl Node {
         }
     }
 
-    /// Makes room for one more link, by ending one that we do not need: with a peer that has all it
-    /// needs, or for one that we do need, the one that has stood longest.
+    /// Makes room for one more link, by ending one that we do not need.
     pub(super) fn spare_link(&mut self, at: Instant, is_needed: bool, out: &mut Outbox) -> bool {
-        let spare = self.neighbours.iter().filter(|(peer, _)| self.is_spare(**peer));
-        let spare = spare.filter(|(peer, _)| is_needed || self.is_settled(**peer));
-        let up_at = |conn: &ConnId| self.conns.get(conn)?.link().map(|link| link.up_at);
-        let oldest = spare.map(|(_, conn)| *conn).min_by_key(|conn| up_at(conn));
+        let oldest = self.oldest_spare(is_needed);
         if let Some(conn) = oldest {
             mark(Mark::LinkGivesWay);
             self.end_link(at, conn, ConnFault::Unneeded, out);
         }
         oldest.is_some()
+    }
+
+    /// Of the links that we do not need the one that has stood longest: with a peer that has all it
+    /// needs, or when one that we do need is to take its place, with any.
+    pub(super) fn oldest_spare(&self, is_needed: bool) -> Option<ConnId> {
+        let spare = self.neighbours.iter().filter(|(peer, _)| self.is_spare(**peer));
+        let spare = spare.filter(|(peer, _)| is_needed || self.is_settled(**peer));
+        let up_at = |conn: &ConnId| self.conns.get(conn)?.link().map(|link| link.up_at);
+        spare.map(|(_, conn)| *conn).min_by_key(|conn| up_at(conn))
     }
 
     /// Who else could be asked, for one whom we have no room for: the records of a few peers.
