@@ -1,7 +1,6 @@
 //! What neighbours have announced and we lack: the tree does not bring it, and is mended.
 
-use super::news::Have;
-use super::prefix::KeyHash;
+use super::prefix::{Have, KeyHash};
 use crate::id::PeerId;
 use crate::record::Version;
 use crate::time::Instant;

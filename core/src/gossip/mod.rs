@@ -11,9 +11,9 @@ mod reconcile;
 mod store;
 
 pub(crate) use lacking::Lacking;
-pub use news::{Have, TreeMessage};
+pub use news::TreeMessage;
 pub(crate) use news::{News, is_urgent};
-pub use prefix::{Item, KeyHash, Prefix, Print};
+pub use prefix::{Have, Item, KeyHash, Prefix, Print};
 pub(crate) use reconcile::answer;
 pub use reconcile::{Answer, Content, Progress, Pull, Question, RangeAnswer};
 pub use store::Records;

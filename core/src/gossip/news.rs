@@ -8,11 +8,11 @@
 //!
 //! Source: Leitão, Pereira and Rodrigues, "Epidemic Broadcast Trees", SRDS 2007 (Plumtree).
 
-use super::prefix::{KeyHash, hash_of};
+use super::prefix::{Have, KeyHash, hash_of};
 use super::reconcile::Question;
 use super::store::Records;
 use crate::mark::{Mark, mark};
-use crate::record::{Key, Record, Version};
+use crate::record::{Key, Record};
 use crate::time::Instant;
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
@@ -40,15 +40,6 @@ impl TreeMessage {
             Self::Prune => true,
         }
     }
-}
-
-/// A record that somebody holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Have {
-    /// Of its key.
-    pub key: KeyHash,
-    /// Which version.
-    pub version: Version,
 }
 
 /// Least time between two pushes to one neighbour of what is not urgent. A lone change goes at once;

@@ -1,7 +1,7 @@
 //! Ranges of key hashes, and the sums by which two stores compare them.
 
 use crate::codec;
-use crate::record::{Key, Record};
+use crate::record::{Key, Record, Version};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -74,6 +74,15 @@ impl Item {
     pub(super) const fn new(key: KeyHash, version: u128) -> Self {
         Self { key, version: version as u64 }
     }
+}
+
+/// A record that somebody holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Have {
+    /// Of its key.
+    pub key: KeyHash,
+    /// Which version.
+    pub version: Version,
 }
 
 /// Where `key` lies among all keys.

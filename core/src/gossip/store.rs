@@ -1,7 +1,6 @@
 //! All records that a peer holds, with sums over ranges of their hashes.
 
-use super::news::Have;
-use super::prefix::{Item, KeyHash, Prefix, Print, hash_of, item_of};
+use super::prefix::{Have, Item, KeyHash, Prefix, Print, hash_of, item_of};
 use crate::mark::{Mark, mark};
 use crate::record::{Key, Record, RecordFault};
 use alloc::collections::{BTreeMap, BTreeSet};
