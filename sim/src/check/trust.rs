@@ -15,7 +15,8 @@ pub fn trust_each_other(one: &PeerView, two: &PeerView) -> bool {
 pub(super) struct Known {
     /// Whom it must reach: each of them tells of itself over hosts that all allow it.
     pub must: BTreeSet<PeerId>,
-    /// Whom it may reach besides: what these said of themselves when it still came through.
+    /// Whom it may reach besides: all that it allows, where the word of some peer no longer comes
+    /// through to it.
     pub may: BTreeSet<PeerId>,
 }
 
@@ -63,8 +64,11 @@ pub(super) fn known(
     let hears = |host: usize, of: usize| told.get(&of).is_some_and(|told| told.contains(&host));
     let ids = |hosts: BTreeSet<usize>| hosts.into_iter().filter_map(id).collect();
     let known = |host: &usize| {
-        let must = ids(spread(*host, &|other| hears(*host, other)));
-        let may = ids(spread(*host, &|other| allows(*host, other)));
+        let must: BTreeSet<PeerId> = ids(spread(*host, &|other| hears(*host, other)));
+        // By what a peer said when its word still came through, others may be reached for ever.
+        let is_deaf = part.iter().any(|of| allows(*host, *of) && !hears(*host, *of));
+        let allowed = hosts.values().copied().filter(|other| allows(*host, *other));
+        let may = if is_deaf { ids(allowed.collect()) } else { must.clone() };
         (*host, Known { must, may })
     };
     part.iter().map(known).collect()

@@ -76,11 +76,9 @@ impl World {
                 }
                 self.see_version((host, *conn), (other, theirs));
             }
-            Event::ConnDown { conn, .. } => {
-                self.hellos.remove(&(host, *conn));
-                self.greetings.remove(&(host, *conn));
-            }
-            Event::LinkUp { .. }
+            // What was said on a conn that is over may still arrive, and is judged by then.
+            Event::ConnDown { .. }
+            | Event::LinkUp { .. }
             | Event::LinkDown { .. }
             | Event::DirectUp { .. }
             | Event::DirectDown { .. }
