@@ -58,6 +58,8 @@ const BATCH_LEN: usize = 64 * 1024;
 /// goes next.
 #[derive(Debug)]
 pub(crate) struct News {
+    /// What we say of ourselves, to be pushed before all else, whatever the neighbour knows.
+    introduction: Option<Key>,
     /// To be pushed.
     push: BTreeSet<Key>,
     /// What is not urgent is not pushed before this.
@@ -78,6 +80,7 @@ impl News {
     /// Of a neighbour that was met `now`.
     pub(crate) const fn new(now: Instant) -> Self {
         Self {
+            introduction: None,
             push: BTreeSet::new(),
             push_at: now,
             announce: BTreeSet::new(),
@@ -86,6 +89,11 @@ impl News {
             graft: BTreeSet::new(),
             prune: false,
         }
+    }
+
+    /// What we say of ourselves is the record of `key`.
+    pub(crate) const fn introduce(&mut self, key: Key) {
+        self.introduction = Some(key);
     }
 
     /// The record of `key` is news of our own.
@@ -119,13 +127,19 @@ impl News {
         mark(Mark::TreeLacking);
         self.is_eager = true;
         self.prune = false;
-        self.graft.insert(key);
+        // Who announces without end and reads nothing is asked for no more than one message names.
+        if self.graft.len() < Question::KEYS_MAX {
+            self.graft.insert(key);
+        }
     }
 
-    /// All that the neighbour pushed was held already.
+    /// All that the neighbour pushed was held already. While it is asked for something, the link stays
+    /// part of the tree.
     pub(crate) fn prune(&mut self) {
-        self.is_eager = false;
-        self.prune = self.graft.is_empty();
+        if self.graft.is_empty() {
+            self.is_eager = false;
+            self.prune = true;
+        }
     }
 
     /// The neighbour says something about the tree that it expects us to follow. It lacks what it
@@ -157,7 +171,8 @@ impl News {
             .map(|first| if is_urgent(first) { Instant::ZERO } else { self.push_at });
         let announces = (!self.announce.is_empty()).then_some(self.announce_at);
         let asks = (self.prune || !self.graft.is_empty()).then_some(Instant::ZERO);
-        [pushes, announces, asks].into_iter().flatten().min()
+        let introduces = self.introduction.map(|_| Instant::ZERO);
+        [introduces, pushes, announces, asks].into_iter().flatten().min()
     }
 
     /// What is due: records to push, and what to say about the tree.
@@ -166,10 +181,14 @@ impl News {
         now: Instant,
         records: &Records,
     ) -> (Vec<Record>, Vec<TreeMessage>) {
-        let mut pushed = Vec::new();
+        let introduction = self.introduction.take().and_then(|key| records.get(&key)).cloned();
+        let mut pushed: Vec<Record> = introduction.into_iter().collect();
+        for record in &pushed {
+            self.push.remove(&record.key);
+        }
         let most_urgent = self.push.first();
         if most_urgent.is_some_and(|key| is_urgent(key) || self.push_at <= now) {
-            pushed = records.batch(&mut self.push, BATCH_LEN);
+            pushed.extend(records.batch(&mut self.push, BATCH_LEN));
             // What did not fit goes as soon as this is written.
             if self.push.is_empty() {
                 self.push_at = now + PUSH_WAIT;
@@ -179,9 +198,8 @@ impl News {
         if core::mem::take(&mut self.prune) {
             said.push(TreeMessage::Prune);
         }
-        while !self.graft.is_empty() {
-            let rest = split(&mut self.graft);
-            let keys = core::mem::replace(&mut self.graft, rest);
+        if !self.graft.is_empty() {
+            let keys = core::mem::take(&mut self.graft);
             said.push(TreeMessage::Graft(keys.into_iter().collect()));
         }
         if !self.announce.is_empty() && self.announce_at <= now {
@@ -285,19 +303,27 @@ mod tests {
     }
 
     #[test]
-    fn what_is_lacking_is_asked_for_in_messages_of_a_bounded_size() {
+    fn what_is_lacking_is_asked_for_in_one_message_that_keeps_to_its_limit() {
         let (records, _) = store();
         let mut news = News::new(NOW);
         news.prune();
         let count = u64::try_from(Question::KEYS_MAX).unwrap() + 1;
         (0..count).for_each(|key| news.graft(key));
+        // The link is part of the tree again, and stays so.
+        news.prune();
         let (_, said) = said(&mut news, NOW, &records);
-        assert!(said.iter().all(TreeMessage::is_sound));
-        let asked = said.iter().map(|said| match said {
-            TreeMessage::Graft(keys) => keys.len(),
-            TreeMessage::Have(_) | TreeMessage::Prune => 0,
-        });
-        // The link is part of the tree again: nothing is said of the other way.
-        assert_eq!(asked.collect::<Vec<_>>(), [Question::KEYS_MAX, 1]);
+        assert!(matches!(&said[..], [one @ TreeMessage::Graft(_)] if one.is_sound()), "{said:?}");
+    }
+
+    #[test]
+    fn we_introduce_ourselves_whatever_the_neighbour_knows() {
+        let (records, key) = store();
+        let mut news = News::new(NOW);
+        news.introduce(key);
+        assert_eq!(news.due_at(), Some(Instant::ZERO));
+        news.tell(key);
+        news.knows(&key);
+        assert_eq!(said(&mut news, NOW, &records), (1, Vec::new()));
+        assert_eq!(news.due_at(), None);
     }
 }

@@ -107,6 +107,8 @@ pub(crate) struct Link {
     /// Fresh keys were asked for, because these are old.
     keys_wanted: bool,
     pub(crate) path: Path,
+    /// The neighbour has told on this link with whom it is linked.
+    pub(crate) is_introduced: bool,
     pub(crate) pull: Option<Pull>,
     pub(crate) news: News,
     unicasts: VecDeque<Unicast>,
@@ -141,6 +143,7 @@ impl Link {
             keys_at: now,
             keys_wanted: false,
             path,
+            is_introduced: false,
             pull: None,
             news: News::new(now),
             unicasts: VecDeque::new(),
@@ -281,6 +284,7 @@ impl Link {
             keys_at: _,
             keys_wanted: _,
             path: _,
+            is_introduced: _,
             question: _,
             beat: _,
         } = self;
@@ -292,6 +296,12 @@ impl Link {
             unread: channel.unread(),
             pull: pull.as_ref().map_or(0, Pull::left),
         }
+    }
+
+    /// Whether frames may go by way of it. What we hold of a neighbour that was away says with whom it
+    /// was linked before: by that, peers could be reached that are long gone.
+    pub(crate) const fn counts(&self) -> bool {
+        self.is_introduced && self.path.is_proven()
     }
 
     /// Does now what would be due within `span`: the next heartbeat, and the next probe of a path that

@@ -7,6 +7,7 @@ use crate::handshake::{Channel, Hello};
 use crate::io::{ConnId, Outbox, Output};
 use crate::mark::{Mark, mark};
 use crate::mesh::{Conn, ConnFault, Goodbye, Link, Message, Pace, Path, Phase, Way};
+use crate::record::Key;
 use crate::sleeve::{Kind, Session, SessionKeys};
 use crate::time::Instant;
 use alloc::boxed::Box;
@@ -84,7 +85,8 @@ impl Node {
             to,
         };
         let path = Path::new(at, shaking.session, session, to, Pace::of_links(&self.config));
-        let link = Link::new(at, (hello, channel), ends, path, &self.config, &self.records);
+        let mut link = Link::new(at, (hello, channel), ends, path, &self.config, &self.records);
+        link.news.introduce(Key::Peer(self.me));
         conn.phase = Phase::Up(Box::new(link));
         self.neighbours.insert(peer, id);
         mark(Mark::LinkUp);

@@ -8,7 +8,7 @@ use crate::id::{Incarnation, PeerId};
 use crate::io::{ConnId, Outbox, Output};
 use crate::ipam::{Founding, Grant, Space, Voter};
 use crate::mark::{Mark, mark};
-use crate::mesh::{Conn, ConnFault};
+use crate::mesh::{Conn, ConnFault, Link};
 use crate::names::{NAMES_MAX, NamesRecord};
 use crate::record::{Fingerprint, Key, Record, RecordFault, Version};
 use crate::saved::{Change, Slot};
@@ -248,7 +248,19 @@ impl Node {
             self.describe_at = None;
             let own = self.describe();
             self.described_at = (!own.links.is_empty()).then_some(at);
-            if self.topology.get(self.me) != Some(&own) {
+            let before = self.topology.get(self.me);
+            if before != Some(&own) {
+                // Who hears of a link hears first what the neighbour says since it is back: by what it
+                // said before, peers could be reached that are long gone.
+                let is_new = |peer: &&PeerId| !before.is_some_and(|it| it.links.contains(*peer));
+                let gained: Vec<PeerId> = own.links.iter().filter(is_new).copied().collect();
+                for peer in gained {
+                    self.spread(Key::Peer(peer), None);
+                    let conn = self.neighbours.get(&peer).and_then(|conn| self.conns.get_mut(conn));
+                    if let Some(link) = conn.and_then(Conn::link_mut) {
+                        link.news.knows(&Key::Peer(peer));
+                    }
+                }
                 self.publish(Key::Peer(self.me), codec::encode(&own));
                 self.topology.put(self.me, own);
                 self.plan_routes(at);
@@ -276,7 +288,7 @@ impl Node {
         let mut links = self.conns.values().filter_map(Conn::link);
         let next = match self.described_at {
             Some(last) => last + DESCRIBE_WAIT,
-            None if is_known && !links.any(|link| link.path.is_proven()) => at + DESCRIBE_WAIT,
+            None if is_known && !links.any(Link::counts) => at + DESCRIBE_WAIT,
             None => at,
         };
         next.max(at)
@@ -325,12 +337,12 @@ impl Node {
             locals.retain(|ip| !ip.is_loopback());
         }
         let addresses = locals.into_iter().map(|ip| SocketAddr::new(ip, self.config.port));
-        let proven = links().filter(|link| link.path.is_proven()).map(|link| link.hello.id);
+        let counted = links().filter(|link| link.counts()).map(|link| link.hello.id);
         PeerRecord {
             name: self.name,
             nickname: self.config.nickname.clone(),
             incarnation: self.incarnation,
-            links: proven.take(PeerRecord::LINKS_MAX).collect(),
+            links: counted.take(PeerRecord::LINKS_MAX).collect(),
             addresses: addresses.take(PeerRecord::ADDRESSES_MAX).collect(),
         }
     }

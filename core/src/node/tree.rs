@@ -6,7 +6,7 @@ use crate::id::PeerId;
 use crate::io::{ConnId, Outbox};
 use crate::mark::{Mark, mark};
 use crate::mesh::Conn;
-use crate::record::Record;
+use crate::record::{Key, Record};
 use crate::time::Instant;
 use alloc::vec::Vec;
 
@@ -20,7 +20,13 @@ impl Node {
         out: &mut Outbox,
     ) {
         let is_redundant = self.is_redundant(peer, &records);
+        let is_introduced = records.iter().any(|record| record.key == Key::Peer(peer));
         self.accept_all(at, (conn, peer), records, out);
+        if let Some(link) = self.conns.get_mut(&conn).and_then(Conn::link_mut)
+            && is_introduced
+        {
+            self.turn.links_changed |= !core::mem::replace(&mut link.is_introduced, true);
+        }
         // What a comparison has found a moment ago says nothing about the tree.
         if let Some(link) = self.conns.get_mut(&conn).and_then(Conn::link_mut)
             && is_redundant
@@ -31,13 +37,12 @@ impl Node {
         }
     }
 
-    /// Whether all that `peer` relays with `records` came by another way before. What it says of
-    /// itself, and what is urgent, it pushes along every link.
+    /// Whether `peer` relays all of `records`, and they came by another way before. What it says of
+    /// itself it pushes along every link, with what that rests on; so it does with what is urgent.
     fn is_redundant(&self, peer: PeerId, records: &[Record]) -> bool {
-        let relayed = |record: &&Record| record.writer != peer && !is_urgent(&record.key);
+        let is_relayed = |record: &Record| record.writer != peer && !is_urgent(&record.key);
         let is_held = |record: &Record| self.records.get(&record.key) == Some(record);
-        let mut relayed = records.iter().filter(relayed).peekable();
-        relayed.peek().is_some() && relayed.all(is_held)
+        !records.is_empty() && records.iter().all(|record| is_relayed(record) && is_held(record))
     }
 
     /// A neighbour says something about the tree, which is sound.

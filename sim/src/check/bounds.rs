@@ -15,8 +15,8 @@ const UNPROVEN_MAX: usize = 128;
 const DIALS_MAX: usize = 16;
 /// Addresses of which is known how many handshakes came from them. Source: `SOURCES_MAX` of the node.
 const SOURCES_MAX: usize = 1_024;
-/// Records that neighbours have announced and that do not come. Source: `KEYS_MAX` of what is lacking.
-const LACKING_MAX: usize = 4_096;
+/// Records that one neighbour has announced and that do not come. Source: `KEYS_MAX` of what is lacking.
+const LACKING_OF_NEIGHBOUR: usize = 1_024;
 /// Offers and unproven sessions at once: our own, and those of others. Source: `UNDER_WAY_MAX` of
 /// sessions on demand.
 const SESSIONS_UNDER_WAY_MAX: usize = 2 * 64;
@@ -151,7 +151,7 @@ fn rows(view: &View, peer: &PeerView, at_rest: bool) -> Vec<Row> {
         ("lost links", lost, records_max + links_max, links_max),
         ("remembered neighbours", acquaintances, ACQUAINTANCES_MAX, ACQUAINTANCES_MAX),
         ("known peers", peers, records_max + 1, heard_of + 1),
-        ("records that are lacking", lacking, LACKING_MAX, 0),
+        ("records that are lacking", lacking, (links_max + 1) * LACKING_OF_NEIGHBOUR, 0),
         ("routes", routes, routes_max(routed), routes_max(view.peers.len())),
         ("names with ways", holders, routed, view.peers.len() + heard_of),
         ("own names", names, told.names_max, told.names_max),
