@@ -83,7 +83,9 @@ fn collect(path: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
         .collect::<std::io::Result<Vec<PathBuf>>>()?;
     entries.sort();
     for entry in entries {
-        if entry.is_dir() || entry.extension().is_some_and(|ending| ending == "toml") {
+        // A link may lead back up.
+        let is_folder = entry.is_dir() && !entry.is_symlink();
+        if is_folder || entry.extension().is_some_and(|ending| ending == "toml") {
             collect(&entry, files)?;
         }
     }

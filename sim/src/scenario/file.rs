@@ -10,7 +10,7 @@ use super::{End, Scenario};
 use crate::check;
 use crate::net::Conditions;
 use crate::peer::Peer;
-use crate::world::{Limits, Own, Setup};
+use crate::world::{Act, Limits, Own, Setup};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -418,7 +418,11 @@ fn step(mut table: Table) -> Result<Step, String> {
                 }
                 Some(other) => return Err(format!("`expect = {other}`: expected a text")),
             };
-            Deed::Act { act: whole(table)?, expect }
+            let act: Act = whole(table)?;
+            if expect.is_some() && !act.is_command() {
+                return Err("`expect` is for commands; this is a fault, which nobody answers".into());
+            }
+            Deed::Act { act, expect }
         }
         (false, true) => {
             if expect.is_some() {
@@ -432,6 +436,9 @@ fn step(mut table: Table) -> Result<Step, String> {
                     return Err(
                         "what is counted `over` a time knows no other time, and no `not`".into()
                     );
+                }
+                if over.is_zero() {
+                    return Err("`over = \"0s\"`: in no time nothing is counted".into());
                 }
                 not_too_long("over", over)?;
             }
@@ -449,7 +456,8 @@ fn step(mut table: Table) -> Result<Step, String> {
 fn take_repeat(table: &mut Table) -> Result<Option<(Duration, Duration)>, String> {
     match (take_time(table, "every")?, take_time(table, "until")?) {
         (None, None) => Ok(None),
-        (Some(every), Some(until)) if !every.is_zero() => Ok(Some((every, until))),
+        (Some(Duration::ZERO), Some(_)) => Err("`every = \"0s\"`: expected a longer time".into()),
+        (Some(every), Some(until)) => Ok(Some((every, until))),
         (Some(_) | None, Some(_) | None) => {
             Err("`every` and `until` belong together: `every = \"1s\", until = \"5m\"`".into())
         }
@@ -583,7 +591,7 @@ except = ["dns.no-ghosts"]
             .collect();
         assert_eq!(times, [1, 3, 5].map(|second| Instant::ZERO + Duration::from_secs(second)));
         assert!(read(", every = '2s'").unwrap_err().why.contains("belong together"));
-        assert!(read(", every = '0s', until = '7s'").is_err());
+        assert!(read(", every = '0s', until = '7s'").unwrap_err().why.contains("longer time"));
         assert!(read(", every = '1us', until = '7s'").unwrap_err().why.contains("more than"));
     }
 
@@ -630,6 +638,13 @@ except = ["dns.no-ghosts"]
                 "do = \"insider\", peer = \"n1\", says = \"long-records\", count = 4001",
                 14,
                 "`count = 4001`: expected 4000 at most",
+            ),
+            ("do = \"heal\"", "do = \"heal\", expect = \"ok\"", 14, "this is a fault"),
+            (
+                "see = \"linked\", not = true, peers = [\"n1\"], with = [\"n3\"], within = \"2s\", stays = \"1m\"",
+                "see = \"traffic\", most = 1, over = \"0s\"",
+                17,
+                "`over = \"0s\"`",
             ),
             ("crashes", "crash", 30, "unknown variant `crash`"),
         ] {

@@ -468,6 +468,29 @@ const fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
+impl Act {
+    /// Whether it gives a node a command, which is answered; of those of a migration the claim.
+    pub const fn is_command(&self) -> bool {
+        matches!(
+            self,
+            Self::Allocate { .. }
+                | Self::Claim { .. }
+                | Self::Release { .. }
+                | Self::Register { .. }
+                | Self::Unregister { .. }
+                | Self::Connect { .. }
+                | Self::Forget { .. }
+                | Self::Prime { .. }
+                | Self::AddSecret { .. }
+                | Self::RetireSecret { .. }
+                | Self::Allow { .. }
+                | Self::Leave { .. }
+                | Self::Stop { .. }
+                | Self::Migrate { .. }
+        )
+    }
+}
+
 impl World {
     /// Carries out one step of a plan. Returns the request when it is a command that was given.
     pub fn act(&mut self, act: &Act) -> Option<RequestId> {
