@@ -420,7 +420,9 @@ fn step(mut table: Table) -> Result<Step, String> {
             };
             let act: Act = whole(table)?;
             if expect.is_some() && !act.is_command() {
-                return Err("`expect` is for commands; this is a fault, which nobody answers".into());
+                return Err(
+                    "`expect` is for commands; this is a fault, which nobody answers".into()
+                );
             }
             Deed::Act { act, expect }
         }
