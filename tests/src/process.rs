@@ -79,7 +79,8 @@ mod tests {
         }
         assert!(resident(pid).unwrap() >= before.0 + (60 << 20));
         assert!(descriptors(pid) > before.1);
-        assert!(peak(pid).unwrap() >= resident(pid).unwrap());
+        // Of this moment or before: other tests of this process take memory and give it back meanwhile.
+        assert!(peak(pid).unwrap() >= before.0 + (60 << 20));
         drop((block, file));
     }
 }
