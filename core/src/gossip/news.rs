@@ -203,20 +203,15 @@ impl News {
             said.push(TreeMessage::Graft(keys.into_iter().collect()));
         }
         if !self.announce.is_empty() && self.announce_at <= now {
-            let rest = split(&mut self.announce);
-            let keys = core::mem::replace(&mut self.announce, rest);
+            let first_left = self.announce.iter().nth(Question::KEYS_MAX).copied();
+            let left = first_left.map(|first| self.announce.split_off(&first));
+            let keys = core::mem::replace(&mut self.announce, left.unwrap_or_default());
             let held = keys.iter().filter_map(|key| records.get(key));
             let have = held.map(|held| Have { key: hash_of(&held.key), version: held.version });
             said.push(TreeMessage::Have(have.collect()));
         }
         (pushed, said)
     }
-}
-
-/// Cuts `keys` to as many as one message may name, and returns the others.
-fn split<T: Ord + Copy>(keys: &mut BTreeSet<T>) -> BTreeSet<T> {
-    let first_left = keys.iter().nth(Question::KEYS_MAX).copied();
-    first_left.map(|first| keys.split_off(&first)).unwrap_or_default()
 }
 
 /// Whether somebody may be waiting for it: a container for its address, a mesh for its founding.
@@ -231,6 +226,7 @@ pub(crate) const fn is_urgent(key: &Key) -> bool {
 mod tests {
     use super::super::store::tests::{record, with_room};
     use super::*;
+    use crate::id::PeerId;
 
     const NOW: Instant = Instant::ZERO;
 
@@ -313,6 +309,27 @@ mod tests {
         news.prune();
         let (_, said) = said(&mut news, NOW, &records);
         assert!(matches!(&said[..], [one @ TreeMessage::Graft(_)] if one.is_sound()), "{said:?}");
+    }
+
+    #[test]
+    fn what_is_announced_beyond_one_message_goes_in_the_next() {
+        let mut records = Records::new(9_999, usize::MAX);
+        let mut news = News::new(NOW);
+        news.pruned();
+        for sequence in 0..=Question::KEYS_MAX as u64 {
+            // Only the key and the version are told: nobody looks at the signature.
+            let mut held = record(1, 0, 1);
+            held.key = Key::Names(PeerId(core::array::from_fn(|at| {
+                sequence.to_be_bytes().get(at).copied().unwrap_or_default()
+            })));
+            news.relay(NOW, held.key);
+            records.put(held);
+        }
+        let mut told = || match &said(&mut news, NOW + ANNOUNCE_WAIT, &records).1[..] {
+            [TreeMessage::Have(have)] => have.len(),
+            _ => 0,
+        };
+        assert_eq!([told(), told(), told()], [Question::KEYS_MAX, 1, 0]);
     }
 
     #[test]

@@ -41,8 +41,7 @@ impl Ipam {
 
     /// Whether we own any address.
     fn is_owner(&self) -> bool {
-        let mut ledgers = self.ledger().into_iter();
-        ledgers.any(|ledger| ledger.owners_in(self.universe.range()).any(|(_, who)| who == self.me))
+        self.ledger().is_some_and(|ledger| ledger.entries().any(|(.., owner)| owner == self.me))
     }
 
     /// How much `peer` has to give inside `range`, as a logarithm: what it says, else what it owns.

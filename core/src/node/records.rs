@@ -233,6 +233,14 @@ impl Node {
         }
     }
 
+    /// Tells all neighbours but `peer`, with which we are linked now, what it says since it is back. Who
+    /// hears of the link must know that: by what it said before, peers could be reached that are long gone.
+    fn tell_of(&mut self, peer: PeerId) {
+        let key = Key::Peer(peer);
+        let links = self.conns.values_mut().filter_map(Conn::link_mut);
+        links.filter(|link| link.hello.id != peer).for_each(|link| link.news.tell(key));
+    }
+
     /// Draws the conclusions of what this call changed.
     pub(super) fn settle(&mut self, at: Instant, out: &mut Outbox) {
         if self.is_stopped {
@@ -250,17 +258,9 @@ impl Node {
             self.described_at = (!own.links.is_empty()).then_some(at);
             let before = self.topology.get(self.me);
             if before != Some(&own) {
-                // Who hears of a link hears first what the neighbour says since it is back: by what it
-                // said before, peers could be reached that are long gone.
                 let is_new = |peer: &&PeerId| !before.is_some_and(|it| it.links.contains(*peer));
                 let gained: Vec<PeerId> = own.links.iter().filter(is_new).copied().collect();
-                for peer in gained {
-                    self.spread(Key::Peer(peer), None);
-                    let conn = self.neighbours.get(&peer).and_then(|conn| self.conns.get_mut(conn));
-                    if let Some(link) = conn.and_then(Conn::link_mut) {
-                        link.news.knows(&Key::Peer(peer));
-                    }
-                }
+                gained.into_iter().for_each(|peer| self.tell_of(peer));
                 self.publish(Key::Peer(self.me), codec::encode(&own));
                 self.topology.put(self.me, own);
                 self.plan_routes(at);

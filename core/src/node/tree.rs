@@ -19,19 +19,15 @@ impl Node {
         records: Vec<Record>,
         out: &mut Outbox,
     ) {
-        let is_redundant = self.is_redundant(peer, &records);
         let is_introduced = records.iter().any(|record| record.key == Key::Peer(peer));
+        let is_redundant = self.is_redundant(peer, &records);
         self.accept_all(at, (conn, peer), records, out);
-        if let Some(link) = self.conns.get_mut(&conn).and_then(Conn::link_mut)
-            && is_introduced
-        {
-            self.turn.links_changed |= !core::mem::replace(&mut link.is_introduced, true);
+        let Some(link) = self.conns.get_mut(&conn).and_then(Conn::link_mut) else { return };
+        if is_introduced && !core::mem::replace(&mut link.is_introduced, true) {
+            self.turn.links_changed = true;
         }
         // What a comparison has found a moment ago says nothing about the tree.
-        if let Some(link) = self.conns.get_mut(&conn).and_then(Conn::link_mut)
-            && is_redundant
-            && link.pull.is_none()
-        {
+        if is_redundant && link.pull.is_none() {
             mark(Mark::TreeRedundant);
             link.news.prune();
         }
