@@ -127,7 +127,10 @@ mod tests {
 
     /// Links on the way from the first of `mesh` to the last that is found, and how many are found.
     fn spread(mesh: &Mesh) -> (usize, usize) {
-        let first = *mesh.keys().next().unwrap();
+        spread_from(*mesh.keys().next().unwrap(), mesh)
+    }
+
+    fn spread_from(first: PeerId, mesh: &Mesh) -> (usize, usize) {
         let mut far = BTreeMap::from([(first, 0)]);
         let mut next = VecDeque::from([first]);
         while let Some(peer) = next.pop_front() {
@@ -223,9 +226,10 @@ mod tests {
             let wanted = |me: &PeerId| Overlay::new(*me, 200).wanted(&known);
             let healed: Mesh = left.iter().map(|me| (*me, wanted(me))).collect();
             prop_assert_eq!(spread(&healed).1, 60);
-            // And nearly all of them without a single new link.
+            // And nearly all of them without a single new link: of 256 peers one has lost all its eight.
             let torn: Mesh = mesh.into_iter().filter(|(peer, _)| left.contains(peer)).collect();
-            prop_assert!(spread(&torn).1 >= 50, "{} of 60", spread(&torn).1);
+            let most = torn.keys().map(|first| spread_from(*first, &torn).1).max();
+            prop_assert!(most >= Some(50), "{most:?} of 60");
         }
     }
 }
