@@ -64,7 +64,8 @@ pub struct Config {
     /// First wait after a failed dial; doubles up to `dial_wait_max`, and each wait drawn is 0.5 to
     /// 1.5 times that. Weave Net: 2 s.
     pub dial_wait_min: Duration,
-    /// Largest wait between two dials of one target. Weave Net: 6 min, which users felt as
+    /// Largest wait between two dials of one target, in however large a mesh; it is 4 s for
+    /// each peer in reach, if that is less. Weave Net: 6 min, which users felt as
     /// "never"; 60 s keeps a fleet quiet all the same.
     pub dial_wait_max: Duration,
     /// Two neighbours compare all their records this often, and when a link comes up.

@@ -195,6 +195,7 @@ marks! {
     "dial.at-once" DialAtOnce: "A link that stood for long is dialed again at once."
     "dial.operator" DialOperator: "A dial that needs the operator waits longest."
     "dial.elsewhere" DialElsewhere: "A target's peer has another link."
+    "dial.sooner" DialSooner: "A failed dial is repeated sooner, for its peer came in reach, or others went."
     "dial.back" DialBack: "A target is dialed again, because that other link ended."
     "dial.postponed" DialPostponed: "Dials wait, because there are as many links as there may be."
     "dial.replaced" DialReplaced: "Targets are forgotten for others."

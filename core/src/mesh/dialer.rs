@@ -1,10 +1,10 @@
 //! Whom to dial and when: configured targets, and peers that were only heard of.
 
-use super::{Acquaintances, ConnFault};
+use super::Acquaintances;
+use super::attempt::{Attempt, End, SECOND_WAITS, State, Waits, Whom};
 use crate::config::Config;
-use crate::handshake::HandshakeFault;
 use crate::id::PeerId;
-use crate::io::{ConnId, DialFailure, Target};
+use crate::io::{ConnId, Target};
 use crate::mark::{Mark, mark};
 use crate::time::Instant;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -12,7 +12,6 @@ use alloc::string::{String, ToString};
 use core::net::SocketAddr;
 use core::time::Duration;
 use rand_chacha::ChaCha20Rng;
-use rand_core::RngCore;
 
 /// A peer whose link broke is dialed at once by the one of us with the lower id, and after this
 /// part of the shortest wait by the other: it may have come back without anybody to dial.
@@ -30,75 +29,11 @@ const RECALL_WAIT: Duration = Duration::from_millis(50);
 /// more until it is heard of.
 const RECALLS_MAX: usize = 12;
 
-/// A link that stood this long and broke is dialed again at once: the failure is news.
-const STOOD_MIN: Duration = Duration::from_secs(10);
-
 /// Most dials under way to configured targets, and as many again to peers that were heard of: both
 /// together half of the conns that may be unproven, so that those who dial us have room. Without a
 /// limit, one who makes up peers makes us dial them all at once; with one limit for both kinds, it
 /// would keep the targets waiting.
 const DIALS_MAX: usize = 16;
-
-/// On whose account a dial is made.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Whom {
-    /// An operator gave it.
-    Target(Target),
-    /// It was heard of.
-    Peer(PeerId),
-}
-
-impl Whom {
-    const fn is_target(&self) -> bool {
-        match self {
-            Self::Target(_) => true,
-            Self::Peer(_) => false,
-        }
-    }
-}
-
-/// How it stands with one of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum State {
-    /// To be dialed then.
-    Waiting {
-        /// When.
-        dial_at: Instant,
-    },
-    /// Being dialed, or shaking hands.
-    Dialing(ConnId),
-    /// A link of this dial stands.
-    Linked(ConnId, PeerId),
-    /// The peer behind it has a link that came about otherwise, or is reached over others.
-    Elsewhere(PeerId),
-}
-
-/// What is known of one of them.
-#[derive(Clone, Debug)]
-pub(crate) struct Attempt {
-    pub(crate) state: State,
-    /// Wait after the next failure, before it is drawn.
-    base: Duration,
-    /// The peer that answered last time.
-    peer: Option<PeerId>,
-    /// Where to dial it, when it was only heard of.
-    addresses: BTreeSet<SocketAddr>,
-    failures: usize,
-    /// Whether it was a neighbour of the run before, and has not been heard of in this one.
-    is_recalled: bool,
-    /// Whether it was ourselves that answered.
-    pub(crate) is_self: bool,
-    /// How the last attempt ended.
-    pub(crate) last: Option<LastFault>,
-}
-
-/// Why the last attempt failed.
-#[derive(Clone, Debug)]
-pub(crate) struct LastFault {
-    pub(crate) why: String,
-    pub(crate) needs_operator: bool,
-    pub(crate) is_unknown: bool,
-}
 
 /// All of them.
 #[derive(Debug)]
@@ -107,8 +42,7 @@ pub(crate) struct Dialer {
     /// Their last link ended since [`Dialer::discover`] was last called.
     lost: BTreeSet<PeerId>,
     discovers: bool,
-    wait_min: Duration,
-    wait_max: Duration,
+    waits: Waits,
     rng: ChaCha20Rng,
 }
 
@@ -118,8 +52,7 @@ impl Dialer {
             attempts: BTreeMap::new(),
             lost: BTreeSet::new(),
             discovers: config.discovery,
-            wait_min: config.dial_wait_min,
-            wait_max: config.dial_wait_max,
+            waits: Waits { min: config.dial_wait_min, max: config.dial_wait_max },
             rng,
         }
     }
@@ -127,7 +60,7 @@ impl Dialer {
     /// How many there are to dial, how many of them wait for it, and how many links were lost since
     /// the last look at whom to dial.
     pub(crate) fn sizes(&self) -> (usize, usize, usize) {
-        let Self { attempts, lost, discovers: _, wait_min: _, wait_max: _, rng: _ } = self;
+        let Self { attempts, lost, discovers: _, waits: _, rng: _ } = self;
         let postponed = attempts.values().filter(|attempt| attempt.dial_at().is_some());
         (attempts.len(), postponed.count(), lost.len())
     }
@@ -158,11 +91,11 @@ impl Dialer {
             });
         }
         for target in targets {
-            let fresh = || Attempt::new(now, self.wait_min);
+            let fresh = || Attempt::new(now, self.waits.min);
             let attempt = self.attempts.entry(Whom::Target(target.clone())).or_insert_with(fresh);
             if let State::Waiting { dial_at } = &mut attempt.state {
                 *dial_at = now;
-                attempt.base = self.wait_min;
+                attempt.base = self.waits.min;
             }
         }
     }
@@ -173,7 +106,7 @@ impl Dialer {
             return;
         }
         for (peer, address) in neighbours.iter() {
-            let mut attempt = Attempt::new(now + RECALL_WAIT, self.wait_min);
+            let mut attempt = Attempt::new(now + RECALL_WAIT, self.waits.min);
             attempt.peer = Some(peer);
             attempt.addresses = BTreeSet::from([address]);
             attempt.is_recalled = true;
@@ -221,16 +154,16 @@ impl Dialer {
                     }
                     (false, true) => {
                         mark(Mark::DialLost);
-                        self.wait_min / REDIAL_PART
+                        self.waits.min / REDIAL_PART
                     }
                     (false, false) => {
                         mark(Mark::DialSecond);
-                        self.wait_min.saturating_mul(4)
+                        self.waits.min.saturating_mul(SECOND_WAITS)
                     }
                 };
                 let patience =
-                    if *is_soon { Duration::ZERO } else { self.wait_min.saturating_mul(PATIENCE) };
-                let mut attempt = Attempt::new(now + delay + patience, self.wait_min);
+                    if *is_soon { Duration::ZERO } else { self.waits.min.saturating_mul(PATIENCE) };
+                let mut attempt = Attempt::new(now + delay + patience, self.waits.min);
                 attempt.peer = Some(*peer);
                 self.attempts.insert(whom.clone(), attempt);
             }
@@ -300,7 +233,7 @@ impl Dialer {
                 && *dial_at <= now
             {
                 mark(Mark::DialPostponed);
-                *dial_at = now + self.wait_max;
+                *dial_at = now + self.waits.max;
             }
         }
     }
@@ -334,51 +267,44 @@ impl Dialer {
         is_expected
     }
 
-    /// The conn of `whom` ended. `stood` is how long its link stood; `by` is the peer that answered
-    /// and has another link now.
+    /// The conn of `whom` ended, while the peers `in_reach` can be reached.
     pub(crate) fn ended(
         &mut self,
         now: Instant,
         whom: &Whom,
-        conn: ConnId,
-        fault: &ConnFault,
-        stood: Option<Duration>,
-        by: Option<PeerId>,
+        end: End<'_>,
+        in_reach: &BTreeMap<PeerId, PeerId>,
     ) {
         let Some(attempt) = self.attempts.get_mut(whom) else { return };
         let ours = match attempt.state {
-            State::Dialing(dialed) | State::Linked(dialed, _) => dialed == conn,
+            State::Dialing(dialed) | State::Linked(dialed, _) => dialed == end.conn,
             State::Waiting { .. } | State::Elsewhere(_) => false,
         };
         if !ours {
             return mark(Mark::DialMeanwhile);
         }
-        if let Some(peer) = by {
+        if let Some(peer) = end.by {
             mark(Mark::DialElsewhere);
             (attempt.state, attempt.peer, attempt.last) =
                 (State::Elsewhere(peer), Some(peer), None);
             return;
         }
-        attempt.is_self = *fault == ConnFault::Handshake(HandshakeFault::Myself);
-        let needs_operator = fault.needs_operator();
-        let is_unknown = matches!(fault, ConnFault::Dial(DialFailure::Resolve { .. }));
-        attempt.last = Some(LastFault { why: fault.to_string(), needs_operator, is_unknown });
-        attempt.failures = attempt.failures.wrapping_add(1);
+        attempt.failed(now, end, (self.waits, in_reach), &mut self.rng);
         if attempt.is_recalled && attempt.failures >= RECALLS_MAX {
             self.attempts.remove(whom);
-            return;
         }
-        if stood.is_some_and(|stood| stood >= STOOD_MIN) && !needs_operator {
-            mark(Mark::DialAtOnce);
-            attempt.base = self.wait_min;
-            attempt.state = State::Waiting { dial_at: now };
-            return;
+    }
+
+    /// These `came` in reach of `me`, or others went, so that now those `in_reach` are.
+    pub(crate) fn reach_changed(
+        &mut self,
+        now: Instant,
+        (me, came): (PeerId, &BTreeSet<PeerId>),
+        in_reach: &BTreeMap<PeerId, PeerId>,
+    ) {
+        for attempt in self.attempts.values_mut() {
+            attempt.reach_changed(now, (me, came), (self.waits, in_reach), &mut self.rng);
         }
-        mark(if needs_operator { Mark::DialOperator } else { Mark::DialBacksOff });
-        let base = if needs_operator { self.wait_max } else { attempt.base.min(self.wait_max) };
-        attempt.base = base.saturating_mul(2).min(self.wait_max);
-        let wait = jittered(base, self.wait_max, &mut self.rng);
-        attempt.state = State::Waiting { dial_at: now + wait };
     }
 
     /// The last link with `peer` ended: those that leaned on it are dialed again.
@@ -395,8 +321,8 @@ impl Dialer {
         for attempt in self.attempts.values_mut() {
             if attempt.state == State::Elsewhere(peer) {
                 mark(Mark::DialBack);
-                attempt.base = self.wait_min;
-                let wait = jittered(self.wait_min, self.wait_max, &mut self.rng);
+                attempt.base = self.waits.min;
+                let wait = self.waits.draw(self.waits.min, &mut self.rng);
                 attempt.state = State::Waiting { dial_at: now + wait };
             }
         }
@@ -408,54 +334,22 @@ impl Dialer {
     }
 }
 
-impl Attempt {
-    const fn new(dial_at: Instant, base: Duration) -> Self {
-        Self {
-            state: State::Waiting { dial_at },
-            base,
-            peer: None,
-            addresses: BTreeSet::new(),
-            failures: 0,
-            is_recalled: false,
-            is_self: false,
-            last: None,
-        }
-    }
-
-    /// When it is dialed next, if it waits for that.
-    pub(crate) const fn dial_at(&self) -> Option<Instant> {
-        match self.state {
-            State::Waiting { dial_at } => Some(dial_at),
-            State::Dialing(_) | State::Linked(..) | State::Elsewhere(_) => None,
-        }
-    }
-
-    /// Each failure turns to the next address.
-    fn address(&self) -> SocketAddr {
-        let turn = self.failures % self.addresses.len().max(1);
-        let address = self.addresses.iter().nth(turn).copied();
-        address.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)))
-    }
-}
-
-/// 0.5 to 1.5 times `base`, but no more than `max`.
-fn jittered(base: Duration, max: Duration, rng: &mut ChaCha20Rng) -> Duration {
-    let nanos = |wait: Duration| u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX / 2);
-    let (base, max) = (nanos(base), nanos(max));
-    let least = base / 2;
-    let most = least.saturating_add(base).min(max);
-    let spread = most.saturating_sub(least).saturating_add(1);
-    Duration::from_nanos(least.saturating_add(rng.next_u64() % spread).max(1))
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::ConnFault;
+    use super::super::attempt::STOOD_MIN;
     use super::*;
+    use crate::handshake::HandshakeFault;
     use crate::io::CloseReason;
     use alloc::vec::Vec;
     use rand_core::SeedableRng;
 
-    const LOST: ConnFault = ConnFault::Closed(CloseReason::Ended);
+    const LOST: End<'_> = End {
+        conn: ConnId::dialed(0),
+        fault: &ConnFault::Closed(CloseReason::Ended),
+        stood: None,
+        by: None,
+    };
 
     fn dialer() -> Dialer {
         Dialer::new(&Config::default(), ChaCha20Rng::from_seed([1; 32]))
@@ -476,8 +370,60 @@ mod tests {
         Some(whom)
     }
 
+    /// So many peers in reach.
+    fn crowd(count: u8) -> BTreeMap<PeerId, PeerId> {
+        (0..count).map(|n| (PeerId([100 + n; 32]), PeerId([100; 32]))).collect()
+    }
+
+    /// A dialer whose target failed so often that it waits longest, and when it dials again.
+    fn worn(in_reach: &BTreeMap<PeerId, PeerId>, peer: Option<PeerId>) -> (Dialer, Duration) {
+        let mut dialer = dialer();
+        dialer.connect(Instant::ZERO, &[target()], false);
+        for n in 0..12 {
+            let now = dialer.deadline().unwrap();
+            let whom = dial(&mut dialer, now, n).unwrap();
+            if let Some(peer) = peer {
+                dialer.linked(&whom, ConnId::dialed(n), peer);
+            }
+            dialer.ended(now, &whom, End { conn: ConnId::dialed(n), ..LOST }, in_reach);
+            if n == 11 {
+                let wait = dialer.deadline().unwrap() - now;
+                return (dialer, wait);
+            }
+        }
+        unreachable!("the last one returned")
+    }
+
+    #[test]
+    fn who_is_alone_dials_a_lost_peer_often_and_many_together_as_often() {
+        let waits = |others| worn(&crowd(others), None).1;
+        assert!((2_000..=4_000).contains(&waits(0).as_millis()), "{:?}", waits(0));
+        assert!((6_000..=12_000).contains(&waits(2).as_millis()), "{:?}", waits(2));
+        assert!((30_000..=60_000).contains(&waits(30).as_millis()), "{:?}", waits(30));
+    }
+
+    #[test]
+    fn a_lost_peer_is_dialed_soon_once_others_reach_it_or_we_are_left_alone() {
+        let (me, peer) = (PeerId([1; 32]), PeerId([2; 32]));
+        let now = secs(1_000);
+        for (me, came, most) in [
+            (me, BTreeSet::from([peer]), Duration::from_millis(750)),
+            (PeerId([3; 32]), BTreeSet::from([peer]), Duration::from_secs(3)),
+            (me, BTreeSet::new(), Duration::from_secs(4)),
+        ] {
+            let (mut dialer, _) = worn(&crowd(30), Some(peer));
+            dialer.postpone(now);
+            assert_eq!(dialer.deadline(), Some(now + Config::default().dial_wait_max));
+            dialer.reach_changed(now, (me, &BTreeSet::new()), &crowd(30));
+            assert_eq!(dialer.deadline(), Some(now + Config::default().dial_wait_max));
+            dialer.reach_changed(now, (me, &came), &BTreeMap::new());
+            assert!(dialer.deadline().unwrap() - now <= most, "{came:?}");
+        }
+    }
+
     #[test]
     fn waits_double_up_to_the_largest_and_connect_ends_them() {
+        let many = crowd(20);
         let config = Config::default();
         let mut dialer = dialer();
         dialer.connect(Instant::ZERO, &[target()], false);
@@ -485,7 +431,7 @@ mod tests {
         let mut base = config.dial_wait_min;
         for n in 0..12 {
             let whom = dial(&mut dialer, now, n).unwrap();
-            dialer.ended(now, &whom, ConnId::dialed(n), &LOST, None, None);
+            dialer.ended(now, &whom, End { conn: ConnId::dialed(n), ..LOST }, &many);
             let next = dialer.deadline().unwrap();
             let wait = next - now;
             let most = (base * 3 / 2).min(config.dial_wait_max);
@@ -505,11 +451,21 @@ mod tests {
         dialer.connect(Instant::ZERO, &[target()], false);
         let whom = dial(&mut dialer, Instant::ZERO, 0).unwrap();
         assert!(dialer.linked(&whom, ConnId::dialed(0), PeerId([2; 32])));
-        dialer.ended(secs(20), &whom, ConnId::dialed(0), &LOST, Some(STOOD_MIN), None);
+        dialer.ended(
+            secs(20),
+            &whom,
+            End { conn: ConnId::dialed(0), stood: Some(STOOD_MIN), ..LOST },
+            &BTreeMap::new(),
+        );
         assert_eq!(dialer.deadline(), Some(secs(20)));
         let whom = dial(&mut dialer, secs(20), 1).unwrap();
         let wrong = ConnFault::Handshake(HandshakeFault::WrongPassword);
-        dialer.ended(secs(20), &whom, ConnId::dialed(1), &wrong, None, None);
+        dialer.ended(
+            secs(20),
+            &whom,
+            End { conn: ConnId::dialed(1), fault: &wrong, ..LOST },
+            &BTreeMap::new(),
+        );
         assert!(dialer.deadline() >= Some(secs(50)));
     }
 
@@ -519,7 +475,13 @@ mod tests {
         let mut dialer = dialer();
         dialer.connect(Instant::ZERO, &[target()], false);
         let whom = dial(&mut dialer, Instant::ZERO, 0).unwrap();
-        dialer.ended(secs(1), &whom, ConnId::dialed(0), &ConnFault::Duplicate, None, Some(peer));
+        let end = End {
+            conn: ConnId::dialed(0),
+            fault: &ConnFault::Duplicate,
+            by: Some(peer),
+            stood: None,
+        };
+        dialer.ended(secs(1), &whom, end, &BTreeMap::new());
         assert_eq!(dialer.deadline(), None);
         dialer.unlinked(secs(9), peer);
         assert!(dialer.deadline() < Some(secs(10)));
@@ -557,7 +519,7 @@ mod tests {
         assert_eq!(dialer.deadline(), None);
         dialer.connect(secs(1), &[target()], false);
         assert_eq!(all(&mut dialer, 100), [Whom::Target(target())]);
-        dialer.ended(secs(1), &first[0], ConnId::dialed(0), &LOST, None, None);
+        dialer.ended(secs(1), &first[0], End { conn: ConnId::dialed(0), ..LOST }, &BTreeMap::new());
         // The next one is one that was not dialed yet, though the first has a lower id.
         assert_eq!(all(&mut dialer, 200), [Whom::Peer(made_up[DIALS_MAX])]);
     }
@@ -592,7 +554,7 @@ mod tests {
             now = due;
             let whom = dial(&mut dialer, now, dials).unwrap();
             assert_eq!(whom, Whom::Peer(peer));
-            dialer.ended(now, &whom, ConnId::dialed(dials), &LOST, None, None);
+            dialer.ended(now, &whom, End { conn: ConnId::dialed(dials), ..LOST }, &BTreeMap::new());
             dials += 1;
         }
         assert_eq!(dials, 12);

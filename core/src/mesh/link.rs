@@ -1,6 +1,6 @@
 //! A control stream from dial or accept to its end.
 
-use super::dialer::Whom;
+use super::attempt::Whom;
 use super::message::{Message, Unicast};
 use super::path::Path;
 use crate::config::Config;

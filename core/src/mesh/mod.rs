@@ -1,6 +1,7 @@
 //! Links with neighbours: dialing, accepting, authenticating, keeping alive.
 
 mod acquaintances;
+mod attempt;
 mod dialer;
 mod direct;
 mod link;
@@ -9,7 +10,8 @@ mod offer;
 mod path;
 
 pub(crate) use acquaintances::Acquaintances;
-pub(crate) use dialer::{Attempt, Dialer, State as DialState, Whom};
+pub(crate) use attempt::{Attempt, End, State as DialState, Whom};
+pub(crate) use dialer::Dialer;
 pub(crate) use direct::{Direct, DirectPath, Directs, Due, NoRoom, OfferMade};
 pub(crate) use link::{Conn, Ends, Link, Phase, Shaking, Way};
 pub(crate) use path::{Pace, Path, Turn as PathTurn};

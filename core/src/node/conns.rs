@@ -9,7 +9,7 @@ use crate::handshake::{
 use crate::id::PeerId;
 use crate::io::{ConnId, Outbox, Output};
 use crate::mark::{Mark, mark};
-use crate::mesh::{Conn, ConnFault, Ends, Phase, Shaking, Way};
+use crate::mesh::{Conn, ConnFault, End, Ends, Phase, Shaking, Way};
 use crate::sleeve::SessionIndex;
 use crate::time::Instant;
 use alloc::boxed::Box;
@@ -258,7 +258,8 @@ impl Node {
             let by = if fault == ConnFault::Unneeded { peer } else { other };
             let is_elsewhere = matches!(fault, ConnFault::Duplicate | ConnFault::Unneeded);
             let by = by.filter(|_| is_elsewhere);
-            self.dialer.ended(at, whom, id, &fault, stood, by);
+            let end = End { conn: id, fault: &fault, stood, by };
+            self.dialer.ended(at, whom, end, self.topology.hops());
             self.count_targets(at, out);
         }
         self.conns_ended += 1;

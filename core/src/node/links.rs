@@ -6,7 +6,7 @@ use crate::forward::ForwardingChange;
 use crate::handshake::{Channel, Hello};
 use crate::io::{ConnId, Outbox, Output};
 use crate::mark::{Mark, mark};
-use crate::mesh::{Conn, ConnFault, Goodbye, Link, Message, Pace, Path, Phase, Way};
+use crate::mesh::{Conn, ConnFault, End, Goodbye, Link, Message, Pace, Path, Phase, Way};
 use crate::record::Key;
 use crate::sleeve::{Kind, Session, SessionKeys};
 use crate::time::Instant;
@@ -101,7 +101,8 @@ impl Node {
         if !is_expected && let Some(whom) = conn.whom.take() {
             mark(Mark::LinkOtherPeer);
             let fault = ConnFault::Protocol("another peer answered than was heard of there");
-            self.dialer.ended(at, &whom, id, &fault, None, None);
+            let end = End { conn: id, fault: &fault, stood: None, by: None };
+            self.dialer.ended(at, &whom, end, self.topology.hops());
         }
         // Bytes that followed the handshake.
         self.received(at, id, &[], out);

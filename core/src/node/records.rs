@@ -314,9 +314,10 @@ impl Node {
         for peer in &went {
             self.dialer.dial_again(at, *peer);
         }
-        out.push_all(came.into_iter().map(|peer| Output::Event(Event::PeerUp { peer })));
+        out.push_all(came.iter().map(|peer| Output::Event(Event::PeerUp { peer: *peer })));
         out.push_all(went.into_iter().map(|peer| Output::Event(Event::PeerDown { peer })));
         if is_changed {
+            self.dialer.reach_changed(at, (self.me, &came), self.topology.hops());
             let reachable: BTreeSet<PeerId> = self.topology.hops().keys().copied().collect();
             let mut acts = Vec::new();
             self.ipam.reachable(at, &reachable, &mut acts);

@@ -130,7 +130,7 @@ pub const CATALOGUE: [Property; 36] = [
     ),
     judged(
         "L7",
-        "a link that broke is there again within 10 s, or as its outage was long",
+        "a link that broke is there again within 10 s, or later where many dial",
         &["mesh.healed-link"],
     ),
     judged(

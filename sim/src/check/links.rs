@@ -30,9 +30,10 @@ pub(super) fn dead_noticed(view: &View) -> Result<(), String> {
 
 /// A link comes back within this time after a short outage.
 const HEALED_MAX: Duration = Duration::from_secs(10);
-/// Longest wait between two dials: the cap of its base is 60 s, and 1.5 times the base is drawn at
-/// most.
-const DIAL_WAIT_MAX: Duration = Duration::from_secs(90);
+/// Longest wait between two dials.
+const DIAL_WAIT_MAX: Duration = Duration::from_secs(60);
+/// Longest wait for a peer that is out of reach, by the number of those in reach.
+const DIAL_WAIT_PER_PEER: Duration = Duration::from_secs(4);
 /// A dial that found nobody, or a handshake that hangs, lasts so long before the wait begins.
 const HANG_MAX: Duration = Duration::from_secs(6);
 /// Each wait between dials is at most 1.5 times a base that doubles, and at least half of it: the
@@ -44,11 +45,12 @@ const STOOD_MIN: Duration = Duration::from_secs(10);
 /// more than all the rest.
 const HOSTS_MAX: usize = 32;
 
-/// Once faults are over, two peers that the network connects are linked again: within 10 s, or
-/// three times as long as they were apart, and never later than the longest wait for a dial.
+/// Once faults are over, two peers that the network connects are linked again: within 10 s, or 4 s for
+/// each peer that one of them has in reach, or three times as long as they were apart, whatever is
+/// less, and never later than the longest wait for a dial.
 ///
-/// The bound follows the outage because waits between dials do: they double, up to a cap, so that
-/// a fleet stays quiet while an address is dead. How long they were apart is told by the clocks of
+/// The bound follows the outage because waits between dials do: they double, up to a cap, which is the
+/// higher the more there are to dial, so that a fleet stays quiet while an address is dead. How long they were apart is told by the clocks of
 /// their nodes, whichever ran faster. A link that stood for less than 10 s ends no outage: waits
 /// start over after one that lasted, else one that comes and goes would be dialed without pause. Whoever
 /// was refused for what an operator must mend dials again as late as that may be.
@@ -65,8 +67,8 @@ struct Apart {
     /// Since when they have a link all the same.
     linked: Option<[Moment; 2]>,
     /// Since when nothing keeps them from a link, on the world's clock, and how long they had been
-    /// apart by then.
-    free: Option<(Instant, Duration)>,
+    /// apart by then; and most peers that either has had in reach since.
+    free: Option<(Instant, Duration, usize)>,
     /// Whether operators kept them apart at some time meanwhile.
     refused: bool,
 }
@@ -106,9 +108,16 @@ impl Invariant for Healed {
                     apart.free = None;
                     continue;
                 }
-                let (since, outage) = *apart.free.get_or_insert((view.at, outage));
-                let wait = if apart.refused { DIAL_WAIT_MAX } else { outage * OUTAGE_FACTOR };
-                let bound = wait.min(DIAL_WAIT_MAX) + HANG_MAX;
+                let in_reach = one.reachable.len().max(two.reachable.len());
+                let (since, outage, most) = apart.free.get_or_insert((view.at, outage, 0));
+                *most = in_reach.max(*most);
+                let (since, outage) = (*since, *outage);
+                let longest = match u32::try_from(*most) {
+                    Ok(most) if !apart.refused => DIAL_WAIT_MAX.min(DIAL_WAIT_PER_PEER * most),
+                    Ok(_) | Err(_) => DIAL_WAIT_MAX,
+                };
+                let wait = if apart.refused { longest } else { outage * OUTAGE_FACTOR };
+                let bound = wait.min(longest) + HANG_MAX;
                 let bound = bound.max(HEALED_MAX);
                 if view.at.since(since) > bound {
                     return Err(format!(
@@ -178,6 +187,7 @@ mod tests {
     use super::super::made_up::{changed, fails, holds, id, pair, secs};
     use super::*;
     use weft_core::config::NetworkSecret;
+    use weft_core::id::Incarnation;
 
     #[test]
     fn dead_noticed_fails_when_a_silent_link_is_kept() {
@@ -202,7 +212,14 @@ mod tests {
         })
     }
 
-    /// The same with their link.
+    /// `view`, in which one of them has so many peers in reach.
+    fn with(mut view: View, in_reach: u8) -> View {
+        let peer = |n| (id(n), (Incarnation(1), BTreeSet::new()));
+        view.peers[0].reachable = (0..in_reach).map(peer).collect();
+        view
+    }
+
+    /// Both peers with their link.
     fn linked(at: u64) -> View {
         changed(|view| {
             view.at = secs(at);
@@ -218,9 +235,10 @@ mod tests {
             view
         };
         let before = [cut(100), cut(120), linked(121)];
-        let after = |last| [before.to_vec(), vec![apart(125), apart(last)]].concat();
+        let many = |at| with(apart(at), 40);
+        let after = |last| [before.to_vec(), vec![many(125), many(last)]].concat();
         holds::<Healed>(&after(190));
-        let lasted = [before.to_vec(), vec![linked(131), apart(132), apart(143)]].concat();
+        let lasted = [before.to_vec(), vec![linked(131), many(132), many(143)]].concat();
         fails::<Healed>(&lasted);
     }
 
@@ -237,9 +255,14 @@ mod tests {
             view.peers[0].near.clear();
             view
         };
-        holds::<Healed>(&[cut(100), cut(120), apart(121), apart(180)]);
-        fails::<Healed>(&[cut(100), cut(120), apart(121), apart(180), apart(191)]);
-        fails::<Healed>(&[cut(100), cut(900), apart(901), apart(996), apart(998)]);
+        let many = |at| with(apart(at), 40);
+        holds::<Healed>(&[cut(100), cut(110), many(111), many(150)]);
+        fails::<Healed>(&[cut(100), cut(110), many(111), many(151)]);
+        holds::<Healed>(&[cut(100), cut(900), many(901), many(966)]);
+        fails::<Healed>(&[cut(100), cut(900), many(901), many(968)]);
+        let few = |at| with(apart(at), 2);
+        holds::<Healed>(&[cut(100), cut(900), few(901), few(914)]);
+        fails::<Healed>(&[cut(100), cut(900), few(901), few(916)]);
     }
 
     #[test]
@@ -248,8 +271,8 @@ mod tests {
             *view = apart(101);
             view.peers[0].told.allowed = Some([id(1)].into());
         });
-        holds::<Healed>(&[pair(), refused.clone(), apart(102), apart(190)]);
-        fails::<Healed>(&[pair(), refused, apart(102), apart(199)]);
+        holds::<Healed>(&[pair(), refused.clone(), apart(102), apart(167)]);
+        fails::<Healed>(&[pair(), refused, apart(102), apart(169)]);
     }
 
     #[test]
