@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 /// Plants bugs and has the simulator find them; exit status 1 when one stays hidden.
 #[derive(Debug, Parser)]
 struct Args {
-    /// Only these, by the names of their files; else all that wait for no rule.
+    /// Only these, by the names of their files; else all.
     names: Vec<String>,
     /// Most seeds for each.
     #[arg(long, default_value_t = 2_000)]
@@ -44,8 +44,6 @@ struct Planted {
     about: String,
     /// Names of rules, any of which may find it.
     breaks: Vec<String>,
-    /// What a rule would have to look at to find it. Such a bug is searched for only by its name.
-    waits: Option<String>,
     /// How it gets into the sources.
     edit: Vec<Edit>,
 }
@@ -126,11 +124,7 @@ fn main() -> Result<ExitCode> {
     {
         bail!("no planted bug is called `{wrong}`: see sim/planted");
     }
-    let is_meant = |name: &String, bug: &Planted| match args.names.as_slice() {
-        [] => bug.waits.is_none(),
-        names => names.contains(name),
-    };
-    all.retain(|(name, bug)| is_meant(name, bug));
+    all.retain(|(name, _)| args.names.is_empty() || args.names.contains(name));
     let line = |cells: [&str; 7]| {
         let [bug, about, rule, world, seeds, scenarios, seconds] = cells;
         if args.markdown {
@@ -365,25 +359,13 @@ mod tests {
 
     #[test]
     fn the_guide_shows_what_found_every_bug() {
-        let (mut bugs, guide) = (bugs(), guide());
-        bugs.retain(|(_, bug)| bug.waits.is_none());
+        let (bugs, guide) = (bugs(), guide());
         let shown: Vec<&str> = found_by(&guide).map(|(name, _)| name).collect();
         let names: Vec<&str> = bugs.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(shown, names);
         for ((name, bug), (_, rule)) in bugs.iter().zip(found_by(&guide)) {
             assert!(bug.breaks.iter().any(|named| named == rule), "{name} does not name {rule}");
         }
-    }
-
-    #[test]
-    fn the_guide_says_what_every_bug_waits_for_that_no_rule_finds() {
-        let guide = guide();
-        let said: Vec<(&str, &str)> =
-            rows(&guide, 3).filter_map(|row| Some((code(row.first()?)?, *row.get(2)?))).collect();
-        let bugs = bugs();
-        let waiting: Vec<(&str, &str)> =
-            bugs.iter().filter_map(|(name, bug)| Some((&**name, bug.waits.as_deref()?))).collect();
-        assert_eq!(said, waiting);
     }
 
     #[test]
