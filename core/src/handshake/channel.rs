@@ -338,6 +338,10 @@ impl Channel {
             left = rest;
         }
         self.sealed = left.to_vec();
+        if self.opened.is_empty() {
+            // A comparison of records may have filled it, and a link at rest has no use for the room.
+            self.opened = Vec::new();
+        }
         Ok(())
     }
 
