@@ -3,7 +3,6 @@
 use anyhow::{Context as _, Result, ensure};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore as _, SeedableRng as _};
-use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -239,8 +238,8 @@ fn made_up(n: u32) -> [Record; 3] {
         name: id.default_name(),
         nickname: "nobody".to_owned(),
         incarnation,
-        links: BTreeSet::new(),
-        addresses: BTreeSet::new(),
+        links: Vec::new(),
+        addresses: Vec::new(),
     };
     let bodies = [
         (Key::Peer(id), codec::encode(&body)),

@@ -212,7 +212,7 @@ impl World {
                 name: who.id().default_name(),
                 nickname: "host".to_string(),
                 incarnation: Incarnation(1),
-                links,
+                links: links.into_iter().collect(),
                 addresses: [THERE].into(),
             };
             let version = Version { incarnation: Incarnation(1), sequence: self.probes };

@@ -8,6 +8,7 @@ use crate::mark::{Mark, mark};
 use crate::time::Instant;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
 use rand_chacha::ChaCha20Rng;
@@ -68,7 +69,7 @@ pub(crate) struct Attempt {
     /// The peer that answered last time.
     pub(super) peer: Option<PeerId>,
     /// Where to dial it, when it was only heard of.
-    pub(super) addresses: BTreeSet<SocketAddr>,
+    pub(super) addresses: Vec<SocketAddr>,
     pub(super) failures: usize,
     /// Whether it was a neighbour of the run before, and has not been heard of in this one.
     pub(super) is_recalled: bool,
@@ -124,7 +125,7 @@ impl Attempt {
             state: State::Waiting { dial_at },
             base,
             peer: None,
-            addresses: BTreeSet::new(),
+            addresses: Vec::new(),
             failures: 0,
             is_recalled: false,
             is_self: false,
@@ -143,7 +144,7 @@ impl Attempt {
     /// Each failure turns to the next address.
     pub(super) fn address(&self) -> SocketAddr {
         let turn = self.failures % self.addresses.len().max(1);
-        let address = self.addresses.iter().nth(turn).copied();
+        let address = self.addresses.get(turn).copied();
         address.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)))
     }
 

@@ -108,7 +108,7 @@ impl Dialer {
         for (peer, address) in neighbours.iter() {
             let mut attempt = Attempt::new(now + RECALL_WAIT, self.waits.min);
             attempt.peer = Some(peer);
-            attempt.addresses = BTreeSet::from([address]);
+            attempt.addresses = alloc::vec![address];
             attempt.is_recalled = true;
             self.attempts.insert(Whom::Peer(peer), attempt);
         }
@@ -129,7 +129,7 @@ impl Dialer {
         &mut self,
         now: Instant,
         me: PeerId,
-        heard_of: &BTreeMap<PeerId, (&BTreeSet<SocketAddr>, bool)>,
+        heard_of: &BTreeMap<PeerId, (&[SocketAddr], bool)>,
     ) {
         self.attempts.retain(|whom, attempt| match (whom, attempt.state) {
             (Whom::Target(_), _) | (Whom::Peer(_), State::Dialing(_) | State::Linked(..)) => true,
@@ -169,8 +169,8 @@ impl Dialer {
             }
             if let Some(attempt) = self.attempts.get_mut(&whom) {
                 attempt.is_recalled = false;
-                if attempt.addresses != **addresses {
-                    attempt.addresses = (*addresses).clone();
+                if attempt.addresses != *addresses {
+                    attempt.addresses = addresses.to_vec();
                 }
             }
         }
@@ -490,10 +490,10 @@ mod tests {
     #[test]
     fn of_two_that_hear_of_each_other_the_lower_dials_first() {
         let (low, high) = (PeerId([1; 32]), PeerId([2; 32]));
-        let addresses = BTreeSet::from([SocketAddr::from(([192, 0, 2, 1], 6783))]);
+        let addresses = [SocketAddr::from(([192, 0, 2, 1], 6783))];
         let mut dialers = [(low, high, dialer()), (high, low, dialer())];
         for (me, other, dialer) in &mut dialers {
-            dialer.discover(secs(1), *me, &BTreeMap::from([(*other, (&addresses, true))]));
+            dialer.discover(secs(1), *me, &BTreeMap::from([(*other, (&addresses[..], true))]));
         }
         let [(.., first), (.., second)] = &mut dialers;
         assert_eq!(dial(first, secs(1), 0), Some(Whom::Peer(high)));
@@ -506,9 +506,9 @@ mod tests {
     #[test]
     fn made_up_peers_are_dialed_a_few_at_a_time_and_keep_no_target_waiting() {
         let made_up: Vec<PeerId> = (1..=100).map(|n| PeerId([n; 32])).collect();
-        let addresses = BTreeSet::from([SocketAddr::from(([192, 0, 2, 1], 6783))]);
+        let addresses = [SocketAddr::from(([192, 0, 2, 1], 6783))];
         let mut dialer = dialer();
-        let heard_of = made_up.iter().map(|peer| (*peer, (&addresses, true))).collect();
+        let heard_of = made_up.iter().map(|peer| (*peer, (&addresses[..], true))).collect();
         dialer.discover(secs(1), PeerId([0; 32]), &heard_of);
         let all = |dialer: &mut Dialer, from: u64| {
             (from..).map_while(|n| dial(dialer, secs(1), n)).collect::<Vec<_>>()
@@ -532,9 +532,9 @@ mod tests {
             ..Config::default()
         };
         let mut dialer = Dialer::new(&config, ChaCha20Rng::from_seed([1; 32]));
-        let addresses = BTreeSet::from([SocketAddr::from(([192, 0, 2, 1], 6783))]);
+        let addresses = [SocketAddr::from(([192, 0, 2, 1], 6783))];
         let low = PeerId([1; 32]);
-        dialer.discover(secs(1), PeerId([2; 32]), &BTreeMap::from([(low, (&addresses, true))]));
+        dialer.discover(secs(1), PeerId([2; 32]), &BTreeMap::from([(low, (&addresses[..], true))]));
         assert!(dialer.deadline() > Some(secs(1)));
     }
 
@@ -586,9 +586,9 @@ mod tests {
     #[test]
     fn a_peer_whose_link_broke_is_dialed_sooner_than_one_that_was_only_heard_of() {
         let (low, high) = (PeerId([1; 32]), PeerId([2; 32]));
-        let addresses = BTreeSet::from([SocketAddr::from(([192, 0, 2, 1], 6783))]);
+        let addresses = [SocketAddr::from(([192, 0, 2, 1], 6783))];
         let wait = |was_linked: bool, is_soon: bool| {
-            let heard_of = BTreeMap::from([(low, (&addresses, is_soon))]);
+            let heard_of = BTreeMap::from([(low, (&addresses[..], is_soon))]);
             let mut dialer = dialer();
             if was_linked {
                 dialer.unlinked(secs(1), low);

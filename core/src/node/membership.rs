@@ -8,9 +8,8 @@ use crate::mesh::{Conn, ConnFault, Message};
 use crate::record::Key;
 use crate::time::Instant;
 use crate::topology::Overlay;
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use core::net::SocketAddr;
 use core::time::Duration;
 use rand_core::RngCore;
 
@@ -39,8 +38,7 @@ impl Node {
             }
             // The mesh may have been larger, and the peer a spare one.
             self.dialer.dial_again(at, peer);
-            let addresses: Option<&BTreeSet<SocketAddr>> =
-                self.topology.get(peer).map(|record| &record.addresses);
+            let addresses = self.topology.get(peer).map(|record| &*record.addresses);
             if let Some(addresses) = addresses.filter(|addresses| !addresses.is_empty()) {
                 heard_of.insert(peer, (addresses, soon.contains(&peer)));
             }
@@ -60,7 +58,7 @@ impl Node {
     /// Whether `peer` has all the links that it needs, of those with peers in reach.
     fn is_settled(&self, peer: PeerId) -> bool {
         let near = self.topology.near(self.overlay(peer));
-        self.topology.get(peer).is_some_and(|record| near.is_subset(&record.links))
+        self.topology.get(peer).is_some_and(|record| near.iter().all(|peer| record.has_link(*peer)))
     }
 
     /// Ends the link `id` if neither end needs it any more.

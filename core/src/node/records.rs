@@ -258,7 +258,7 @@ impl Node {
             self.described_at = (!own.links.is_empty()).then_some(at);
             let before = self.topology.get(self.me);
             if before != Some(&own) {
-                let is_new = |peer: &&PeerId| !before.is_some_and(|it| it.links.contains(*peer));
+                let is_new = |peer: &&PeerId| !before.is_some_and(|it| it.has_link(**peer));
                 let gained: Vec<PeerId> = own.links.iter().filter(is_new).copied().collect();
                 gained.into_iter().for_each(|peer| self.tell_of(peer));
                 self.publish(Key::Peer(self.me), codec::encode(&own));
@@ -339,11 +339,12 @@ impl Node {
         }
         let addresses = locals.into_iter().map(|ip| SocketAddr::new(ip, self.config.port));
         let counted = links().filter(|link| link.counts()).map(|link| link.hello.id);
+        let counted: BTreeSet<PeerId> = counted.collect();
         PeerRecord {
             name: self.name,
             nickname: self.config.nickname.clone(),
             incarnation: self.incarnation,
-            links: counted.take(PeerRecord::LINKS_MAX).collect(),
+            links: counted.into_iter().take(PeerRecord::LINKS_MAX).collect(),
             addresses: addresses.take(PeerRecord::ADDRESSES_MAX).collect(),
         }
     }

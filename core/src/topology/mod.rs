@@ -23,11 +23,11 @@ pub struct PeerRecord {
     pub nickname: String,
     /// Which start.
     pub incarnation: Incarnation,
-    /// Neighbours with a working data path. A link counts where both ends report it.
-    pub links: BTreeSet<PeerId>,
-    /// Addresses at which others may dial it: those of its ends of its control links, with its
-    /// control port; at most 8.
-    pub addresses: BTreeSet<SocketAddr>,
+    /// Neighbours with a working data path, in order. A link counts where both ends report it.
+    pub links: Vec<PeerId>,
+    /// Addresses at which others may dial it, in order: those of its ends of its control links, with
+    /// its control port; at most 8.
+    pub addresses: Vec<SocketAddr>,
 }
 
 impl PeerRecord {
@@ -36,13 +36,25 @@ impl PeerRecord {
     /// Most links in one record: they fit into a record's body.
     pub const LINKS_MAX: usize = 4096;
 
-    /// Whether it keeps to its limits.
+    /// Whether it says that it has a link with `peer`.
+    pub fn has_link(&self, peer: PeerId) -> bool {
+        self.links.binary_search(&peer).is_ok()
+    }
+
+    /// Whether it keeps to its limits, and to the order in which a peer is found soon.
     pub fn is_sound(&self) -> bool {
         is_nickname(&self.nickname)
             && self.name != PeerName::default()
             && self.links.len() <= Self::LINKS_MAX
             && self.addresses.len() <= Self::ADDRESSES_MAX
+            && is_ascending(&self.links)
+            && is_ascending(&self.addresses)
     }
+}
+
+/// Whether nothing stands out of order or twice.
+fn is_ascending<T: Ord>(items: &[T]) -> bool {
+    items.windows(2).all(|pair| pair.first() < pair.last())
 }
 
 /// What each known peer says of itself, and what follows from it for us.
@@ -118,8 +130,8 @@ impl Topology {
 
     /// Whether both `one` and `other` report a link between them.
     pub fn is_mutual(&self, one: PeerId, other: PeerId) -> bool {
-        let reports = |by, of| self.get(by).is_some_and(|record| record.links.contains(of));
-        reports(one, &other) && reports(other, &one)
+        let reports = |by, of| self.get(by).is_some_and(|record| record.has_link(of));
+        reports(one, other) && reports(other, one)
     }
 
     /// Finds out again who can be reached; returns who came and who went.
@@ -133,7 +145,7 @@ impl Topology {
 
     /// The part of the mesh that we are in, as a graph of mutual links.
     pub fn graph(&self) -> Graph {
-        let links = self.peers.iter().map(|(peer, record)| (*peer, &record.links));
+        let links = self.peers.iter().map(|(peer, record)| (*peer, &*record.links));
         Graph::new(self.me, links)
     }
 }
@@ -146,15 +158,24 @@ mod tests {
         PeerId([n; 32])
     }
 
-    fn says(topology: &mut Topology, n: u8, links: &[u8]) {
-        let record = PeerRecord {
+    fn record(n: u8, links: &[u8]) -> PeerRecord {
+        PeerRecord {
             name: PeerName([n; 6]),
             nickname: String::from("n"),
             incarnation: Incarnation(1),
             links: links.iter().map(|n| peer(*n)).collect(),
-            addresses: BTreeSet::new(),
-        };
-        topology.put(peer(n), record);
+            addresses: Vec::new(),
+        }
+    }
+
+    fn says(topology: &mut Topology, n: u8, links: &[u8]) {
+        topology.put(peer(n), record(n, links));
+    }
+
+    #[test]
+    fn a_record_with_links_out_of_order_or_twice_is_refused() {
+        assert!(record(1, &[2, 3]).is_sound() && record(1, &[]).is_sound());
+        assert!(!record(1, &[3, 2]).is_sound() && !record(1, &[2, 2]).is_sound());
     }
 
     #[test]

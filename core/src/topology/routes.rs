@@ -25,10 +25,7 @@ pub struct NextHops {
 
 impl Graph {
     /// The graph around `me` of what each peer reports, in the order of their ids.
-    pub fn new<'a>(
-        me: PeerId,
-        reported: impl Iterator<Item = (PeerId, &'a BTreeSet<PeerId>)>,
-    ) -> Self {
+    pub fn new<'a>(me: PeerId, reported: impl Iterator<Item = (PeerId, &'a [PeerId])>) -> Self {
         let (known, reports): (Vec<PeerId>, Vec<_>) = reported.unzip();
         let number = |peer: &PeerId| known.binary_search(peer).ok();
         let claims: Vec<Vec<usize>> =
@@ -191,9 +188,14 @@ mod tests {
         mesh
     }
 
+    fn graph(me: PeerId, mesh: &Reports) -> Graph {
+        let reports = mesh.iter().map(|(peer, links)| (*peer, links.iter().copied().collect()));
+        let reports: Vec<(PeerId, Vec<PeerId>)> = reports.collect();
+        Graph::new(me, reports.iter().map(|(peer, links)| (*peer, &**links)))
+    }
+
     fn hops(mesh: &Reports) -> BTreeMap<PeerId, NextHops> {
-        let graph = |me| Graph::new(me, mesh.iter().map(|(peer, links)| (*peer, links)));
-        mesh.keys().map(|me| (*me, graph(*me).next_hops())).collect()
+        mesh.keys().map(|me| (*me, graph(*me, mesh).next_hops())).collect()
     }
 
     proptest! {
@@ -235,8 +237,7 @@ mod tests {
             let links: Vec<(usize, usize)> =
                 (0..count).flat_map(|n| [(n, n + 1), (n, n + 2), (n, n + 7)]).collect();
             let mesh = mesh(count, &links);
-            let me = peer(count / 2);
-            Graph::new(me, mesh.iter().map(|(peer, links)| (*peer, links))).near().len()
+            graph(peer(count / 2), &mesh).near().len()
         };
         assert_eq!(near(2_000), near(200));
     }

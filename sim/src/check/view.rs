@@ -526,8 +526,9 @@ impl PeerView {
     pub fn read_peers(&mut self, node: &Node) {
         let in_reach = |id: &PeerId| Some(*id) == self.id || self.up.contains_key(id);
         let peers = node.peers().filter(|(id, _)| in_reach(id));
-        self.reachable =
-            peers.map(|(id, says)| (id, (says.incarnation, says.links.clone()))).collect();
+        self.reachable = peers
+            .map(|(id, says)| (id, (says.incarnation, says.links.iter().copied().collect())))
+            .collect();
     }
 
     /// Reads the rest, for the rules of a settled world.

@@ -45,8 +45,8 @@ fn says(
         name,
         nickname: "insider".to_owned(),
         incarnation: version.incarnation,
-        links,
-        addresses,
+        links: links.into_iter().collect(),
+        addresses: addresses.into_iter().collect(),
     };
     Record::sign(by, Key::Peer(by.id()), version, codec::encode(&body))
 }
@@ -218,8 +218,8 @@ fn bad_bodies(me: PeerId) -> Vec<(Key, Vec<u8>)> {
         name: me.default_name(),
         nickname: "insider".to_owned(),
         incarnation: Incarnation(1),
-        links: BTreeSet::new(),
-        addresses: BTreeSet::new(),
+        links: Vec::new(),
+        addresses: Vec::new(),
     };
     let elsewhere = Founding {
         universe: Universe::DEFAULT,
@@ -235,6 +235,7 @@ fn bad_bodies(me: PeerId) -> Vec<(Key, Vec<u8>)> {
         (Key::Names(me), many_names(NAMES_MAX + 1)),
         (Key::Names(me), vec![0xff; 40]),
         (Key::Peer(me), codec::encode(&PeerRecord { nickname: String::new(), ..peer.clone() })),
+        (Key::Peer(me), codec::encode(&PeerRecord { links: vec![me, me], ..peer.clone() })),
         (Key::Peer(me), codec::encode(&PeerRecord { incarnation: Incarnation(9), ..peer })),
         (Key::Space(me), Vec::new()),
         (Key::Voter(me), vec![7]),
