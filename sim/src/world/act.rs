@@ -14,6 +14,7 @@ use crate::peer::Peer;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 use weft_core::io::RequestId;
@@ -454,6 +455,16 @@ pub enum Refusal {
     OtherUniverse,
     /// A setting is wrong.
     BadSetting,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Damaged => "damaged",
+            Self::OtherUniverse => "other-universe",
+            Self::BadSetting => "bad-setting",
+        })
+    }
 }
 
 const fn one() -> u32 {

@@ -53,7 +53,7 @@ impl World {
             Err(error) => return self.stays_down(host, refuses, &error),
         };
         if let Some(refuses) = refuses {
-            let detail = format!("{} starts, though it is to refuse: {refuses:?}", Peer(host));
+            let detail = format!("{} starts, though it is to refuse: {refuses}", Peer(host));
             self.breach("sim.starts", detail);
         }
         self.trace.names.know(node.id(), Peer(host));
