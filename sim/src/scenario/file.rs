@@ -38,6 +38,9 @@ const LONG_MAX: i64 = 4_000;
 /// Most times that one step is repeated.
 const REPEATS_MAX: usize = 100_000;
 
+/// The rule that whoever wants two foundings excepts.
+const ONE_FOUNDING: &str = "ipam.one-founding";
+
 /// A text that is no scenario.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {why}")]
@@ -217,6 +220,8 @@ fn scenario(file: File) -> Result<Scenario, Fault> {
         None => 0,
     };
     let mut setup = Setup::new(seed, hosts);
+    let voters_at = file.voters.as_ref().map(Spanned::span);
+    let own_at = file.peer.as_ref().map(Spanned::span);
     if let Some(universe) = file.universe {
         let block = *universe.get_ref();
         setup.universe = Universe::new(block).map_err(|why| (universe.span(), why.to_string()))?;
@@ -316,8 +321,23 @@ fn scenario(file: File) -> Result<Scenario, Fault> {
             end
         }
     };
+    if !setup.founds_once() && !end.except.contains(ONE_FOUNDING) {
+        let span = voters_at.or(own_at).unwrap_or_default();
+        return Err((span, twice(&setup)));
+    }
     let File { title, waits, takes, .. } = file;
     Ok(Scenario { title, waits, takes, setup, steps, blocks, end })
+}
+
+/// Why hosts that can found two meshes are a mistake, and what to write instead.
+fn twice(setup: &Setup) -> String {
+    let (voting, majority) = setup.majority();
+    format!(
+        "{voting} hosts vote, and {majority} of them found a mesh: two sides of so many could found one \
+         each. Make all but {most} of them an `observer = true`, or tell them of more `voters`; if that \
+         is what is to be shown, say `end = {{ except = [\"{ONE_FOUNDING}\"] }}`",
+        most = 2 * majority - 1
+    )
 }
 
 /// A seed is a number, or, beyond TOML's integers, which are signed, the same as a text.
@@ -656,6 +676,27 @@ except = ["dns.no-ghosts"]
             assert!(bad.why.contains(why), "{bad}");
             assert_eq!(bad.line, line, "{bad}");
         }
+    }
+
+    #[test]
+    fn hosts_that_can_found_two_meshes_are_a_mistake_unless_that_is_what_is_shown() {
+        let read = |more: &str| {
+            let text = format!("title = 't'\npeers = 5\n{more}");
+            Scenario::from_text(&text).map_err(|why| why.to_string())
+        };
+        let why = "line 3: 5 hosts vote, and 2 of them found a mesh";
+        let bad = read("voters = 3").unwrap_err();
+        assert!(bad.starts_with(why) && bad.contains("all but 3 of them"), "{bad}");
+        let bad = read("peer = { n2 = { voters = 2 } }").unwrap_err();
+        assert!(bad.starts_with(why), "{bad}");
+        for good in [
+            "voters = 4",
+            "voters = 3\npeer = { 'n4..n5' = { observer = true } }",
+            "voters = 3\nend = { except = ['ipam.one-founding'] }",
+        ] {
+            assert!(read(good).is_ok(), "{good}");
+        }
+        assert!(read("voters = 3\nend = { except = ['ipam.one-owner'] }").is_err());
     }
 
     #[test]

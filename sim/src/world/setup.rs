@@ -185,11 +185,17 @@ impl Setup {
     /// Whether no two sides of the hosts can each found a mesh: any two majorities of as many
     /// voters as they are told have one of them in common.
     pub fn founds_once(&self) -> bool {
+        let (voting, majority) = self.majority();
+        voting == 0 || 2 * majority > voting
+    }
+
+    /// How many hosts vote, and how few of them found a mesh.
+    pub(crate) fn majority(&self) -> (usize, usize) {
         let own = |host: usize| self.own.get(&Peer(host));
-        let voters = (0..self.hosts).filter(|host| own(*host).is_none_or(|own| !own.observer));
+        let voting = (0..self.hosts).filter(|host| own(*host).is_none_or(|own| !own.observer));
         let told = |host| own(host).and_then(|own| own.voters).unwrap_or(self.voters);
-        let majority = voters.clone().map(|host| told(host) / 2 + 1).min();
-        majority.is_none_or(|majority| 2 * majority > voters.count())
+        let majority = voting.clone().map(|host| told(host) / 2 + 1).min();
+        (voting.count(), majority.unwrap_or(usize::MAX))
     }
 
     /// Settings of the node of `host`.
