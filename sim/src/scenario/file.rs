@@ -7,11 +7,11 @@ use super::spread::{for_each_peer, in_keys, in_lists};
 use super::step::{Deed, Expected, Step};
 use super::void::void;
 use super::{End, Scenario};
+use crate::address;
 use crate::check;
 use crate::net::Conditions;
 use crate::peer::Peer;
 use crate::world::{Act, Limits, Own, Setup};
-use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -60,7 +60,7 @@ struct File {
     waits: Option<String>,
     takes: Option<String>,
     peers: Spanned<usize>,
-    universe: Option<Spanned<IpNet>>,
+    universe: Option<Spanned<String>>,
     voters: Option<Spanned<usize>>,
     discovery: Option<bool>,
     password: Option<String>,
@@ -223,8 +223,9 @@ fn scenario(file: File) -> Result<Scenario, Fault> {
     let voters_at = file.voters.as_ref().map(Spanned::span);
     let own_at = file.peer.as_ref().map(Spanned::span);
     if let Some(universe) = file.universe {
-        let block = *universe.get_ref();
-        setup.universe = Universe::new(block).map_err(|why| (universe.span(), why.to_string()))?;
+        let here = |why: String| (universe.span(), why);
+        let block = address::parse(universe.get_ref()).map_err(|why| here(why.to_string()))?;
+        setup.universe = Universe::new(block).map_err(|why| here(why.to_string()))?;
     }
     if let Some(voters) = file.voters {
         setup.voters = *voters.get_ref();
@@ -489,11 +490,19 @@ fn take_repeat(table: &mut Table) -> Result<Option<(Duration, Duration)>, String
 /// The same step again and again after its first time.
 fn repeated(first: &Step, repeat: Option<(Duration, Duration)>) -> Result<Vec<Step>, String> {
     let Some((every, until)) = repeat else { return Ok(Vec::new()) };
-    let (mut at, until) = (first.at + every, Instant::ZERO + until);
+    let (mut at, end) = (first.at + every, Instant::ZERO + until);
+    let written = |time: Duration| humantime::format_duration(time);
+    if end <= first.at {
+        return Err(format!("`until = \"{}\"`: expected a time after `at`", written(until)));
+    }
     let mut steps = Vec::new();
-    while at < until {
+    while at < end {
         if steps.len() >= REPEATS_MAX {
-            return Err(format!("repeated more than {REPEATS_MAX} times"));
+            return Err(format!(
+                "`every = \"{}\", until = \"{}\"`: repeated more than {REPEATS_MAX} times",
+                written(every),
+                written(until)
+            ));
         }
         steps.push(Step { at, deed: first.deed.clone() });
         at += every;
@@ -516,7 +525,8 @@ fn take_time(table: &mut Table, key: &str) -> Result<Option<Duration>, String> {
 fn not_too_long(key: &str, time: Duration) -> Result<(), String> {
     if time > TIME_MAX {
         let days = TIME_MAX.as_secs() / (24 * 3_600);
-        return Err(format!("`{key}`: expected {days} days at most"));
+        let given = humantime::format_duration(time);
+        return Err(format!("`{key} = \"{given}\"`: expected {days} days at most"));
     }
     Ok(())
 }
@@ -537,8 +547,17 @@ fn whole<T: for<'de> Deserialize<'de>>(table: Table) -> Result<T, String> {
 /// What is wrong, in words that need no knowledge of Rust.
 fn one_line(error: &toml::de::Error) -> String {
     let mut message = error.message().to_owned();
-    for number in ["usize", "u64", "u32", "u16", "u8"] {
-        message = message.replace(&format!("expected {number}"), "expected a whole number");
+    for (type_name, words) in [
+        ("usize", "a whole number, 0 or more"),
+        ("u64", "a whole number, 0 or more"),
+        ("u32", "a whole number from 0 to 4294967295"),
+        ("u16", "a whole number from 0 to 65535"),
+        ("u8", "a whole number from 0 to 255"),
+        ("a sequence", "a list"),
+        ("a map", "a table"),
+        ("a tuple of size 2", "two of them in a list"),
+    ] {
+        message = message.replace(&format!("expected {type_name}"), &format!("expected {words}"));
     }
     message
 }
@@ -614,7 +633,9 @@ except = ["dns.no-ghosts"]
         assert_eq!(times, [1, 3, 5].map(|second| Instant::ZERO + Duration::from_secs(second)));
         assert!(read(", every = '2s'").unwrap_err().why.contains("belong together"));
         assert!(read(", every = '0s', until = '7s'").unwrap_err().why.contains("longer time"));
-        assert!(read(", every = '1us', until = '7s'").unwrap_err().why.contains("more than"));
+        let often = read(", every = '1us', until = '7s'").unwrap_err().why;
+        assert!(often.contains("`every = \"1us\", until = \"7s\"`: repeated more than"), "{often}");
+        assert!(read(", every = '1s', until = '1s'").unwrap_err().why.contains("after `at`"));
     }
 
     #[test]
@@ -640,14 +661,34 @@ except = ["dns.no-ghosts"]
             ("[\"n1\", \"n3\"]", "[\"n1\", \"n1\"]", 12, "both are n1"),
             ("latency = \"5ms\"", "latency = \"101 years\"", 10, "expected 100 years at most"),
             ("dns.no-ghosts", "dns.ghosts", 32, "no rule is called `dns.ghosts`"),
-            ("at = \"5s\"", "at = \"300 years\"", 14, "`at`: expected 100 days"),
-            ("stays = \"1m\"", "stays = \"300 years\"", 17, "`stays`: expected"),
-            ("for = \"10m\"", "for = \"90 years\"", 27, "too many steps"),
+            ("at = \"5s\"", "at = \"200 days\"", 14, "`at = \"6months 17days"),
+            ("at = \"5s\"", "at = \"200 days\"", 14, "expected 100 days at most"),
+            ("stays = \"1m\"", "stays = \"300 years\"", 17, "`stays = \"300years\"`: expected"),
+            ("for = \"10m\"", "for = \"90 years\"", 27, "`for = \"90years\"`: too many steps"),
+            ("10.40.0.0/16", "10.40.0.0/33", 5, "`10.40.0.0/33` is no range: write"),
+            ("10.40.0.0/16", "10.40.0.0/31", 5, "the range 10.40.0.0/31 is too small"),
+            ("observer = true", "subnet = \"10.40/16\"", 20, "`10.40/16` is no range: write"),
+            (
+                "do = \"heal\"",
+                "do = \"settings\", peer = \"n1\", own = { universe = \"10.0.0.0/31\" }",
+                14,
+                "the range 10.0.0.0/31 is too small",
+            ),
+            (
+                "do = \"heal\"",
+                "do = \"claim\", peer = \"n1\", container = \"a\", address = \"10.40.0.256\"",
+                14,
+                "`10.40.0.256` is no address: write",
+            ),
+            ("[\"n1\"], with", "[\"n0\"], with", 17, "`n0` is not a peer"),
+            ("conns = 6", "conns = -6", 11, "`-6`, expected a whole number, 0 or more"),
+            ("conns = 6", "hops = 300", 11, "`300`, expected a whole number from 0 to 255"),
+            ("[\"n1\", \"n3\"]", "\"n1\"", 12, "\"n1\", expected two of them in a list"),
             (
                 "see = \"linked\", not = true, peers = [\"n1\"], with = [\"n3\"], within = \"2s\", stays = \"1m\"",
                 "see = \"traffic\", most = 1, over = \"90 years\"",
                 17,
-                "`over`: expected",
+                "`over = \"90years\"`: expected",
             ),
             (
                 "do = \"heal\"",

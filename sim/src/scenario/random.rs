@@ -242,7 +242,13 @@ impl Block {
     /// Says what to write instead.
     pub fn check(&self) -> Result<(), String> {
         if self.wait.is_zero() || self.length.as_nanos() / self.wait.as_nanos() > Self::STEPS_MAX {
-            return Err(format!("too many steps: give a longer `wait` than {:?}", self.wait));
+            let (length, wait) = (self.length, self.wait);
+            let written = |time: Duration| humantime::format_duration(time);
+            return Err(format!(
+                "`for = \"{}\"`: too many steps, give a longer `wait` than {}",
+                written(length),
+                written(wait)
+            ));
         }
         Ok(())
     }

@@ -333,7 +333,11 @@ pub enum Act {
         /// For this container.
         container: String,
         /// Where from, if not the default subnet.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(
+            default,
+            deserialize_with = "crate::address::optional",
+            skip_serializing_if = "Option::is_none"
+        )]
         subnet: Option<IpNet>,
     },
     /// Ask for just this address.
@@ -343,6 +347,7 @@ pub enum Act {
         /// For this container.
         container: String,
         /// Which.
+        #[serde(deserialize_with = "crate::address::deserialize")]
         address: IpAddr,
         /// Bits of its subnet, if not those of the universe.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -355,7 +360,11 @@ pub enum Act {
         /// Whose.
         container: String,
         /// Which; else all.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(
+            default,
+            deserialize_with = "crate::address::optional",
+            skip_serializing_if = "Option::is_none"
+        )]
         address: Option<IpAddr>,
     },
     /// Register a name for a container.
@@ -368,7 +377,11 @@ pub enum Act {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         name: Option<String>,
         /// What it stands for; else the first address that the container holds.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(
+            default,
+            deserialize_with = "crate::address::optional",
+            skip_serializing_if = "Option::is_none"
+        )]
         address: Option<IpAddr>,
     },
     /// Remove names that fit all that is given.
@@ -382,7 +395,11 @@ pub enum Act {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         name: Option<String>,
         /// For which address; else for any.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(
+            default,
+            deserialize_with = "crate::address::optional",
+            skip_serializing_if = "Option::is_none"
+        )]
         address: Option<IpAddr>,
     },
     /// Dial another peer from here on.

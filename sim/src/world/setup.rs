@@ -52,7 +52,10 @@ pub struct Own {
     #[serde(with = "name", skip_serializing_if = "Option::is_none")]
     pub name: Option<PeerName>,
     /// What it believes that the mesh divides.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        deserialize_with = "crate::address::optional",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub universe: Option<IpNet>,
     /// What it was told, empty for none.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -70,7 +73,10 @@ pub struct Own {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dials: Option<BTreeSet<Peer>>,
     /// Where its allocations come from, when they name no subnet; else all of the range.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        deserialize_with = "crate::address::optional",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub subnet: Option<IpNet>,
     /// It dials those too that it was told to dial in earlier runs.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
