@@ -7,6 +7,7 @@ mod sight;
 mod spread;
 mod step;
 mod swarm;
+mod table;
 mod trust;
 mod void;
 mod watch;
@@ -111,7 +112,7 @@ impl Scenario {
             }
         }
         all.end.gone = all.end.gone.iter().filter_map(|peer| moved(*peer)).collect();
-        all.steps = self.steps.iter().filter_map(|step| file::moved(step, moved)).collect();
+        all.steps = self.steps.iter().filter_map(|step| table::moved(step, moved)).collect();
         Some(all)
     }
 
