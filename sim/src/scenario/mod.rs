@@ -1,5 +1,6 @@
 //! Scenarios: how a world is set up and what befalls it, made before the run.
 
+mod down;
 mod file;
 mod play;
 mod random;
