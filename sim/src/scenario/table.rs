@@ -241,9 +241,9 @@ fn take_time(table: &mut Table, key: &str) -> Result<Option<Duration>, String> {
 /// A run has an end that somebody can wait for.
 pub(super) fn not_too_long(key: &str, time: Duration) -> Result<(), String> {
     if time > TIME_MAX {
-        let days = TIME_MAX.as_secs() / (24 * 3_600);
-        let given = humantime::format_duration(time);
-        return Err(format!("`{key} = \"{given}\"`: expected {days} days at most"));
+        let days = |time: Duration| time.as_secs() / (24 * 3_600);
+        let (given, most) = (days(time), days(TIME_MAX));
+        return Err(format!("`{key} = \"{given} days\"`: expected {most} days at most"));
     }
     Ok(())
 }
