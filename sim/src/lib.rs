@@ -4,6 +4,7 @@
 //! A run is a function of its seed. Start with [`world::Setup`] for a hand-made test, or with
 //! [`scenario::Scenario::swarm`] for a drawn one.
 
+pub mod address;
 pub mod check;
 pub mod choices;
 pub mod duration;

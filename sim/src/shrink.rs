@@ -1,6 +1,7 @@
 //! Makes a failing scenario small: fewer steps, fewer peers, a simpler network, shorter times, as
 //! long as the same rule is broken, and where that is what a scenario expects, by the same step and in
-//! the same way.
+//! the same way. Where an expectation came true before some steps were there, what is left must cause its
+//! failure, too: nothing is gained by a scenario that looks too early.
 //!
 //! Every candidate is run with a few seeds, since whatever is taken away changes all later chances.
 //! Steps are taken away in halves, quarters and so on down to single ones (Zeller and Hildebrandt,
@@ -52,7 +53,9 @@ pub fn shrink(
     let violation = verdict.violation?;
     let wanted = verdict.failed_step.and_then(|number| best.steps.get(number.checked_sub(1)?));
     let wanted = wanted.cloned();
-    let mut search = Search { best, violation, wanted, runs: 1, effort, progress };
+    let mut search =
+        Search { best, violation, wanted, causes: Vec::new(), runs: 1, effort, progress };
+    search.find_causes();
     search.cut_off();
     loop {
         let before = search.size();
@@ -69,11 +72,55 @@ pub fn shrink(
     }
 }
 
+/// What can have caused that an expectation failed.
+#[derive(Clone, Copy, Debug)]
+enum Cause {
+    /// A fault.
+    Fault,
+    /// Anything that was done, faults or commands.
+    Act,
+}
+
+impl Cause {
+    const ALL: [Self; 2] = [Self::Fault, Self::Act];
+
+    /// `scenario` without all that can be this cause; `wanted` stays, if it is a command.
+    fn removed(self, scenario: &Scenario, wanted: &Step) -> Scenario {
+        let is_cause = |step: &Step| match (&step.deed, self) {
+            (Deed::See { .. }, _) => false,
+            (deed, _) if *deed == wanted.deed => false,
+            (Deed::Act { act, .. }, Self::Fault) => is_fault(act),
+            (Deed::Act { .. }, Self::Act) => true,
+        };
+        let mut without = scenario.clone();
+        without.steps.retain(|step| !is_cause(step));
+        without
+    }
+}
+
+/// Whether `act` does harm: it is no command, repairs nothing, and starts nothing.
+const fn is_fault(act: &Act) -> bool {
+    let is_harmless = matches!(
+        act,
+        Act::Start { .. }
+            | Act::Settings { .. }
+            | Act::Mend { .. }
+            | Act::Heal
+            | Act::MendDisk { .. }
+            | Act::Born { .. }
+            | Act::Die { .. }
+            | Act::Send { .. }
+    );
+    !is_harmless && !act.is_command()
+}
+
 struct Search<P> {
     best: Scenario,
     violation: Violation,
     /// The step whose expectation failed, if that is what is broken. When it is does not matter.
     wanted: Option<Step>,
+    /// Kinds of steps without which what is expected comes true.
+    causes: Vec<Cause>,
     runs: usize,
     effort: Effort,
     progress: P,
@@ -86,6 +133,26 @@ impl<P: FnMut(&Scenario)> Search<P> {
         let network = usize::from(setup.conditions != Conditions::default()) + setup.walls.len();
         let end = steps.last().map_or(Duration::ZERO, |step| step.at.since(Instant::ZERO));
         (steps.len(), setup.hosts, network + setup.own.len(), end)
+    }
+
+    /// Finds out what can have caused that the expectation failed.
+    fn find_causes(&mut self) {
+        let Some(wanted) = &self.wanted else { return };
+        for cause in Cause::ALL {
+            self.runs += 1;
+            if cause.removed(&self.best, wanted).run().violation.is_none() {
+                self.causes.push(cause);
+            }
+        }
+    }
+
+    /// Whether `candidate`, in which `wanted` fails, holds as the original does without what caused it.
+    fn is_caused(&mut self, candidate: &Scenario, wanted: &Step) -> bool {
+        let holds = |cause: &Cause| {
+            self.runs += 1;
+            cause.removed(candidate, wanted).run().violation.is_none()
+        };
+        self.causes.iter().all(holds)
     }
 
     const fn is_over(&self) -> bool {
@@ -120,7 +187,10 @@ impl<P: FnMut(&Scenario)> Search<P> {
             if let Some(violation) = verdict.violation
                 && violation.rule == self.violation.rule
                 && is_wanted
-                && (wanted.is_none() || words(&violation) == words(&self.violation))
+                && wanted.as_ref().is_none_or(|wanted| {
+                    words(&violation) == words(&self.violation)
+                        && self.is_caused(&candidate, wanted)
+                })
             {
                 (self.progress)(&candidate);
                 (self.best, self.violation, self.wanted) = (candidate, violation, wanted);
@@ -370,5 +440,47 @@ step = [
         let text = shrunk.scenario.to_text();
         assert!(shrunk.violation.detail.contains("with 1 addresses, not 2"), "{text}");
         assert!(text.contains("register") && shrunk.scenario.steps.len() == 3, "{text}");
+    }
+
+    /// `n2` hears nothing of the name while it is cut off. Whoever looks at once sees the same, cut off
+    /// or not.
+    const CUT: &str = r#"
+title = "a name is told to a host that is cut off"
+peers = 3
+step = [
+    { at = "3s", do = "allocate", peer = "n1", container = "a", expect = "ok" },
+    { at = "5s", do = "allocate", peer = "n3", container = "b" },
+    { at = "8s", do = "pause", peer = "n3", for = "1s" },
+    { at = "9s", do = "partition", side = ["n2"] },
+    { at = "10s", do = "register", peer = "n1", container = "a", expect = "ok" },
+    { at = "11s", do = "crash", peer = "n3" },
+    { at = "13s", see = "answers", peers = ["n2"], container = "a" },
+]
+"#;
+
+    #[test]
+    fn the_fault_that_an_expectation_failed_for_is_left() {
+        let cut = Scenario::from_text(CUT).unwrap();
+        let shrunk = shrink(&cut, Effort::default(), |_| {}).expect("it breaks a rule");
+        let text = shrunk.scenario.to_text();
+        assert!(text.contains("partition") && text.contains("register"), "{text}");
+        assert!(!text.contains("pause") && !text.contains("crash"), "{text}");
+        assert!(shrunk.scenario.steps.len() == 4, "{text}");
+    }
+
+    #[test]
+    fn the_command_that_an_expectation_failed_for_is_left() {
+        let stopped = r#"
+title = "a host is stopped"
+peers = 2
+step = [
+    { at = "3s", do = "allocate", peer = "n1", container = "a" },
+    { at = "8s", do = "stop", peer = "n2" },
+    { at = "13s", see = "running", peers = ["n2"] },
+]
+"#;
+        let shrunk = shrink(&Scenario::from_text(stopped).unwrap(), Effort::default(), |_| {});
+        let text = shrunk.expect("it breaks a rule").scenario.to_text();
+        assert!(text.contains("do = \"stop\"") && !text.contains("allocate"), "{text}");
     }
 }

@@ -207,6 +207,15 @@ fn steps_that_did_nothing_are_counted_and_shown() -> Result<()> {
 }
 
 #[test]
+fn what_is_expected_of_a_step_that_does_nothing_fails_and_is_told_with_the_reason() -> Result<()> {
+    let steps = "step = [{ at = '3s', do = 'start', peer = 'n1', refuses = 'damaged' }]";
+    let (ended, said) = run("awaited", format!("{GOOD}{steps}\n"), &[])?;
+    let told = "step 1, at 3.000s: it does nothing: n1 runs already; expected that it refuses to";
+    ensure!(ended == Some(BROKEN) && said.contains(told), "{said}");
+    Ok(())
+}
+
+#[test]
 fn a_search_that_is_interrupted_says_what_it_came_to_and_ends_with_130() -> Result<()> {
     let mut child = Command::new(env!("CARGO_BIN_EXE_sim"))
         .args([

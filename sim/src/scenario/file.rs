@@ -2,41 +2,29 @@
 //! go on editing it. `sim/SCENARIOS.md` says what can stand in it.
 
 use super::random::Block;
-use super::sight::Sight;
 use super::spread::{for_each_peer, in_keys, in_lists};
-use super::step::{Deed, Expected, Step};
+use super::step::Step;
+use super::table::{inline, named, not_too_long, repeated, step, table, take_repeat};
 use super::void::void;
 use super::{End, Scenario};
+use crate::address;
 use crate::check;
 use crate::net::Conditions;
 use crate::peer::Peer;
-use crate::world::{Act, Limits, Own, Setup};
-use ipnet::IpNet;
+use crate::world::{Limits, Own, Setup};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::ops::Range;
-use std::time::Duration;
 use toml::{Spanned, Table, Value};
 use weft_core::addr::Universe;
 use weft_core::config::Versions;
-use weft_core::time::Instant;
 
 /// Most hosts of a scenario: beyond it a run takes hours.
 pub const PEERS_MAX: usize = 10_000;
 
-/// Latest time of a scenario, and longest time that it waits for anything: a small mesh is simulated for
-/// so long in about a quarter of an hour.
-const TIME_MAX: Duration = Duration::from_secs(100 * 24 * 3_600);
-
-/// Most that one step has strangers or an insider send.
-const COUNT_MAX: i64 = 100_000;
-
-/// Most records almost as long as any may be: with half of them, a node with the usual limits is full.
-const LONG_MAX: i64 = 4_000;
-
-/// Most times that one step is repeated.
-const REPEATS_MAX: usize = 100_000;
+/// The rule that whoever wants two foundings excepts.
+const ONE_FOUNDING: &str = "ipam.one-founding";
 
 /// A text that is no scenario.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -57,7 +45,7 @@ struct File {
     waits: Option<String>,
     takes: Option<String>,
     peers: Spanned<usize>,
-    universe: Option<Spanned<IpNet>>,
+    universe: Option<Spanned<String>>,
     voters: Option<Spanned<usize>>,
     discovery: Option<bool>,
     password: Option<String>,
@@ -161,51 +149,6 @@ fn entry(text: &mut String, key: &str, value: &impl Serialize) {
     }
 }
 
-/// A table in one line, with the keys that say when, what and who before all others.
-fn inline(table: &Table) -> String {
-    let rank = |key: &str| {
-        let first = ["at", "do", "see", "not", "peer", "from", "to", "container"];
-        first.iter().position(|known| *known == key).unwrap_or(first.len())
-    };
-    let mut entries: Vec<(&String, &Value)> = table.iter().collect();
-    entries.sort_by_key(|(key, _)| rank(key));
-    let entries: Vec<String> =
-        entries.iter().map(|(key, value)| format!("{key} = {value}")).collect();
-    format!("{{ {} }}", entries.join(", "))
-}
-
-/// A step as it is written.
-fn table(step: &Step) -> Table {
-    let length = |length: Duration| Value::String(humantime::format_duration(length).to_string());
-    let (written, mut more) = match &step.deed {
-        Deed::Act { act, expect } => {
-            let mut more = Table::new();
-            if let Some(Expected { outcome, within }) = expect {
-                more.insert("expect".to_owned(), Value::String(outcome.to_string()));
-                if *within != Expected::WITHIN {
-                    more.insert("within".to_owned(), length(*within));
-                }
-            }
-            (Table::try_from(act), more)
-        }
-        Deed::See { sight, not, within, stays } => {
-            let mut more = Table::new();
-            if *not {
-                more.insert("not".to_owned(), Value::Boolean(true));
-            }
-            for (key, time) in [("within", within), ("stays", stays)] {
-                if !time.is_zero() {
-                    more.insert(key.to_owned(), length(*time));
-                }
-            }
-            (Table::try_from(sight), more)
-        }
-    };
-    more.insert("at".to_owned(), length(step.at.since(Instant::ZERO)));
-    more.extend(written.unwrap_or_default());
-    more
-}
-
 fn scenario(file: File) -> Result<Scenario, Fault> {
     let hosts = *file.peers.get_ref();
     if !(1..=PEERS_MAX).contains(&hosts) {
@@ -217,9 +160,12 @@ fn scenario(file: File) -> Result<Scenario, Fault> {
         None => 0,
     };
     let mut setup = Setup::new(seed, hosts);
+    let voters_at = file.voters.as_ref().map(Spanned::span);
+    let own_at = file.peer.as_ref().map(Spanned::span);
     if let Some(universe) = file.universe {
-        let block = *universe.get_ref();
-        setup.universe = Universe::new(block).map_err(|why| (universe.span(), why.to_string()))?;
+        let here = |why: String| (universe.span(), why);
+        let block = address::parse(universe.get_ref()).map_err(|why| here(why.to_string()))?;
+        setup.universe = Universe::new(block).map_err(|why| here(why.to_string()))?;
     }
     if let Some(voters) = file.voters {
         setup.voters = *voters.get_ref();
@@ -288,10 +234,9 @@ fn scenario(file: File) -> Result<Scenario, Fault> {
     for block in file.swarm {
         let span = block.span();
         let block = block.into_inner();
-        let is_sound = block.check().and_then(|()| {
-            not_too_long("at", block.at)?;
-            not_too_long("for", block.length)
-        });
+        let is_sound = not_too_long("at", block.at)
+            .and_then(|()| not_too_long("for", block.length))
+            .and_then(|()| block.check());
         is_sound.map_err(|why| (span, why))?;
         blocks.push(block);
     }
@@ -316,8 +261,23 @@ fn scenario(file: File) -> Result<Scenario, Fault> {
             end
         }
     };
+    if !setup.founds_once() && !end.except.contains(ONE_FOUNDING) {
+        let span = voters_at.or(own_at).unwrap_or_default();
+        return Err((span, twice(&setup)));
+    }
     let File { title, waits, takes, .. } = file;
     Ok(Scenario { title, waits, takes, setup, steps, blocks, end })
+}
+
+/// Why hosts that can found two meshes are a mistake, and what to write instead.
+fn twice(setup: &Setup) -> String {
+    let (voting, majority) = setup.majority();
+    format!(
+        "{voting} hosts vote, and {majority} of them found a mesh: two sides of so many could found one \
+         each. Make all but {most} of them an `observer = true`, or tell them of more `voters`; if that \
+         is what is to be shown, say `end = {{ except = [\"{ONE_FOUNDING}\"] }}`",
+        most = 2 * majority - 1
+    )
 }
 
 /// A seed is a number, or, beyond TOML's integers, which are signed, the same as a text.
@@ -334,191 +294,20 @@ fn seed(written: &Value) -> Result<u64, String> {
     seed.ok_or_else(|| format!("`{written}` is no seed: expected 0 to {}", u64::MAX))
 }
 
-/// All hosts that stand somewhere in a step; what something else is called is no host.
-fn named(value: &Value) -> BTreeSet<Peer> {
-    let mut value = value.clone();
-    let mut found = BTreeSet::new();
-    rename(&mut value, &mut |peer| {
-        found.insert(peer);
-        Some(peer)
-    });
-    found
-}
-
-/// The step with its hosts called otherwise; `None` when it names one that is gone, unless that is
-/// only one of several.
-pub(super) fn moved(from: &Step, names: impl Fn(Peer) -> Option<Peer>) -> Option<Step> {
-    let mut value = Value::Table(table(from));
-    let mut names = names;
-    let means_something = rename(&mut value, &mut names);
-    let Value::Table(table) = value else { return None };
-    means_something.then(|| step(table).ok()).flatten()
-}
-
-/// Renames all hosts in `value`. Returns whether it still means something.
-fn rename(value: &mut Value, names: &mut impl FnMut(Peer) -> Option<Peer>) -> bool {
-    match value {
-        Value::String(text) => match text.parse().map(&mut *names) {
-            Err(_) => true,
-            Ok(None) => false,
-            Ok(Some(peer)) => {
-                *text = peer.to_string();
-                true
-            }
-        },
-        Value::Array(values) => {
-            let were_any = !values.is_empty();
-            values.retain_mut(|value| rename(value, names));
-            !(were_any && values.is_empty())
-        }
-        Value::Table(table) => {
-            let pings = table.get("see").and_then(Value::as_str) == Some("pings");
-            let is_other = |key: &str| {
-                ["container", "name", "password"].contains(&key) || pings && key == "to"
-            };
-            let mut entries = table.iter_mut().filter(|(key, _)| !is_other(key));
-            entries.all(|(_, value)| rename(value, names))
-        }
-        Value::Integer(_) | Value::Float(_) | Value::Boolean(_) | Value::Datetime(_) => true,
-    }
-}
-
-/// Reads a step from its table.
-fn step(mut table: Table) -> Result<Step, String> {
-    let at = take_time(&mut table, "at")?.ok_or("this step lacks `at = \"3s\"`, its time")?;
-    let at = Instant::ZERO + at;
-    let within = take_time(&mut table, "within")?;
-    let stays = take_time(&mut table, "stays")?;
-    let not = match table.remove("not") {
-        None => false,
-        Some(Value::Boolean(not)) => not,
-        Some(other) => return Err(format!("`not = {other}`: expected true or false")),
-    };
-    let expect = table.remove("expect");
-    let is_long = table.get("says").and_then(Value::as_str) == Some("long-records");
-    let most = if is_long { LONG_MAX } else { COUNT_MAX };
-    if let Some(count) = table.get("count").and_then(Value::as_integer)
-        && count > most
-    {
-        return Err(format!("`count = {count}`: expected {most} at most"));
-    }
-    let deed = match (table.contains_key("do"), table.contains_key("see")) {
-        (true, false) => {
-            if stays.is_some() || not {
-                return Err("`stays` and `not` are for what is seen, not for what is done".into());
-            }
-            let expect = match expect {
-                None if within.is_some() => {
-                    return Err("`within` needs `expect`: what is to come of the command".into());
-                }
-                None => None,
-                Some(Value::String(text)) => {
-                    let outcome = text.parse().map_err(|why| format!("{why}"))?;
-                    Some(Expected { outcome, within: within.unwrap_or(Expected::WITHIN) })
-                }
-                Some(other) => return Err(format!("`expect = {other}`: expected a text")),
-            };
-            let act: Act = whole(table)?;
-            if expect.is_some() && !act.is_command() {
-                return Err(
-                    "`expect` is for commands; this is a fault, which nobody answers".into()
-                );
-            }
-            Deed::Act { act, expect }
-        }
-        (false, true) => {
-            if expect.is_some() {
-                return Err("`expect` is for commands; say with `see` what is to be seen".into());
-            }
-            let is_plain = within.is_none() && stays.is_none() && !not;
-            let (within, stays) = (within.unwrap_or_default(), stays.unwrap_or_default());
-            let sight: Sight = whole(table)?;
-            if let Some((_, _, over)) = sight.budget() {
-                if !is_plain {
-                    return Err(
-                        "what is counted `over` a time knows no other time, and no `not`".into()
-                    );
-                }
-                if over.is_zero() {
-                    return Err("`over = \"0s\"`: in no time nothing is counted".into());
-                }
-                not_too_long("over", over)?;
-            }
-            Deed::See { sight, not, within, stays }
-        }
-        (true, true) => return Err("a step either does something or sees something".into()),
-        (false, false) => {
-            return Err("a step needs `do = …`, what happens, or `see = …`, what is seen".into());
-        }
-    };
-    Ok(Step { at, deed })
-}
-
-/// How often a step is done again, and until when.
-fn take_repeat(table: &mut Table) -> Result<Option<(Duration, Duration)>, String> {
-    match (take_time(table, "every")?, take_time(table, "until")?) {
-        (None, None) => Ok(None),
-        (Some(Duration::ZERO), Some(_)) => Err("`every = \"0s\"`: expected a longer time".into()),
-        (Some(every), Some(until)) => Ok(Some((every, until))),
-        (Some(_) | None, Some(_) | None) => {
-            Err("`every` and `until` belong together: `every = \"1s\", until = \"5m\"`".into())
-        }
-    }
-}
-
-/// The same step again and again after its first time.
-fn repeated(first: &Step, repeat: Option<(Duration, Duration)>) -> Result<Vec<Step>, String> {
-    let Some((every, until)) = repeat else { return Ok(Vec::new()) };
-    let (mut at, until) = (first.at + every, Instant::ZERO + until);
-    let mut steps = Vec::new();
-    while at < until {
-        if steps.len() >= REPEATS_MAX {
-            return Err(format!("repeated more than {REPEATS_MAX} times"));
-        }
-        steps.push(Step { at, deed: first.deed.clone() });
-        at += every;
-    }
-    Ok(steps)
-}
-
-fn take_time(table: &mut Table, key: &str) -> Result<Option<Duration>, String> {
-    let Some(value) = table.remove(key) else { return Ok(None) };
-    let Value::String(text) = &value else {
-        return Err(format!("`{key} = {value}` is no time: write for example `\"250ms\"`"));
-    };
-    let time = humantime::parse_duration(text)
-        .map_err(|why| format!("`{key}`: `{text}` is no time ({why})"))?;
-    not_too_long(key, time)?;
-    Ok(Some(time))
-}
-
-/// A run has an end that somebody can wait for.
-fn not_too_long(key: &str, time: Duration) -> Result<(), String> {
-    if time > TIME_MAX {
-        let days = TIME_MAX.as_secs() / (24 * 3_600);
-        return Err(format!("`{key}`: expected {days} days at most"));
-    }
-    Ok(())
-}
-
-/// Reads all of `table`.
-fn whole<T: for<'de> Deserialize<'de>>(table: Table) -> Result<T, String> {
-    let mut more = table.clone();
-    more.insert("?".to_owned(), Value::Boolean(true));
-    let read = Value::Table(table.clone()).try_into().map_err(|why| one_line(&why))?;
-    // Variants with fields refuse unknown ones themselves; one without lets anything pass.
-    let passes = Value::Table(more).try_into::<T>().is_ok();
-    match table.keys().find(|key| !["do", "see"].contains(&key.as_str())) {
-        Some(stray) if passes => Err(format!("unknown key `{stray}`: this step takes none")),
-        Some(_) | None => Ok(read),
-    }
-}
-
 /// What is wrong, in words that need no knowledge of Rust.
-fn one_line(error: &toml::de::Error) -> String {
+pub(super) fn one_line(error: &toml::de::Error) -> String {
     let mut message = error.message().to_owned();
-    for number in ["usize", "u64", "u32", "u16", "u8"] {
-        message = message.replace(&format!("expected {number}"), "expected a whole number");
+    for (type_name, words) in [
+        ("usize", "a whole number, 0 or more"),
+        ("u64", "a whole number, 0 or more"),
+        ("u32", "a whole number from 0 to 4294967295"),
+        ("u16", "a whole number from 0 to 65535"),
+        ("u8", "a whole number from 0 to 255"),
+        ("a sequence", "a list"),
+        ("a map", "a table"),
+        ("a tuple of size 2", "two of them in a list"),
+    ] {
+        message = message.replace(&format!("expected {type_name}"), &format!("expected {words}"));
     }
     message
 }
@@ -581,23 +370,6 @@ except = ["dns.no-ghosts"]
     }
 
     #[test]
-    fn a_step_that_is_repeated_is_as_many_steps() {
-        let heal =
-            |more| format!("title = 't'\npeers = 2\nstep = [{{ at = '1s', do = 'heal'{more} }}]");
-        let read = |more| Scenario::from_text(&heal(more));
-        let times: Vec<Instant> = read(", every = '2s', until = '7s'")
-            .unwrap()
-            .steps
-            .iter()
-            .map(|step| step.at)
-            .collect();
-        assert_eq!(times, [1, 3, 5].map(|second| Instant::ZERO + Duration::from_secs(second)));
-        assert!(read(", every = '2s'").unwrap_err().why.contains("belong together"));
-        assert!(read(", every = '0s', until = '7s'").unwrap_err().why.contains("longer time"));
-        assert!(read(", every = '1us', until = '7s'").unwrap_err().why.contains("more than"));
-    }
-
-    #[test]
     fn mistakes_are_told_with_their_lines() {
         for (from, to, line, why) in [
             ("peers = 4", "peers = 0", 4, "0 peers: expected 1 to 10000"),
@@ -620,14 +392,40 @@ except = ["dns.no-ghosts"]
             ("[\"n1\", \"n3\"]", "[\"n1\", \"n1\"]", 12, "both are n1"),
             ("latency = \"5ms\"", "latency = \"101 years\"", 10, "expected 100 years at most"),
             ("dns.no-ghosts", "dns.ghosts", 32, "no rule is called `dns.ghosts`"),
-            ("at = \"5s\"", "at = \"300 years\"", 14, "`at`: expected 100 days"),
-            ("stays = \"1m\"", "stays = \"300 years\"", 17, "`stays`: expected"),
-            ("for = \"10m\"", "for = \"90 years\"", 27, "too many steps"),
+            ("at = \"5s\"", "at = \"200 days\"", 14, "`at = \"200 days\"`: expected"),
+            ("at = \"5s\"", "at = \"200 days\"", 14, "expected 100 days at most"),
+            ("stays = \"1m\"", "stays = \"300 years\"", 17, "`stays = \"109575 days\"`: expected"),
+            (
+                "for = \"10m\"",
+                "for = \"10m\"\nwait = \"1ns\"",
+                27,
+                "`for = \"10m\"`: too many steps",
+            ),
+            ("for = \"10m\"", "for = \"900 days\"", 27, "`for = \"900 days\"`: expected"),
+            ("10.40.0.0/16", "10.40.0.0/33", 5, "`10.40.0.0/33` is no range: write"),
+            ("10.40.0.0/16", "10.40.0.0/31", 5, "the range 10.40.0.0/31 is too small"),
+            ("observer = true", "subnet = \"10.40/16\"", 20, "`10.40/16` is no range: write"),
+            (
+                "do = \"heal\"",
+                "do = \"settings\", peer = \"n1\", own = { universe = \"10.0.0.0/31\" }",
+                14,
+                "the range 10.0.0.0/31 is too small",
+            ),
+            (
+                "do = \"heal\"",
+                "do = \"claim\", peer = \"n1\", container = \"a\", address = \"10.40.0.256\"",
+                14,
+                "`10.40.0.256` is no address: write",
+            ),
+            ("[\"n1\"], with", "[\"n0\"], with", 17, "`n0` is not a peer"),
+            ("conns = 6", "conns = -6", 11, "`-6`, expected a whole number, 0 or more"),
+            ("conns = 6", "hops = 300", 11, "`300`, expected a whole number from 0 to 255"),
+            ("[\"n1\", \"n3\"]", "\"n1\"", 12, "\"n1\", expected two of them in a list"),
             (
                 "see = \"linked\", not = true, peers = [\"n1\"], with = [\"n3\"], within = \"2s\", stays = \"1m\"",
                 "see = \"traffic\", most = 1, over = \"90 years\"",
                 17,
-                "`over`: expected",
+                "`over = \"32872 days\"`: expected",
             ),
             (
                 "do = \"heal\"",
@@ -656,6 +454,27 @@ except = ["dns.no-ghosts"]
             assert!(bad.why.contains(why), "{bad}");
             assert_eq!(bad.line, line, "{bad}");
         }
+    }
+
+    #[test]
+    fn hosts_that_can_found_two_meshes_are_a_mistake_unless_that_is_what_is_shown() {
+        let read = |more: &str| {
+            let text = format!("title = 't'\npeers = 5\n{more}");
+            Scenario::from_text(&text).map_err(|why| why.to_string())
+        };
+        let why = "line 3: 5 hosts vote, and 2 of them found a mesh";
+        let bad = read("voters = 3").unwrap_err();
+        assert!(bad.starts_with(why) && bad.contains("all but 3 of them"), "{bad}");
+        let bad = read("peer = { n2 = { voters = 2 } }").unwrap_err();
+        assert!(bad.starts_with(why), "{bad}");
+        for good in [
+            "voters = 4",
+            "voters = 3\npeer = { 'n4..n5' = { observer = true } }",
+            "voters = 3\nend = { except = ['ipam.one-founding'] }",
+        ] {
+            assert!(read(good).is_ok(), "{good}");
+        }
+        assert!(read("voters = 3\nend = { except = ['ipam.one-owner'] }").is_err());
     }
 
     #[test]

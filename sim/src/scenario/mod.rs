@@ -1,5 +1,6 @@
 //! Scenarios: how a world is set up and what befalls it, made before the run.
 
+mod down;
 mod file;
 mod play;
 mod random;
@@ -7,6 +8,7 @@ mod sight;
 mod spread;
 mod step;
 mod swarm;
+mod table;
 mod trust;
 mod void;
 mod watch;
@@ -111,7 +113,7 @@ impl Scenario {
             }
         }
         all.end.gone = all.end.gone.iter().filter_map(|peer| moved(*peer)).collect();
-        all.steps = self.steps.iter().filter_map(|step| file::moved(step, moved)).collect();
+        all.steps = self.steps.iter().filter_map(|step| table::moved(step, moved)).collect();
         Some(all)
     }
 

@@ -1,5 +1,6 @@
 //! Drawn steps: faults of the kinds that a world has, and commands of every kind.
 
+use super::down::Down;
 use super::step::{Deed, Step};
 use super::trust::procedure;
 use crate::choices::Choices;
@@ -242,7 +243,13 @@ impl Block {
     /// Says what to write instead.
     pub fn check(&self) -> Result<(), String> {
         if self.wait.is_zero() || self.length.as_nanos() / self.wait.as_nanos() > Self::STEPS_MAX {
-            return Err(format!("too many steps: give a longer `wait` than {:?}", self.wait));
+            let (length, wait) = (self.length, self.wait);
+            let written = |time: Duration| humantime::format_duration(time);
+            return Err(format!(
+                "`for = \"{}\"`: too many steps, give a longer `wait` than {}",
+                written(length),
+                written(wait)
+            ));
         }
         Ok(())
     }
@@ -250,6 +257,7 @@ impl Block {
     /// Draws its steps.
     pub(super) fn draw(&self, choices: &mut Choices, setup: &Setup) -> Vec<Step> {
         let mut steps = Vec::new();
+        let mut down = Down::default();
         let mut at = Instant::ZERO + self.at;
         let end = at + self.length;
         let wait_max = u64::try_from(self.wait.as_millis()).unwrap_or(u64::MAX).max(1);
@@ -258,8 +266,11 @@ impl Block {
             if at >= end {
                 return steps;
             }
-            steps.push(step(at, act(choices, setup, &self.faults)));
-            steps.extend(ways(choices, setup.hosts, at, &self.faults));
+            steps.extend(down.see_to(choices, at));
+            let mut drawn = vec![step(at, act(choices, setup, &self.faults))];
+            drawn.extend(ways(choices, setup.hosts, at, &self.faults));
+            down.follow(&drawn);
+            steps.extend(drawn);
         }
     }
 }

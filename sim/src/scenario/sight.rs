@@ -83,7 +83,11 @@ pub enum Sight {
         /// Which.
         container: String,
         /// Just this one; else any.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(
+            default,
+            deserialize_with = "crate::address::optional",
+            skip_serializing_if = "Option::is_none"
+        )]
         address: Option<IpAddr>,
     },
     /// The name of a container is answered.

@@ -6,6 +6,7 @@
 //! after the other hardly ever bring about: small limits, a founding that is fought over, and
 //! meshes that were founded apart.
 
+use super::down::Down;
 use super::random::{Class, act, conditions, step, versions, ways};
 use super::step::Step;
 use super::trust::procedure;
@@ -70,12 +71,16 @@ impl Scenario {
             setup.walls.push((Peer(0), Peer(hosts - 1)));
         }
         let mut steps = Vec::new();
+        let mut down = Down::default();
         let mut at = Instant::ZERO;
         let pace = choices.pick(&PACES).copied().unwrap_or(1);
         for _ in 0..len {
             at += Duration::from_millis(choices.below(pace * 1_000));
-            steps.push(step(at, act(choices, &setup, &faults)));
-            steps.extend(ways(choices, hosts, at, &faults));
+            steps.extend(down.see_to(choices, at));
+            let mut drawn = vec![step(at, act(choices, &setup, &faults))];
+            drawn.extend(ways(choices, hosts, at, &faults));
+            down.follow(&drawn);
+            steps.extend(drawn);
         }
         let title = format!("seed {seed}, {hosts} hosts, {len} steps");
         let mut end = End { serve: true, ..End::default() };

@@ -10,6 +10,7 @@ use crate::world::{Act, Own, name_of};
 use ipnet::IpNet;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+use weft_core::addr::Universe;
 use weft_core::id::ContainerId;
 use weft_core::names::Name;
 
@@ -122,6 +123,10 @@ fn empty(act: &Act, hosts: usize) -> Option<String> {
         }
         Act::Settings { own, .. } if **own == Own::default() => {
             Some("`own` changes nothing: say what is to be other".to_owned())
+        }
+        // A host would be told of no other range.
+        Act::Settings { own, .. } if own.universe.is_some_and(|it| Universe::new(it).is_err()) => {
+            own.universe.and_then(|it| Universe::new(it).err()).map(|why| why.to_string())
         }
         Act::Pause { length: Duration::ZERO, .. } | Act::Clock { by: Duration::ZERO, .. } => {
             Some("a time of `0s` changes nothing: give a longer one".to_owned())

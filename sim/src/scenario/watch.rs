@@ -4,7 +4,7 @@ use super::sight::Sight;
 use super::step::{Deed, Expected, Outcome};
 use crate::check::Violation;
 use crate::peer::Peer;
-use crate::world::{Counted, World};
+use crate::world::{Act, Counted, World};
 use std::time::Duration;
 use weft_core::io::RequestId;
 use weft_core::time::Instant;
@@ -55,7 +55,7 @@ impl Watch {
     /// Carries out what step number `step` does, and remembers what is to come of it.
     ///
     /// # Errors
-    /// What was to be answered is no command, or cannot be given at this moment.
+    /// Something is expected of a step that does nothing at this moment.
     pub(super) fn step(
         &mut self,
         world: &mut World,
@@ -68,13 +68,17 @@ impl Watch {
                 if let Some(why) = world.void(act) {
                     self.void += 1;
                     world.note_void(step, &why);
+                    // What a step that does nothing is to come to would not be judged at all.
+                    if let Some(awaited) = awaited(act, expect.as_ref()) {
+                        let why = format!("it does nothing: {why}; expected {awaited}");
+                        return Err(self.fails(world, step, begun, &why));
+                    }
                 }
                 let asked = world.act(act);
                 let Some(Expected { outcome, within }) = expect.clone() else { return Ok(()) };
                 let Some(request) = asked else {
-                    self.failed = Some(step);
-                    let detail = format!("step {step} gave no command, so nothing can answer it");
-                    return Err(Violation { rule: EXPECTED, at: world.now, detail });
+                    let why = format!("it gave no command; expected {outcome}");
+                    return Err(self.fails(world, step, begun, &why));
                 };
                 let what = Expectation::Answer { request, outcome };
                 self.open.push(Open { step, at: begun, until: begun + within, what });
@@ -154,13 +158,24 @@ impl Watch {
         self.open = open;
         match failed {
             None => Ok(()),
-            Some((step, at, why)) => {
-                self.failed = Some(step);
-                let detail = format!("step {step}, at {at}: {why}");
-                Err(Violation { rule: EXPECTED, at: world.now, detail })
-            }
+            Some((step, at, why)) => Err(self.fails(world, step, at, &why)),
         }
     }
+
+    /// What is expected of step number `step`, whose time is `at`, has not come true.
+    fn fails(&mut self, world: &World, step: usize, at: Instant, why: &str) -> Violation {
+        self.failed = Some(step);
+        let detail = format!("step {step}, at {at}: {why}");
+        Violation { rule: EXPECTED, at: world.now, detail }
+    }
+}
+
+/// What must come of `act`, in the words of a scenario file; `None` when nothing must.
+fn awaited(act: &Act, expect: Option<&Expected>) -> Option<String> {
+    if let Act::Start { refuses: Some(reason), .. } = act {
+        return Some(format!("that it refuses to: {reason}"));
+    }
+    expect.map(|expected| expected.outcome.to_string())
 }
 
 impl Open {
@@ -238,6 +253,46 @@ impl Open {
                     (Err(why), None) => Standing::Open(why),
                 }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::scenario::{EXPECTED, Scenario};
+
+    #[test]
+    fn what_a_step_that_does_nothing_is_to_come_to_is_not_met() {
+        for (steps, failed, why) in [
+            (
+                "{ at = '4s', do = 'start', peer = 'n1', refuses = 'damaged' }",
+                1,
+                "step 1, at 4.000s: it does nothing: n1 runs already; \
+                 expected that it refuses to: damaged",
+            ),
+            (
+                "{ at = '4s', do = 'crash', peer = 'n1' },
+                { at = '5s', do = 'prime', peer = 'n1', expect = 'no-answer' }",
+                2,
+                "step 2, at 5.000s: it does nothing: n1 does not run; expected no-answer",
+            ),
+            (
+                "{ at = '4s', do = 'register', peer = 'n1', container = 'a', expect = 'refused' }",
+                1,
+                "nobody would give this command as it stands; expected refused",
+            ),
+            (
+                "{ at = '4s', do = 'migrate', from = 'n1', to = 'n2', container = 'a', \
+                 expect = 'ok' }",
+                1,
+                "a has no address on n1; expected ok",
+            ),
+        ] {
+            let text = format!("title = 't'\npeers = 2\nstep = [{steps}]");
+            let verdict = Scenario::from_text(&text).unwrap().run();
+            let violation = verdict.violation.expect(steps);
+            assert_eq!((violation.rule, verdict.failed_step), (EXPECTED, Some(failed)), "{steps}");
+            assert!(violation.detail.contains(why), "{violation}");
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::peer::Peer;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 use weft_core::io::RequestId;
@@ -332,7 +333,11 @@ pub enum Act {
         /// For this container.
         container: String,
         /// Where from, if not the default subnet.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(
+            default,
+            deserialize_with = "crate::address::optional",
+            skip_serializing_if = "Option::is_none"
+        )]
         subnet: Option<IpNet>,
     },
     /// Ask for just this address.
@@ -342,6 +347,7 @@ pub enum Act {
         /// For this container.
         container: String,
         /// Which.
+        #[serde(deserialize_with = "crate::address::deserialize")]
         address: IpAddr,
         /// Bits of its subnet, if not those of the universe.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -354,7 +360,11 @@ pub enum Act {
         /// Whose.
         container: String,
         /// Which; else all.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(
+            default,
+            deserialize_with = "crate::address::optional",
+            skip_serializing_if = "Option::is_none"
+        )]
         address: Option<IpAddr>,
     },
     /// Register a name for a container.
@@ -367,7 +377,11 @@ pub enum Act {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         name: Option<String>,
         /// What it stands for; else the first address that the container holds.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(
+            default,
+            deserialize_with = "crate::address::optional",
+            skip_serializing_if = "Option::is_none"
+        )]
         address: Option<IpAddr>,
     },
     /// Remove names that fit all that is given.
@@ -381,7 +395,11 @@ pub enum Act {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         name: Option<String>,
         /// For which address; else for any.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(
+            default,
+            deserialize_with = "crate::address::optional",
+            skip_serializing_if = "Option::is_none"
+        )]
         address: Option<IpAddr>,
     },
     /// Dial another peer from here on.
@@ -454,6 +472,16 @@ pub enum Refusal {
     OtherUniverse,
     /// A setting is wrong.
     BadSetting,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Damaged => "damaged",
+            Self::OtherUniverse => "other-universe",
+            Self::BadSetting => "bad-setting",
+        })
+    }
 }
 
 const fn one() -> u32 {

@@ -53,7 +53,7 @@ impl World {
             Err(error) => return self.stays_down(host, refuses, &error),
         };
         if let Some(refuses) = refuses {
-            let detail = format!("{} starts, though it is to refuse: {refuses:?}", Peer(host));
+            let detail = format!("{} starts, though it is to refuse: {refuses}", Peer(host));
             self.breach("sim.starts", detail);
         }
         self.trace.names.know(node.id(), Peer(host));
@@ -94,6 +94,10 @@ impl World {
 
     /// Changes settings of `host`, for its starts from here on.
     pub(super) fn settings(&mut self, host: usize, own: &Own) {
+        // A node that was started at this very moment goes by what was said until here.
+        if self.hosts[host].running.is_some() {
+            self.view.peers[host].read_addresses(&self.hosts[host]);
+        }
         let there = &mut self.hosts[host];
         there.config = own.apply(there.config.clone());
         if let Some(dials) = &own.dials {
@@ -223,5 +227,23 @@ impl World {
     pub fn heal(&mut self) {
         self.net.heal(self.now);
         self.note(None, "HEAL", format_args!("all cuts"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::peer::Peer;
+    use crate::world::{Act, Own, Setup};
+    use std::time::Duration;
+    use weft_core::config::Versions;
+
+    #[test]
+    fn what_is_told_in_the_moment_of_a_start_holds_from_the_next_one_on() {
+        let mut world = Setup::new(1, 2).start();
+        let own = Own { versions: Versions::as_if(1, 2).ok(), ..Own::default() };
+        for peer in [Peer(0), Peer(1)] {
+            world.act(&Act::Settings { peer, own: Box::new(own.clone()) });
+        }
+        world.run_for(Duration::from_secs(5)).unwrap();
     }
 }

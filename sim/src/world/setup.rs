@@ -52,7 +52,10 @@ pub struct Own {
     #[serde(with = "name", skip_serializing_if = "Option::is_none")]
     pub name: Option<PeerName>,
     /// What it believes that the mesh divides.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        deserialize_with = "crate::address::optional",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub universe: Option<IpNet>,
     /// What it was told, empty for none.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -70,7 +73,10 @@ pub struct Own {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dials: Option<BTreeSet<Peer>>,
     /// Where its allocations come from, when they name no subnet; else all of the range.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        deserialize_with = "crate::address::optional",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub subnet: Option<IpNet>,
     /// It dials those too that it was told to dial in earlier runs.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -185,11 +191,17 @@ impl Setup {
     /// Whether no two sides of the hosts can each found a mesh: any two majorities of as many
     /// voters as they are told have one of them in common.
     pub fn founds_once(&self) -> bool {
+        let (voting, majority) = self.majority();
+        voting == 0 || 2 * majority > voting
+    }
+
+    /// How many hosts vote, and how few of them found a mesh.
+    pub(crate) fn majority(&self) -> (usize, usize) {
         let own = |host: usize| self.own.get(&Peer(host));
-        let voters = (0..self.hosts).filter(|host| own(*host).is_none_or(|own| !own.observer));
+        let voting = (0..self.hosts).filter(|host| own(*host).is_none_or(|own| !own.observer));
         let told = |host| own(host).and_then(|own| own.voters).unwrap_or(self.voters);
-        let majority = voters.clone().map(|host| told(host) / 2 + 1).min();
-        majority.is_none_or(|majority| 2 * majority > voters.count())
+        let majority = voting.clone().map(|host| told(host) / 2 + 1).min();
+        (voting.count(), majority.unwrap_or(usize::MAX))
     }
 
     /// Settings of the node of `host`.

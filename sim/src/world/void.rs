@@ -78,9 +78,14 @@ impl World {
                 let is_there = host(peer)?.containers.contains_key(&container(id));
                 (!is_there).then(|| format!("no {id} is on the network at {peer}"))
             }
-            Act::Migrate { container: id, from, .. } => {
+            Act::Migrate { container: id, from, to } => {
                 let holds = host(from)?.held.contains_key(&container(id));
-                (!holds).then(|| format!("{id} has no address on {from}"))
+                let waits = |host: &Peer| self.waits_for_address(host.0, &container(id));
+                match [from, to].into_iter().find(|host| waits(host)) {
+                    _ if !holds => Some(format!("{id} has no address on {from}")),
+                    Some(host) => Some(format!("{id} waits for an address on {host}")),
+                    None => None,
+                }
             }
             Act::Crash { peer, after: None, .. }
             | Act::Pause { peer, .. }
