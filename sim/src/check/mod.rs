@@ -4,6 +4,7 @@
 //! deciding, and each has a test below its code that shows it can fail.
 
 mod addresses;
+mod answers;
 mod apart;
 mod bounds;
 mod catalogue;
@@ -28,6 +29,7 @@ mod view;
 mod wire;
 
 pub use addresses::none_left;
+pub use answers::{Answers, SERVED_IN_TIME, could_be_met};
 pub use apart::{AUTHENTIC, NO_MIXING, authentic, belong_together};
 pub use catalogue::{CATALOGUE, ELSEWHERE, OTHERS, Property};
 pub use deaths::{Deaths, NO_FALSE_DEATH};
