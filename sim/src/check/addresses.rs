@@ -246,7 +246,7 @@ impl Invariant for OneFounding {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::view::Waiting;
     use super::*;
     use weft_core::addr::Universe;
@@ -259,7 +259,7 @@ mod tests {
     }
 
     /// Two peers that share 16 addresses; each holds one of its own.
-    fn good() -> View {
+    pub(in super::super) fn good() -> View {
         let universe = Universe::new("10.0.0.0/28".parse().unwrap()).unwrap();
         let peer = |number: u8, address: &str| {
             let id: ContainerId = format!("c{number}").parse().unwrap();
@@ -280,7 +280,7 @@ mod tests {
         View::new(Instant::ZERO + Duration::from_secs(60), universe, peers)
     }
 
-    fn broken(change: impl FnOnce(&mut View)) -> View {
+    pub(in super::super) fn broken(change: impl FnOnce(&mut View)) -> View {
         let mut view = good();
         change(&mut view);
         view

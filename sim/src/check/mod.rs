@@ -1,12 +1,15 @@
 //! The oracle: named rules over a [`View`] of all nodes at once.
 //!
 //! A rule is judged on plain data that is read off the world, never with the core's own ways of
-//! deciding, and each has a test below its code that shows it can fail.
+//! deciding, and each has a test below its code that shows it can fail, and an example in `broken.rs`
+//! without which a test fails.
 
 mod addresses;
 mod answers;
 mod apart;
 mod bounds;
+#[cfg(test)]
+mod broken;
 mod catalogue;
 mod deaths;
 mod durable;

@@ -192,7 +192,7 @@ fn both_say(
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::made_up::{changed, fails, holds, owned, secs};
     use super::*;
 
@@ -227,6 +227,13 @@ mod tests {
         view.peers[0].noted = [("c1".parse().unwrap(), (1..8).map(net).collect())].into();
         let held = held.iter().map(|last| net(*last)).collect();
         view.peers[1].noted = [("c2".parse().unwrap(), held)].into();
+    }
+
+    /// Somebody is told that none is left while `n2` has all but one of its own.
+    pub(in super::super) fn lie() -> Vec<View> {
+        let mut before = before();
+        holding(&mut before, &[9]);
+        vec![before, refused(exhausted(), |view| holding(view, &[9]))]
     }
 
     #[test]
