@@ -270,6 +270,13 @@ impl World {
         if !is_gentle(act) {
             self.deaths.worse(self.now + length);
         }
+        if !is_gentle(act) || !length.is_zero() {
+            self.disturbed_until(self.now + length);
+        }
+    }
+
+    fn disturbed_until(&mut self, end: Instant) {
+        self.view.disturbed_at = self.view.disturbed_at.max(end);
     }
 
     /// Reads what depends on time of all hosts, and has those read whose records have changed
@@ -279,6 +286,7 @@ impl World {
         self.looks = self.looks.wrapping_add(LOOKED_THROUGH);
         if !self.is_gentle() {
             self.deaths.worse(self.now);
+            self.disturbed_until(self.now);
         }
         self.view.is_sound = self.net.paths.are_sound();
         if !self.view.is_sound {
