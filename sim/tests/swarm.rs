@@ -8,7 +8,7 @@
 
 use proptest::prelude::*;
 use proptest::test_runner::{FileFailurePersistence, TestRunner};
-use sim::check::{Deaths, NO_FALSE_DEATH};
+use sim::check::{Deaths, NO_FALSE_DEATH, SERVED_IN_TIME};
 use sim::choices::Choices;
 use sim::scenario::Scenario;
 use std::cell::{Cell, RefCell};
@@ -63,11 +63,13 @@ fn hold<S: Strategy>(file: &str, drawn: &S, world: impl Fn(S::Value) -> Scenario
     }
     let with_deaths = with_deaths.into_inner();
     assert_eq!(deaths.get().verdict(), Ok(()), "{NO_FALSE_DEATH} in the worlds {with_deaths:#?}");
+    let answers = deaths.get().answers;
+    assert_eq!(answers.verdict(), Ok(()), "{SERVED_IN_TIME}");
     let (simulated, took) = (simulated.get().as_secs_f64(), begun.elapsed().as_secs_f64());
     // Not by a macro, so that it is seen although the test passes.
     let _ = writeln!(
         std::io::stderr(),
-        "{file}: {WORLDS} worlds, {:.0} simulated hours, {:.0} times as fast as real time",
+        "{file}: {WORLDS} worlds, {:.0} simulated hours, {:.0} times as fast as real time; {answers}",
         simulated / 3_600.0,
         simulated / took
     );

@@ -1,8 +1,9 @@
 //! Rules about addresses: `ipam.*`.
 
-use super::{Invariant, Owned, View, When};
+use super::{Invariant, Owned, PeerView, View, When};
 use ipnet::IpNet;
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::time::Duration;
 use weft_core::addr::{Offset, Range};
 use weft_core::io::Command;
@@ -171,26 +172,29 @@ pub(super) fn no_stuck_request(view: &View) -> Result<(), String> {
 /// Who has one.
 pub fn none_left(view: &View, host: usize, subnet: IpNet) -> Result<(), String> {
     let Some(here) = view.peers.get(host) else { return Ok(()) };
-    let edges = [subnet.network(), subnet.broadcast()].map(|edge| view.universe.offset(edge));
-    let asked = view.universe.subrange(subnet.trunc());
     for (other, peer) in view.live().filter(|(other, _)| here.island.contains(other)) {
-        let held: BTreeSet<Offset> =
-            pairs(&peer.noted).filter_map(|(_, net)| view.universe.offset(net.addr())).collect();
-        let own = peer.ledger.iter().flatten().filter(|entry| Some(entry.owner) == peer.id);
-        let own =
-            own.filter(|_| peer.gate_open).filter_map(|entry| entry.range.intersection(asked?));
-        let mut all = own.flat_map(|range| (range.start.0..range.end.0).map(Offset));
-        let is_free = |at: &Offset| !held.contains(at) && !edges.contains(&Some(*at));
-        if let Some(free) = all.find(is_free) {
+        if let Some(free) = free_at(view, peer, subnet) {
             return Err(format!(
-                "n{} is told that none is left, and n{} has {}",
+                "n{} is told that none is left, and n{} has {free}",
                 host + 1,
                 other + 1,
-                view.universe.address(free)
             ));
         }
     }
     Ok(())
+}
+
+/// An address of `subnet` that `peer` owns and would hand out, and that nobody holds there.
+pub(super) fn free_at(view: &View, peer: &PeerView, subnet: IpNet) -> Option<IpAddr> {
+    let edges = [subnet.network(), subnet.broadcast()].map(|edge| view.universe.offset(edge));
+    let asked = view.universe.subrange(subnet.trunc()).filter(|_| peer.gate_open)?;
+    let held: BTreeSet<Offset> =
+        pairs(&peer.noted).filter_map(|(_, net)| view.universe.offset(net.addr())).collect();
+    let own = peer.ledger.iter().flatten().filter(|entry| Some(entry.owner) == peer.id);
+    let own = own.filter_map(|entry| entry.range.intersection(asked));
+    let mut all = own.flat_map(|range| (range.start.0..range.end.0).map(Offset));
+    let free = all.find(|at| !held.contains(at) && !edges.contains(&Some(*at)))?;
+    Some(view.universe.address(free))
 }
 
 /// Peers that can be connected hold the same ledger.
@@ -242,8 +246,7 @@ impl Invariant for OneFounding {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::PeerView;
+pub(super) mod tests {
     use super::super::view::Waiting;
     use super::*;
     use weft_core::addr::Universe;
@@ -256,7 +259,7 @@ mod tests {
     }
 
     /// Two peers that share 16 addresses; each holds one of its own.
-    fn good() -> View {
+    pub(in super::super) fn good() -> View {
         let universe = Universe::new("10.0.0.0/28".parse().unwrap()).unwrap();
         let peer = |number: u8, address: &str| {
             let id: ContainerId = format!("c{number}").parse().unwrap();
@@ -277,7 +280,7 @@ mod tests {
         View::new(Instant::ZERO + Duration::from_secs(60), universe, peers)
     }
 
-    fn broken(change: impl FnOnce(&mut View)) -> View {
+    pub(in super::super) fn broken(change: impl FnOnce(&mut View)) -> View {
         let mut view = good();
         change(&mut view);
         view

@@ -115,7 +115,7 @@ pub const CATALOGUE: [Property; 36] = [
     judged(
         "L4",
         "an allocation is answered in time, with an address while there is one",
-        &["ipam.no-stuck-request", "ipam.serves", "ipam.true-refusal"],
+        &["ipam.no-stuck-request", "ipam.serves", "ipam.true-refusal", "ipam.served-in-time"],
     ),
     Property {
         id: "L5",
@@ -162,7 +162,7 @@ pub const CATALOGUE: [Property; 36] = [
 ];
 
 /// Rules that are not judged on views, and where they are.
-pub const ELSEWHERE: [(&str, &str); 21] = [
+pub const ELSEWHERE: [(&str, &str); 22] = [
     ("contract", "after each call of a node"),
     ("persist-before-reply", "where an address is handed out, and where one is given back"),
     ("persist-before-send", "after each call of a node, besides"),
@@ -179,6 +179,7 @@ pub const ELSEWHERE: [(&str, &str); 21] = [
     ("sleeve.on-demand", "where a data path is told of a session"),
     ("forward.hops", "where a datagram is sent"),
     ("ipam.serves", "at the end of a scenario"),
+    ("ipam.served-in-time", "where an allocation is answered, over all of a swarm"),
     ("sim.panic", "around a run"),
     ("log.no-error", "when the daemons of the turmoil bed have run"),
     (

@@ -1,6 +1,6 @@
 //! How often peers that live are taken for dead: `mesh.no-false-death`.
 
-use super::View;
+use super::{Answers, View};
 use std::time::Duration;
 use weft_core::id::PeerId;
 use weft_core::time::Instant;
@@ -32,6 +32,8 @@ pub struct Deaths {
     pub watched: Duration,
     /// Times at which living peers were taken for dead.
     pub count: u64,
+    /// How long allocations took meanwhile.
+    pub answers: Answers,
     /// Since when nothing worse has happened.
     since: Instant,
     looked_at: Instant,
@@ -59,6 +61,16 @@ impl Deaths {
         now.since(self.since) >= AFTERMATH
     }
 
+    /// An allocation that was asked for at `asked_at` was met after so long, or never although it could
+    /// have been.
+    pub fn answered(&mut self, asked_at: Instant, took: Option<Duration>) {
+        match took {
+            _ if !self.is_over(asked_at) => {}
+            Some(took) => self.answers.met(took),
+            None => self.answers.unmet(),
+        }
+    }
+
     /// A peer takes `peer` for dead, which it had in reach for so long. Returns whether that is counted.
     pub fn down(&mut self, view: &View, peer: PeerId, in_reach: Duration) -> bool {
         let lives = view.host_of(peer).is_some_and(|host| view.peers[host].live);
@@ -75,7 +87,8 @@ impl Deaths {
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         let watched = self.watched + other.watched;
-        Self { watched, count: self.count + other.count, ..Self::default() }
+        let answers = self.answers.and(other.answers);
+        Self { watched, count: self.count + other.count, answers, ..Self::default() }
     }
 
     /// Whether there are not more than chance brings about, at the rate that is allowed.

@@ -147,7 +147,7 @@ fn flood(view: &View, source: PeerName, start: usize) -> BTreeMap<usize, usize> 
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use weft_core::addr::Universe;
     use weft_core::id::Incarnation;
@@ -162,7 +162,7 @@ mod tests {
     }
 
     /// Three peers in a line.
-    fn good() -> View {
+    pub(in super::super) fn good() -> View {
         let line: [&[u8]; 3] = [&[1], &[0, 2], &[1]];
         let links = |host: u8| -> BTreeSet<PeerId> {
             line[usize::from(host)].iter().map(|other| id(*other)).collect()
@@ -192,7 +192,7 @@ mod tests {
         View::new(Instant::ZERO, Universe::DEFAULT, peers)
     }
 
-    fn broken(change: impl FnOnce(&mut View)) -> View {
+    pub(in super::super) fn broken(change: impl FnOnce(&mut View)) -> View {
         let mut view = good();
         change(&mut view);
         view

@@ -1,11 +1,15 @@
 //! The oracle: named rules over a [`View`] of all nodes at once.
 //!
 //! A rule is judged on plain data that is read off the world, never with the core's own ways of
-//! deciding, and each has a test below its code that shows it can fail.
+//! deciding, and each has a test below its code that shows it can fail, and an example in `broken.rs`
+//! without which a test fails.
 
 mod addresses;
+mod answers;
 mod apart;
 mod bounds;
+#[cfg(test)]
+mod broken;
 mod catalogue;
 mod deaths;
 mod durable;
@@ -21,6 +25,7 @@ mod names;
 mod papers;
 mod quiet;
 mod refusals;
+mod silence;
 mod steady;
 mod trust;
 mod versions;
@@ -28,6 +33,7 @@ mod view;
 mod wire;
 
 pub use addresses::none_left;
+pub use answers::{Answers, SERVED_IN_TIME, could_be_met};
 pub use apart::{AUTHENTIC, NO_MIXING, authentic, belong_together};
 pub use catalogue::{CATALOGUE, ELSEWHERE, OTHERS, Property};
 pub use deaths::{Deaths, NO_FALSE_DEATH};

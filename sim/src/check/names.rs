@@ -215,7 +215,7 @@ pub(super) fn gone_everywhere(view: &View) -> Result<(), String> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::made_up::{fails, holds};
     use super::*;
     use weft_core::addr::Universe;
@@ -224,7 +224,7 @@ mod tests {
     use weft_core::time::Instant;
 
     /// Two peers; a name lives on the first.
-    fn good() -> View {
+    pub(in super::super) fn good() -> View {
         let names = Version { incarnation: Incarnation(1), sequence: 3 };
         let entry = NameEntry {
             name: "db.weft.local".parse().unwrap(),
@@ -251,7 +251,7 @@ mod tests {
         View::new(Instant::ZERO, Universe::DEFAULT, peers)
     }
 
-    fn broken(change: impl FnOnce(&mut View)) -> View {
+    pub(in super::super) fn broken(change: impl FnOnce(&mut View)) -> View {
         let mut view = good();
         change(&mut view);
         view

@@ -1,5 +1,6 @@
 //! Who is refused an address is told the truth: `ipam.true-refusal`.
 
+use super::silence::{Answer, Silence};
 use super::{Invariant, Owned, PeerView, View, When};
 use ipnet::IpNet;
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,7 +13,7 @@ use weft_core::time::Instant;
 
 /// What was so for this long before a question is what answers to it rest on: what was said before
 /// that is over, however long it was under way.
-const LASTING: Duration = Duration::from_secs(60);
+pub(super) const LASTING: Duration = Duration::from_secs(60);
 
 /// Of each interval of a ledger, so many addresses are looked at.
 const LOOKED_AT: u128 = 4_096;
@@ -40,7 +41,8 @@ impl Shape {
 }
 
 /// Nobody is told that an address is taken, or that none is left, while for a minute before the
-/// question a peer in reach has owned one that nobody held, and would have handed it out.
+/// question a peer in reach has owned one that nobody held, and would have handed it out. What is said of
+/// those who do not answer is judged by [`Silence`].
 ///
 /// Only what nothing else explains is found fault with: all clocks and ways are sound, and neither of
 /// the two has come to own anything else.
@@ -52,6 +54,7 @@ pub(super) struct TrueRefusal {
     held: BTreeMap<usize, [Holdings; 2]>,
     /// When each address that was given back was held last.
     freed: BTreeMap<IpAddr, Instant>,
+    silence: Silence,
 }
 
 type Holdings = BTreeMap<ContainerId, BTreeSet<IpNet>>;
@@ -66,6 +69,7 @@ impl Invariant for TrueRefusal {
     fn check(&mut self, view: &View) -> Result<(), String> {
         for (host, peer) in view.changed() {
             self.look(view.at, host, peer);
+            self.silence.look(view.at, host, peer);
         }
         for (host, peer) in view.changed().filter(|(_, peer)| peer.live) {
             for (asked_at, why) in &peer.refused {
@@ -99,11 +103,13 @@ impl TrueRefusal {
         asked_at: Instant,
         why: &CommandError,
     ) -> Result<(), String> {
-        let Some((wanted, edges)) = wanted(view, why) else { return Ok(()) };
         let lasts = |since: Instant| since + LASTING <= asked_at;
         let is_lasting = |host: &usize, peer: &PeerView| {
             lasts(peer.troubled_at) && self.shapes.get(host).is_some_and(|(_, since)| lasts(*since))
         };
+        let answer = Answer { host, here, asked_at, why };
+        self.silence.judge(view, &answer, |host, peer| is_lasting(&host, peer))?;
+        let Some((wanted, edges)) = wanted(view, why) else { return Ok(()) };
         if !lasts(view.troubled_at) || !is_lasting(&host, here) {
             return Ok(());
         }
@@ -170,7 +176,7 @@ fn wanted(view: &View, why: &CommandError) -> Option<(Range, [Option<Offset>; 2]
 }
 
 /// Addresses in `wanted` of which `here` and `there` both say that they are `owner`'s.
-fn both_say(
+pub(super) fn both_say(
     here: &PeerView,
     there: &PeerView,
     owner: PeerId,
@@ -192,7 +198,7 @@ fn both_say(
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::made_up::{changed, fails, holds, owned, secs};
     use super::*;
 
@@ -227,6 +233,13 @@ mod tests {
         view.peers[0].noted = [("c1".parse().unwrap(), (1..8).map(net).collect())].into();
         let held = held.iter().map(|last| net(*last)).collect();
         view.peers[1].noted = [("c2".parse().unwrap(), held)].into();
+    }
+
+    /// Somebody is told that none is left while `n2` has all but one of its own.
+    pub(in super::super) fn lie() -> Vec<View> {
+        let mut before = before();
+        holding(&mut before, &[9]);
+        vec![before, refused(exhausted(), |view| holding(view, &[9]))]
     }
 
     #[test]

@@ -282,6 +282,8 @@ pub struct View {
     pub is_sound: bool,
     /// When that was last seen not to be so.
     pub troubled_at: Instant,
+    /// When anything last befell the world for which peers may be slow to answer, or not answer at all.
+    pub disturbed_at: Instant,
     /// Hosts that have ways to each other, and to which nothing has happened for so long that they
     /// must know the same; while that is judged.
     pub steady: Vec<BTreeSet<usize>>,
@@ -300,6 +302,7 @@ impl View {
             asked: 0,
             is_sound: true,
             troubled_at: Instant::ZERO,
+            disturbed_at: Instant::ZERO,
             steady: Vec::new(),
         }
     }

@@ -325,7 +325,8 @@ fn parcels(payload: &[u8]) -> Vec<(PeerName, PeerName, u8, &[u8])> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use super::super::broken::Breach;
     use super::*;
     use weft_core::sleeve::{Kind, Session, SessionIndex, SessionKeys};
 
@@ -371,6 +372,35 @@ mod tests {
     fn send(wire: &mut Wire, host: usize, bytes: &[u8]) -> Option<&'static str> {
         rule(wire.sent(host, (NAMES[host], HOPS_MAX), bytes))
     }
+
+    /// What breaks each of these rules.
+    pub(in super::super) const BREACHES: [Breach; 5] = [
+        (UNIQUE_NONCE, || {
+            let (mut wire, [mut session, _]) = pair(Kind::Probe);
+            let datagram = session.seal(b"one").unwrap();
+            send(&mut wire, 0, &datagram).or_else(|| send(&mut wire, 0, &datagram))
+        }),
+        (NO_REPLAY, || {
+            let (mut wire, [mut session, _]) = pair(Kind::Probe);
+            let datagram = session.seal(b"one").unwrap();
+            send(&mut wire, 0, &datagram)
+                .or_else(|| rule(wire.taken(1, &datagram)))
+                .or_else(|| rule(wire.taken(1, &datagram)))
+        }),
+        (ONLY_SENT, || {
+            let (mut wire, [mut session, _]) = pair(Kind::Probe);
+            rule(wire.taken(1, &session.seal(b"one").unwrap()))
+        }),
+        (ON_DEMAND, || {
+            let (mut wire, [mut session, _]) = pair(Kind::Data);
+            let to_all = session.seal(&parcel(HOPS_MAX)).unwrap();
+            send(&mut wire, 0, &to_all).or_else(|| on_demand(&mut wire, 0))
+        }),
+        (HOPS, || {
+            let (mut wire, [mut session, _]) = pair(Kind::Data);
+            send(&mut wire, 0, &session.seal(&parcel(HOPS_MAX + 1)).unwrap())
+        }),
+    ];
 
     #[test]
     fn what_is_sent_once_and_taken_once_breaks_no_rule() {
@@ -439,16 +469,18 @@ mod tests {
         assert_eq!(up(0, 99, SessionKeys { ours: [3; 32], ..keys(0) }), None);
     }
 
+    /// A data path is told of a session that no link brings.
+    fn on_demand(wire: &mut Wire, host: usize) -> Option<&'static str> {
+        let keys = SessionKeys { ours: [40 + u8::try_from(host).unwrap(); 32], ..keys(host) };
+        let mut change = up(SessionIndex(50), label(1 - host), NAMES[1 - host], keys);
+        if let ForwardingChange::SessionUp { is_link, .. } = &mut change {
+            *is_link = false;
+        }
+        rule(wire.forwarding(host, NAMES[host], &change))
+    }
+
     #[test]
     fn on_demand_fails_when_there_is_a_session_with_whom_nobody_talks() {
-        let on_demand = |wire: &mut Wire, host: usize| {
-            let keys = SessionKeys { ours: [40 + u8::try_from(host).unwrap(); 32], ..keys(host) };
-            let mut change = up(SessionIndex(50), label(1 - host), NAMES[1 - host], keys);
-            if let ForwardingChange::SessionUp { is_link, .. } = &mut change {
-                *is_link = false;
-            }
-            rule(wire.forwarding(host, NAMES[host], &change))
-        };
         let to_all = [&NAMES[0].0[..], &[0; 6], &[HOPS_MAX, 0, 1], &[9]].concat();
         let to_one = [&NAMES[0].0[..], &NAMES[1].0, &[HOPS_MAX, 0, 1], &[9]].concat();
         for (payload, fault) in [(to_all, Some(ON_DEMAND)), (to_one, None)] {

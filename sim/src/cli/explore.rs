@@ -4,7 +4,7 @@ use super::pick::Size;
 use super::{interrupt, say, verdict};
 use anyhow::{Result, ensure};
 use clap::builder::RangedU64ValueParser;
-use sim::check::{Deaths, NO_FALSE_DEATH};
+use sim::check::{Deaths, NO_FALSE_DEATH, SERVED_IN_TIME};
 use sim::marks::Marks;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -48,7 +48,7 @@ struct Sum {
     simulated: Duration,
     /// Of all jobs together.
     busy: Duration,
-    /// Peers taken for dead that live.
+    /// Peers taken for dead that live, and how long allocations took.
     deaths: Deaths,
     /// Some of the seeds whose worlds had one.
     with_deaths: BTreeSet<u64>,
@@ -115,18 +115,15 @@ impl Explore {
                 sum.deaths.count,
                 sum.deaths.watched.as_secs_f64() / 3600.0
             ));
+            say(&format!("meanwhile, {}", sum.deaths.answers));
             say(&never_reached(&sum.marks));
         }
-        if let Err(why) = sum.deaths.verdict() {
-            let seeds: Vec<String> = sum.with_deaths.iter().map(u64::to_string).collect();
-            let failure =
-                format!("FAIL {NO_FALSE_DEATH} over all runs: {why} (seeds {})", seeds.join(", "));
+        let broken = sum.broken();
+        for failure in &broken {
             // Of no run, so it has no object of its own.
-            if self.json {
-                eprintln!("{failure}")
-            } else {
-                say(&failure)
-            }
+            if self.json { eprintln!("{failure}") } else { say(failure) }
+        }
+        if !broken.is_empty() {
             return Ok(false);
         }
         if !failed && interrupt::is_wanted() {
@@ -159,6 +156,19 @@ impl Explore {
             say(&verdict::failure(&scenario, &verdict, &again));
         }
         verdict.violation.is_none()
+    }
+}
+
+impl Sum {
+    /// Which rules over all runs are broken, and how.
+    fn broken(&self) -> Vec<String> {
+        let seeds: Vec<String> = self.with_deaths.iter().map(u64::to_string).collect();
+        let deaths = self.deaths.verdict().err().map(|why| {
+            format!("FAIL {NO_FALSE_DEATH} over all runs: {why} (seeds {})", seeds.join(", "))
+        });
+        let answers = self.deaths.answers.verdict().err();
+        let answers = answers.map(|why| format!("FAIL {SERVED_IN_TIME} over all runs: {why}"));
+        deaths.into_iter().chain(answers).collect()
     }
 }
 

@@ -171,7 +171,10 @@ impl World {
                     running.forwarder.apply(change);
                 }
             }
-            Output::Reply { request, result } => self.reply(host, request, result),
+            Output::Reply { request, result } => {
+                self.see_reply(host, request, &result);
+                self.reply(host, request, result);
+            }
             Output::Event(event) => {
                 self.hosts[host].reports.extend(Report::of(&event));
                 self.see_event(host, &event);

@@ -8,7 +8,7 @@ use weft_core::event::Event;
 use weft_core::fault::ConnFault;
 use weft_core::forward::ForwardingChange;
 use weft_core::id::PeerId;
-use weft_core::io::{Command, ConnId, Input};
+use weft_core::io::{Command, CommandError, ConnId, Input, Reply, RequestId};
 use weft_core::record::Fingerprint;
 
 /// What a node knew when it said hello.
@@ -94,6 +94,26 @@ impl World {
             | Event::NameRemoved { .. }
             | Event::GateForced { .. }
             | Event::OwnershipConflict { .. } => {}
+        }
+    }
+
+    /// A node answers a command.
+    pub(super) fn see_reply(
+        &mut self,
+        host: usize,
+        request: RequestId,
+        result: &Result<Reply, CommandError>,
+    ) {
+        let there = &self.hosts[host];
+        let asked = there.running.as_ref().and_then(|running| running.asked.get(&request));
+        let Some((asked_at, Command::Allocate { subnet, .. })) = asked else { return };
+        let usual = there.config.default_subnet.unwrap_or_else(|| self.view.universe.block());
+        match result {
+            Ok(_) => self.deaths.answered(*asked_at, Some(self.now.since(*asked_at))),
+            Err(why) if check::could_be_met(&self.view, host, subnet.unwrap_or(usual), why) => {
+                self.deaths.answered(*asked_at, None);
+            }
+            Err(_) => {}
         }
     }
 
