@@ -94,7 +94,7 @@ impl fmt::Display for Answers {
         write!(
             f,
             "of {} allocations that could be met, half were within {}, 99 in 100 within {}, and all that were \
-             within {:?}; {} never",
+             within {:.0?}; {} never",
             self.count(),
             within(50),
             within(99),
