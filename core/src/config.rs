@@ -59,7 +59,7 @@ pub struct Config {
     pub handshake_max: Duration,
     /// A link changes its keys this often, so that who takes over a peer can read of what it
     /// recorded before no more than about this; one that does not change them is closed after three
-    /// times as long.
+    /// times as long. A data session on demand that is in use is followed by another one after it.
     pub rekey_wait: Duration,
     /// First wait after a failed dial; doubles up to `dial_wait_max`, and each wait drawn is 0.5 to
     /// 1.5 times that. Weave Net: 2 s.

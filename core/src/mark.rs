@@ -272,6 +272,7 @@ marks! {
     "session.next-address" SessionNextAddress: "A peer is probed at another of its addresses."
     "session.unproven" SessionUnproven: "A session is given up, because no probe came through."
     "session.proven" SessionProven: "Frames for a peer go straight to it."
+    "session.followed" SessionFollowed: "A session takes the place of another one with the same peer."
     "session.silent" SessionSilent: "A session falls silent, and frames are relayed again."
     "session.back" SessionBack: "A session that was silent is proven again."
     "session.moved" SessionMoved: "The other end of a session is elsewhere."

@@ -10,17 +10,17 @@
 //!      └── a wait that grows ◄─────────────────────────┴───────────────────┘
 //! ```
 //! A session that rises leaves the one that stands alone until it is proven itself, and one that ends
-//! still takes in what is under way: so frames are lost by neither.
+//! still takes in what is under way: so frames are lost by neither. In the same way a session that is
+//! in use gets fresh keys: by another one that takes its place.
 
 use super::offer::Half;
 use super::path::{Pace, Path, Turn};
 use crate::fault::DirectFault;
-use crate::id::{Incarnation, PeerId, PeerName};
+use crate::id::{Incarnation, PeerName};
 use crate::io::Outbox;
 use crate::mark::{Mark, mark};
 use crate::sleeve::{Session, SessionIndex};
 use crate::time::Instant;
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -56,14 +56,6 @@ const RETRY_WAIT_MAX: Duration = Duration::from_secs(5 * 60);
 /// Offers of one peer are answered no more often than this.
 const ANSWER_WAIT: Duration = Duration::from_secs(1);
 
-/// Offers and sessions that are not proven yet, at once: so many that we offered, and so many that
-/// others did, who thereby keep us from none. Further ones wait to be wanted again.
-const UNDER_WAY_MAX: usize = 64;
-
-/// A session that was wanted this lately is in use, and gives way to none: it is wanted again every
-/// ten seconds then ([`crate::forward::WANTED_WAIT`]).
-const IN_USE_MAX: Duration = Duration::from_secs(25);
-
 /// While a path is not proven for the first time.
 const RISING: Pace = Pace {
     unproven: Duration::from_millis(250),
@@ -75,18 +67,6 @@ const RISING: Pace = Pace {
 /// talked with at one time, so the probes may be many. When it is silent, it is probed less and less.
 const STANDING: Pace = Pace { unproven: Duration::from_secs(4), ..RISING };
 
-/// What there is with each peer that is talked with.
-#[derive(Debug, Default)]
-pub(crate) struct Directs {
-    peers: BTreeMap<PeerId, Direct>,
-    /// When each has something to do.
-    due: BTreeSet<(Instant, PeerId)>,
-    /// Of offers and unproven sessions: those that we offered, and those that others did.
-    under_way: [usize; 2],
-    /// Of the last half that we brought to any session.
-    pub(crate) number: u64,
-}
-
 /// What there is with one peer.
 #[derive(Debug)]
 pub(crate) struct Direct {
@@ -95,7 +75,7 @@ pub(crate) struct Direct {
     /// When either side last let us know that it wants a session.
     pub(crate) wanted_at: Instant,
     /// When our own forwarder did.
-    used_at: Option<Instant>,
+    pub(super) used_at: Option<Instant>,
     /// When to offer one.
     offer_at: Option<Instant>,
     /// No offer before this.
@@ -152,6 +132,8 @@ pub(crate) struct DirectPath {
     is_ours: bool,
     /// Since when it stands.
     pub(crate) up_at: Option<Instant>,
+    /// From when on its keys are old, and another session is to take its place.
+    old_at: Option<Instant>,
     addresses: Vec<SocketAddr>,
     tried: usize,
     next_at: Instant,
@@ -178,99 +160,6 @@ pub(crate) enum Due {
     Ended(SessionIndex),
 }
 
-impl Directs {
-    /// With whom there is something.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (PeerId, &Direct)> {
-        self.peers.iter().map(|(peer, direct)| (*peer, direct))
-    }
-
-    /// What there is with `peer`.
-    pub(crate) fn get(&self, peer: PeerId) -> Option<&Direct> {
-        self.peers.get(&peer)
-    }
-
-    /// With how many peers there is something.
-    pub(crate) fn len(&self) -> usize {
-        self.peers.len()
-    }
-
-    /// Offers and unproven sessions.
-    pub(crate) const fn under_way(&self) -> usize {
-        let [ours, theirs] = self.under_way;
-        ours + theirs
-    }
-
-    /// Whether we may offer one more.
-    pub(crate) const fn may_offer(&self) -> bool {
-        let [ours, _] = self.under_way;
-        ours < UNDER_WAY_MAX
-    }
-
-    /// Whether one more of others may be answered.
-    pub(crate) const fn may_answer(&self) -> bool {
-        let [_, theirs] = self.under_way;
-        theirs < UNDER_WAY_MAX
-    }
-
-    /// Takes out what there is with `peer`, to be changed and put back.
-    pub(crate) fn take(&mut self, peer: PeerId, idle_max: Duration) -> Option<Direct> {
-        let direct = self.peers.remove(&peer)?;
-        self.due.remove(&(direct.deadline(idle_max), peer));
-        for (all, its) in self.under_way.iter_mut().zip(direct.under_way()) {
-            *all = all.saturating_sub(its);
-        }
-        Some(direct)
-    }
-
-    /// Puts it back, unless nothing is left.
-    pub(crate) fn put(&mut self, now: Instant, peer: PeerId, direct: Direct, idle_max: Duration) {
-        let deadline = direct.deadline(idle_max);
-        if direct.is_over() && deadline <= now {
-            return;
-        }
-        self.due.insert((deadline, peer));
-        for (all, its) in self.under_way.iter_mut().zip(direct.under_way()) {
-            *all += its;
-        }
-        self.peers.insert(peer, direct);
-    }
-
-    /// A peer with which something is due.
-    pub(crate) fn due(&self, now: Instant) -> Option<PeerId> {
-        self.due.first().filter(|(at, _)| *at <= now).map(|(_, peer)| *peer)
-    }
-
-    /// When something is due next.
-    pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.due.first().map(|(at, _)| *at)
-    }
-
-    /// The peer that gives way to another one, if `room` are too few: the one that our forwarder did
-    /// not want a session with for longest, or never, unless all are in use.
-    ///
-    /// # Errors
-    /// There is no room.
-    pub(crate) fn gives_way(&self, now: Instant, room: usize) -> Result<Option<PeerId>, NoRoom> {
-        if self.peers.len() < room {
-            return Ok(None);
-        }
-        let least = self.peers.iter().min_by_key(|(_, it)| (it.used_at, it.wanted_at));
-        let is_free = |direct: &Direct| direct.used_at.is_none_or(|at| at + IN_USE_MAX <= now);
-        let least = least.filter(|(_, direct)| is_free(direct));
-        least.map(|(peer, _)| Some(*peer)).ok_or(NoRoom)
-    }
-
-    /// The number of the next half that we bring to a session.
-    pub(crate) const fn next_number(&mut self) -> u64 {
-        self.number += 1;
-        self.number
-    }
-}
-
-/// All sessions that may be are in use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct NoRoom;
-
 impl Direct {
     /// Nothing yet, with a peer called `name`.
     pub(crate) const fn new(now: Instant, name: PeerName) -> Self {
@@ -292,11 +181,15 @@ impl Direct {
         }
     }
 
-    /// Frames are exchanged with the peer: a session is to be, or to stay. Who `is_first` offers one at
-    /// once.
+    /// Frames are exchanged with the peer: a session is to be, or to stay, or to be followed by one with
+    /// fresh keys. Who `is_first` offers one at once.
     pub(crate) fn wanted(&mut self, now: Instant, is_first: bool) {
         (self.wanted_at, self.used_at) = (now, Some(now));
-        if self.offer.is_none() && self.rising.is_none() && self.standing.is_none() {
+        let is_old = |standing: &DirectPath| standing.old_at.is_some_and(|at| at <= now);
+        if self.offer.is_none()
+            && self.rising.is_none()
+            && self.standing.as_ref().is_none_or(is_old)
+        {
             let at = (if is_first { now } else { now + SECOND_WAIT }).max(self.retry_at);
             self.offer_at.get_or_insert(at);
         }
@@ -338,20 +231,25 @@ impl Direct {
         self.offer_at = None;
     }
 
-    /// What was tried came to nothing: nothing is tried for a while.
-    pub(crate) fn failed(&mut self, now: Instant, why: DirectFault) {
+    /// What was tried came to nothing: nothing is tried for a while. Returns whether that is missed:
+    /// beside a session that works it is not.
+    pub(crate) fn failed(&mut self, now: Instant, why: DirectFault) -> bool {
         let doublings = self.failures.min(8);
         self.failures += 1;
         self.retry_at = now + RETRY_WAIT_MIN.saturating_mul(1 << doublings).min(RETRY_WAIT_MAX);
         self.offer_at = None;
-        self.why = Some(why);
+        if !self.is_used {
+            self.why = Some(why);
+        }
+        !self.is_used
     }
 
-    /// The session that rises is proven. Returns the one that stood before.
-    pub(crate) fn rise(&mut self, now: Instant) -> Option<DirectPath> {
+    /// The session that rises is proven, and its keys are fresh for so long. Returns the one that stood
+    /// before.
+    pub(crate) fn rise(&mut self, now: Instant, fresh: Duration) -> Option<DirectPath> {
         let mut risen = self.rising.take()?;
         risen.path.pace = STANDING;
-        risen.up_at = Some(now);
+        (risen.up_at, risen.old_at) = (Some(now), Some(now + fresh));
         self.failures = 0;
         (self.why, self.offer_at) = (None, None);
         self.standing.replace(risen)
@@ -427,16 +325,16 @@ impl Direct {
     }
 
     /// Whether nothing is left but the memory of it.
-    fn is_over(&self) -> bool {
+    pub(super) fn is_over(&self) -> bool {
         !self.has_any() && self.ending.is_none()
     }
 
-    fn under_way(&self) -> [usize; 2] {
+    pub(super) fn under_way(&self) -> [usize; 2] {
         let is = |ours: bool| self.rising.as_ref().is_some_and(|it| it.is_ours == ours);
         [usize::from(self.offer.is_some()) + usize::from(is(true)), usize::from(is(false))]
     }
 
-    fn deadline(&self, idle_max: Duration) -> Instant {
+    pub(super) fn deadline(&self, idle_max: Duration) -> Instant {
         let idle_at = self.wanted_at + idle_max;
         // That it failed is remembered as long as it matters.
         let last = if self.has_any() {
@@ -478,6 +376,7 @@ impl DirectPath {
             sealed,
             is_ours,
             up_at: None,
+            old_at: None,
             addresses,
             tried: 0,
             next_at: now + ADDRESS_WAIT,
@@ -512,16 +411,12 @@ impl DirectPath {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sleeve::{Kind, SessionKeys};
 
-    const IDLE: Duration = Duration::from_secs(120);
     const NAME: PeerName = PeerName([2; 6]);
 
     fn secs(n: u64) -> Instant {
         Instant::ZERO + Duration::from_secs(n)
-    }
-
-    fn peer(n: u8) -> PeerId {
-        PeerId([n; 32])
     }
 
     #[test]
@@ -536,6 +431,38 @@ mod tests {
         assert_eq!(waits, [10, 20, 40, 80, 160, 300, 300]);
         direct.wanted(secs(7), true);
         assert_eq!(direct.offer_at, Some(secs(300)), "wanted in vain meanwhile");
+    }
+
+    /// A session that rises.
+    fn rising(now: Instant, index: u32) -> DirectPath {
+        let theirs = x25519_dalek::PublicKey::from(&x25519_dalek::StaticSecret::from([8; 32]));
+        let keys =
+            SessionKeys { ours: [7; 32], theirs: theirs.to_bytes(), dialed: true, sealed: true };
+        let session = Session::new(Kind::Probe, &keys, SessionIndex(9)).unwrap();
+        let there = (SessionIndex(9), Incarnation(1));
+        DirectPath::new(now, SessionIndex(index), (session, true, true), there, Vec::new())
+    }
+
+    #[test]
+    fn a_session_in_use_is_followed_by_another_when_its_keys_are_old() {
+        let mut direct = Direct::new(secs(0), NAME);
+        direct.rising = Some(rising(secs(0), 1));
+        assert!(direct.rise(secs(1), Duration::from_secs(300)).is_none());
+        direct.is_used = true;
+        direct.wanted(secs(300), true);
+        assert_eq!(direct.offer_at, None);
+        direct.wanted(secs(301), true);
+        assert_eq!(direct.offer_at, Some(secs(301)));
+        // Nobody misses it while the one with the old keys works, and it is tried again.
+        assert!(!direct.failed(secs(305), DirectFault::Unanswered));
+        assert_eq!(direct.why, None);
+        direct.wanted(secs(306), true);
+        assert_eq!(direct.offer_at, Some(secs(315)));
+        direct.rising = Some(rising(secs(316), 2));
+        let before = direct.rise(secs(317), Duration::from_secs(300)).unwrap();
+        assert_eq!(before.path.index, SessionIndex(1));
+        direct.wanted(secs(320), true);
+        assert_eq!(direct.offer_at, None);
     }
 
     #[test]
@@ -564,35 +491,5 @@ mod tests {
         direct.answered(secs(5));
         assert!(!direct.is_news(secs(5), Incarnation(1), &half));
         assert!(direct.is_news(secs(6), Incarnation(1), &half));
-    }
-
-    #[test]
-    fn the_session_that_was_not_wanted_for_longest_gives_way_but_none_that_is_in_use() {
-        let mut directs = Directs::default();
-        for n in 1..=3 {
-            let mut direct = Direct::new(secs(n), NAME);
-            direct.wanted(secs(n), true);
-            directs.put(secs(n), peer(u8::try_from(n).unwrap()), direct, IDLE);
-        }
-        assert_eq!(directs.gives_way(secs(9), 4), Ok(None));
-        assert_eq!(directs.gives_way(secs(9), 3), Err(NoRoom));
-        assert_eq!(directs.gives_way(secs(26), 3), Ok(Some(peer(1))));
-        // Nor are those in use that only others want.
-        directs.put(secs(9), peer(4), Direct::new(secs(9), NAME), IDLE);
-        assert_eq!(directs.gives_way(secs(9), 4), Ok(Some(peer(4))));
-    }
-
-    #[test]
-    fn what_nobody_wants_is_forgotten_and_a_failure_not_before_it_is_over() {
-        let mut directs = Directs::default();
-        let mut direct = Direct::new(secs(0), NAME);
-        directs.put(secs(0), peer(1), Direct::new(secs(0), NAME), IDLE);
-        assert_eq!(directs.deadline(), Some(secs(120)));
-        let left = directs.take(peer(1), IDLE).unwrap();
-        directs.put(secs(120), peer(1), left, IDLE);
-        assert_eq!((directs.len(), directs.deadline()), (0, None));
-        (0..9).for_each(|_| direct.failed(secs(0), DirectFault::Unanswered));
-        directs.put(secs(0), peer(1), direct, IDLE);
-        assert_eq!(directs.deadline(), Some(secs(300)));
     }
 }

@@ -4,6 +4,7 @@ mod acquaintances;
 mod attempt;
 mod dialer;
 mod direct;
+mod directs;
 mod link;
 mod message;
 mod offer;
@@ -12,7 +13,8 @@ mod path;
 pub(crate) use acquaintances::Acquaintances;
 pub(crate) use attempt::{Attempt, End, State as DialState, Whom};
 pub(crate) use dialer::Dialer;
-pub(crate) use direct::{Direct, DirectPath, Directs, Due, NoRoom, OfferMade};
+pub(crate) use direct::{Direct, DirectPath, Due, OfferMade};
+pub(crate) use directs::{Directs, NoRoom};
 pub(crate) use link::{Conn, Ends, Link, Phase, Shaking, Way};
 pub(crate) use path::{Pace, Path, Turn as PathTurn};
 

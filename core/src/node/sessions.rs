@@ -107,10 +107,7 @@ impl Node {
                 if let Some(rising) = direct.rising.take() {
                     self.drop_index(rising.path.index, out);
                 }
-                // Beside one that works, it is not missed.
-                if !direct.is_used {
-                    fail(at, peer, direct, DirectFault::Unproven, out);
-                }
+                fail(at, peer, direct, DirectFault::Unproven, out);
             }
             Due::Silent => {
                 mark(Mark::SessionSilent);
@@ -131,7 +128,7 @@ impl Node {
         }
     }
 
-    /// Offers a session to a peer with which there is none.
+    /// Offers a session to a peer with which there is none, or one with old keys.
     fn offer(&mut self, at: Instant, peer: PeerId, direct: &mut Direct) {
         let record = self.topology.get(peer).filter(|_| self.topology.is_reachable(peer));
         let Some(to) = record.map(|record| record.incarnation) else {
@@ -439,9 +436,10 @@ impl Node {
             return;
         }
         if is_rising {
-            let before = direct.rise(at);
+            let before = direct.rise(at, self.config.rekey_wait);
             go_direct(peer, direct, out);
             if let Some(before) = before {
+                mark(Mark::SessionFollowed);
                 self.begin_end(at, direct, before.path.index, out);
             }
             return;
@@ -539,8 +537,9 @@ impl Node {
 
 /// What was tried with `peer` came to nothing.
 fn fail(at: Instant, peer: PeerId, direct: &mut Direct, why: DirectFault, out: &mut Outbox) {
-    direct.failed(at, why);
-    out.push(Output::Event(Event::DirectFailed { peer, why }));
+    if direct.failed(at, why) {
+        out.push(Output::Event(Event::DirectFailed { peer, why }));
+    }
 }
 
 /// Frames for `peer` take the session that stands.
