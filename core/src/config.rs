@@ -62,7 +62,7 @@ pub struct Config {
     /// times as long. A data session on demand that is in use is followed by another one after it.
     pub rekey_wait: Duration,
     /// First wait after a failed dial; doubles up to `dial_wait_max`, and each wait drawn is 0.5 to
-    /// 1.5 times that. Weave Net: 2 s.
+    /// 1.5 times that, but no longer than the longest. Weave Net: 2 s.
     pub dial_wait_min: Duration,
     /// Largest wait between two dials of one target, in however large a mesh; it is 4 s for
     /// each peer in reach, if that is less. Weave Net: 6 min, which users felt as

@@ -26,7 +26,7 @@ const PATIENCE: u32 = 2;
 const RECALL_WAIT: Duration = Duration::from_millis(50);
 
 /// A neighbour of the run before that was dialed so often to no avail, for some minutes, is dialed no
-/// more until it is heard of.
+/// more until it is heard of, once there is anybody to hear it from.
 const RECALLS_MAX: usize = 12;
 
 /// Most dials under way to configured targets, and as many again to peers that were heard of: both
@@ -227,13 +227,12 @@ impl Dialer {
     }
 
     /// No more links are allowed: what is due waits.
-    pub(crate) fn postpone(&mut self, now: Instant) {
+    pub(crate) fn postpone(&mut self, now: Instant, in_reach: &BTreeMap<PeerId, PeerId>) {
         for attempt in self.attempts.values_mut() {
-            if let State::Waiting { dial_at } = &mut attempt.state
-                && *dial_at <= now
-            {
+            if attempt.dial_at().is_some_and(|at| at <= now) {
                 mark(Mark::DialPostponed);
-                *dial_at = now + self.waits.max;
+                let longest = attempt.waits(self.waits, in_reach).max;
+                attempt.state = State::Waiting { dial_at: now + longest };
             }
         }
     }
@@ -290,7 +289,7 @@ impl Dialer {
             return;
         }
         attempt.failed(now, end, (self.waits, in_reach), &mut self.rng);
-        if attempt.is_recalled && attempt.failures >= RECALLS_MAX {
+        if attempt.is_recalled && attempt.failures >= RECALLS_MAX && !in_reach.is_empty() {
             self.attempts.remove(whom);
         }
     }
@@ -412,7 +411,7 @@ mod tests {
             (me, BTreeSet::new(), Duration::from_secs(4)),
         ] {
             let (mut dialer, _) = worn(&crowd(30), Some(peer));
-            dialer.postpone(now);
+            dialer.postpone(now, &crowd(30));
             assert_eq!(dialer.deadline(), Some(now + Config::default().dial_wait_max));
             dialer.reach_changed(now, (me, &BTreeSet::new()), &crowd(30));
             assert_eq!(dialer.deadline(), Some(now + Config::default().dial_wait_max));
@@ -554,11 +553,25 @@ mod tests {
             now = due;
             let whom = dial(&mut dialer, now, dials).unwrap();
             assert_eq!(whom, Whom::Peer(peer));
-            dialer.ended(now, &whom, End { conn: ConnId::dialed(dials), ..LOST }, &BTreeMap::new());
+            dialer.ended(now, &whom, End { conn: ConnId::dialed(dials), ..LOST }, &crowd(1));
             dials += 1;
         }
         assert_eq!(dials, 12);
         assert!((secs(60)..secs(600)).contains(&now), "{now:?}");
+    }
+
+    #[test]
+    fn who_is_alone_does_not_give_up_a_neighbour_of_the_run_before() {
+        let mut known = Acquaintances::default();
+        known.note(PeerId([9; 32]), SocketAddr::from(([192, 0, 2, 9], 6783)), |_| true);
+        let mut dialer = dialer();
+        dialer.recall(Instant::ZERO, &known);
+        for n in 0..100 {
+            let now = dialer.deadline().unwrap();
+            let whom = dial(&mut dialer, now, n).unwrap();
+            dialer.ended(now, &whom, End { conn: ConnId::dialed(n), ..LOST }, &BTreeMap::new());
+            assert!(dialer.deadline().unwrap() - now <= Duration::from_secs(4));
+        }
     }
 
     #[test]

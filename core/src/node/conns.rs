@@ -43,7 +43,7 @@ impl Node {
         let is_full = self.neighbours.len() >= self.config.conns_max;
         // Who is dialed may never answer: a link gives way to it once it has.
         if is_due && is_full && self.oldest_spare(true).is_none() {
-            self.dialer.postpone(at);
+            self.dialer.postpone(at, self.topology.hops());
         }
         while let Some((whom, target)) = self.dialer.due(at) {
             let conn = ConnId::dialed(self.dialed);

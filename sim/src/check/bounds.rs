@@ -125,7 +125,7 @@ fn rows(view: &View, peer: &PeerView, at_rest: bool) -> Vec<Row> {
         if told.was_listed || peer.waiting.iter().any(is_told) { records_max + 1 } else { peers };
     let waiting_max = told.records_max / WAITING_PART;
     // Addresses that lie apart, and the grants and the founding that say whose they are.
-    let titles_max = any + grants + 1;
+    let titles_max = any.saturating_add(grants + 1);
     vec![
         ("links", links, links_max, links_max),
         ("streams", conns - dialing, links_max + UNPROVEN_MAX, near),

@@ -45,17 +45,21 @@ const STOOD_MIN: Duration = Duration::from_secs(10);
 /// more than all the rest.
 const HOSTS_MAX: usize = 32;
 
-/// Once faults are over, two peers that the network connects are linked again: within 10 s, or 4 s for
-/// each peer that one of them has in reach, or three times as long as they were apart, whatever is
-/// less, and never later than the longest wait for a dial.
+/// Once faults are over, two peers that were linked before and that the network connects are linked
+/// again: within three times as long as they were apart, or 4 s for each peer that one of them has in
+/// reach, itself included, or the longest wait for a dial, whatever is least, and 6 s for a dial that
+/// is under way; but not before 10 s.
 ///
 /// The bound follows the outage because waits between dials do: they double, up to a cap, which is the
-/// higher the more there are to dial, so that a fleet stays quiet while an address is dead. How long they were apart is told by the clocks of
-/// their nodes, whichever ran faster. A link that stood for less than 10 s ends no outage: waits
-/// start over after one that lasted, else one that comes and goes would be dialed without pause. Whoever
-/// was refused for what an operator must mend dials again as late as that may be.
+/// higher the more there are to dial, so that a fleet stays quiet while an address is dead. How long
+/// they were apart is told by the clocks of their nodes, whichever ran faster. A link that stood for
+/// less than 10 s ends no outage: waits start over after one that lasted, else one that comes and goes
+/// would be dialed without pause. Whoever was refused for what an operator must mend dials again as
+/// late as that may be.
 #[derive(Debug, Default)]
 pub(super) struct Healed {
+    /// Those that were linked at some time: who never met may not know of each other.
+    met: BTreeSet<[Option<PeerId>; 2]>,
     apart: BTreeMap<(usize, usize), Apart>,
 }
 
@@ -90,6 +94,7 @@ impl Invariant for Healed {
                 let links = [is_linked(one, two), is_linked(two, one)];
                 let begun = || Apart { since: now, linked: None, free: None, refused: false };
                 if links == [true, true] {
+                    self.met.insert([one.id, two.id]);
                     let Some(apart) = self.apart.get_mut(&(a, b)) else { continue };
                     apart.free = None;
                     let [first, second] = *apart.linked.get_or_insert(now);
@@ -103,7 +108,8 @@ impl Invariant for Healed {
                 apart.refused |= !trust_each_other(one, two);
                 let outage = length(apart.since[0], one).max(length(apart.since[1], two));
                 // Who still believes in a link has yet to notice, which is another rule's concern.
-                let is_free = links == [false, false] && may_link(view, a, b);
+                let has_met = self.met.contains(&[one.id, two.id]);
+                let is_free = links == [false, false] && has_met && may_link(view, a, b);
                 if !is_free {
                     apart.free = None;
                     continue;
@@ -234,7 +240,7 @@ mod tests {
             view.peers[0].near.clear();
             view
         };
-        let before = [cut(100), cut(120), linked(121)];
+        let before = [linked(90), cut(100), cut(120), linked(121)];
         let many = |at| with(apart(at), 40);
         let after = |last| [before.to_vec(), vec![many(125), many(last)]].concat();
         holds::<Healed>(&after(190));
@@ -256,13 +262,13 @@ mod tests {
             view
         };
         let many = |at| with(apart(at), 40);
-        holds::<Healed>(&[cut(100), cut(110), many(111), many(150)]);
-        fails::<Healed>(&[cut(100), cut(110), many(111), many(151)]);
-        holds::<Healed>(&[cut(100), cut(900), many(901), many(966)]);
-        fails::<Healed>(&[cut(100), cut(900), many(901), many(968)]);
+        holds::<Healed>(&[linked(90), cut(100), cut(110), many(111), many(150)]);
+        fails::<Healed>(&[linked(90), cut(100), cut(110), many(111), many(151)]);
+        holds::<Healed>(&[linked(90), cut(100), cut(900), many(901), many(966)]);
+        fails::<Healed>(&[linked(90), cut(100), cut(900), many(901), many(968)]);
         let few = |at| with(apart(at), 2);
-        holds::<Healed>(&[cut(100), cut(900), few(901), few(914)]);
-        fails::<Healed>(&[cut(100), cut(900), few(901), few(916)]);
+        holds::<Healed>(&[linked(90), cut(100), cut(900), few(901), few(914)]);
+        fails::<Healed>(&[linked(90), cut(100), cut(900), few(901), few(916)]);
     }
 
     #[test]
@@ -293,7 +299,7 @@ mod tests {
                 change(&mut view);
                 view
             };
-            holds::<Healed>(&[with(100), with(300)]);
+            holds::<Healed>(&[pair(), with(100), with(300)]);
         }
     }
 

@@ -5,6 +5,7 @@ use super::refusals::{LASTING, both_say};
 use super::{Owned, PeerView, View};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::time::Duration;
 use weft_core::addr::{Offset, Range};
 use weft_core::id::PeerId;
 use weft_core::io::{Command, CommandError};
@@ -13,6 +14,9 @@ use weft_core::time::Instant;
 /// Owners are asked one after the other, and over the longest usual ways each takes 0.4 s to answer: so
 /// many can be asked before a question is given up.
 const ASKED_MAX: usize = 4;
+
+/// Who gives up sooner than nodes usually do may give up on those that would have answered.
+const ANSWERS_MIN: Duration = Duration::from_secs(2);
 
 /// Owners are asked in turn to confirm what is a peer's own, one every 5 s at last: so many are sure to be
 /// asked within a minute.
@@ -38,7 +42,7 @@ impl Ties {
 ///
 /// Of all that such answers may rest on without being wrong, each excuses them: that a link, a start, a
 /// ledger or a gate of either changed since, that anything befell the world, that somebody has a list or
-/// no room for records, or is there twice.
+/// no room for records, or is there twice, or that it was told to wait for less long than usual.
 #[derive(Debug, Default)]
 pub(super) struct Silence {
     /// By host, how it is and since when.
@@ -85,6 +89,9 @@ impl Silence {
         let (Some(me), true) = (here.id, view.disturbed_at + LASTING <= asked_at) else {
             return Ok(());
         };
+        if here.told.allocate_max < ANSWERS_MIN {
+            return Ok(());
+        }
         if !(stays(host, here) && is_plain(view, here)) {
             return Ok(());
         }

@@ -245,8 +245,8 @@ impl Setup {
         world
     }
 
-    /// Longest time a healed mesh may take to settle: the longest wait for a dial that can be
-    /// drawn, noticing a dead link, and a comparison of records for each hop.
+    /// Longest time a healed mesh may take to settle: the longest wait for a dial and half of it to
+    /// spare, noticing a dead link, and a comparison of records for each hop.
     pub fn settle_max(&self) -> Duration {
         let config = Config::default();
         let hops = u32::try_from(self.hosts).unwrap_or(1).min(4);
