@@ -242,6 +242,9 @@ impl Block {
     /// # Errors
     /// Says what to write instead.
     pub fn check(&self) -> Result<(), String> {
+        if self.length.is_zero() {
+            return Err("`for = \"0s\"`: expected a longer time, else nothing is drawn".to_owned());
+        }
         if self.wait.is_zero() || self.length.as_nanos() / self.wait.as_nanos() > Self::STEPS_MAX {
             let (length, wait) = (self.length, self.wait);
             let written = |time: Duration| humantime::format_duration(time);
@@ -415,7 +418,7 @@ pub(super) fn conditions(choices: &mut Choices) -> Conditions {
         latency: Duration::from_micros(100 + choices.below(50_000)),
         jitter: Duration::from_micros(choices.below(100_000)),
         loss: per_thousand(choices.below(300)),
-        duplication: per_thousand(choices.below(200)),
+        duplication: per_thousand(1 + choices.below(200)),
         ..worse
     }
 }
@@ -427,13 +430,13 @@ fn worse(choices: &mut Choices) -> Conditions {
     let seconds = |choices: &mut Choices, most| Duration::from_secs(1 + choices.below(most));
     match choices.below(12) {
         6 => Conditions {
-            bursts: per_thousand(choices.below(100)),
+            bursts: per_thousand(1 + choices.below(100)),
             burst: seconds(choices, 20),
             ..usual
         },
         7 => Conditions { echo: seconds(choices, 180), ..usual },
         8 => Conditions {
-            held_up: per_thousand(choices.below(300)),
+            held_up: per_thousand(1 + choices.below(300)),
             hold_up: seconds(choices, 180),
             ..usual
         },
