@@ -13,8 +13,8 @@ use weft_core::time::Instant;
 const SEEN_TO: u64 = 3;
 
 /// A disk that fails some writes later keeps its host down only once it was written to: so many drawn
-/// steps are waited for each write. Of a few hosts, one writes for about every third step.
-const STEPS_PER_WRITE: u64 = 4;
+/// steps are waited for each write. Half of all steps make a host write, and that is one of several.
+const STEPS_PER_WRITE: u64 = 10;
 
 /// Who may be down by what was drawn so far, and what must be done besides starting it.
 #[derive(Debug, Default)]

@@ -109,10 +109,11 @@ impl Class {
             | Self::Flapping
             | Self::Swizzle
             | Self::Secrets => return None,
-            Self::Disks => match choices.below(3) {
+            // Those that fail are mended besides, by whoever sees to hosts that are down.
+            Self::Disks => match choices.below(4) {
                 0 => Act::MendDisk { peer },
                 1 => Act::SlowDisk { peer, sync: millis(choices, 10_000) },
-                _ => Act::FailDisk { peer, after: choices.below(5) },
+                _ => Act::FailDisk { peer, after: choices.below(3) },
             },
             Self::Pauses => match choices.below(3) {
                 0 => Act::Pause { peer, length: millis(choices, 5_000) },
