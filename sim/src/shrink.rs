@@ -79,10 +79,12 @@ enum Cause {
     Fault,
     /// Anything that was done, faults or commands.
     Act,
+    /// How the world was set up: walls, its network, what hosts do otherwise.
+    Setup,
 }
 
 impl Cause {
-    const ALL: [Self; 2] = [Self::Fault, Self::Act];
+    const ALL: [Self; 3] = [Self::Fault, Self::Act, Self::Setup];
 
     /// `scenario` without all that can be this cause; `wanted` stays, if it is a command.
     fn removed(self, scenario: &Scenario, wanted: &Step) -> Scenario {
@@ -91,8 +93,14 @@ impl Cause {
             (deed, _) if *deed == wanted.deed => false,
             (Deed::Act { act, .. }, Self::Fault) => is_fault(act),
             (Deed::Act { .. }, Self::Act) => true,
+            (Deed::Act { .. }, Self::Setup) => false,
         };
         let mut without = scenario.clone();
+        if let Self::Setup = self {
+            let Setup { seed, hosts, universe, .. } = scenario.setup;
+            // Steps name addresses of the range; all else is as nobody said anything.
+            without.setup = Setup { universe, ..Setup::new(seed, hosts) };
+        }
         without.steps.retain(|step| !is_cause(step));
         without
     }
@@ -119,7 +127,7 @@ struct Search<P> {
     violation: Violation,
     /// The step whose expectation failed, if that is what is broken. When it is does not matter.
     wanted: Option<Step>,
-    /// Kinds of steps without which what is expected comes true.
+    /// What it takes for the expectation to fail: without it what is expected comes true.
     causes: Vec<Cause>,
     runs: usize,
     effort: Effort,
@@ -260,7 +268,10 @@ impl<P: FnMut(&Scenario)> Search<P> {
         });
         self.try_setup(|setup| setup.conditions = setup.conditions.calm());
         self.try_setup(|setup| setup.conditions.loss = Share::NONE);
-        self.try_setup(|setup| setup.conditions.duplication = Share::NONE);
+        self.try_setup(|setup| {
+            let conditions = &mut setup.conditions;
+            (conditions.duplication, conditions.echo) = (Share::NONE, Duration::ZERO);
+        });
         self.try_setup(|setup| setup.walls.clear());
         self.try_setup(|setup| setup.universe = universe);
         for peer in self.best.setup.own.clone().keys() {
@@ -466,6 +477,22 @@ step = [
         assert!(text.contains("partition") && text.contains("register"), "{text}");
         assert!(!text.contains("pause") && !text.contains("crash"), "{text}");
         assert!(shrunk.scenario.steps.len() == 4, "{text}");
+    }
+
+    #[test]
+    fn what_of_the_set_up_an_expectation_failed_for_is_left() {
+        for setup in ["walls = [['n1', 'n3']]", "peer = { n3 = { password = 'other' } }"] {
+            let text = format!(
+                "title = 't'\npeers = 3\ndiscovery = false\n{setup}\n\
+                 step = [\n{{ at = '9s', do = 'allocate', peer = 'n1', container = 'a' }},\n\
+                 {{ at = '20s', see = 'linked', peers = ['n1'], with = ['n3'] }}]"
+            );
+            let shrunk = shrink(&Scenario::from_text(&text).unwrap(), Effort::default(), |_| {});
+            let left = shrunk.expect("it breaks a rule").scenario;
+            let text = left.to_text();
+            assert_eq!(left.steps.len(), 1, "{text}");
+            assert!(!left.setup.walls.is_empty() || !left.setup.own.is_empty(), "{text}");
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ pub const SERVED_IN_TIME: &str = "ipam.served-in-time";
 /// Of all allocations that could be met, 99 in 100 are met in this time.
 const SERVED_MAX: Duration = Duration::from_secs(2);
 
-/// With fewer answers than this, one or two of them would decide. A thousand drawn worlds have about 500
+/// With fewer answers than this, one or two of them would decide. A thousand drawn worlds have about 800
 /// at times when nothing worse than little loss and short stops befalls them.
 const LEAST: u64 = 300;
 

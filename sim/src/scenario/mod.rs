@@ -5,6 +5,7 @@ mod file;
 mod play;
 mod random;
 mod sight;
+mod sound;
 mod spread;
 mod step;
 mod swarm;

@@ -109,10 +109,11 @@ impl Class {
             | Self::Flapping
             | Self::Swizzle
             | Self::Secrets => return None,
-            Self::Disks => match choices.below(3) {
+            // Those that fail are mended besides, by whoever sees to hosts that are down.
+            Self::Disks => match choices.below(4) {
                 0 => Act::MendDisk { peer },
                 1 => Act::SlowDisk { peer, sync: millis(choices, 10_000) },
-                _ => Act::FailDisk { peer, after: choices.below(5) },
+                _ => Act::FailDisk { peer, after: choices.below(3) },
             },
             Self::Pauses => match choices.below(3) {
                 0 => Act::Pause { peer, length: millis(choices, 5_000) },
@@ -242,6 +243,9 @@ impl Block {
     /// # Errors
     /// Says what to write instead.
     pub fn check(&self) -> Result<(), String> {
+        if self.length.is_zero() {
+            return Err("`for = \"0s\"`: expected a longer time, else nothing is drawn".to_owned());
+        }
         if self.wait.is_zero() || self.length.as_nanos() / self.wait.as_nanos() > Self::STEPS_MAX {
             let (length, wait) = (self.length, self.wait);
             let written = |time: Duration| humantime::format_duration(time);
@@ -415,7 +419,7 @@ pub(super) fn conditions(choices: &mut Choices) -> Conditions {
         latency: Duration::from_micros(100 + choices.below(50_000)),
         jitter: Duration::from_micros(choices.below(100_000)),
         loss: per_thousand(choices.below(300)),
-        duplication: per_thousand(choices.below(200)),
+        duplication: per_thousand(1 + choices.below(200)),
         ..worse
     }
 }
@@ -427,13 +431,13 @@ fn worse(choices: &mut Choices) -> Conditions {
     let seconds = |choices: &mut Choices, most| Duration::from_secs(1 + choices.below(most));
     match choices.below(12) {
         6 => Conditions {
-            bursts: per_thousand(choices.below(100)),
+            bursts: per_thousand(1 + choices.below(100)),
             burst: seconds(choices, 20),
             ..usual
         },
         7 => Conditions { echo: seconds(choices, 180), ..usual },
         8 => Conditions {
-            held_up: per_thousand(choices.below(300)),
+            held_up: per_thousand(1 + choices.below(300)),
             hold_up: seconds(choices, 180),
             ..usual
         },

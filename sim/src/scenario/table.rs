@@ -234,18 +234,22 @@ fn take_time(table: &mut Table, key: &str) -> Result<Option<Duration>, String> {
     };
     let time = humantime::parse_duration(text)
         .map_err(|why| format!("`{key}`: `{text}` is no time ({why})"))?;
-    not_too_long(key, time)?;
+    if time > TIME_MAX {
+        return Err(too_long(key, text));
+    }
     Ok(Some(time))
 }
 
 /// A run has an end that somebody can wait for.
 pub(super) fn not_too_long(key: &str, time: Duration) -> Result<(), String> {
-    if time > TIME_MAX {
-        let days = |time: Duration| time.as_secs() / (24 * 3_600);
-        let (given, most) = (days(time), days(TIME_MAX));
-        return Err(format!("`{key} = \"{given} days\"`: expected {most} days at most"));
-    }
-    Ok(())
+    let is_too_long = time > TIME_MAX;
+    let written = || humantime::format_duration(time).to_string();
+    if is_too_long { Err(too_long(key, &written())) } else { Ok(()) }
+}
+
+fn too_long(key: &str, written: &str) -> String {
+    let most = TIME_MAX.as_secs() / (24 * 3_600);
+    format!("`{key} = \"{written}\"`: expected {most} days at most")
 }
 
 /// Reads all of `table`.

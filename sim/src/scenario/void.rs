@@ -3,6 +3,7 @@
 
 use super::random::Class;
 use super::sight::Sight;
+use super::sound;
 use super::step::{Deed, Step};
 use super::{Block, Scenario};
 use crate::peer::Peer;
@@ -120,6 +121,14 @@ fn empty(act: &Act, hosts: usize) -> Option<String> {
         }
         Act::AddSecret { password, .. } if password.is_empty() => {
             Some("`password` is empty, which is none".to_owned())
+        }
+        Act::Network { conditions } | Act::Path { conditions, .. }
+            if sound::conditions(conditions).is_err() =>
+        {
+            sound::conditions(conditions).err()
+        }
+        Act::Settings { own, .. } if sound::limits(&own.limits).is_err() => {
+            sound::limits(&own.limits).err()
         }
         Act::Settings { own, .. } if **own == Own::default() => {
             Some("`own` changes nothing: say what is to be other".to_owned())

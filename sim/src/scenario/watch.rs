@@ -4,6 +4,7 @@ use super::sight::Sight;
 use super::step::{Deed, Expected, Outcome};
 use crate::check::Violation;
 use crate::peer::Peer;
+use crate::trace;
 use crate::world::{Act, Counted, World};
 use std::time::Duration;
 use weft_core::io::RequestId;
@@ -14,6 +15,9 @@ pub const EXPECTED: &str = "scenario.expected";
 
 /// Open expectations are looked at this often.
 const LOOK_WAIT: Duration = Duration::from_millis(100);
+
+/// Why nothing is seen where those that run are meant.
+const NOBODY: &str = "nobody runs of whom it could be so";
 
 /// Expectations of one run that are not settled yet.
 #[derive(Debug, Default)]
@@ -88,6 +92,9 @@ impl Watch {
                     let mut peers = sight.peers();
                     if peers.is_empty() {
                         peers = world.look().live().map(|(host, _)| Peer(host)).collect();
+                    }
+                    if peers.is_empty() {
+                        return Err(self.fails(world, step, begun, NOBODY));
                     }
                     let count = |peer: Peer| (peer, world.count(peer.0, counted));
                     let before = peers.into_iter().map(count).collect();
@@ -184,7 +191,9 @@ impl Open {
         match &mut self.what {
             Expectation::Answer { request, outcome } => match world.take_reply(*request) {
                 Some(answer) if outcome.fits(&answer) => Standing::Met,
-                Some(Ok(reply)) => Standing::Failed(format!("answer {reply:?}, not {outcome}")),
+                Some(Ok(reply)) => {
+                    Standing::Failed(format!("answer: {}, not {outcome}", trace::reply(&reply)))
+                }
                 Some(Err(error)) => Standing::Failed(format!("refused ({error}), not {outcome}")),
                 None if *outcome == Outcome::NoAnswer && now >= until => Standing::Met,
                 None => Standing::Open(format!("no answer, expected {outcome}")),
@@ -230,7 +239,10 @@ impl Open {
                     | Sight::Reports { .. }
                     | Sight::Keeps { .. } => sight.judge(world.look()),
                 };
+                // Of nobody everything is so, and nothing: whoever looks has not looked at anything.
+                let is_blind = sight.peers().is_empty() && world.look().live().next().is_none();
                 let right = match (seen, *not) {
+                    _ if is_blind => Err(NOBODY.to_owned()),
                     (Ok(()), false) | (Err(_), true) => Ok(()),
                     (Err(why), false) => Err(why),
                     (Ok(()), true) => Err(format!("{sight} is seen")),
@@ -262,6 +274,19 @@ mod tests {
     use crate::scenario::{EXPECTED, Scenario};
 
     #[test]
+    fn of_nobody_nothing_is_seen() {
+        for see in ["'ready'", "'same-ledger', not = true", "'traffic', most = 9, over = '1s'"] {
+            let text = format!(
+                "title = 't'\npeers = 1\nstep = [{{ at = '3s', do = 'crash', peer = 'n1' }},\n\
+                 {{ at = '4s', see = {see} }}]"
+            );
+            let verdict = Scenario::from_text(&text).unwrap().run();
+            assert_eq!(verdict.failed_step, Some(2), "{see}");
+            assert!(verdict.violation.unwrap().detail.contains("nobody runs"), "{see}");
+        }
+    }
+
+    #[test]
     fn what_a_step_that_does_nothing_is_to_come_to_is_not_met() {
         for (steps, failed, why) in [
             (
@@ -279,7 +304,13 @@ mod tests {
             (
                 "{ at = '4s', do = 'register', peer = 'n1', container = 'a', expect = 'refused' }",
                 1,
-                "nobody would give this command as it stands; expected refused",
+                "a has no address on n1; expected refused",
+            ),
+            (
+                "{ at = '4s', do = 'allocate', peer = 'n1', container = 'a' },
+                { at = '5s', do = 'release', peer = 'n1', container = 'a', expect = '10.99.0.1' }",
+                2,
+                "answer: 10.32.0.",
             ),
             (
                 "{ at = '4s', do = 'migrate', from = 'n1', to = 'n2', container = 'a', \

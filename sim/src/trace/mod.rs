@@ -26,6 +26,7 @@ pub use html::html;
 pub use recording::{BadRecording, Head, Recording};
 pub use show::{Columns, Filter, Paint, show};
 pub use words::Names;
+pub(crate) use words::reply;
 
 use crate::net::{Seen, Sighting};
 use crate::peer::Peer;

@@ -112,7 +112,8 @@ fn host(remote: &str) -> String {
     host.map_or_else(named, |host| end(Peer(host)).into_owned())
 }
 
-pub(super) fn reply(reply: &Reply) -> String {
+/// What a node answers, as people read it.
+pub(crate) fn reply(reply: &Reply) -> String {
     match reply {
         Reply::Done => "done".to_owned(),
         Reply::Addresses(addresses) if addresses.is_empty() => "no address".to_owned(),

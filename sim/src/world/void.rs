@@ -105,10 +105,9 @@ impl World {
             | Act::RetireSecret { peer, .. }
             | Act::Allow { peer, .. }
             | Act::Leave { peer }
-            | Act::Stop { peer } => silent(peer).or_else(|| {
-                let is_given = self.command(act).is_some();
-                (!is_given).then(|| "nobody would give this command as it stands".to_owned())
-            }),
+            | Act::Stop { peer } => {
+                silent(peer).or_else(|| self.command(act).is_none().then(|| self.not_given(act)))
+            }
             Act::Path { .. }
             | Act::Crash { after: Some(_), .. }
             | Act::Settings { .. }
@@ -127,6 +126,32 @@ impl World {
             | Act::Record
             | Act::Events { .. } => None,
         }
+    }
+
+    /// Why nobody would give the command that `act` stands for at this moment.
+    fn not_given(&self, act: &Act) -> String {
+        if let Act::Release { peer, container: id, .. } = act
+            && self.waits_for_address(peer.0, &container(id))
+        {
+            return format!("{id} waits for an address on {peer}");
+        }
+        if let Act::Register { peer, container: id, address: None, .. } = act {
+            return format!("{id} has no address on {peer}");
+        }
+        if let Act::Claim { peer, address, prefix: None, .. } = act
+            && let Some(host) = self.hosts.get(peer.0)
+        {
+            let range = host.config.universe.block();
+            return format!("{address} has fewer bits than the prefix of {range}: give a `prefix`");
+        }
+        if let Act::Allow { peers: Some(peers), .. } = act {
+            let nameless =
+                |peer: &&Peer| self.view.peers.get(peer.0).is_none_or(|it| it.id.is_none());
+            if let Some(other) = peers.iter().find(nameless) {
+                return format!("{other} never ran, and has no id that could stand on a list");
+            }
+        }
+        "nobody would give this command as it stands".to_owned()
     }
 
     /// Shows that a step does nothing.
