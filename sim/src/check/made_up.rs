@@ -91,6 +91,7 @@ pub(super) fn pair() -> View {
             records_max: 64,
             records_len_max: 1 << 20,
             waiting_max: 16,
+            allocate_max: Duration::from_secs(2),
             hops_max: 4,
             names_max: 16,
             sessions_max: 4,

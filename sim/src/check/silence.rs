@@ -295,6 +295,11 @@ mod tests {
         holds::<TrueRefusal>(&[before(&SAME), told(&silent(7), &SAME)]);
         let differ = |view: &mut View| view.peers[1].ledger = Some(vec![owned(0, 16, 0, 1)]);
         assert!(!is_lie(&silent(9), &differ, &SAME));
+        // Nor one that gives up before an answer can be there.
+        let hasty = |view: &mut View| {
+            view.peers[0].told.allocate_max = ANSWERS_MIN.saturating_sub(Duration::from_millis(1));
+        };
+        assert!(!is_lie(&silent(9), &hasty, &SAME));
     }
 
     #[test]
