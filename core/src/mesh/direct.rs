@@ -132,8 +132,6 @@ pub(crate) struct DirectPath {
     is_ours: bool,
     /// Since when it stands.
     pub(crate) up_at: Option<Instant>,
-    /// From when on its keys are old, and another session is to take its place.
-    old_at: Option<Instant>,
     addresses: Vec<SocketAddr>,
     tried: usize,
     next_at: Instant,
@@ -182,10 +180,10 @@ impl Direct {
     }
 
     /// Frames are exchanged with the peer: a session is to be, or to stay, or to be followed by one with
-    /// fresh keys. Who `is_first` offers one at once.
-    pub(crate) fn wanted(&mut self, now: Instant, is_first: bool) {
+    /// fresh keys when it has stood for `keys_max`. Who `is_first` offers one at once.
+    pub(crate) fn wanted(&mut self, now: Instant, is_first: bool, keys_max: Duration) {
         (self.wanted_at, self.used_at) = (now, Some(now));
-        let is_old = |standing: &DirectPath| standing.old_at.is_some_and(|at| at <= now);
+        let is_old = |standing: &DirectPath| standing.up_at.is_some_and(|at| at + keys_max <= now);
         if self.offer.is_none()
             && self.rising.is_none()
             && self.standing.as_ref().is_none_or(is_old)
@@ -244,12 +242,11 @@ impl Direct {
         !self.is_used
     }
 
-    /// The session that rises is proven, and its keys are fresh for so long. Returns the one that stood
-    /// before.
-    pub(crate) fn rise(&mut self, now: Instant, fresh: Duration) -> Option<DirectPath> {
+    /// The session that rises is proven. Returns the one that stood before.
+    pub(crate) fn rise(&mut self, now: Instant) -> Option<DirectPath> {
         let mut risen = self.rising.take()?;
         risen.path.pace = STANDING;
-        (risen.up_at, risen.old_at) = (Some(now), Some(now + fresh));
+        risen.up_at = Some(now);
         self.failures = 0;
         (self.why, self.offer_at) = (None, None);
         self.standing.replace(risen)
@@ -376,7 +373,6 @@ impl DirectPath {
             sealed,
             is_ours,
             up_at: None,
-            old_at: None,
             addresses,
             tried: 0,
             next_at: now + ADDRESS_WAIT,
@@ -413,6 +409,7 @@ mod tests {
     use super::*;
     use crate::sleeve::{Kind, SessionKeys};
 
+    const KEYS: Duration = Duration::from_secs(300);
     const NAME: PeerName = PeerName([2; 6]);
 
     fn secs(n: u64) -> Instant {
@@ -429,7 +426,7 @@ mod tests {
             })
             .collect();
         assert_eq!(waits, [10, 20, 40, 80, 160, 300, 300]);
-        direct.wanted(secs(7), true);
+        direct.wanted(secs(7), true, KEYS);
         assert_eq!(direct.offer_at, Some(secs(300)), "wanted in vain meanwhile");
     }
 
@@ -447,21 +444,21 @@ mod tests {
     fn a_session_in_use_is_followed_by_another_when_its_keys_are_old() {
         let mut direct = Direct::new(secs(0), NAME);
         direct.rising = Some(rising(secs(0), 1));
-        assert!(direct.rise(secs(1), Duration::from_secs(300)).is_none());
+        assert!(direct.rise(secs(1)).is_none());
         direct.is_used = true;
-        direct.wanted(secs(300), true);
+        direct.wanted(secs(300), true, KEYS);
         assert_eq!(direct.offer_at, None);
-        direct.wanted(secs(301), true);
+        direct.wanted(secs(301), true, KEYS);
         assert_eq!(direct.offer_at, Some(secs(301)));
         // Nobody misses it while the one with the old keys works, and it is tried again.
         assert!(!direct.failed(secs(305), DirectFault::Unanswered));
         assert_eq!(direct.why, None);
-        direct.wanted(secs(306), true);
+        direct.wanted(secs(306), true, KEYS);
         assert_eq!(direct.offer_at, Some(secs(315)));
         direct.rising = Some(rising(secs(316), 2));
-        let before = direct.rise(secs(317), Duration::from_secs(300)).unwrap();
+        let before = direct.rise(secs(317)).unwrap();
         assert_eq!(before.path.index, SessionIndex(1));
-        direct.wanted(secs(320), true);
+        direct.wanted(secs(320), true, KEYS);
         assert_eq!(direct.offer_at, None);
     }
 
@@ -469,7 +466,7 @@ mod tests {
     fn who_has_the_higher_id_offers_a_second_later() {
         for (is_first, offered) in [(true, secs(3)), (false, secs(4))] {
             let mut direct = Direct::new(secs(3), NAME);
-            direct.wanted(secs(3), is_first);
+            direct.wanted(secs(3), is_first, KEYS);
             assert_eq!(direct.offer_at, Some(offered));
         }
     }

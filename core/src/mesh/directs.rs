@@ -141,7 +141,7 @@ mod tests {
         let mut directs = Directs::default();
         for n in 1..=3 {
             let mut direct = Direct::new(secs(n), NAME);
-            direct.wanted(secs(n), true);
+            direct.wanted(secs(n), true, IDLE);
             directs.put(secs(n), peer(u8::try_from(n).unwrap()), direct, IDLE);
         }
         assert_eq!(directs.gives_way(secs(9), 4), Ok(None));

@@ -40,7 +40,7 @@ impl Node {
         }
         match self.take_direct(at, peer, name, out) {
             Ok(mut direct) => {
-                direct.wanted(at, self.me < peer);
+                direct.wanted(at, self.me < peer, self.config.rekey_wait);
                 self.put_direct(at, peer, direct);
             }
             Err(NoRoom) => mark(Mark::SessionFull),
@@ -436,7 +436,7 @@ impl Node {
             return;
         }
         if is_rising {
-            let before = direct.rise(at, self.config.rekey_wait);
+            let before = direct.rise(at);
             go_direct(peer, direct, out);
             if let Some(before) = before {
                 mark(Mark::SessionFollowed);

@@ -150,7 +150,7 @@ pub const CATALOGUE: [Property; 36] = [
         says: "new keys come into use without loss of frames",
         rules: &[],
         waits: Some(
-            "rekeying of sessions that stand; until then each data session has one set of keys",
+            "fresh keys of the sessions of links; one on demand that is in use is followed by another",
         ),
     },
     Property {
