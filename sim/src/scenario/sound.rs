@@ -8,24 +8,27 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 use toml::{Table, Value};
 
-/// Whether a mesh can be at all with nodes of these limits. Of names, sessions and the time of an
-/// allocation nodes look after themselves.
+/// Whether two hosts with nodes of these limits can be a mesh at all. Of names, sessions and the time
+/// of an allocation nodes look after themselves.
 ///
 /// # Errors
-/// Which limit leaves room for nothing.
+/// Which limit leaves no room for it.
 pub(super) fn limits(limits: &Limits) -> Result<(), String> {
-    let none = [
-        ("conns", limits.conns == Some(0)),
-        ("records", limits.records == Some(0)),
-        ("records-len", limits.records_len == Some(0)),
-        ("message-len", limits.message_len == Some(0)),
-        ("hops", limits.hops == Some(0)),
-        ("waiting", limits.waiting == Some(0)),
+    let leasts = [
+        ("conns", limits.conns, 1),
+        ("records", limits.records, 8),
+        ("records-len", limits.records_len, 2_048),
+        ("message-len", limits.message_len, 1_024),
+        ("hops", limits.hops.map(usize::from), 1),
+        ("waiting", limits.waiting, 1),
     ];
-    match none.into_iter().find(|(_, is_none)| *is_none) {
-        Some((key, _)) => {
-            Err(format!("`{key} = 0`: expected 1 at least, else no mesh can come of it"))
-        }
+    let too_low = leasts.iter().find_map(|(key, given, least)| {
+        given.filter(|given| given < least).map(|given| (key, given, least))
+    });
+    match too_low {
+        Some((key, given, least)) => Err(format!(
+            "`{key} = {given}`: expected {least} at least, else no mesh can come of it"
+        )),
         None => Ok(()),
     }
 }
