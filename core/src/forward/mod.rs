@@ -396,10 +396,12 @@ impl Forwarder {
     }
 
     fn relay(&mut self, from: SessionIndex, parcel: &Parcel<'_>, sink: &mut impl Sink) {
+        // A neighbour may have several sessions for a while: one takes the place of another.
+        let Some(from) = self.peer_of(from) else { return };
         // However far its source, or a liar on the way, would let it go.
         let Some(hops) = parcel.hops.min(self.hops_max).checked_sub(1) else {
             // A broadcast that ends here has lost nothing if nobody is behind us.
-            let next = |hop: &Vec<_>| hop.iter().any(|index| *index != from);
+            let next = |hop: &Vec<_>| hop.iter().any(|index| self.peer_of(*index) != Some(from));
             let routes = &self.routes.broadcast;
             if parcel.destination.is_some() || routes.get(&parcel.source).is_some_and(next) {
                 mark(Mark::ForwardHopLimit);
@@ -413,11 +415,16 @@ impl Forwarder {
         }
     }
 
+    /// Who has the other end of a session.
+    fn peer_of(&self, session: SessionIndex) -> Option<PeerName> {
+        self.sessions.get(&session).map(|neighbour| neighbour.peer)
+    }
+
     /// Sends `parcel` to its next hops, but not back to `from`; whether any copy left.
     fn send_on(
         &mut self,
         parcel: &Parcel<'_>,
-        from: Option<SessionIndex>,
+        from: Option<PeerName>,
         sink: &mut impl Sink,
     ) -> bool {
         let next = match parcel.destination {
@@ -437,7 +444,8 @@ impl Forwarder {
         };
         let mut sent = false;
         for index in next {
-            if Some(*index) == from {
+            let neighbour = self.sessions.get_mut(index);
+            if from.is_some() && neighbour.as_ref().map(|neighbour| neighbour.peer) == from {
                 if parcel.destination.is_some() {
                     mark(Mark::ForwardCircle);
                 }
@@ -445,7 +453,6 @@ impl Forwarder {
                 self.counters.no_route += u64::from(parcel.destination.is_some());
                 continue;
             }
-            let neighbour = self.sessions.get_mut(index);
             let to = neighbour.and_then(|neighbour| {
                 let to = neighbour.to?;
                 let parts = [&parcel.header()[..], parcel.frame.bytes()];

@@ -175,6 +175,26 @@ fn a_datagram_that_was_changed_or_repeated_is_refused() {
 }
 
 #[test]
+fn what_comes_by_the_session_before_does_not_go_back_to_its_peer_by_the_one_in_use() {
+    let mut mesh = Mesh::line(3);
+    mesh.frame(2, ALL, 3);
+    mesh.take_delivered();
+    // Host 1 has fresh keys with host 0, and believes for a moment that host 2 is behind it.
+    let lost = Routes { unicast: [(name(2), SessionIndex(999))].into(), ..Routes::default() };
+    let mut change = session_up(1, 0, Some(at_port(0)));
+    let ForwardingChange::SessionUp { session, keys, .. } = &mut change else { panic!() };
+    (*session, keys.ours) = (SessionIndex(999), [77; 32]);
+    mesh.peers[1].apply(change);
+    mesh.peers[1].apply(ForwardingChange::Routes(lost));
+    mesh.frame(0, mac(3), 1);
+    // The broadcast was passed on, and nothing since.
+    let counted =
+        |at: usize| (mesh.peers[at].counters().relayed, mesh.peers[at].counters().no_route);
+    assert_eq!((counted(0), counted(1)), ((0, 0), (1, 1)));
+    assert_eq!(mesh.take_delivered(), []);
+}
+
+#[test]
 fn a_session_with_a_key_of_low_order_stays_unknown() {
     let mut forwarder = Forwarder::new(name(0), 16);
     let keys = SessionKeys { ours: [1; 32], theirs: [0; 32], dialed: true, sealed: true };
