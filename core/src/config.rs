@@ -57,9 +57,9 @@ pub struct Config {
     pub silence_max: Duration,
     /// A handshake that takes longer is given up. Weave Net: 10 s.
     pub handshake_max: Duration,
-    /// A link changes its keys this often, so that who takes over a peer can read of what it
-    /// recorded before no more than about this; one that does not change them is closed after three
-    /// times as long. A data session on demand that is in use is followed by another one after it.
+    /// A link changes its keys and those of its data session this often, so that who takes over a peer
+    /// can read of what it recorded before no more than about this; one that does not change its own is
+    /// closed after three times as long. A data session on demand that is in use is followed by another one after it.
     pub rekey_wait: Duration,
     /// First wait after a failed dial; doubles up to `dial_wait_max`, and each wait drawn is 0.5 to
     /// 1.5 times that, but no longer than the longest. Weave Net: 2 s.

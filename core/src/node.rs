@@ -7,6 +7,7 @@ mod membership;
 mod neighbours;
 mod paces;
 mod records;
+mod renewals;
 mod sessions;
 mod sizes;
 mod snapshot;

@@ -113,6 +113,7 @@ impl Member {
                 | Message::Answer(_)
                 | Message::Unicast(_)
                 | Message::Tree(_)
+                | Message::Renewal(_)
                 | Message::Goodbye(_) => {}
             }
         }

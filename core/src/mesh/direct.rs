@@ -14,7 +14,7 @@
 //! in use gets fresh keys: by another one that takes its place.
 
 use super::offer::Half;
-use super::path::{Pace, Path, Turn};
+use super::path::{ENDING_MAX, Pace, Path};
 use crate::fault::DirectFault;
 use crate::id::{Incarnation, PeerName};
 use crate::io::Outbox;
@@ -43,10 +43,6 @@ const ADDRESS_WAIT: Duration = Duration::from_secs(1);
 
 /// A session that stood and is silent is given up after this long.
 const SILENT_MAX: Duration = Duration::from_secs(30);
-
-/// A session that has ended takes in datagrams for this much longer. It answers no probes, so the other
-/// side goes back to relaying within `silence_max` even if nothing told it.
-pub(crate) const ENDING_MAX: Duration = Duration::from_secs(6);
 
 /// The wait after a first failure; it doubles with each that follows.
 const RETRY_WAIT_MIN: Duration = Duration::from_secs(10);
@@ -252,8 +248,9 @@ impl Direct {
         self.standing.replace(risen)
     }
 
-    /// A session with our `index` takes in what is under way, and nothing more. Returns one that did
-    /// so until then.
+    /// A session with our `index` takes in what is under way, and nothing more. It answers no probes, so
+    /// the other side goes back to relaying within `silence_max` even if nothing told it. Returns one
+    /// that took in until then.
     pub(crate) fn ends(&mut self, now: Instant, index: SessionIndex) -> Option<SessionIndex> {
         self.ending.replace((index, now + ENDING_MAX)).map(|(index, _)| index)
     }
@@ -302,12 +299,9 @@ impl Direct {
             if !standing.path.is_proven() && standing.until <= now {
                 return Some(Due::Lost);
             }
-            if standing.path.deadline() <= now {
-                let Turn { proven, moved: _ } = standing.path.timeout(now, out);
-                if proven.is_some() {
-                    standing.until = now + SILENT_MAX;
-                    return Some(Due::Silent);
-                }
+            if standing.path.deadline() <= now && standing.path.timeout(now, out).proven.is_some() {
+                standing.until = now + SILENT_MAX;
+                return Some(Due::Silent);
             }
         }
         self.offer_at.filter(|at| *at <= now).map(|_| Due::Offer)

@@ -1,7 +1,7 @@
 //! A control stream from dial or accept to its end.
 
 use super::attempt::Whom;
-use super::message::{Message, Unicast};
+use super::message::{Message, Renewal, Unicast};
 use super::path::Path;
 use crate::config::Config;
 use crate::gossip::{self, News, Pull, Question, Records};
@@ -60,6 +60,7 @@ pub(crate) enum Way {
 }
 
 /// A handshake and what it was begun with.
+#[derive(Debug)]
 pub(crate) struct Shaking {
     /// `None` only while bytes are taken in.
     pub(crate) handshake: Option<Handshake>,
@@ -68,19 +69,19 @@ pub(crate) struct Shaking {
     /// Who answered, once that is known.
     pub(crate) peer: Option<PeerId>,
     /// Our half of the data session that comes with this link.
-    pub(crate) session: SessionIndex,
-    pub(crate) session_secret: Zeroizing<[u8; 32]>,
+    pub(crate) session: SessionKey,
+}
+
+/// Our half of a data session that the other side does not know its half of yet.
+pub(crate) struct SessionKey {
+    pub(crate) index: SessionIndex,
+    pub(crate) secret: Zeroizing<[u8; 32]>,
 }
 
 // By hand: `Zeroizing` would print the secret.
-impl core::fmt::Debug for Shaking {
+impl core::fmt::Debug for SessionKey {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Shaking")
-            .field("until", &self.until)
-            .field("ends", &self.ends)
-            .field("peer", &self.peer)
-            .field("session", &self.session)
-            .finish_non_exhaustive()
+        f.debug_tuple("SessionKey").field(&self.index).finish()
     }
 }
 
@@ -107,6 +108,12 @@ pub(crate) struct Link {
     /// Fresh keys were asked for, because these are old.
     keys_wanted: bool,
     pub(crate) path: Path,
+    /// The link has fresh keys, and its data session is to get some: it is up to us to offer them.
+    wants_renewal: bool,
+    /// Our half of a session that we offered to take the place of the one in use.
+    offered: Option<SessionKey>,
+    /// To be said about that next.
+    renewal: Option<Renewal>,
     /// The neighbour has told on this link with whom it is linked.
     pub(crate) is_introduced: bool,
     pub(crate) pull: Option<Pull>,
@@ -143,6 +150,9 @@ impl Link {
             keys_at: now,
             keys_wanted: false,
             path,
+            wants_renewal: false,
+            offered: None,
+            renewal: None,
             is_introduced: false,
             pull: None,
             news: News::new(now),
@@ -165,8 +175,36 @@ impl Link {
         let received = self.channel.receive(bytes);
         if self.channel.changes() != before {
             (self.keys_at, self.keys_wanted) = (now, false);
+            self.wants_renewal = self.channel.is_dialed();
         }
         received
+    }
+
+    /// Whether it is time to offer fresh keys for the data session.
+    pub(crate) const fn may_offer(&self) -> bool {
+        self.wants_renewal && self.offered.is_none() && !self.path.is_renewing()
+    }
+
+    /// Offers `ours`, which `offer` tells the neighbour of.
+    pub(crate) fn offer(&mut self, ours: SessionKey, offer: Renewal) {
+        self.wants_renewal = false;
+        self.offered = Some(ours);
+        self.renewal = Some(offer);
+    }
+
+    /// The neighbour answers the offer: our half of it, if there is one.
+    pub(crate) const fn take_offered(&mut self) -> Option<SessionKey> {
+        self.offered.take()
+    }
+
+    /// Tells the neighbour `answer` next.
+    pub(crate) const fn answer_offer(&mut self, answer: Renewal) {
+        self.renewal = Some(answer);
+    }
+
+    /// The index that we offered and that no session has yet.
+    pub(crate) fn offered_index(&self) -> Option<SessionIndex> {
+        self.offered.as_ref().map(|ours| ours.index)
     }
 
     /// When something has to be done about the age of the keys: the side that dialed has them
@@ -229,14 +267,15 @@ impl Link {
     /// Whether [`Link::outgoing`] would return anything.
     fn has_outgoing(&self, now: Instant) -> bool {
         self.beat
+            || self.renewal.is_some()
             || self.question.is_some()
             || !self.asked.is_empty()
             || !self.unicasts.is_empty()
             || self.news.due_at().is_some_and(|due| due <= now)
     }
 
-    /// All that may leave, sealed: unicasts, then news, then answers and our question; a heartbeat
-    /// when one is due and there is nothing else.
+    /// All that may leave, sealed: what is about keys and unicasts, then news, then answers and our
+    /// question; a heartbeat when one is due and there is nothing else.
     ///
     /// # Errors
     /// When the channel cannot go on.
@@ -245,7 +284,9 @@ impl Link {
         now: Instant,
         records: &Records,
     ) -> Result<Vec<u8>, ChannelFault> {
-        let mut messages: Vec<Message> = self.unicasts.drain(..).map(Message::Unicast).collect();
+        let mut messages: Vec<Message> =
+            self.renewal.take().map(Message::Renewal).into_iter().collect();
+        messages.extend(self.unicasts.drain(..).map(Message::Unicast));
         let (pushed, said) = self.news.take(now, records);
         if !pushed.is_empty() {
             messages.push(Message::Records(pushed));
@@ -284,6 +325,9 @@ impl Link {
             keys_at: _,
             keys_wanted: _,
             path: _,
+            wants_renewal: _,
+            offered: _,
+            renewal: _,
             is_introduced: _,
             question: _,
             beat: _,

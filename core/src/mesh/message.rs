@@ -10,6 +10,7 @@ use crate::handshake::{ChannelFault, HandshakeFault};
 use crate::id::{Identity, PeerId};
 use crate::ipam::IpamMessage;
 use crate::record::{Record, Signature};
+use crate::sleeve::SessionIndex;
 use alloc::string::String;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
@@ -31,6 +32,27 @@ pub enum Message {
     Goodbye(Goodbye),
     /// About the tree down which news flow.
     Tree(TreeMessage),
+    /// About fresh keys of the data session that comes with this link.
+    Renewal(Renewal),
+}
+
+/// How the data session that comes with a link gets fresh keys: another one takes its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Renewal {
+    /// By the side that dialed, once the link itself has fresh keys, and while nothing of the session
+    /// before is under way any more.
+    Offer(FreshHalf),
+    /// By the other side: it takes in datagrams of the session, and will use it as soon as one comes.
+    Answer(FreshHalf),
+}
+
+/// What one side brings to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FreshHalf {
+    /// Its index: what the other side addresses its datagrams to.
+    pub session: SessionIndex,
+    /// Its X25519 public key, drawn for this session alone.
+    pub key: [u8; 32],
 }
 
 /// A message on its way from peer to peer. Who relays it can drop it or send it again, but cannot
@@ -181,7 +203,6 @@ mod tests {
     use crate::gossip::{Have, Print};
     use crate::id::Incarnation;
     use crate::record::Version;
-    use crate::sleeve::SessionIndex;
 
     #[test]
     fn messages_are_these_bytes_and_back() {
@@ -197,7 +218,9 @@ mod tests {
         let body = [16, 0, 1, 0, 0x80, 0x80, 0x40];
         let version = Version { incarnation: Incarnation(3), sequence: 4 };
         let have = Have { key: 300, version };
-        let golden: [(Message, Vec<u8>); 10] = [
+        let half = FreshHalf { session: SessionIndex(300), key: [7; 32] };
+        let half_bytes = [&[0xac, 2][..], &[7; 32]].concat();
+        let golden: [(Message, Vec<u8>); 12] = [
             (Message::Heartbeat, std::vec![0]),
             (Message::Records(Vec::new()), std::vec![1, 0]),
             (Message::Ask(Question::Compare(Print(300))), std::vec![2, 0, 0xac, 2]),
@@ -208,6 +231,8 @@ mod tests {
             (Message::Tree(TreeMessage::Have(std::vec![have])), std::vec![6, 0, 1, 0xac, 2, 3, 4]),
             (Message::Tree(TreeMessage::Graft(std::vec![300])), std::vec![6, 1, 1, 0xac, 2]),
             (Message::Tree(TreeMessage::Prune), std::vec![6, 2]),
+            (Message::Renewal(Renewal::Offer(half)), [&[7, 0][..], &half_bytes].concat()),
+            (Message::Renewal(Renewal::Answer(half)), [&[7, 1][..], &half_bytes].concat()),
         ];
         for (message, bytes) in golden {
             assert_eq!(message.encode(), bytes);
@@ -252,7 +277,9 @@ mod tests {
 
     #[test]
     fn bytes_that_no_peer_writes_are_refused() {
-        for bytes in [&[][..], &[7], &[6, 3], &[0, 0], &[1, 0x80, 0], &[5, 4, 0xc8, 0x81, 0]] {
+        for bytes in
+            [&[][..], &[8], &[7, 2], &[6, 3], &[0, 0], &[1, 0x80, 0], &[5, 4, 0xc8, 0x81, 0]]
+        {
             assert!(Message::decode(bytes).is_err(), "{bytes:?} was accepted");
         }
     }

@@ -15,9 +15,9 @@ pub(crate) use attempt::{Attempt, End, State as DialState, Whom};
 pub(crate) use dialer::Dialer;
 pub(crate) use direct::{Direct, DirectPath, Due, OfferMade};
 pub(crate) use directs::{Directs, NoRoom};
-pub(crate) use link::{Conn, Ends, Link, Phase, Shaking, Way};
+pub(crate) use link::{Conn, Ends, Link, Phase, SessionKey, Shaking, Way};
 pub(crate) use path::{Pace, Path, Turn as PathTurn};
 
 pub use crate::fault::ConnFault;
-pub use message::{Goodbye, Message, Unicast, UnicastBody};
+pub use message::{FreshHalf, Goodbye, Message, Renewal, Unicast, UnicastBody};
 pub use offer::{Decline, Half, SessionMessage};

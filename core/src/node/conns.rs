@@ -2,14 +2,13 @@
 
 use super::{Node, Owner};
 use crate::event::Event;
-use crate::forward::ForwardingChange;
 use crate::handshake::{
     ChannelFault, Handshake, HandshakeFault, Hello, Local, Received, Step, told,
 };
 use crate::id::PeerId;
 use crate::io::{ConnId, Outbox, Output};
 use crate::mark::{Mark, mark};
-use crate::mesh::{Conn, ConnFault, End, Ends, Phase, Shaking, Way};
+use crate::mesh::{Conn, ConnFault, End, Ends, Phase, SessionKey, Shaking, Way};
 use crate::sleeve::SessionIndex;
 use crate::time::Instant;
 use alloc::boxed::Box;
@@ -79,10 +78,7 @@ impl Node {
             out.push(Output::Close { conn: id });
             return;
         }
-        let mut secret = Zeroizing::new([0; 32]);
-        self.session_rng.fill_bytes(&mut *secret);
-        let session = self.draw_session(Owner::Link(id));
-        let public = PublicKey::from(&StaticSecret::from(*secret)).to_bytes();
+        let (session, session_key) = self.draw_session_key(Owner::Link(id));
         let local_side = Local {
             identity: &self.identity,
             secrets: &self.secrets,
@@ -95,8 +91,8 @@ impl Node {
                 universe: self.config.universe,
                 lineage: self.ipam.lineage(),
                 sleeve_port: self.config.port,
-                session,
-                session_key: public,
+                session: session.index,
+                session_key,
                 seals: !self.secrets.is_empty(),
             },
         };
@@ -111,7 +107,6 @@ impl Node {
             ends: Ends { local, remote },
             peer: None,
             session,
-            session_secret: secret,
         }));
         let fresh = || Conn::new(remote.to_string(), None, Phase::Dialing);
         let conn = self.conns.entry(id).or_insert_with(fresh);
@@ -127,6 +122,14 @@ impl Node {
                 return index;
             }
         }
+    }
+
+    /// Our half of another session, and its public key.
+    pub(super) fn draw_session_key(&mut self, owner: Owner) -> (SessionKey, [u8; 32]) {
+        let mut secret = Zeroizing::new([0; 32]);
+        self.session_rng.fill_bytes(&mut *secret);
+        let public = PublicKey::from(&StaticSecret::from(*secret)).to_bytes();
+        (SessionKey { index: self.draw_session(owner), secret }, public)
     }
 
     pub(super) fn received(&mut self, at: Instant, id: ConnId, bytes: &[u8], out: &mut Outbox) {
@@ -172,6 +175,7 @@ impl Node {
                     conn.unsent.extend(send);
                     self.messages(at, id, &messages, out);
                     self.end_unproven(at, id, out);
+                    self.offer_renewal(id);
                 }
                 Err(fault) => {
                     match fault {
@@ -213,10 +217,10 @@ impl Node {
         let Some(mut conn) = self.conns.remove(&id) else { return };
         let until = at + self.config.handshake_max;
         let phase = core::mem::replace(&mut conn.phase, Phase::Ending { until });
-        let (session, peer, stood) = match phase {
+        let (peer, stood) = match phase {
             Phase::Dialing => {
                 mark(Mark::ConnFailed);
-                (None, None, None)
+                (None, None)
             }
             Phase::Shaking(shaking) => {
                 if way == Way::Gone {
@@ -225,7 +229,8 @@ impl Node {
                 if let Some(handshake) = shaking.handshake.as_ref().filter(|_| !id.is_dialed()) {
                     self.paces.unfinished(at, shaking.ends.remote.ip(), handshake.rounds());
                 }
-                (Some(shaking.session), shaking.peer, None)
+                self.labels.remove(&shaking.session.index);
+                (shaking.peer, None)
             }
             Phase::Up(link) => {
                 let peer = link.hello.id;
@@ -236,11 +241,10 @@ impl Node {
                 if link.path.is_proven() {
                     out.push(Output::Event(Event::LinkDown { peer }));
                 }
-                let session = link.path.index;
-                out.push(Output::Forwarding(ForwardingChange::SessionDown { session }));
+                self.drop_sessions(&link, out);
                 self.turn.links_changed = true;
                 self.dialer.unlinked(at, peer);
-                (Some(session), Some(peer), Some(at - link.up_at))
+                (Some(peer), Some(at - link.up_at))
             }
             Phase::Ending { .. } => {
                 mark(Mark::ConnEndedMeanwhile);
@@ -250,9 +254,6 @@ impl Node {
                 return;
             }
         };
-        if let Some(session) = session {
-            self.labels.remove(&session);
-        }
         if let Some(whom) = &conn.whom {
             let other = peer.filter(|peer| self.neighbours.contains_key(peer));
             let by = if fault == ConnFault::Unneeded { peer } else { other };

@@ -59,13 +59,14 @@ impl Node {
         }
         let Some(conn) = self.conns.get_mut(&id) else { return };
         let Phase::Shaking(shaking) = &conn.phase else { return };
+        let session = shaking.session.index;
         let keys = SessionKeys {
-            ours: *shaking.session_secret,
+            ours: *shaking.session.secret,
             theirs: hello.session_key,
             dialed: id.is_dialed(),
             sealed: hello.seals && !self.secrets.is_empty(),
         };
-        let Ok(session) = Session::new(Kind::Probe, &keys, hello.session) else {
+        let Ok(probes) = Session::new(Kind::Probe, &keys, hello.session) else {
             mark(Mark::LinkLowOrder);
             let fault = ConnFault::Protocol("its session key is of low order");
             return self.end(at, id, fault, Way::Ours(Vec::new()), out);
@@ -77,14 +78,14 @@ impl Node {
         let to = id.is_dialed().then_some(there);
         let listens = if id.is_dialed() { ends.remote } else { there };
         let change = ForwardingChange::SessionUp {
-            session: shaking.session,
+            session,
             remote: hello.session,
             peer: hello.name,
             is_link: true,
             keys,
             to,
         };
-        let path = Path::new(at, shaking.session, session, to, Pace::of_links(&self.config));
+        let path = Path::new(at, session, probes, to, Pace::of_links(&self.config));
         let mut link = Link::new(at, (hello, channel), ends, path, &self.config, &self.records);
         link.news.introduce(Key::Peer(self.me));
         conn.phase = Phase::Up(Box::new(link));

@@ -57,6 +57,7 @@ impl Node {
                 }
                 Message::Answer(answer) => self.answered(at, (id, peer), answer, out),
                 Message::Unicast(unicast) => self.unicast(at, peer, unicast, out),
+                Message::Renewal(renewal) => self.renewal(at, id, renewal, out),
                 Message::Goodbye(goodbye) => {
                     mark(Mark::LinkGoodbye);
                     let fault = goodbye.fault(self.config.universe);
@@ -165,7 +166,7 @@ impl Node {
             None => return mark(Mark::PathUnknown),
         };
         let Some(link) = self.conns.get_mut(&id).and_then(Conn::link_mut) else { return };
-        match link.path.receive(at, (from, bytes), out) {
+        match link.path.receive(at, (index, from, bytes), out) {
             Ok(turn) => {
                 self.probes_taken += 1;
                 self.path_turn(id, turn, out);
@@ -176,15 +177,27 @@ impl Node {
 
     pub(super) fn path_turn(&mut self, id: ConnId, turn: PathTurn, out: &mut Outbox) {
         let Some(link) = self.conns.get(&id).and_then(Conn::link) else { return };
-        let (peer, session) = (link.hello.id, link.path.index);
-        if let Some(to) = turn.moved {
+        let (peer, session, to) = (link.hello.id, link.path.index, link.path.to);
+        if turn.moved.is_some() {
             mark(Mark::PathMoved);
+        }
+        // The address may have changed while the session was to come.
+        if let Some(to) = to.filter(|_| turn.moved.is_some() || turn.renewed.is_some()) {
             out.push(Output::Forwarding(ForwardingChange::SessionMoved { session, to }));
         }
         if let Some(is_proven) = turn.proven {
             self.turn.links_changed = true;
             let event = if is_proven { Event::LinkUp { peer } } else { Event::LinkDown { peer } };
             out.push(Output::Event(event));
+        }
+        if let Some(before) = turn.renewed {
+            mark(Mark::PathRenewed);
+            self.reroute(before, session, out);
+        }
+        if let Some(ended) = turn.ended {
+            self.drop_index(ended, out);
+            // Fresh keys may have been wanted meanwhile.
+            self.offer_renewal(id);
         }
     }
 }

@@ -386,7 +386,7 @@ impl Node {
         }
     }
 
-    fn drop_index(&mut self, session: SessionIndex, out: &mut Outbox) {
+    pub(super) fn drop_index(&mut self, session: SessionIndex, out: &mut Outbox) {
         self.labels.remove(&session);
         out.push(Output::Forwarding(ForwardingChange::SessionDown { session }));
     }
@@ -412,7 +412,7 @@ impl Node {
             return;
         };
         if let Some(path) = direct.path_mut(index) {
-            match path.path.receive(at, (from, bytes), out) {
+            match path.path.receive(at, (index, from, bytes), out) {
                 Ok(turn) => {
                     self.probes_taken += 1;
                     self.direct_turn(at, (peer, &mut direct), index, turn, out);

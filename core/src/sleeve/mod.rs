@@ -8,7 +8,8 @@
 //! ```
 //! All numbers big-endian. `session` is the index that the *receiver* chose, at random, so that
 //! datagrams of an old session never reach a new one. The box is XChaCha20-Poly1305 under the
-//! X25519 secret of two keys that the authenticated handshake carried; its 24-byte nonce is
+//! X25519 secret of two keys that the authenticated handshake carried, or the link that it made, or
+//! signed messages; its 24-byte nonce is
 //! `direction (1) ‖ kind (1) ‖ zeros (14) ‖ counter (8)`, so kind and counter are bound to it;
 //! direction is 1 in what the side that dialed sends, and 0 the other way. The tag is at the end.
 //!

@@ -20,6 +20,8 @@ const LACKING_OF_NEIGHBOUR: usize = 1_024;
 /// Offers and unproven sessions at once: our own, and those of others. Source: `UNDER_WAY_MAX` of
 /// sessions on demand.
 const SESSIONS_UNDER_WAY_MAX: usize = 2 * 64;
+/// Data sessions of one link: the one in use, the one to come and the one that ends.
+const SESSIONS_OF_LINK: usize = 3;
 /// Labels of one peer without a link: of an offer, and of sessions that rise, stand and end.
 const LABELS_OF_PEER: usize = 4;
 /// Sessions of one peer without a link that its forwarder knows: that rise, stand and end.
@@ -69,6 +71,8 @@ fn rows(view: &View, peer: &PeerView, at_rest: bool) -> Vec<Row> {
     let heard_of = of_kind(|key| matches!(key, Key::Peer(_)));
     let grants = peer.papers.keys().filter(|key| matches!(key, Key::Grant(_))).count();
     let near = peer.near.len() + SPARE;
+    // At rest, one session at most takes the place of another.
+    let of_links = near + peer.near.len();
     let Sizes {
         conns,
         dialing,
@@ -135,8 +139,8 @@ fn rows(view: &View, peer: &PeerView, at_rest: bool) -> Vec<Row> {
         (
             "sessions",
             sessions,
-            links_max + UNPROVEN_MAX + LABELS_OF_PEER * sessions_max,
-            near + others,
+            SESSIONS_OF_LINK * links_max + UNPROVEN_MAX + LABELS_OF_PEER * sessions_max,
+            of_links + others,
         ),
         ("peers with sessions", directs, sessions_max, others),
         ("sessions under way", sessions_under_way, SESSIONS_UNDER_WAY_MAX, SESSIONS_UNDER_WAY_MAX),
@@ -180,8 +184,8 @@ fn rows(view: &View, peer: &PeerView, at_rest: bool) -> Vec<Row> {
         (
             "data sessions",
             data_sessions,
-            links_max + SESSIONS_OF_PEER * sessions_max,
-            near + others,
+            SESSIONS_OF_LINK * links_max + SESSIONS_OF_PEER * sessions_max,
+            of_links + others,
         ),
         ("straight ways", direct, sessions_max, others),
         ("peers that are wanted", wanted, routed, view.peers.len() + heard_of),
@@ -271,7 +275,7 @@ mod tests {
                 (view.peers[0].sizes.conns, view.peers[0].sizes.dialing) = (33, 33);
             },
             |view: &mut View| view.peers[0].sizes.discovering = 17,
-            |view: &mut View| view.peers[0].sizes.sessions = 153,
+            |view: &mut View| view.peers[0].sizes.sessions = 169,
             |view: &mut View| view.peers[0].sizes.directs = 5,
             |view: &mut View| view.peers[0].sizes.sessions_under_way = 129,
             |view: &mut View| view.peers[0].sizes.holders = 1,
@@ -303,7 +307,7 @@ mod tests {
             |view: &mut View| view.peers[0].sizes.queues.unsent = 2_049,
             |view: &mut View| view.peers[0].sizes.queues.unread = 1_100_000,
             |view: &mut View| view.peers[0].sizes.queues.pull = 17_409,
-            |view: &mut View| view.peers[0].forwarder.sessions = 21,
+            |view: &mut View| view.peers[0].forwarder.sessions = 37,
             |view: &mut View| view.peers[0].forwarder.direct = 5,
             |view: &mut View| view.peers[0].forwarder.wanted = 1,
             |view: &mut View| view.peers[0].forwarder.routes = 1,
@@ -330,7 +334,7 @@ mod tests {
         assert_eq!(baseline(&pair()), Ok(()));
         for change in [
             |view: &mut View| view.peers[0].sizes.conns = 10,
-            |view: &mut View| view.peers[0].sizes.sessions = 20,
+            |view: &mut View| view.peers[0].sizes.sessions = 21,
             |view: &mut View| view.peers[0].sizes.directs = 11,
             |view: &mut View| view.peers[0].sizes.attempts = 3,
             |view: &mut View| view.peers[0].sizes.ipam.waiting = 1,
@@ -341,7 +345,7 @@ mod tests {
             |view: &mut View| view.peers[0].sizes.queues.news = 1,
             |view: &mut View| view.peers[0].sizes.queues.unread = 2_049,
             |view: &mut View| view.peers[0].sizes.queues.pull = 2,
-            |view: &mut View| view.peers[0].forwarder.sessions = 20,
+            |view: &mut View| view.peers[0].forwarder.sessions = 21,
             |view: &mut View| view.peers[0].forwarder.direct = 11,
         ] {
             assert!(baseline(&changed(change)).is_err());

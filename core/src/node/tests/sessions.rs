@@ -15,7 +15,7 @@ fn ends_of_a_line_that_exchange_frames_get_a_session_and_lose_it_when_they_no_lo
     assert_eq!(world.straight(), [(0, 2), (2, 0)]);
     assert_eq!(world.on_demand(), [1, 0, 1]);
     assert_eq!(world.happened(0), [up(&world, 2)]);
-    for _ in 0..30 {
+    for _ in 0..20 {
         world.talk(2, 0);
         world.run(SECOND * 10);
     }

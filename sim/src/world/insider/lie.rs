@@ -96,6 +96,8 @@ pub enum Lie {
     /// key that anybody could know the secret of, twice the same, and with a key that nobody has; and
     /// answers to what nobody asked.
     SessionOffers,
+    /// Fresh keys for its data session, and others before anything came by those.
+    StrayKeys,
     /// Frames that are none, that have gone too far, and in the name of the host itself.
     BadFrames,
     /// Frames from so many addresses.
@@ -114,7 +116,7 @@ impl Lie {
     /// A revenant takes all places for streams for as long as it calls, and with many peers or neighbours a
     /// mesh is a large one, in which not everybody is linked with everybody. Long records and many
     /// addresses only take long.
-    pub const BOUNDED: [Self; 40] = [
+    pub const BOUNDED: [Self; 41] = [
         Self::OtherVersion,
         Self::CutGreeting,
         Self::ChangedGreeting,
@@ -154,6 +156,7 @@ impl Lie {
         Self::OneBreath,
         Self::ForgedDatagrams,
         Self::SessionOffers,
+        Self::StrayKeys,
         Self::BadFrames,
     ];
 

@@ -22,7 +22,9 @@ use weft_core::gossip::{Answer, Have, KeyHash, Prefix, Question, TreeMessage};
 use weft_core::handshake::{Channel, Handshake, Hello, Local, Step};
 use weft_core::id::{Identity, Incarnation, PeerId, PeerName};
 use weft_core::ipam::{Grant, IpamMessage, Witnessed};
-use weft_core::mesh::{Decline, Half, Message, SessionMessage, Unicast, UnicastBody};
+use weft_core::mesh::{
+    Decline, FreshHalf, Half, Message, Renewal, SessionMessage, Unicast, UnicastBody,
+};
 use weft_core::record::{Fingerprint, Key, Record, Version};
 use weft_core::sleeve::{Kind, Probe, Session, SessionIndex, SessionKeys};
 use weft_core::topology::PeerRecord;
@@ -353,6 +355,9 @@ impl Insider {
             let owned = Fingerprint::of(b"anything");
             let asked = IpamMessage::Confirm(Witnessed { nonce: 1, owned });
             [denied, asked].map(|body| unicast(me, host, 9, body)).into()
+        } else if self.lie == Lie::StrayKeys {
+            let fresh = FreshHalf { session: self.hello.session, key: [9; KEY_LEN] };
+            vec![Message::Renewal(Renewal::Offer(fresh)); 2]
         } else if self.lie == Lie::Revenant {
             let all = facts.keys.iter().take(Question::KEYS_MAX).map(hash_of).collect();
             vec![Message::Ask(Question::Want(all)); 2]
@@ -435,7 +440,7 @@ impl Insider {
                     denials.iter().filter_map(|it| link.say(it)).flatten().collect();
                 words.writes.push(said);
             }
-            Message::Answer(_) | Message::Unicast(_) | Message::Tree(_) => {}
+            Message::Answer(_) | Message::Unicast(_) | Message::Tree(_) | Message::Renewal(_) => {}
         }
     }
 

@@ -184,7 +184,8 @@ pub(super) fn of(lie: Lie, liar: &Identity, facts: &Facts, count: u32) -> Vec<Re
         | Lie::BadFrames
         | Lie::ManyMacs
         | Lie::Revenant
-        | Lie::ManyNeighbours => Vec::new(),
+        | Lie::ManyNeighbours
+        | Lie::StrayKeys => Vec::new(),
     }
 }
 
