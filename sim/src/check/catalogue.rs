@@ -145,14 +145,11 @@ pub const CATALOGUE: [Property; 36] = [
         rules: &[],
         waits: Some("the search for the MTU of a path"),
     },
-    Property {
-        id: "L11",
-        says: "new keys come into use without loss of frames",
-        rules: &[],
-        waits: Some(
-            "fresh keys of the sessions of links; one on demand that is in use is followed by another",
-        ),
-    },
+    judged(
+        "L11",
+        "new keys come into use in time, and without loss of frames",
+        &["sleeve.fresh-keys", "sleeve.rekey-loses-nothing"],
+    ),
     Property {
         id: "L12",
         says: "a takeover that was begun is finished or undone within 30 s",
@@ -162,7 +159,7 @@ pub const CATALOGUE: [Property; 36] = [
 ];
 
 /// Rules that are not judged on views, and where they are.
-pub const ELSEWHERE: [(&str, &str); 22] = [
+pub const ELSEWHERE: [(&str, &str); 24] = [
     ("contract", "after each call of a node"),
     ("persist-before-reply", "where an address is handed out, and where one is given back"),
     ("persist-before-send", "after each call of a node, besides"),
@@ -177,6 +174,8 @@ pub const ELSEWHERE: [(&str, &str); 22] = [
     ("sleeve.no-replay", "where a datagram is taken"),
     ("sleeve.only-sent", "where a datagram is taken"),
     ("sleeve.on-demand", "where a data path is told of a session"),
+    ("sleeve.fresh-keys", "where a datagram is taken"),
+    ("sleeve.rekey-loses-nothing", "where a datagram is refused"),
     ("forward.hops", "where a datagram is sent"),
     ("ipam.serves", "at the end of a scenario"),
     ("ipam.served-in-time", "where an allocation is answered, over all of a swarm"),

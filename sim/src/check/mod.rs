@@ -25,6 +25,7 @@ mod names;
 mod papers;
 mod quiet;
 mod refusals;
+mod renewals;
 mod silence;
 mod steady;
 mod trust;

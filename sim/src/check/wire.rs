@@ -1,15 +1,19 @@
 //! Rules about datagrams, judged where they are sent and taken: `sleeve.unique-nonce`,
-//! `sleeve.no-replay`, `sleeve.only-sent`, `sleeve.on-demand`, `forward.hops`.
+//! `sleeve.no-replay`, `sleeve.only-sent`, `sleeve.on-demand`, `sleeve.fresh-keys`,
+//! `sleeve.rekey-loses-nothing`, `forward.hops`.
 //!
 //! A datagram is read and opened here by the layout alone that [`weft_core::sleeve`] draws.
 
+use super::renewals::Renewals;
 use crypto_box::aead::AeadInPlace;
 use crypto_box::{ChaChaBox, Nonce, PublicKey, SecretKey, Tag};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::time::Duration;
 use weft_core::forward::ForwardingChange;
 use weft_core::id::PeerName;
 use weft_core::record::Fingerprint;
+use weft_core::time::Instant;
 
 /// What is wrong: the name of the rule, and how.
 pub type Fault = (&'static str, String);
@@ -22,6 +26,10 @@ const NO_REPLAY: &str = "sleeve.no-replay";
 const ONLY_SENT: &str = "sleeve.only-sent";
 /// A session that no link brings is only with whom frames for one peer were exchanged.
 const ON_DEMAND: &str = "sleeve.on-demand";
+/// The keys of a link that works are changed in time.
+const FRESH_KEYS: &str = "sleeve.fresh-keys";
+/// Whoever changes them still takes what was sealed under those before.
+const REKEY_LOSES_NOTHING: &str = "sleeve.rekey-loses-nothing";
 /// No frame is relayed more often than it may be.
 const HOPS: &str = "forward.hops";
 
@@ -35,6 +43,9 @@ const PROBE: u8 = 0x11;
 /// code that seals all of them.
 const OPENED_FIRST: u64 = 4;
 const OPENED_OF: u64 = 32;
+/// What was on its way for longer may come too late for a session that has ended: a third of the time
+/// that this takes, for a clock that goes three times as fast, and a little less.
+const ON_ITS_WAY_MAX: Duration = Duration::from_millis(1_500);
 /// Datagrams of one direction that may still be taken; of those before them nothing is told.
 const UNDER_WAY_MAX: usize = 16_384;
 
@@ -52,6 +63,7 @@ pub struct Wire {
     /// Labels that insiders chose, with the names that they gave: what they seal is not known here.
     insiders: BTreeSet<(PeerName, u32)>,
     lanes: BTreeMap<Lane, Flow>,
+    renewals: Renewals,
     /// Hosts by their names.
     hosts: BTreeSet<PeerName>,
     /// Who has sent whom a frame that was for it alone.
@@ -89,7 +101,7 @@ impl fmt::Debug for End {
 struct Flow {
     last: Option<u64>,
     /// Sent and not yet taken, by counter.
-    under_way: BTreeMap<u64, Fingerprint>,
+    under_way: BTreeMap<u64, (Fingerprint, Instant)>,
 }
 
 /// A datagram as its layout has it.
@@ -134,8 +146,8 @@ impl Wire {
     /// Its key was another session's already, whose nonces then come again.
     pub fn forwarding(
         &mut self,
-        host: usize,
-        name: PeerName,
+        now: Instant,
+        (host, name): (usize, PeerName),
         change: &ForwardingChange,
     ) -> Result<(), Fault> {
         match change {
@@ -172,14 +184,22 @@ impl Wire {
                     facing.push(session.0);
                 }
                 self.chosen.insert((name, session.0), host);
+                if *is_link {
+                    self.renewals.up(now, (host, session.0), peer);
+                }
             }
             // What was sent before may still arrive.
+            ForwardingChange::SessionDown { session } => self.renewals.down((host, session.0)),
             ForwardingChange::SessionMoved { .. }
-            | ForwardingChange::SessionDown { .. }
             | ForwardingChange::Direct { .. }
             | ForwardingChange::Routes(_) => {}
         }
         Ok(())
+    }
+
+    /// The node of `host` runs no more.
+    pub fn ended(&mut self, host: usize) {
+        self.renewals.gone(host);
     }
 
     /// Somebody who is no host, and says that it is called `name`, has a session under `label`.
@@ -193,6 +213,7 @@ impl Wire {
     /// A rule that it breaks.
     pub fn sent(
         &mut self,
+        now: Instant,
         host: usize,
         (name, hops_max): (PeerName, u8),
         bytes: &[u8],
@@ -218,7 +239,7 @@ impl Wire {
             return Err((UNIQUE_NONCE, detail));
         }
         if end.cipher.is_some() {
-            flow.under_way.insert(counter, Fingerprint::of(bytes));
+            flow.under_way.insert(counter, (Fingerprint::of(bytes), now));
             if flow.under_way.len() > UNDER_WAY_MAX {
                 flow.under_way.pop_first();
             }
@@ -263,7 +284,7 @@ impl Wire {
     ///
     /// # Errors
     /// A rule that this breaks.
-    pub fn taken(&mut self, host: usize, bytes: &[u8]) -> Result<(), Fault> {
+    pub fn taken(&mut self, now: Instant, host: usize, bytes: &[u8]) -> Result<(), Fault> {
         let Some(datagram) = Datagram::read(bytes) else { return Ok(()) };
         let counter = datagram.counter;
         let Some(end) = self.ends.get(&(host, datagram.label)) else { return Ok(()) };
@@ -283,14 +304,19 @@ impl Wire {
             return Ok(());
         }
         let sender = self.chosen.get(&(end.peer, end.theirs));
-        let lane = sender.map(|sender| (*sender, end.theirs, datagram.kind));
-        let flow = lane.and_then(|lane| self.lanes.get_mut(&lane));
-        let Some(flow) = flow else {
+        let there = sender.map(|sender| (*sender, end.theirs));
+        let flow = there.and_then(|(sender, label)| {
+            Some(((sender, label), self.lanes.get_mut(&(sender, label, datagram.kind))?))
+        });
+        let Some((there, flow)) = flow else {
             let detail = format!("n{} took a datagram of a peer that sent it none", host + 1);
             return Err((ONLY_SENT, detail));
         };
         match flow.under_way.remove(&counter) {
-            Some(print) if print == Fingerprint::of(bytes) => Ok(()),
+            Some((print, _)) if print == Fingerprint::of(bytes) => {
+                let heard = self.renewals.heard(now, (host, datagram.label), there);
+                heard.map_err(|why| (FRESH_KEYS, why))
+            }
             Some(_) => {
                 let detail =
                     format!("n{} took datagram {counter} otherwise than it was sent", host + 1);
@@ -304,6 +330,53 @@ impl Wire {
                 format!("n{} took datagram {counter}, which nobody sent", host + 1),
             )),
         }
+    }
+}
+
+impl Wire {
+    /// `host`, called `name`, refused a datagram.
+    ///
+    /// # Errors
+    /// It was sealed by a peer for one session of a link of which `host` takes in only others.
+    pub fn refused(
+        &self,
+        now: Instant,
+        (host, name): (usize, PeerName),
+        bytes: &[u8],
+    ) -> Result<(), Fault> {
+        let Some(datagram) = Datagram::read(bytes) else { return Ok(()) };
+        if self.renewals.all_up(host).any(|label| label == datagram.label) {
+            return Ok(());
+        }
+        let is_from = |sender: usize, ours: u32| {
+            let flow = self.lanes.get(&(sender, ours, datagram.kind));
+            let sent = flow.and_then(|flow| flow.under_way.get(&datagram.counter));
+            sent.is_some_and(|(print, at)| {
+                now.since(*at) <= ON_ITS_WAY_MAX && *print == Fingerprint::of(bytes)
+            })
+        };
+        let facing = self.facing.iter().filter(|((_, label), _)| *label == datagram.label);
+        let senders = facing.flat_map(|((sender, _), all)| all.iter().map(|ours| (*sender, *ours)));
+        let mut senders = senders.filter(|(sender, ours)| {
+            self.ends.get(&(*sender, *ours)).is_some_and(|end| end.peer == name)
+                && is_from(*sender, *ours)
+        });
+        let Some((sender, ours)) = senders.next() else { return Ok(()) };
+        let stands = self.renewals.all_up(host).any(|label| {
+            self.ends.get(&(host, label)).is_some_and(|end| {
+                self.chosen.get(&(end.peer, end.theirs)) == Some(&sender)
+                    && self.renewals.are_of_one((sender, ours), (sender, end.theirs))
+            })
+        });
+        if stands {
+            let detail = format!(
+                "n{} refused a datagram that n{} sealed for another session of their link",
+                host + 1,
+                sender + 1
+            );
+            return Err((REKEY_LOSES_NOTHING, detail));
+        }
+        Ok(())
     }
 }
 
@@ -325,217 +398,4 @@ fn parcels(payload: &[u8]) -> Vec<(PeerName, PeerName, u8, &[u8])> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    use super::super::broken::Breach;
-    use super::*;
-    use weft_core::sleeve::{Kind, Session, SessionIndex, SessionKeys};
-
-    const NAMES: [PeerName; 2] = [PeerName([2, 0, 0, 0, 0, 1]), PeerName([2, 0, 0, 0, 0, 2])];
-    const HOPS_MAX: u8 = 4;
-
-    fn keys(host: usize) -> SessionKeys {
-        let secrets = [[1; 32], [2; 32]];
-        let theirs = SecretKey::from(secrets[1 - host]).public_key().to_bytes();
-        SessionKeys { ours: secrets[host], theirs, dialed: host == 0, sealed: true }
-    }
-
-    fn up(
-        session: SessionIndex,
-        remote: SessionIndex,
-        peer: PeerName,
-        keys: SessionKeys,
-    ) -> ForwardingChange {
-        ForwardingChange::SessionUp { session, remote, peer, is_link: true, keys, to: None }
-    }
-
-    /// The label that a host chose.
-    fn label(host: usize) -> SessionIndex {
-        SessionIndex(u32::try_from(host).unwrap() + 7)
-    }
-
-    /// Two hosts with a session, and what seals for each.
-    fn pair(kind: Kind) -> (Wire, [Session; 2]) {
-        let mut wire = Wire::default();
-        for host in [0, 1] {
-            let (session, remote, peer) = (label(host), label(1 - host), NAMES[1 - host]);
-            let change = up(session, remote, peer, keys(host));
-            wire.forwarding(host, NAMES[host], &change).unwrap();
-        }
-        let session = |host: usize| Session::new(kind, &keys(host), label(1 - host)).unwrap();
-        (wire, [session(0), session(1)])
-    }
-
-    fn rule(verdict: Result<(), Fault>) -> Option<&'static str> {
-        verdict.err().map(|(rule, _)| rule)
-    }
-
-    fn send(wire: &mut Wire, host: usize, bytes: &[u8]) -> Option<&'static str> {
-        rule(wire.sent(host, (NAMES[host], HOPS_MAX), bytes))
-    }
-
-    /// What breaks each of these rules.
-    pub(in super::super) const BREACHES: [Breach; 5] = [
-        (UNIQUE_NONCE, || {
-            let (mut wire, [mut session, _]) = pair(Kind::Probe);
-            let datagram = session.seal(b"one").unwrap();
-            send(&mut wire, 0, &datagram).or_else(|| send(&mut wire, 0, &datagram))
-        }),
-        (NO_REPLAY, || {
-            let (mut wire, [mut session, _]) = pair(Kind::Probe);
-            let datagram = session.seal(b"one").unwrap();
-            send(&mut wire, 0, &datagram)
-                .or_else(|| rule(wire.taken(1, &datagram)))
-                .or_else(|| rule(wire.taken(1, &datagram)))
-        }),
-        (ONLY_SENT, || {
-            let (mut wire, [mut session, _]) = pair(Kind::Probe);
-            rule(wire.taken(1, &session.seal(b"one").unwrap()))
-        }),
-        (ON_DEMAND, || {
-            let (mut wire, [mut session, _]) = pair(Kind::Data);
-            let to_all = session.seal(&parcel(HOPS_MAX)).unwrap();
-            send(&mut wire, 0, &to_all).or_else(|| on_demand(&mut wire, 0))
-        }),
-        (HOPS, || {
-            let (mut wire, [mut session, _]) = pair(Kind::Data);
-            send(&mut wire, 0, &session.seal(&parcel(HOPS_MAX + 1)).unwrap())
-        }),
-    ];
-
-    #[test]
-    fn what_is_sent_once_and_taken_once_breaks_no_rule() {
-        let (mut wire, mut sessions) = pair(Kind::Probe);
-        let datagrams: Vec<Vec<u8>> = (0..9).map(|_| sessions[0].seal(b"probe").unwrap()).collect();
-        for datagram in &datagrams {
-            assert_eq!(send(&mut wire, 0, datagram), None);
-        }
-        // In any order, and not all of them.
-        for datagram in [&datagrams[8], &datagrams[2], &datagrams[5]] {
-            assert_eq!(wire.taken(1, datagram), Ok(()));
-        }
-        let back = sessions[1].seal(b"answer").unwrap();
-        assert_eq!(send(&mut wire, 1, &back), None);
-        assert_eq!(wire.taken(0, &back), Ok(()));
-    }
-
-    #[test]
-    fn unique_nonce_fails_when_a_counter_comes_twice_or_the_nonce_is_another() {
-        let (mut wire, mut sessions) = pair(Kind::Probe);
-        let datagram = sessions[0].seal(b"one").unwrap();
-        assert_eq!(send(&mut wire, 0, &datagram), None);
-        let mut restarted = Session::new(Kind::Probe, &keys(0), label(1)).unwrap();
-        let again = restarted.seal(b"two").unwrap();
-        assert_eq!(send(&mut wire, 0, &again), Some(UNIQUE_NONCE));
-        // Sealed as the other side would: both under one nonce.
-        let (mut wire, _) = pair(Kind::Probe);
-        let wrong = SessionKeys { dialed: false, ..keys(0) };
-        let mut wrong = Session::new(Kind::Probe, &wrong, label(1)).unwrap();
-        assert_eq!(send(&mut wire, 0, &wrong.seal(b"one").unwrap()), Some(UNIQUE_NONCE));
-    }
-
-    #[test]
-    fn two_others_may_choose_one_label() {
-        let (mut wire, mut sessions) = pair(Kind::Probe);
-        let third = SessionKeys {
-            ours: [3; 32],
-            theirs: SecretKey::from([4; 32]).public_key().to_bytes(),
-            ..keys(0)
-        };
-        let change = up(SessionIndex(50), label(1), PeerName([2, 0, 0, 0, 0, 3]), third.clone());
-        wire.forwarding(0, NAMES[0], &change).unwrap();
-        let mut to_third = Session::new(Kind::Probe, &third, label(1)).unwrap();
-        let first = sessions[0].seal(b"one").unwrap();
-        assert_eq!(send(&mut wire, 0, &first), None);
-        assert_eq!(send(&mut wire, 0, &to_third.seal(b"one").unwrap()), None);
-        assert_eq!(wire.taken(1, &first), Ok(()));
-        assert_eq!(send(&mut wire, 0, &first), Some(UNIQUE_NONCE));
-    }
-
-    #[test]
-    fn unique_nonce_fails_when_a_session_takes_the_key_of_another() {
-        let (mut wire, _) = pair(Kind::Probe);
-        let mut up = |host: usize, session: u32, keys: SessionKeys| {
-            let (session, remote) = (SessionIndex(session), label(1 - host));
-            let peer = NAMES[1 - host];
-            let change = up(session, remote, peer, keys);
-            rule(wire.forwarding(host, NAMES[host], &change))
-        };
-        // The same session may be told twice.
-        assert_eq!(up(0, label(0).0, keys(0)), None);
-        assert_eq!(up(0, 99, keys(0)), Some(UNIQUE_NONCE));
-        assert_eq!(up(1, 99, keys(0)), Some(UNIQUE_NONCE));
-        // In the clear no key is used.
-        assert_eq!(up(0, 99, SessionKeys { sealed: false, ..keys(0) }), None);
-        assert_eq!(up(0, 99, SessionKeys { ours: [3; 32], ..keys(0) }), None);
-    }
-
-    /// A data path is told of a session that no link brings.
-    fn on_demand(wire: &mut Wire, host: usize) -> Option<&'static str> {
-        let keys = SessionKeys { ours: [40 + u8::try_from(host).unwrap(); 32], ..keys(host) };
-        let mut change = up(SessionIndex(50), label(1 - host), NAMES[1 - host], keys);
-        if let ForwardingChange::SessionUp { is_link, .. } = &mut change {
-            *is_link = false;
-        }
-        rule(wire.forwarding(host, NAMES[host], &change))
-    }
-
-    #[test]
-    fn on_demand_fails_when_there_is_a_session_with_whom_nobody_talks() {
-        let to_all = [&NAMES[0].0[..], &[0; 6], &[HOPS_MAX, 0, 1], &[9]].concat();
-        let to_one = [&NAMES[0].0[..], &NAMES[1].0, &[HOPS_MAX, 0, 1], &[9]].concat();
-        for (payload, fault) in [(to_all, Some(ON_DEMAND)), (to_one, None)] {
-            let (mut wire, mut sessions) = pair(Kind::Data);
-            let frame = sessions[0].seal(&payload).unwrap();
-            assert_eq!(send(&mut wire, 0, &frame), None);
-            assert_eq!(on_demand(&mut wire, 0), fault);
-            assert_eq!(on_demand(&mut wire, 1), fault);
-        }
-        // What an insider asks for is granted.
-        let mut wire = Wire::default();
-        assert_eq!(on_demand(&mut wire, 0), None);
-    }
-
-    #[test]
-    fn no_replay_fails_when_a_datagram_is_taken_again() {
-        let (mut wire, mut sessions) = pair(Kind::Probe);
-        let datagram = sessions[0].seal(b"probe").unwrap();
-        assert_eq!(send(&mut wire, 0, &datagram), None);
-        assert_eq!(wire.taken(1, &datagram), Ok(()));
-        assert_eq!(rule(wire.taken(1, &datagram)), Some(NO_REPLAY));
-    }
-
-    #[test]
-    fn only_sent_fails_when_something_is_taken_that_was_not_sent_like_that() {
-        let (mut wire, mut sessions) = pair(Kind::Probe);
-        let datagram = sessions[0].seal(b"probe").unwrap();
-        assert_eq!(rule(wire.taken(1, &datagram)), Some(ONLY_SENT));
-        assert_eq!(send(&mut wire, 0, &datagram), None);
-        let mut changed = datagram;
-        changed[20] ^= 1;
-        assert_eq!(rule(wire.taken(1, &changed)), Some(ONLY_SENT));
-        let unsent = sessions[0].seal(b"more").unwrap();
-        assert_eq!(rule(wire.taken(1, &unsent)), Some(ONLY_SENT));
-    }
-
-    /// A parcel of `n1` with a frame of one byte.
-    fn parcel(hops: u8) -> Vec<u8> {
-        [&NAMES[0].0[..], &[0; 6], &[hops, 0, 1], &[9]].concat()
-    }
-
-    #[test]
-    fn hops_fails_when_a_frame_is_sent_on_as_far_as_it_came_or_farther_than_it_may() {
-        let (mut wire, mut sessions) = pair(Kind::Data);
-        let first = sessions[0].seal(&parcel(HOPS_MAX)).unwrap();
-        assert_eq!(send(&mut wire, 0, &first), None);
-        assert_eq!(wire.taken(1, &first), Ok(()));
-        let on = sessions[1].seal(&parcel(HOPS_MAX - 1)).unwrap();
-        assert_eq!(send(&mut wire, 1, &on), None);
-        let as_far = sessions[1].seal(&parcel(HOPS_MAX)).unwrap();
-        assert_eq!(send(&mut wire, 1, &as_far), Some(HOPS));
-        let farther = sessions[0].seal(&parcel(HOPS_MAX + 1)).unwrap();
-        assert_eq!(send(&mut wire, 0, &farther), Some(HOPS));
-        let (mut wire, mut sessions) = pair(Kind::Data);
-        let from_nowhere = sessions[1].seal(&parcel(1)).unwrap();
-        assert_eq!(send(&mut wire, 1, &from_nowhere), Some(HOPS));
-    }
-}
+pub(super) mod tests;

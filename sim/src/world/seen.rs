@@ -120,7 +120,9 @@ impl World {
     /// A node tells its data path something.
     pub(super) fn see_forwarding(&mut self, host: usize, change: &ForwardingChange) {
         let Some(running) = &self.hosts[host].running else { return };
-        if let Err((rule, why)) = self.wire.forwarding(host, running.node.name(), change) {
+        if let Err((rule, why)) =
+            self.wire.forwarding(self.now, (host, running.node.name()), change)
+        {
             self.breach(rule, why);
         }
     }
@@ -162,20 +164,29 @@ impl World {
         let there = &self.hosts[host];
         let Some(running) = &there.running else { return };
         let name = (running.node.name(), there.config.hops_max);
-        if let Err((rule, why)) = self.wire.sent(host, name, bytes) {
+        if let Err((rule, why)) = self.wire.sent(self.now, host, name, bytes) {
             self.breach(rule, why);
         }
     }
 
     /// A host has taken a datagram.
     pub(super) fn see_taken(&mut self, host: usize, bytes: &[u8]) {
-        if let Err((rule, why)) = self.wire.taken(host, bytes) {
+        if let Err((rule, why)) = self.wire.taken(self.now, host, bytes) {
+            self.breach(rule, why);
+        }
+    }
+
+    /// A host has refused a datagram.
+    pub(super) fn see_refused(&mut self, host: usize, bytes: &[u8]) {
+        let Some(running) = &self.hosts[host].running else { return };
+        if let Err((rule, why)) = self.wire.refused(self.now, (host, running.node.name()), bytes) {
             self.breach(rule, why);
         }
     }
 
     /// The node of `host` runs no more: nothing of it is asked again.
     pub(super) fn see_end(&mut self, host: usize) {
+        self.wire.ended(host);
         let all = (host, ConnId::dialed(0))..=(host, ConnId::accepted(u64::MAX >> 1));
         let gone: Vec<(usize, ConnId)> = self.hellos.range(all).map(|(key, _)| *key).collect();
         for key in gone {

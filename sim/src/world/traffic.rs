@@ -152,8 +152,10 @@ impl World {
         let mut wishes = Wishes::default();
         let refused = running.forwarder.counters().refused;
         running.forwarder.datagram(mono, datagram.source, &datagram.bytes, &mut wishes);
-        // A probe is for the node to take.
-        if running.forwarder.counters().refused == refused && wishes.probes.is_empty() {
+        if running.forwarder.counters().refused > refused {
+            self.see_refused(datagram.host, &datagram.bytes);
+        } else if wishes.probes.is_empty() {
+            // A probe is for the node to take.
             self.hosts[datagram.host].taken += 1;
             self.see_taken(datagram.host, &datagram.bytes);
         }
