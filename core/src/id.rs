@@ -1,5 +1,6 @@
 //! Who is who: peers, their printed names, their incarnations, and the containers they hold.
 
+use crate::verified;
 use alloc::string::{String, ToString};
 use core::fmt;
 use core::str::FromStr;
@@ -18,8 +19,11 @@ pub struct PeerId(pub [u8; 32]);
 impl PeerId {
     /// Whether `signature` over `message` was made with this peer's key.
     pub fn verify(&self, message: &[u8], signature: &[u8; 64]) -> bool {
-        VerifyingKey::from_bytes(&self.0)
-            .is_ok_and(|key| key.verify_strict(message, &Signature::from_bytes(signature)).is_ok())
+        verified::once(&self.0, message, signature, || {
+            let signature = Signature::from_bytes(signature);
+            VerifyingKey::from_bytes(&self.0)
+                .is_ok_and(|key| key.verify_strict(message, &signature).is_ok())
+        })
     }
 
     /// The X25519 public key that belongs to this id, or `None` when the bytes are no point.

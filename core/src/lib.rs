@@ -58,3 +58,4 @@ pub mod status;
 pub mod time;
 pub mod topology;
 pub mod trust;
+pub mod verified;

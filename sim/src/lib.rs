@@ -19,4 +19,5 @@ pub mod replay;
 pub mod scenario;
 pub mod shrink;
 pub mod trace;
+pub mod verified;
 pub mod world;

@@ -38,6 +38,7 @@ use crate::host::Host;
 use crate::net::{Delivery, Net, PORT, STRANGER};
 use crate::queue::Queue;
 use crate::trace::{Digest, Trace, What};
+use crate::verified;
 use rand_chacha::ChaCha20Rng;
 use rand_core::RngCore;
 use seen::Hello;
@@ -131,6 +132,7 @@ impl fmt::Debug for World {
 impl World {
     /// A world in which no host runs yet.
     pub fn new(setup: &Setup) -> Self {
+        verified::remember();
         let mut rng = rng_for(setup.seed, 0);
         let hosts: Vec<Host> = (0..setup.hosts)
             .map(|host| {
