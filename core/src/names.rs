@@ -124,7 +124,8 @@ pub(crate) struct TooManyNames(pub(crate) usize);
 pub(crate) struct Names {
     own: NamesRecord,
     own_max: usize,
-    others: BTreeMap<PeerId, (Incarnation, NamesRecord)>,
+    /// In order, as in their records: a list of one takes a tenth of the memory of a set of one.
+    others: BTreeMap<PeerId, (Incarnation, Vec<NameEntry>)>,
 }
 
 impl Names {
@@ -171,7 +172,7 @@ impl Names {
     /// Takes in what `peer` wrote in its start `incarnation`.
     pub(crate) fn put(&mut self, peer: PeerId, incarnation: Incarnation, record: NamesRecord) {
         mark(Mark::NamesTakenIn);
-        self.others.insert(peer, (incarnation, record));
+        self.others.insert(peer, (incarnation, record.entries.into_iter().collect()));
     }
 
     /// Forgets what `peer` wrote.
@@ -186,12 +187,11 @@ impl Names {
         lives: impl Fn(PeerId, Incarnation) -> bool,
     ) -> Vec<KnownName> {
         let others = self.others.iter().filter(|(peer, (start, _))| lives(**peer, *start));
-        let all = others.map(|(peer, (_, record))| (*peer, record)).chain([(me, &self.own)]);
-        let mut known: Vec<KnownName> = all
-            .flat_map(|(origin, record)| {
-                record.entries.iter().map(move |entry| KnownName { entry: entry.clone(), origin })
-            })
-            .collect();
+        let others = others.flat_map(|(peer, (_, entries))| entries.iter().map(|it| (*peer, it)));
+        let own = self.own.entries.iter().map(|entry| (me, entry));
+        let known = others.chain(own);
+        let mut known: Vec<KnownName> =
+            known.map(|(origin, entry)| KnownName { entry: entry.clone(), origin }).collect();
         known.sort();
         known
     }

@@ -4,6 +4,7 @@
 //! the tree mends itself. What that missed (a link was down, a record was refused for want of room)
 //! is found by comparing whole stores by ranges of hashes, when a link comes up and at intervals.
 
+mod held;
 mod lacking;
 mod news;
 mod prefix;

@@ -1,16 +1,19 @@
 //! All records that a peer holds, with sums over ranges of their hashes.
 
-use super::prefix::{Have, Item, KeyHash, Prefix, Print, hash_of, item_of};
+use super::held::{ByHash, ByKey, Held, Place};
+use super::prefix::{Have, Item, KeyHash, Prefix, Print};
 use crate::mark::{Mark, mark};
 use crate::record::{Key, Record, RecordFault};
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::ops::Bound;
 
 /// All records that a peer holds: of each key the newest.
 #[derive(Clone, Debug)]
 pub struct Records {
-    by_key: BTreeMap<Key, Record>,
-    by_hash: BTreeMap<(KeyHash, Key), u128>,
+    by_key: BTreeSet<ByKey>,
+    by_hash: BTreeSet<ByHash>,
     /// Number and sum of the items under every prefix of up to [`SUMS_DEPTH`] nibbles that has any.
     sums: BTreeMap<Prefix, (usize, u128)>,
     all: Size,
@@ -64,8 +67,8 @@ impl Records {
     pub const fn new(count_max: usize, len_max: usize) -> Self {
         let none = Size { count: 0, len: 0 };
         Self {
-            by_key: BTreeMap::new(),
-            by_hash: BTreeMap::new(),
+            by_key: BTreeSet::new(),
+            by_hash: BTreeSet::new(),
             sums: BTreeMap::new(),
             all: none,
             ordinary: none,
@@ -75,7 +78,7 @@ impl Records {
 
     /// Whether `record` would replace what is held under its key.
     pub fn is_news(&self, record: &Record) -> bool {
-        self.by_key.get(&record.key).is_none_or(|held| record.supersedes(held))
+        self.get(&record.key).is_none_or(|held| record.supersedes(held))
     }
 
     /// Takes in a record of anybody; for one that a neighbour wrote there is some more room. Returns
@@ -99,7 +102,7 @@ impl Records {
     /// Whether `record` fits in, in place of what is held under its key. One that makes nothing
     /// larger always does.
     fn has_room(&self, record: &Record, is_neighbours: bool) -> bool {
-        let before = self.by_key.get(&record.key).map(Size::of).unwrap_or_default();
+        let before = self.get(&record.key).map(Size::of).unwrap_or_default();
         let after = Size::of(record);
         let max = self.max;
         let part = RESERVED_PART * if is_neighbours { NEIGHBOURS_PART } else { 1 };
@@ -115,27 +118,27 @@ impl Records {
         let is_news = self.is_news(&record);
         if is_news {
             self.remove(&record.key);
-            let (hash, item) = (hash_of(&record.key), item_of(&record));
-            self.by_hash.insert((hash, record.key), item);
-            self.count(hash, |(count, sum)| (count + 1, sum.wrapping_add(item)));
-            let size = Size::of(&record);
+            let held = Arc::new(Held::new(record));
+            let item = held.item();
+            self.count(held.hash, |(count, sum)| (count + 1, sum.wrapping_add(item)));
+            let size = Size::of(&held.record);
             self.all = self.all.plus(size);
-            if !is_ownership(&record.key) {
+            if !is_ownership(&held.record.key) {
                 self.ordinary = self.ordinary.plus(size);
             }
-            self.by_key.insert(record.key, record);
+            self.by_hash.insert(ByHash(Arc::clone(&held)));
+            self.by_key.insert(ByKey(held));
         }
         is_news
     }
 
     /// Forgets the record of `key`.
     pub fn remove(&mut self, key: &Key) {
-        let hash = hash_of(key);
-        if let Some(record) = self.by_key.remove(key)
-            && let Some(item) = self.by_hash.remove(&(hash, *key))
-        {
+        if let Some(ByKey(held)) = self.by_key.take(key) {
+            let (hash, item) = (held.hash, held.item());
             self.count(hash, |(count, sum)| (count.saturating_sub(1), sum.wrapping_sub(item)));
-            let size = Size::of(&record);
+            self.by_hash.remove(&(hash, *key) as &dyn Place);
+            let size = Size::of(&held.record);
             self.all = self.all.less(size);
             if !is_ownership(key) {
                 self.ordinary = self.ordinary.less(size);
@@ -157,18 +160,17 @@ impl Records {
 
     /// The record of `key`.
     pub fn get(&self, key: &Key) -> Option<&Record> {
-        self.by_key.get(key)
+        self.by_key.get(key).map(|ByKey(held)| &held.record)
     }
 
     /// Whether what `have` names is held, or a newer version of it.
     pub fn holds(&self, have: Have) -> bool {
-        let held = self.keys(have.key).filter_map(|key| self.by_key.get(&key));
-        held.max_by_key(|held| held.version).is_some_and(|held| held.version >= have.version)
+        self.keyed(have.key).any(|held| held.record.version >= have.version)
     }
 
     /// All records, most urgent kind first.
     pub fn iter(&self) -> impl Iterator<Item = &Record> {
-        self.by_key.values()
+        self.by_key.iter().map(|ByKey(held)| &held.record)
     }
 
     /// How many there are.
@@ -192,7 +194,7 @@ impl Records {
         let mut batch = Vec::new();
         let mut len = 0;
         while let Some(key) = dirty.first().copied() {
-            if let Some(record) = self.by_key.get(&key) {
+            if let Some(record) = self.get(&key) {
                 len += Size::of(record).len;
                 if len > len_max && !batch.is_empty() {
                     mark(Mark::GossipSplit);
@@ -210,25 +212,32 @@ impl Records {
         let (count, sum) = if prefix.depth <= SUMS_DEPTH {
             self.sums.get(&prefix).copied().unwrap_or_default()
         } else {
-            self.range(prefix)
-                .fold((0, 0u128), |(count, sum), (_, item)| (count + 1, sum.wrapping_add(*item)))
+            let items = self.range(prefix).map(Held::item);
+            items.fold((0, 0u128), |(count, sum), item| (count + 1, sum.wrapping_add(item)))
         };
         (count, Print(sum))
     }
 
     /// What is held under `prefix`.
     pub fn items(&self, prefix: Prefix) -> impl Iterator<Item = Item> {
-        self.range(prefix).map(|((hash, _), item)| Item::new(*hash, *item))
+        self.range(prefix).map(|held| Item::new(held.hash, held.item()))
     }
 
     /// The keys that hash to `hash`: one, unless somebody worked for a collision.
     pub fn keys(&self, hash: KeyHash) -> impl Iterator<Item = Key> {
-        self.range(Prefix::of(hash, Prefix::DEPTH_MAX)).map(|((_, key), _)| *key)
+        self.keyed(hash).map(|held| held.record.key)
     }
 
-    fn range(&self, prefix: Prefix) -> impl Iterator<Item = (&(KeyHash, Key), &u128)> {
+    fn keyed(&self, hash: KeyHash) -> impl Iterator<Item = &Held> {
+        self.range(Prefix::of(hash, Prefix::DEPTH_MAX))
+    }
+
+    fn range(&self, prefix: Prefix) -> impl Iterator<Item = &Held> {
         let (first, last) = prefix.bounds();
-        self.by_hash.range((first, FIRST_KEY)..).take_while(move |((hash, _), _)| *hash <= last)
+        let from = (first, FIRST_KEY);
+        let from: Bound<&dyn Place> = Bound::Included(&from);
+        let held = self.by_hash.range::<dyn Place, _>((from, Bound::Unbounded));
+        held.map(|ByHash(held)| &**held).take_while(move |held| held.hash <= last)
     }
 }
 
@@ -285,7 +294,8 @@ pub(super) mod tests {
                 one.accept(record(writer, kind, sequence), false).unwrap();
             }
             for prefix in Prefix::ROOT.parts().flat_map(Prefix::parts) {
-                let sum = one.range(prefix).fold(0u128, |sum, (_, item)| sum.wrapping_add(*item));
+                let items = one.range(prefix).map(Held::item);
+                let sum = items.fold(0u128, u128::wrapping_add);
                 prop_assert_eq!(one.sum(prefix), (one.range(prefix).count(), Print(sum)));
             }
         }

@@ -156,23 +156,25 @@ impl Node {
         {
             return Err(RecordFault::Full(key));
         }
-        let is_neighbours = self.neighbours.contains_key(&record.writer);
-        self.records.accept(record.clone(), is_neighbours)?;
+        let writer = record.writer;
+        let is_neighbours = self.neighbours.contains_key(&writer);
+        self.records.accept(record, is_neighbours)?;
         self.spread(key, Some((at, from)));
         match body {
             Body::Peer(peer) => {
-                self.topology.put(record.writer, peer);
+                self.topology.put(writer, peer);
                 self.plan_routes(at);
             }
             // Ours are always newer than what comes: they are published at each start.
-            Body::Names(_) if record.writer == self.me => {}
-            Body::Names(names) => self.names.put(record.writer, version.incarnation, names),
+            Body::Names(_) if writer == self.me => {}
+            Body::Names(names) => self.names.put(writer, version.incarnation, names),
             Body::Vote(_) | Body::Grant(_) | Body::Ownership => {
+                let Some(record) = self.records.get(&key) else { return Ok(()) };
                 if is_kept(&key) {
-                    self.turn.changes.push(Change::put(Slot::Record(key), &record));
+                    self.turn.changes.push(Change::put(Slot::Record(key), record));
                 }
                 let mut acts = Vec::new();
-                self.ipam.record(at, &record, &mut acts);
+                self.ipam.record(at, record, &mut acts);
                 self.act(acts, out);
             }
         }
