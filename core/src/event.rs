@@ -122,6 +122,20 @@ pub enum Event {
         /// How many could have opened it: other owners, or peers to dial when there are none.
         unheard: usize,
     },
+    /// Addresses of an evicted peer have another owner.
+    TakenOver {
+        /// Which.
+        range: Range,
+        /// Whose they were.
+        victim: PeerId,
+        /// Whose they are.
+        heir: PeerId,
+    },
+    /// An operator had peers evicted, though other owners cannot be reached.
+    EvictionForced {
+        /// How many.
+        unheard: usize,
+    },
     /// One address, two owners of the same version, or given away by a peer that was not its owner:
     /// only a disk put back or a liar can do this.
     OwnershipConflict {

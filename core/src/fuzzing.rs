@@ -13,7 +13,7 @@ use crate::forward::{Forwarder, ForwardingChange, Parcel, Sink};
 use crate::handshake::{Channel, Handshake, HandshakeFault, Local, Received, Step};
 use crate::id::{ContainerId, PeerName};
 use crate::io::Target;
-use crate::ipam::{Founding, Grant, Space, Voter};
+use crate::ipam::{Founding, Freeze, Grant, Space, Voter};
 use crate::mesh::{Goodbye, Message};
 use crate::names::{Name, NamesRecord};
 use crate::record::{Record, RecordFault, Version};
@@ -178,6 +178,7 @@ fn bodies(record: &Record) {
     again::<Founding>(record.decode());
     again::<Grant>(record.decode());
     again::<Voter>(record.decode());
+    again::<Freeze>(record.decode());
     again::<PeerRecord>(record.decode());
     again::<NamesRecord>(record.decode());
     again::<Space>(record.decode());

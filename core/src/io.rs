@@ -5,11 +5,12 @@ pub use crate::conn::{CloseReason, ConnId, DialFailure, ParseTargetError, Target
 use crate::addr::Universe;
 use crate::event::Event;
 use crate::forward::ForwardingChange;
-use crate::id::{ContainerId, PeerName};
+use crate::id::{ContainerId, PeerId, PeerName};
 use crate::names::Name;
 use crate::saved::Change;
 use crate::time::Instant;
 use crate::trust::{Trust, TrustError};
+use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
@@ -150,6 +151,15 @@ pub enum Command {
     /// Opens the boot gate although no other owner was heard since the start: the operator vouches
     /// that this disk is as the last run left it. Reply: `Done`, also when the gate stands open.
     OpenGate,
+    /// Takes over what these peers own, which are gone for good and cannot be reached: all other owners
+    /// and all who can be reached have to agree, or, with `force`, only the latter. Reply: `TakenOver`.
+    Evict {
+        /// Whose addresses.
+        peers: BTreeSet<PeerId>,
+        /// Do not wait for owners that cannot be reached: what those were given by these peers is lost
+        /// to them.
+        force: bool,
+    },
 }
 
 /// What a command came to.
@@ -161,6 +171,8 @@ pub enum Reply {
     Addresses(Vec<IpNet>),
     /// How many were removed.
     Removed(usize),
+    /// So many addresses that the evicted peers owned have another owner.
+    TakenOver(u128),
 }
 
 /// Why a command came to nothing. None of these changed anything.
@@ -249,6 +261,37 @@ pub enum CommandError {
         /// Addresses of the subnet whose owners cannot be reached.
         unreachable: u128,
     },
+    /// A peer that is to be evicted lives.
+    #[error(
+        "peer {peer} can be reached, so it is not gone: to take it out of the mesh, run `weft reset` there"
+    )]
+    StillInReach {
+        /// Which.
+        peer: String,
+    },
+    /// Other owners than those to be evicted are away, and may have been given something by them.
+    #[error(
+        "nothing is taken over: {peers} own addresses too and cannot be reached, so what they were given is not known. Start them, name them too if they are gone for good, or see `weft help rmpeer` about --force"
+    )]
+    OwnersAway {
+        /// Which.
+        peers: String,
+    },
+    /// Peers in reach have not agreed in time.
+    #[error(
+        "nothing is taken over yet: {} to answer, or still hears the peer that is to be removed; try again",
+        waited_for(.silent)
+    )]
+    EvictionUnderWay {
+        /// Which; none, when an eviction that another peer began is not over.
+        silent: String,
+    },
+    /// A peer was told to evict itself.
+    #[error("this peer cannot remove itself: run `weft reset` to leave the mesh")]
+    EvictsItself,
+    /// More victims than one eviction may have.
+    #[error("too many peers to remove at once: name {0} at most")]
+    TooManyVictims(usize),
     /// The id holds nothing.
     #[error("{0} holds no address here: `weft ps` lists what is attached")]
     NotHeld(ContainerId),
@@ -293,6 +336,13 @@ fn way_out(owners: usize, targets: usize) -> String {
         (owners, _) => alloc::format!(
             "{owners} other peers that own addresses cannot be reached: start one, or see `weft help prime` if all are gone for good"
         ),
+    }
+}
+
+fn waited_for(silent: &str) -> String {
+    match silent {
+        "" => String::from("other peers have yet"),
+        peers => alloc::format!("{peers} has yet"),
     }
 }
 

@@ -50,6 +50,8 @@ pub enum Key {
     Grant(Fingerprint),
     /// A peer's vote in the founding ([`crate::ipam::Voter`]).
     Voter(PeerId),
+    /// What a peer says of evictions ([`crate::ipam::Freeze`]).
+    Freeze(PeerId),
     /// A peer and its links ([`crate::topology::PeerRecord`]).
     Peer(PeerId),
     /// A peer's names ([`crate::names::NamesRecord`]).
@@ -138,6 +140,9 @@ pub enum RecordFault {
     /// The table is full.
     #[error("no room for {0:?}: the limit of records is reached")]
     Full(Key),
+    /// A grant by a peer that is being evicted.
+    #[error("{0:?} is of a peer that is being evicted")]
+    Frozen(Key),
     /// It speaks for a peer that is not on our list.
     #[error("it speaks for the peer {}, which is not allowed here", .0.hex())]
     NotAllowed(PeerId),
@@ -169,9 +174,11 @@ impl Record {
                 print == Fingerprint::by(&self.writer, &self.body)
                     && self.version == Version::default()
             }
-            Key::Voter(peer) | Key::Peer(peer) | Key::Names(peer) | Key::Space(peer) => {
-                peer == self.writer
-            }
+            Key::Voter(peer)
+            | Key::Freeze(peer)
+            | Key::Peer(peer)
+            | Key::Names(peer)
+            | Key::Space(peer) => peer == self.writer,
         };
         if !own_key {
             return Err(RecordFault::ForeignKey(self.key, self.writer));

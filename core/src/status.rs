@@ -125,6 +125,8 @@ pub struct IpamSizes {
     pub reachable: usize,
     /// Peers that have voted.
     pub votes: usize,
+    /// Peers that say something of evictions.
+    pub freezes: usize,
     /// Grants that came before the founding.
     pub early: usize,
     /// Grants whose giver is not known to have been the owner.

@@ -509,7 +509,7 @@ impl Attachments {
             };
             match self.node.command(command).await? {
                 Reply::Addresses(addresses) => obtained.extend(addresses),
-                Reply::Done | Reply::Removed(_) => {}
+                Reply::Done | Reply::Removed(_) | Reply::TakenOver(_) => {}
             }
         }
         Ok(obtained)

@@ -59,6 +59,8 @@ impl EventLog {
             | Event::NameAdded { .. }
             | Event::NameRemoved { .. }
             | Event::GateForced { .. }
+            | Event::TakenOver { .. }
+            | Event::EvictionForced { .. }
             | Event::OwnershipConflict { .. } => None,
         };
         if kind.is_none_or(|kind| self.has_room(now, kind)) {
@@ -172,6 +174,16 @@ fn line(event: &Event, label: impl Fn(PeerId) -> String) {
         Event::GateForced { unheard } => warn!(
             unheard,
             "addresses are handed out on this host's word alone: an operator vouched for its state"
+        ),
+        Event::TakenOver { range, victim, heir } => {
+            let (start, end) = (range.start.0, range.end.0);
+            let (victim, heir) = (label(*victim), label(*heir));
+            warn!(start, end, victim, heir, "addresses of a removed peer have another owner");
+        }
+        Event::EvictionForced { unheard } => warn!(
+            unheard,
+            "addresses were taken over without asking all owners: an operator forced it, and what the \
+             others were given meanwhile may be given again"
         ),
         Event::OwnershipConflict { range, kept, lost } => {
             let (start, end) = (range.start.0, range.end.0);

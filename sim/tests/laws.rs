@@ -32,6 +32,7 @@ fn grants() -> impl Strategy<Value = Vec<Grant>> {
             epoch,
             version,
             owner: peer(owner),
+            victim: (epoch > 0).then(|| peer(9)),
         },
     );
     vec(grant, 0..12)

@@ -313,13 +313,14 @@ fn pick<'a>(mut from: impl ExactSizeIterator<Item = &'a ConnId>, which: u8) -> O
 
 /// A record under a key that `writer` may write.
 pub(super) fn signed(writer: &Identity, kind: u8, version: Version, body: Vec<u8>) -> Record {
-    let (key, version) = match kind % 6 {
+    let (key, version) = match kind % 7 {
         0 => (Key::Founding(Fingerprint::of(&body)), Version::default()),
         1 => (Key::Grant(Fingerprint::by(&writer.id(), &body)), Version::default()),
         2 => (Key::Voter(writer.id()), version),
         3 => (Key::Peer(writer.id()), version),
         4 => (Key::Names(writer.id()), version),
-        _ => (Key::Space(writer.id()), version),
+        5 => (Key::Space(writer.id()), version),
+        _ => (Key::Freeze(writer.id()), version),
     };
     Record::sign(writer, key, version, body)
 }
@@ -369,6 +370,7 @@ fn signed_slot(slot: Slot, bytes: Vec<u8>) -> (Slot, Vec<u8>) {
         Slot::Record(Key::Peer(_)) => 3,
         Slot::Record(Key::Names(_)) => 4,
         Slot::Record(Key::Space(_)) => 5,
+        Slot::Record(Key::Freeze(_)) => 6,
         Slot::Identity
         | Slot::Incarnation
         | Slot::Network

@@ -217,7 +217,7 @@ impl News {
 /// Whether somebody may be waiting for it: a container for its address, a mesh for its founding.
 pub(crate) const fn is_urgent(key: &Key) -> bool {
     match key {
-        Key::Founding(_) | Key::Grant(_) | Key::Voter(_) => true,
+        Key::Founding(_) | Key::Grant(_) | Key::Voter(_) | Key::Freeze(_) => true,
         Key::Peer(_) | Key::Names(_) | Key::Space(_) => false,
     }
 }

@@ -245,7 +245,7 @@ impl Records {
 const fn is_ownership(key: &Key) -> bool {
     match key {
         Key::Founding(_) | Key::Grant(_) => true,
-        Key::Voter(_) | Key::Peer(_) | Key::Names(_) | Key::Space(_) => false,
+        Key::Voter(_) | Key::Freeze(_) | Key::Peer(_) | Key::Names(_) | Key::Space(_) => false,
     }
 }
 

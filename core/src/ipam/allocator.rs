@@ -86,7 +86,8 @@ impl Ipam {
         };
         match (outcome, want) {
             (None, Ok(want)) => {
-                let give_up_at = want.range().map(|_| now + self.allocate_max);
+                let waits_for_ever = matches!(want, Want::Founding);
+                let give_up_at = (!waits_for_ever).then(|| now + self.allocate_max);
                 self.waiting.push(Waiting { request, want, give_up_at });
                 self.settle(now, acts);
             }
@@ -107,6 +108,7 @@ impl Ipam {
 
     /// Answers all waiting commands that can be answered, first come first.
     pub(super) fn settle(&mut self, now: Instant, acts: &mut Vec<Act>) {
+        self.follow_evictions(acts);
         for waiting in core::mem::take(&mut self.waiting) {
             let is_late = waiting.give_up_at.is_some_and(|at| at <= now);
             let outcome = self.attempt(now, &waiting.want, acts);
@@ -119,6 +121,7 @@ impl Ipam {
             }
         }
         self.asks.keep(&self.waiting);
+        self.call_off(acts);
         self.ask_witness(now, acts);
     }
 
@@ -138,6 +141,9 @@ impl Ipam {
             mark(Mark::AllocateAgain);
             return Some(Ok(Reply::Addresses(alloc::vec![held])));
         }
+        if let Want::Eviction { victims, addresses, is_forced } = want {
+            return self.evict(now, (victims, *addresses), *is_forced, acts);
+        }
         self.start(now, acts);
         self.founded.as_ref()?;
         match want {
@@ -152,6 +158,7 @@ impl Ipam {
                 self.allocate(now, id, *subnet, *usable, acts)
             }
             Want::This { id, address, offset } => self.claim(now, id, *address, *offset, acts),
+            Want::Eviction { .. } => None,
         }
     }
 
@@ -314,6 +321,7 @@ impl Ipam {
                 CommandError::OwnerSilent { address: address.addr(), owner, why }
             }
             Want::Founding => self.exhausted(self.universe.block(), self.universe.range()),
+            Want::Eviction { victims, is_forced, .. } => self.eviction_reason(victims, *is_forced),
         }
     }
 

@@ -29,12 +29,12 @@ const WAITING_PART: usize = 8;
 
 impl Ipam {
     /// Whether a grant may be taken in: one that counts always, and as many that wait as there may be.
-    pub fn has_room(&self, grant: &Grant, giver: PeerId) -> bool {
+    pub fn has_room(&self, grant: &Grant, writer: PeerId) -> bool {
         let waiting_max = self.records_max / WAITING_PART;
         match &self.founded {
             None => self.early.len() < waiting_max,
             Some(_) => {
-                let signed = SignedGrant { grant: grant.clone(), giver };
+                let signed = SignedGrant::by(writer, grant.clone());
                 self.titles.waiting() < waiting_max || self.titles.proves(&signed)
             }
         }
@@ -54,8 +54,7 @@ impl Ipam {
             self.early.insert(print, signed);
             return;
         };
-        // Nothing decides a takeover yet, which alone may raise the epoch.
-        let fits = signed.grant.fits(self.universe) && signed.grant.epoch == 0;
+        let fits = signed.grant.fits(self.universe);
         if signed.grant.lineage != *lineage || !fits {
             mark(Mark::GrantMisfit);
             self.bury(Key::Grant(print));
@@ -68,6 +67,10 @@ impl Ipam {
                 mark(if grants.len() > 1 { Mark::GrantProvesOthers } else { Mark::GrantCounts });
                 for grant in grants {
                     conflicts.extend(ledger.apply(&grant));
+                    if let Grant { range, victim: Some(victim), owner: heir, .. } = grant {
+                        mark(Mark::GrantTakeover);
+                        acts.push(Act::Event(Event::TakenOver { range, victim, heir }));
+                    }
                     if grant.owner == self.me {
                         mark(Mark::GrantReceived);
                         self.asks.given(grant.range);
@@ -181,7 +184,7 @@ impl Ipam {
                 None => Mark::LeaveToPeer,
             });
             if let Some(&heir) = heir.or_else(|| self.reachable.first()) {
-                for range in ledger.owned_by(self.me) {
+                for range in ledger.runs(self.me, self.universe.range()) {
                     self.give(now, range, heir, acts);
                 }
             }

@@ -195,20 +195,15 @@ impl Holdings {
         Some(block)
     }
 
-    /// Runs of free addresses of `owner` inside `within`.
+    /// Runs of free addresses of `owner` inside `within`, of one epoch each.
     fn stretches(&self, ledger: &Ledger, owner: PeerId, within: Range) -> Vec<Range> {
         let mut stretches: Vec<Range> = Vec::new();
         let mut add = |start: u128, end: u128| {
             if start < end {
-                match stretches.last_mut() {
-                    Some(last) if last.end.0 == start => last.end = Offset(end),
-                    Some(_) | None => {
-                        stretches.push(Range { start: Offset(start), end: Offset(end) });
-                    }
-                }
+                stretches.push(Range { start: Offset(start), end: Offset(end) });
             }
         };
-        for (range, _) in ledger.owners_in(within).filter(|(_, found)| *found == owner) {
+        for range in ledger.runs(owner, within) {
             let mut start = range.start.0;
             for (&held, _) in self.inside.range(range.start.0..range.end.0) {
                 add(start, held);

@@ -14,7 +14,7 @@ use core::cmp::Reverse;
 use serde::{Deserialize, Serialize};
 
 /// Body of [`crate::record::Key::Grant`]: addresses change owner. Written by the owner before, the
-/// giver.
+/// giver; or, when that one was evicted, by the owner after.
 ///
 /// It counts only if its giver is known to have owned all of it before, at a lower version.
 /// A giver that owned it and gave it away could still give it a second time: what would show that
@@ -25,19 +25,23 @@ pub struct Grant {
     pub lineage: Fingerprint,
     /// Which addresses.
     pub range: Range,
-    /// Raised only by a decided takeover.
+    /// Raised only by an eviction, to its round ([`super::freeze`]).
     pub epoch: u32,
     /// One more than the highest version of the range before.
     pub version: u64,
     /// To whom.
     pub owner: PeerId,
+    /// The peer whose they were, when it was evicted: then it is `owner` who wrote this.
+    pub victim: Option<PeerId>,
 }
 
 impl Grant {
     /// Whether it can be part of the ledger of `universe`: some addresses, all inside, and a
     /// version that a founding does not have.
     pub fn fits(&self, universe: Universe) -> bool {
-        !self.range.is_empty() && self.range.end <= universe.range().end && self.version > 0
+        let is_raised = self.victim.is_none() || self.epoch > 0 && self.victim != Some(self.owner);
+        let is_inside = !self.range.is_empty() && self.range.end <= universe.range().end;
+        is_inside && self.version > 0 && is_raised
     }
 
     const fn mark(&self) -> Mark {
@@ -140,7 +144,7 @@ impl Ledger {
     }
 
     /// The grant by which the owner of `range` gives it to `to`, or `None` when `by` does not own
-    /// all of it, or the version cannot be raised any more.
+    /// all of it in one epoch, or the version cannot be raised any more.
     pub fn grant(
         &self,
         lineage: Fingerprint,
@@ -149,28 +153,52 @@ impl Ledger {
         to: PeerId,
     ) -> Option<Grant> {
         let top = self.marks_in(range).map(|(_, mark)| mark).max()?;
-        if !self.marks_in(range).all(|(_, mark)| mark.owner.0 == by) {
+        // An owner that has yet to hear of its eviction must not raise what it lost above that.
+        if !self.marks_in(range).all(|(_, mark)| (mark.owner.0, mark.epoch) == (by, top.epoch)) {
             return None;
         }
-        // The highest pair of a mixed range is raised: lexicographically above every part of it.
+        // The highest version of a mixed range is raised: above every part of it.
         let version = top.version.checked_add(1)?;
-        let grant = Grant { lineage, range, epoch: top.epoch, version, owner: to };
+        let grant = Grant { lineage, range, epoch: top.epoch, version, owner: to, victim: None };
         grant.fits(self.universe).then_some(grant)
     }
 
-    /// Runs of two or more touching intervals of `owner`, each as one range.
+    /// The grant by which `range` of the evicted `victim` passes to `owner` in `epoch`, or `None` when
+    /// it does not own all of it, or epoch or version cannot be raised so.
+    pub fn takeover(
+        &self,
+        lineage: Fingerprint,
+        range: Range,
+        victim: PeerId,
+        (epoch, owner): (u32, PeerId),
+    ) -> Option<Grant> {
+        let marks = || self.marks_in(range).map(|(_, mark)| mark);
+        let is_theirs = marks().all(|mark| mark.owner.0 == victim && mark.epoch < epoch);
+        let version = marks().map(|mark| mark.version).max()?.checked_add(1)?;
+        let grant = Grant { lineage, range, epoch, version, owner, victim: Some(victim) };
+        (is_theirs && grant.fits(self.universe)).then_some(grant)
+    }
+
+    /// Runs of two or more touching intervals of `owner` and of one epoch, each as one range.
     pub fn fragments(&self, owner: PeerId) -> Vec<Range> {
-        let mut runs: Vec<(Range, usize)> = Vec::new();
-        for (range, ..) in self.entries().filter(|entry| entry.3 == owner) {
+        self.runs(owner, self.universe.range())
+            .into_iter()
+            .filter(|run| self.marks_in(*run).count() > 1)
+            .collect()
+    }
+
+    /// What `owner` owns inside `within`, in order, as few ranges of one epoch each as can be.
+    pub fn runs(&self, owner: PeerId, within: Range) -> Vec<Range> {
+        let mut runs: Vec<(Range, u32)> = Vec::new();
+        for (range, mark) in self.marks_in(within).filter(|(_, mark)| mark.owner.0 == owner) {
             match runs.last_mut() {
-                Some((run, count)) if run.end == range.start => {
+                Some((run, epoch)) if run.end == range.start && *epoch == mark.epoch => {
                     run.end = range.end;
-                    *count += 1;
                 }
-                Some(_) | None => runs.push((range, 1)),
+                Some(_) | None => runs.push((range, mark.epoch)),
             }
         }
-        runs.into_iter().filter(|(_, count)| *count > 1).map(|(run, _)| run).collect()
+        runs.into_iter().map(|(run, _)| run).collect()
     }
 
     /// The universe that is divided.

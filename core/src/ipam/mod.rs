@@ -5,7 +5,9 @@
 //! before its own call returns.
 
 mod allocator;
+mod eviction;
 pub mod founding;
+pub mod freeze;
 mod gate;
 mod grants;
 mod hints;
@@ -19,6 +21,7 @@ mod voting;
 mod witness;
 
 pub use founding::{Ballot, Founding, Proposal, Voter};
+pub use freeze::Freeze;
 pub use ledger::{Conflict, Grant, Ledger};
 
 use crate::addr::{Offset, Range, Universe};
@@ -149,6 +152,10 @@ pub struct Ipam {
     hint_not_before: Instant,
     absorb_at: Option<Instant>,
     holdings: Holdings,
+    /// What peers say of evictions, ourselves included.
+    freezes: freeze::Freezes,
+    /// What was saved is being handed in: nothing is said yet.
+    is_restoring: bool,
     waiting: Vec<Waiting>,
     asks: Asks,
 }
@@ -199,12 +206,14 @@ impl Ipam {
             hint_not_before: Instant::ZERO,
             absorb_at: None,
             holdings: Holdings::load(config.universe, saved)?,
+            freezes: BTreeMap::new(),
+            is_restoring: true,
             waiting: Vec::new(),
             asks: Asks::default(),
         })
     }
 
-    /// Any of `Allocate`, `Claim`, `Release`, `Prime`, `OpenGate`, `Leave`, `Stop`; others are not for IPAM
+    /// Any of `Allocate`, `Claim`, `Release`, `Prime`, `OpenGate`, `Evict`, `Leave`, `Stop`; others are not for IPAM
     /// and are ignored. Answers at once or later; each exactly once.
     pub fn command(
         &mut self,
@@ -213,6 +222,7 @@ impl Ipam {
         command: Command,
         acts: &mut Vec<Act>,
     ) {
+        self.is_restoring = false;
         match command {
             Command::Allocate { id, subnet } => {
                 let want = self.want_any(id, subnet);
@@ -245,6 +255,10 @@ impl Ipam {
                 self.force_gate(now, acts);
                 acts.push(Act::Reply { request, result: Ok(Reply::Done) });
             }
+            Command::Evict { peers, force } => {
+                let want = self.want_eviction(peers, force);
+                self.begin(now, request, want, acts);
+            }
             Command::Connect { .. }
             | Command::Forget { .. }
             | Command::Register { .. }
@@ -266,7 +280,7 @@ impl Ipam {
         admits
     }
 
-    /// A record of kind Founding, Grant, Voter or Space was accepted from a peer or from disk.
+    /// A record of kind Founding, Grant, Voter, Freeze or Space was accepted from a peer or from disk.
     /// Bodies that make no sense are ignored.
     pub fn record(&mut self, now: Instant, record: &Record, acts: &mut Vec<Act>) {
         match record.key {
@@ -280,14 +294,24 @@ impl Ipam {
             }
             Key::Grant(print) => match record.decode::<Grant>() {
                 Ok(grant) => {
-                    let signed = SignedGrant { grant, giver: record.writer };
-                    self.take_grant(now, print, signed, acts);
+                    if grant.victim.is_some() && grant.owner != record.writer {
+                        mark(Mark::GrantMisfit);
+                        self.bury(record.key);
+                    } else {
+                        let signed = SignedGrant::by(record.writer, grant);
+                        self.take_grant(now, print, signed, acts);
+                    }
                 }
                 Err(_) => self.bury(record.key),
             },
             Key::Voter(peer) => {
                 if let Ok(vote) = record.decode::<Voter>() {
                     self.take_vote(now, peer, vote, acts);
+                }
+            }
+            Key::Freeze(peer) => {
+                if let Ok(freeze) = record.decode::<Freeze>() {
+                    self.take_freeze(peer, freeze);
                 }
             }
             Key::Space(peer) => {
@@ -308,6 +332,7 @@ impl Ipam {
     /// does not count any more. A founding would else give it addresses that nobody could use.
     pub fn forget(&mut self, peer: PeerId) {
         self.votes.remove(&peer);
+        self.freezes.remove(&peer);
         self.hints.remove(&peer);
     }
 
@@ -332,6 +357,7 @@ impl Ipam {
 
     /// The peers that can be reached have changed; `me` is never among them.
     pub fn reachable(&mut self, now: Instant, peers: &BTreeSet<PeerId>, acts: &mut Vec<Act>) {
+        self.is_restoring = false;
         if self.reachable != *peers {
             self.reachable.clone_from(peers);
             self.witnesses.hurry();
@@ -351,6 +377,7 @@ impl Ipam {
 
     /// Does what is due.
     pub fn timeout(&mut self, now: Instant, acts: &mut Vec<Act>) {
+        self.is_restoring = false;
         self.asks.expire(now);
         if self.propose_at.take_if(|at| *at <= now).is_some() {
             self.propose(now, acts);
@@ -446,8 +473,10 @@ impl Ipam {
             dead,
             hints,
             holdings,
+            freezes,
             waiting,
             asks,
+            is_restoring: _,
             me: _,
             universe: _,
             default_subnet: _,
@@ -479,6 +508,7 @@ impl Ipam {
             asks: asks.len(),
             reachable: reachable.len(),
             votes: votes.len(),
+            freezes: freezes.len(),
             early: early.len(),
             unproven,
             ledger: founded.as_ref().map_or(0, |(_, ledger)| ledger.entries().count()),

@@ -31,6 +31,8 @@ pub(super) enum Want {
     This { id: ContainerId, address: IpNet, offset: Offset },
     /// The founding.
     Founding,
+    /// That dead peers, who owned so many `addresses`, own nothing any more.
+    Eviction { victims: BTreeSet<PeerId>, addresses: u128, is_forced: bool },
 }
 
 impl Want {
@@ -39,7 +41,7 @@ impl Want {
         match self {
             Self::Any { usable, .. } => Some(*usable),
             Self::This { offset, .. } => Some(Range { start: *offset, end: Offset(offset.0 + 1) }),
-            Self::Founding => None,
+            Self::Founding | Self::Eviction { .. } => None,
         }
     }
 }

@@ -1,3 +1,5 @@
+mod evictions;
+
 use super::founding::{Votes, decided, propose, step};
 use super::*;
 use crate::codec;
@@ -48,6 +50,12 @@ struct Cluster {
     pool: Vec<(usize, Parcel)>,
     now: u64,
     requests: u64,
+    /// Who is gone.
+    dead: BTreeSet<usize>,
+    /// By receiver and writer, the number of the last [`Freeze`]: nodes take in none that is older.
+    said: BTreeMap<(usize, PeerId), u64>,
+    /// Grants that came from a peer that is being evicted: they come again.
+    refused: Vec<(usize, Parcel)>,
 }
 
 impl Cluster {
@@ -58,7 +66,15 @@ impl Cluster {
             saved: Saved::default(),
             replies: Vec::new(),
         });
-        let mut cluster = Self { hosts: hosts.collect(), pool: Vec::new(), now: 1, requests: 0 };
+        let mut cluster = Self {
+            hosts: hosts.collect(),
+            pool: Vec::new(),
+            now: 1,
+            requests: 0,
+            dead: BTreeSet::new(),
+            said: BTreeMap::new(),
+            refused: Vec::new(),
+        };
         for n in 0..count.into() {
             cluster.link(n);
         }
@@ -66,9 +82,13 @@ impl Cluster {
     }
 
     fn link(&mut self, n: usize) {
-        let all = (0..self.hosts.len()).filter(|other| *other != n);
+        let all = self.living().into_iter().filter(|other| *other != n);
         let peers = all.map(|n| peer(u8::try_from(n).unwrap())).collect();
         self.call(n, |ipam, now, acts| ipam.reachable(now, &peers, acts));
+    }
+
+    fn living(&self) -> Vec<usize> {
+        (0..self.hosts.len()).filter(|n| !self.dead.contains(n)).collect()
     }
 
     fn call(&mut self, n: usize, f: impl FnOnce(&mut Ipam, Instant, &mut Vec<Act>)) {
@@ -78,7 +98,11 @@ impl Cluster {
         for act in acts {
             match act {
                 Act::Publish { key, body } => {
-                    let record = record(me, key, &body);
+                    let mut record = record(me, key, &body);
+                    if matches!(key, Key::Freeze(_)) {
+                        self.requests += 1;
+                        record.version.sequence = self.requests;
+                    }
                     self.hosts[n].saved.apply(Change::put(Slot::Record(key), &record));
                     for to in (0..self.hosts.len()).filter(|to| *to != n) {
                         self.pool.push((to, Parcel::Record(record.clone())));
@@ -110,9 +134,25 @@ impl Cluster {
         let index = index % self.pool.len();
         let (to, parcel) =
             if again { self.pool[index].clone() } else { self.pool.swap_remove(index) };
+        if self.dead.contains(&to) {
+            return;
+        }
         match parcel {
             Parcel::Record(record) => {
-                if !matches!(record.key, Key::Voter(_) | Key::Space(_)) {
+                if let Key::Freeze(writer) = record.key {
+                    let last = self.said.entry((to, writer)).or_default();
+                    if *last >= record.version.sequence {
+                        return;
+                    }
+                    *last = record.version.sequence;
+                }
+                if let Ok(grant) = record.decode()
+                    && matches!(record.key, Key::Grant(_))
+                    && self.hosts[to].ipam.has_frozen(&grant, record.writer)
+                {
+                    return self.refused.push((to, Parcel::Record(record)));
+                }
+                if !matches!(record.key, Key::Voter(_) | Key::Freeze(_) | Key::Space(_)) {
                     self.hosts[to].saved.apply(Change::put(Slot::Record(record.key), &record));
                 }
                 self.call(to, |ipam, now, acts| ipam.record(now, &record, acts));
@@ -134,13 +174,28 @@ impl Cluster {
             host.ipam.record(at(self.now), &record, &mut acts);
             assert!(acts.iter().all(|act| matches!(act, Act::Event(_))), "{acts:?}");
         }
+        // Nobody but who wrote it keeps what is said of evictions: neighbours tell of it again.
+        for other in self.living() {
+            self.said.remove(&(n, peer(u8::try_from(other).unwrap())));
+            let key = Key::Freeze(peer(u8::try_from(other).unwrap()));
+            let said = self.hosts[other].saved.get(&Slot::Record(key)).unwrap();
+            self.pool.extend(said.map(|record| (n, Parcel::Record(record))));
+        }
         self.link(n);
+    }
+
+    /// The host is gone for good.
+    fn kill(&mut self, n: usize) {
+        self.dead.insert(n);
+        for other in self.living() {
+            self.link(other);
+        }
     }
 
     /// Time goes on by `millis`; what is due is done.
     fn pass(&mut self, millis: u64) {
         self.now += millis;
-        for n in 0..self.hosts.len() {
+        for n in self.living() {
             if self.hosts[n].ipam.deadline().is_some_and(|due| due <= at(self.now)) {
                 self.call(n, |ipam, now, acts| ipam.timeout(now, acts));
                 assert!(self.hosts[n].ipam.deadline().is_none_or(|due| due > at(self.now)));
@@ -151,10 +206,14 @@ impl Cluster {
     /// Delivers everything, with time going on, for `seconds`.
     fn settle(&mut self, seconds: u64) {
         for _ in 0..seconds * 20 {
+            let mut parcels = 0;
             while !self.pool.is_empty() {
                 self.deliver(0, false);
+                parcels += 1;
+                assert!(parcels < 10_000, "there is no end to it");
             }
             self.pass(50);
+            self.pool.append(&mut self.refused);
         }
     }
 
@@ -167,7 +226,7 @@ impl Cluster {
 
     fn check_no_address_is_held_twice(&self) {
         let mut seen = BTreeSet::new();
-        for (_, nets) in self.hosts.iter().flat_map(|host| host.ipam.held()) {
+        for (_, nets) in self.living().into_iter().flat_map(|n| self.hosts[n].ipam.held()) {
             let universe = self.hosts[0].config.universe;
             for net in nets.iter().filter(|net| universe.offset(net.addr()).is_some()) {
                 assert!(seen.insert(net.addr()), "{net} has two holders");
@@ -177,7 +236,8 @@ impl Cluster {
 
     fn check_one_owner_acts(&self) {
         for offset in 0..self.hosts[0].config.universe.size() {
-            let acting = self.hosts.iter().filter(|host| host.ipam.acts_as_owner(Offset(offset)));
+            let living = self.living().into_iter();
+            let acting = living.filter(|n| self.hosts[*n].ipam.acts_as_owner(Offset(offset)));
             assert!(acting.count() <= 1, "two owners of {offset}");
         }
     }
@@ -591,7 +651,14 @@ fn a_grant_by_a_peer_that_never_owned_the_addresses_changes_nothing_and_is_told(
     drop(ipam.superseded());
     let range = Range { start: Offset(0), end: Offset(8) };
     let told = |ipam: &mut Ipam, writer: PeerId, version: u64| {
-        let body = codec::encode(&Grant { lineage, range, epoch: 0, version, owner: writer });
+        let body = codec::encode(&Grant {
+            lineage,
+            range,
+            epoch: 0,
+            version,
+            owner: writer,
+            victim: None,
+        });
         let key = Key::Grant(Fingerprint::by(&writer, &body));
         let mut acts = Vec::new();
         ipam.record(at(5_000), &record(writer, key, &body), &mut acts);
@@ -607,12 +674,13 @@ fn a_grant_by_a_peer_that_never_owned_the_addresses_changes_nothing_and_is_told(
     assert_eq!(told(ipam, peer(1), 9), (false, false));
     assert_eq!(told(ipam, peer(7), u64::MAX), (false, false));
     assert_eq!(*ipam.ledger().unwrap(), before);
-    // An epoch is not for a peer to raise.
-    let takeover = Grant { lineage, range, epoch: 1, version: 1, owner: peer(0) };
+    // An epoch is not for an owner to raise.
+    let (owner, victim) = (peer(0), None);
+    let takeover = Grant { lineage, range, epoch: 1, version: 1, owner, victim };
     let body = codec::encode(&takeover);
     let key = Key::Grant(Fingerprint::by(&peer(0), &body));
     ipam.record(at(5_000), &record(peer(0), key, &body), &mut Vec::new());
-    assert_eq!(ipam.superseded(), [key]);
+    assert_eq!(ipam.superseded(), [], "it waits for a title of that epoch");
     assert_eq!(*ipam.ledger().unwrap(), before);
 }
 
@@ -624,7 +692,8 @@ fn grants_that_nobody_can_judge_leave_room_for_those_that_count() {
     let founding = record(peer(0), Key::Founding(Fingerprint::of(&body)), &body);
     ipam.record(at(1), &founding, &mut Vec::new());
     let (lineage, range) = (ipam.lineage().unwrap(), universe("10.0.0.0/24").range());
-    let grant = |range, version| Grant { lineage, range, epoch: 0, version, owner: peer(0) };
+    let grant =
+        |range, version| Grant { lineage, range, epoch: 0, version, owner: peer(0), victim: None };
     let mut taken = 0;
     for version in 100..200 {
         let made_up = grant(range, version);

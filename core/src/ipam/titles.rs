@@ -22,7 +22,16 @@ use core::cmp::Reverse;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct SignedGrant {
     pub(super) grant: Grant,
+    /// Whose the addresses were.
     pub(super) giver: PeerId,
+}
+
+impl SignedGrant {
+    /// `grant`, which `writer` signed.
+    pub(super) fn by(writer: PeerId, grant: Grant) -> Self {
+        let giver = grant.victim.unwrap_or(writer);
+        Self { grant, giver }
+    }
 }
 
 /// A grant's giver needs a title of about this many versions before: one of the same or the last
@@ -30,6 +39,9 @@ pub(super) struct SignedGrant {
 /// its addresses for ever; with it, that takes 2^32 grants. Owners who keep the rules count up by
 /// one, so that once a second for a century stays within the first block.
 const LEAP: u64 = 1 << 32;
+
+/// So far an eviction may raise the epoch: it counts the evictions before, those that failed included.
+const EPOCH_LEAP: u32 = 1 << 20;
 
 /// Which grants are proven, and which of those are still of use.
 #[derive(Clone, Debug, Default)]
@@ -50,9 +62,9 @@ pub(super) struct Titles {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Interval {
     /// What decides about it, in the order of the ledger's marks; of equal ones the lowest print.
-    last: (u64, Reverse<PeerId>, Reverse<Option<Fingerprint>>),
-    /// By peer and number of [`LEAP`]s: the first title there.
-    titles: BTreeMap<(PeerId, u64), Title>,
+    last: (u32, u64, Reverse<PeerId>, Reverse<Option<Fingerprint>>),
+    /// By peer, epoch and number of [`LEAP`]s: the first title there.
+    titles: BTreeMap<(PeerId, u32, u64), Title>,
 }
 
 /// A version, and the grant that has it; `None` for the founding.
@@ -73,9 +85,9 @@ pub(super) enum Taken {
 impl Titles {
     /// Those of a founding, which `ledger` is fresh from.
     pub(super) fn found(ledger: &Ledger) -> Self {
-        let intervals = ledger.entries().map(|(range, _, version, owner)| {
-            let last = (version, Reverse(owner), Reverse(None));
-            let titles = BTreeMap::from([((owner, 0), (version, None))]);
+        let intervals = ledger.entries().map(|(range, epoch, version, owner)| {
+            let last = (epoch, version, Reverse(owner), Reverse(None));
+            let titles = BTreeMap::from([((owner, epoch, 0), (version, None))]);
             (range.start.0, Interval { last, titles })
         });
         let (intervals, end) = (intervals.collect(), ledger.universe().size());
@@ -88,7 +100,7 @@ impl Titles {
             return Taken::Proven(self.prove(print, signed));
         };
         let lie = self.lie(at, &signed);
-        if signed.grant.version == 1
+        if is_first(&signed.grant)
             && let Some(lie) = lie
         {
             return Taken::Never(lie);
@@ -124,10 +136,12 @@ impl Titles {
     fn lie(&self, at: u128, signed: &SignedGrant) -> Option<Conflict> {
         let (range, interval) =
             self.intervals_in(signed.grant.range).find(|(range, _)| range.contains(Offset(at)))?;
-        let (version, Reverse(kept), _) = interval.last;
-        let is_next = version.checked_add(1) == Some(signed.grant.version) && kept != signed.giver;
+        let (epoch, version, Reverse(kept), _) = interval.last;
+        let is_next = epoch == signed.grant.epoch
+            && version.checked_add(1) == Some(signed.grant.version)
+            && kept != signed.giver;
         let conflict = Conflict { range, kept, lost: signed.grant.owner };
-        (is_next || signed.grant.version == 1).then_some(conflict)
+        (is_next || is_first(&signed.grant)).then_some(conflict)
     }
 
     /// Adds a proven grant, and those that this proves.
@@ -158,9 +172,8 @@ impl Titles {
 
     /// The first address to which the giver has no title below the grant.
     fn first_unproven(&self, signed: &SignedGrant) -> Option<u128> {
-        let version = signed.grant.version;
         let mut intervals = self.intervals_in(signed.grant.range);
-        let bare = intervals.find(|(_, interval)| !interval.has_title(signed.giver, version));
+        let bare = intervals.find(|(_, interval)| !interval.has_title(signed));
         bare.map(|(range, _)| range.start.0)
     }
 
@@ -248,16 +261,26 @@ impl Titles {
     }
 }
 
+/// Whether it must be by whom the founding made owner.
+fn is_first(grant: &Grant) -> bool {
+    grant.version == 1 && grant.epoch == 0
+}
+
 impl Interval {
-    /// Whether `peer` has a title below `version` and not too far below.
-    fn has_title(&self, peer: PeerId, version: u64) -> bool {
+    /// Whether the giver has a title below the grant and not too far below: of its epoch, or when it
+    /// was evicted, of one before.
+    fn has_title(&self, SignedGrant { grant, giver }: &SignedGrant) -> bool {
+        let Grant { epoch, version, victim, .. } = *grant;
+        if victim.is_some() {
+            let least = epoch.saturating_sub(EPOCH_LEAP);
+            return self.titles.range((*giver, least, 0)..(*giver, epoch, 0)).next().is_some();
+        }
         let leaps = version / LEAP;
-        let near = self.titles.get(&(peer, leaps)).is_some_and(|(first, _)| *first < version);
-        let before = || leaps.checked_sub(1).and_then(|leaps| self.titles.get(&(peer, leaps)));
-        if near {
+        let first = |leaps| self.titles.get(&(*giver, epoch, leaps));
+        if first(leaps).is_some_and(|(first, _)| *first < version) {
             return true;
         }
-        let is_before = before().is_some();
+        let is_before = leaps.checked_sub(1).and_then(first).is_some();
         if is_before {
             mark(Mark::GrantLeap);
         }
@@ -266,10 +289,10 @@ impl Interval {
 
     /// Joins a grant in. Returns whether it gives its owner a better title.
     fn take(&mut self, print: Fingerprint, grant: &Grant) -> bool {
-        let (version, owner) = (grant.version, grant.owner);
-        self.last = self.last.max((version, Reverse(owner), Reverse(Some(print))));
+        let Grant { epoch, version, owner, .. } = *grant;
+        self.last = self.last.max((epoch, version, Reverse(owner), Reverse(Some(print))));
         let title = (version, Some(print));
-        let key = (owner, version / LEAP);
+        let key = (owner, epoch, version / LEAP);
         let is_better = self.titles.get(&key).is_none_or(|held| title < *held);
         if is_better {
             self.titles.insert(key, title);
@@ -280,7 +303,7 @@ impl Interval {
     /// The grants it needs, each once for each thing.
     fn prints(&self) -> impl Iterator<Item = Fingerprint> {
         let titles = self.titles.values().map(|(_, print)| *print);
-        titles.chain(core::iter::once(self.last.2.0)).flatten()
+        titles.chain(core::iter::once(self.last.3.0)).flatten()
     }
 }
 
@@ -312,7 +335,7 @@ mod tests {
     ) -> (Fingerprint, SignedGrant) {
         let range = Range { start: Offset(range.0), end: Offset(range.1) };
         let lineage = Fingerprint::default();
-        let grant = Grant { lineage, range, epoch: 0, version, owner: peer(owner) };
+        let grant = Grant { lineage, range, epoch: 0, version, owner: peer(owner), victim: None };
         let print = Fingerprint::by(&peer(giver), &crate::codec::encode(&grant));
         (print, SignedGrant { grant, giver: peer(giver) })
     }

@@ -56,7 +56,8 @@ impl Node {
             | Command::Claim { .. }
             | Command::Release { .. }
             | Command::Prime
-            | Command::OpenGate => return self.ipam_command(at, request, command, out),
+            | Command::OpenGate
+            | Command::Evict { .. } => return self.ipam_command(at, request, command, out),
             Command::Leave => {
                 self.ipam_command(at, request, command, out);
                 self.unregister(|_| true, out);

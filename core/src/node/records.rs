@@ -6,7 +6,7 @@ use crate::codec;
 use crate::event::Event;
 use crate::id::{Incarnation, PeerId};
 use crate::io::{ConnId, Outbox, Output};
-use crate::ipam::{Founding, Grant, Space, Voter};
+use crate::ipam::{Founding, Freeze, Grant, Space, Voter};
 use crate::mark::{Mark, mark};
 use crate::mesh::{Conn, ConnFault, Link};
 use crate::names::{NAMES_MAX, NamesRecord};
@@ -33,6 +33,7 @@ enum Body {
     Names(NamesRecord),
     /// IPAM reads it itself; so it does the others of ownership.
     Vote(Voter),
+    Freeze(Freeze),
     Grant(Grant),
     Ownership,
 }
@@ -84,7 +85,7 @@ impl Node {
                 }
                 Err(RecordFault::Leap(_)) => Mark::FoundingLeap,
                 Err(RecordFault::Full(_)) => Mark::GossipFull,
-                Err(RecordFault::NotAllowed(_)) => Mark::GossipNotAllowed,
+                Err(RecordFault::NotAllowed(_) | RecordFault::Frozen(_)) => Mark::GossipNotAllowed,
             });
             if let Err(why) = accepted {
                 self.records_refused += 1;
@@ -116,9 +117,15 @@ impl Node {
         match (record.key, self.ipam.lineage()) {
             (Key::Founding(theirs), Some(ours)) => theirs != ours && record.check().is_ok(),
             (Key::Founding(_), None)
-            | (Key::Grant(_) | Key::Voter(_) | Key::Peer(_) | Key::Names(_) | Key::Space(_), _) => {
-                false
-            }
+            | (
+                Key::Grant(_)
+                | Key::Voter(_)
+                | Key::Freeze(_)
+                | Key::Peer(_)
+                | Key::Names(_)
+                | Key::Space(_),
+                _,
+            ) => false,
         }
     }
 
@@ -151,10 +158,19 @@ impl Node {
                 return Err(RecordFault::Leap(key));
             }
         }
-        if let Body::Grant(grant) = &body
-            && !self.ipam.has_room(grant, record.writer)
-        {
-            return Err(RecordFault::Full(key));
+        if let Body::Freeze(freeze) = &body {
+            record.check()?;
+            if !self.ipam.admits_round(freeze) {
+                return Err(RecordFault::Leap(key));
+            }
+        }
+        if let Body::Grant(grant) = &body {
+            if self.ipam.has_frozen(grant, record.writer) {
+                return Err(RecordFault::Frozen(key));
+            }
+            if !self.ipam.has_room(grant, record.writer) {
+                return Err(RecordFault::Full(key));
+            }
         }
         let writer = record.writer;
         let is_neighbours = self.neighbours.contains_key(&writer);
@@ -168,7 +184,7 @@ impl Node {
             // Ours are always newer than what comes: they are published at each start.
             Body::Names(_) if writer == self.me => {}
             Body::Names(names) => self.names.put(writer, version.incarnation, names),
-            Body::Vote(_) | Body::Grant(_) | Body::Ownership => {
+            Body::Vote(_) | Body::Freeze(_) | Body::Grant(_) | Body::Ownership => {
                 let Some(record) = self.records.get(&key) else { return Ok(()) };
                 if is_kept(&key) {
                     self.turn.changes.push(Change::put(Slot::Record(key), record));
@@ -189,7 +205,7 @@ impl Node {
         self.turn.changes.push(Change::put(Slot::Incarnation, &self.incarnation));
         self.turn.links_changed = true;
         self.publish_names();
-        for key in [Key::Voter(self.me), Key::Space(self.me)] {
+        for key in [Key::Voter(self.me), Key::Freeze(self.me), Key::Space(self.me)] {
             if let Some(record) = self.records.get(&key) {
                 let body = record.body.clone();
                 self.publish(key, body);
@@ -215,7 +231,7 @@ impl Node {
 
     /// Whether a record under `key` has a place on our disk.
     fn is_saved(&self, key: &Key) -> bool {
-        is_kept(key) || *key == Key::Voter(self.me)
+        is_kept(key) || [Key::Voter(self.me), Key::Freeze(self.me)].contains(key)
     }
 
     pub(super) fn publish_names(&mut self) {
@@ -377,6 +393,11 @@ fn read(record: &Record, universe: Universe) -> Result<Body, RecordFault> {
         }
         Key::Grant(_) => record.decode::<Grant>().map(Body::Grant),
         Key::Voter(_) => record.decode::<Voter>().map(Body::Vote),
+        Key::Freeze(writer) => {
+            let freeze: Freeze = record.decode()?;
+            sound(freeze.is_sound(writer))?;
+            Ok(Body::Freeze(freeze))
+        }
         Key::Space(_) => record.decode::<Space>().map(|_| Body::Ownership),
     }
 }
@@ -385,7 +406,11 @@ fn read(record: &Record, universe: Universe) -> Result<Body, RecordFault> {
 pub(super) const fn owner(key: &Key) -> Option<PeerId> {
     match key {
         Key::Founding(Fingerprint(_)) | Key::Grant(Fingerprint(_)) => None,
-        Key::Voter(peer) | Key::Peer(peer) | Key::Names(peer) | Key::Space(peer) => Some(*peer),
+        Key::Voter(peer)
+        | Key::Freeze(peer)
+        | Key::Peer(peer)
+        | Key::Names(peer)
+        | Key::Space(peer) => Some(*peer),
     }
 }
 
@@ -393,7 +418,7 @@ pub(super) const fn owner(key: &Key) -> Option<PeerId> {
 const fn is_kept(key: &Key) -> bool {
     match key {
         Key::Founding(_) | Key::Grant(_) => true,
-        Key::Voter(_) | Key::Peer(_) | Key::Names(_) | Key::Space(_) => false,
+        Key::Voter(_) | Key::Freeze(_) | Key::Peer(_) | Key::Names(_) | Key::Space(_) => false,
     }
 }
 
@@ -507,7 +532,7 @@ mod tests {
         let grant = |version| {
             let range = Universe::DEFAULT.range();
             let lineage = Fingerprint::default();
-            let grant = Grant { lineage, range, epoch: 0, version, owner: peer.id() };
+            let grant = Grant { lineage, range, epoch: 0, version, owner: peer.id(), victim: None };
             let body = codec::encode(&grant);
             let key = Key::Grant(Fingerprint::by(&peer.id(), &body));
             Record::sign(&peer, key, Version::default(), body)

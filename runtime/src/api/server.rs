@@ -22,7 +22,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
-use weft_core::id::{ContainerId, ParseContainerIdError};
+use weft_core::id::{ContainerId, ParseContainerIdError, PeerId, PeerName};
 use weft_core::io::{Command, CommandError, Reply, Target};
 use weft_core::names::Name;
 use weft_core::status::Status;
@@ -76,6 +76,8 @@ fn router(controls: Controls) -> Router {
         .route("/dns-address", get(dns_address))
         .route("/dns-address-port", get(dns_address_port))
         .route("/peer", delete(leave))
+        .route("/peer/{peer}", delete(evict_one))
+        .route("/evict", post(evict))
         .route("/stop", post(stop))
         .route("/gate", post(open_gate))
         .route("/secret", post(add_secret).delete(retire_secret))
@@ -104,6 +106,7 @@ impl From<CommandError> for Refusal {
         let status = match error {
             CommandError::Stopping
             | CommandError::TooManyWaiting(_)
+            | CommandError::EvictionUnderWay { .. }
             | CommandError::Broken { .. } => StatusCode::SERVICE_UNAVAILABLE,
             CommandError::AddressTaken { .. }
             | CommandError::OwnerSilent { .. }
@@ -114,6 +117,10 @@ impl From<CommandError> for Refusal {
             | CommandError::NotMerged { .. }
             | CommandError::Exhausted { .. }
             | CommandError::NotHeld(_)
+            | CommandError::StillInReach { .. }
+            | CommandError::OwnersAway { .. }
+            | CommandError::EvictsItself
+            | CommandError::TooManyVictims(_)
             | CommandError::TooManyNames(_)
             | CommandError::Trust(_)
             | CommandError::Left => StatusCode::BAD_REQUEST,
@@ -519,6 +526,54 @@ async fn open_gate(State(c): Controlled) -> Answer<StatusCode> {
     empty(c.node.command(Command::OpenGate).await)
 }
 
+/// Takes over the addresses of dead peers, each given as `peer` by its label, name or id.
+async fn evict(State(c): Controlled, fields: Fields) -> Answer<String> {
+    let named: Vec<&str> = fields.all("peer").collect();
+    take_over(&c, &named, fields.all("force").any(|value| value == "true")).await
+}
+
+async fn evict_one(State(c): Controlled, Parts(peer): Parts<String>) -> Answer<String> {
+    take_over(&c, &[&peer], false).await
+}
+
+/// Answers with how many addresses have another owner.
+async fn take_over(c: &Controls, named: &[&str], force: bool) -> Answer<String> {
+    let known = picture(c).await?;
+    let peers = named.iter().map(|peer| peer_called(peer, &known)).collect::<Result<_, _>>()?;
+    count(c.node.command(Command::Evict { peers, force }).await)
+}
+
+/// The peer that an operator calls `wanted`: by label, name or id.
+fn peer_called(wanted: &str, known: &Status) -> Answer<PeerId> {
+    let is_wanted = |id: PeerId, name: PeerName, nickname: &str| {
+        wanted == nickname || wanted.parse() == Ok(name) || wanted.parse() == Ok(id)
+    };
+    let heard_of = known.peers.iter().map(|peer| (peer.id, peer.name, peer.nickname.as_str()));
+    // What a peer says of itself is forgotten with a restart, and what it owns is not.
+    let owners = known.ipam.owners.iter().map(|it| (it.owner, it.owner.default_name(), ""));
+    let found: BTreeSet<PeerId> = heard_of
+        .chain(owners)
+        .filter(|(id, name, nickname)| is_wanted(*id, *name, nickname))
+        .map(|(id, ..)| id)
+        .collect();
+    match (found.first(), found.len()) {
+        (Some(peer), 1) => Ok(*peer),
+        (None, _) => {
+            let why = format!(
+                "no peer is called {wanted}: `weft status peers` and `weft status ipam` list those that are known"
+            );
+            Err(Refusal::new(StatusCode::NOT_FOUND, why))
+        }
+        (Some(_), several) => {
+            let names: Vec<String> = found.iter().map(|it| it.default_name().to_string()).collect();
+            Err(Refusal::bad(format!(
+                "{several} peers are called {wanted}: use one of the names {}",
+                names.join(", ")
+            )))
+        }
+    }
+}
+
 async fn add_secret(State(c): Controlled, Body(secret): Body<Secret>) -> Answer<Json<Value>> {
     secret.check().map_err(Refusal::bad)?;
     // Long enough work to keep everybody else waiting.
@@ -574,10 +629,12 @@ fn empty(result: Result<Reply, CommandError>) -> Answer<StatusCode> {
     done(result).map(|()| StatusCode::NO_CONTENT)
 }
 
-/// How many names were removed. That there was none is no error: who asks sees it.
+/// How many names were removed, or addresses taken over. That there was none is no error: who asks
+/// sees it.
 fn count(result: Result<Reply, CommandError>) -> Answer<String> {
     match result? {
         Reply::Removed(count) => Ok(count.to_string()),
+        Reply::TakenOver(count) => Ok(count.to_string()),
         Reply::Done | Reply::Addresses(_) => Ok(String::new()),
     }
 }
@@ -585,7 +642,7 @@ fn count(result: Result<Reply, CommandError>) -> Answer<String> {
 fn words(result: Result<Reply, CommandError>) -> Answer<String> {
     match result? {
         Reply::Addresses(addresses) => Ok(joined(addresses.iter())),
-        Reply::Done | Reply::Removed(_) => Ok(String::new()),
+        Reply::Done | Reply::Removed(_) | Reply::TakenOver(_) => Ok(String::new()),
     }
 }
 

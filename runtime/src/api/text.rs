@@ -76,8 +76,9 @@ pub fn complaints(status: &Status, around: &Surroundings) -> Vec<String> {
     let (peers, addresses) = lost.fold((0usize, 0u128), |(n, sum), o| (n + 1, sum + o.addresses));
     if peers > 0 {
         wrong.push(format!(
-            "{peers} unreachable {} {addresses} addresses",
-            plural(peers, "peer owns", "peers own")
+            "{peers} unreachable {owns} {addresses} addresses: start {them}, or `weft rmpeer` {them} if gone for good",
+            owns = plural(peers, "peer owns", "peers own"),
+            them = plural(peers, "it", "them"),
         ));
     }
     wrong

@@ -45,6 +45,8 @@ enum Command {
     Launch(Box<launch::LaunchArgs>),
     Connect(peers::ConnectArgs),
     Forget(peers::ForgetArgs),
+    #[command(name = "rmpeer")]
+    RmPeer(peers::RmPeerArgs),
     Attach(containers::AttachArgs),
     Detach(containers::DetachArgs),
     Expose(containers::ExposeArgs),
@@ -113,6 +115,7 @@ async fn converse(common: &Common, command: Command) -> Outcome {
     match command {
         Command::Connect(args) => peers::connect(common, &args).await,
         Command::Forget(args) => peers::forget(common, &args).await,
+        Command::RmPeer(args) => peers::remove(common, &args).await,
         Command::Attach(args) => containers::attach(common, args).await,
         Command::Detach(args) => containers::detach(common, args).await,
         Command::Expose(args) => containers::expose(common, args).await,

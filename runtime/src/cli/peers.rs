@@ -1,6 +1,6 @@
-//! `weft connect` and `weft forget`: whom to dial.
+//! `weft connect` and `weft forget`: whom to dial. `weft rmpeer`: who is gone for good.
 
-use super::common::{Common, Outcome};
+use super::common::{Common, Outcome, complain, print};
 use clap::Args;
 use hyper::Method;
 
@@ -25,6 +25,39 @@ pub(super) struct ForgetArgs {
     /// As given to `launch` or `connect`
     #[arg(required = true, value_name = "PEER")]
     peers: Vec<String>,
+}
+
+/// Take over the addresses of peers that are gone for good
+///
+/// All peers that can be reached, and all others that own addresses, have to agree, for they may have
+/// been given some by the dead one. If some of those cannot be reached either, start them, or name
+/// them too if they are gone as well.
+///
+/// With --force only those in reach have to agree. If another peer that owns addresses lives where it
+/// cannot be reached, what it was given by the dead one since is given a second time.
+#[derive(Debug, Args)]
+#[command(
+    after_long_help = "Examples:\n  weft rmpeer host3\n  weft rmpeer host3 0a:1b:2c:3d:4e:5f\n  weft rmpeer --force host3"
+)]
+pub(super) struct RmPeerArgs {
+    /// Do not wait for owners that cannot be reached
+    #[arg(long)]
+    force: bool,
+    /// Label, name or id of a peer, as `weft status ipam` prints them
+    #[arg(required = true, value_name = "PEER")]
+    peers: Vec<String>,
+}
+
+pub(super) async fn remove(common: &Common, args: &RmPeerArgs) -> Outcome {
+    let mut fields = form(&args.peers);
+    if args.force {
+        fields.push(("force", "true"));
+        complain(
+            "warning: owners that cannot be reached are not asked; what they were given may be given twice",
+        );
+    }
+    let count = common.client().form(Method::POST, "/evict", &fields).await?;
+    print(&format!("{count} IPs taken over from {}\n", args.peers.join(", ")))
 }
 
 pub(super) async fn connect(common: &Common, args: &ConnectArgs) -> Outcome {

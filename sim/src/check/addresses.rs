@@ -148,6 +148,7 @@ pub(super) fn no_stuck_request(view: &View) -> Result<(), String> {
                 | Command::Register { .. }
                 | Command::Unregister { .. }
                 | Command::OpenGate
+                | Command::Evict { .. }
                 | Command::Trust(_)
                 | Command::Stop => true,
             };

@@ -117,6 +117,11 @@ pub fn could_be_met(view: &View, host: usize, subnet: IpNet, why: &CommandError)
         | CommandError::OwnerSilent { .. }
         | CommandError::OutOfRange { .. }
         | CommandError::NotHeld(_)
+        | CommandError::StillInReach { .. }
+        | CommandError::OwnersAway { .. }
+        | CommandError::EvictionUnderWay { .. }
+        | CommandError::EvictsItself
+        | CommandError::TooManyVictims(_)
         | CommandError::TooManyNames(_)
         | CommandError::TooManyWaiting(_)
         | CommandError::Trust(_)

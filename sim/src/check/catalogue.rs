@@ -27,12 +27,11 @@ pub const CATALOGUE: [Property; 36] = [
         "merging is a join: equal records make equal ledgers, and nothing goes back",
         &["ipam.same-records-same-ledger", "ipam.never-back"],
     ),
-    Property {
-        id: "S5",
-        says: "an owner changes by the founding, by a grant of the owner before, or by a takeover",
-        rules: &["ipam.owner-changes-by-grant", "ipam.rests-on-records"],
-        waits: Some("eviction, for takeovers: until then a raised epoch counts for nothing"),
-    },
+    judged(
+        "S5",
+        "an owner changes by the founding, by a grant of the owner before, or by a takeover",
+        &["ipam.owner-changes-by-grant", "ipam.rests-on-records"],
+    ),
     judged(
         "S6",
         "a peer allocates inside what it owns, behind an open boot gate",

@@ -190,7 +190,7 @@ impl Invariant for ByGrant {
             if hosts.all(|peer| peer.losses == 0) {
                 self.judge(view, writer, &grant)?;
             }
-            let Grant { lineage, range, epoch, version, owner } = grant;
+            let Grant { lineage, range, epoch, version, owner, .. } = grant;
             self.facts.push(Fact { lineage, owned: Owned { range, epoch, version, owner } });
         }
         Ok(())
@@ -226,7 +226,9 @@ impl ByGrant {
             let below = here.filter(|owned| (owned.epoch, owned.version) < number);
             let before = below.max_by_key(|owned| (owned.epoch, owned.version));
             let before = before.filter(|before| is_host(view, before.owner));
-            if let Some(before) = before.filter(|before| before.owner != writer) {
+            // Whoever takes over what an evicted peer owned writes that itself.
+            let giver = grant.victim.unwrap_or(writer);
+            if let Some(before) = before.filter(|before| before.owner != giver) {
                 return Err(format!(
                     "{} gave {} as version {}, which {} owned before",
                     view.label(writer),

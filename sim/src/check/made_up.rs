@@ -55,7 +55,14 @@ pub(super) fn grant(
     version: u64,
 ) -> (Key, Paper) {
     let lineage = LINEAGE;
-    let grant = Grant { lineage, range: range(start, end), epoch: 0, version, owner: id(owner) };
+    let grant = Grant {
+        lineage,
+        range: range(start, end),
+        epoch: 0,
+        version,
+        owner: id(owner),
+        victim: None,
+    };
     let print = Fingerprint::by(&id(writer), &weft_core::codec::encode(&grant));
     let says = Says::Grant(grant);
     (Key::Grant(print), Paper { writer: id(writer), version: Version::default(), sign: 0, says })

@@ -166,6 +166,11 @@ fn wanted(view: &View, why: &CommandError) -> Option<(Range, [Option<Offset>; 2]
         | CommandError::NotMerged { .. }
         | CommandError::OwnersSilent { .. }
         | CommandError::NotHeld(_)
+        | CommandError::StillInReach { .. }
+        | CommandError::OwnersAway { .. }
+        | CommandError::EvictionUnderWay { .. }
+        | CommandError::EvictsItself
+        | CommandError::TooManyVictims(_)
         | CommandError::TooManyNames(_)
         | CommandError::TooManyWaiting(_)
         | CommandError::Trust(_)

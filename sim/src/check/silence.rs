@@ -114,6 +114,11 @@ impl Silence {
             | CommandError::Observing { .. }
             | CommandError::Exhausted { .. }
             | CommandError::NotHeld(_)
+            | CommandError::StillInReach { .. }
+            | CommandError::OwnersAway { .. }
+            | CommandError::EvictionUnderWay { .. }
+            | CommandError::EvictsItself
+            | CommandError::TooManyVictims(_)
             | CommandError::TooManyNames(_)
             | CommandError::TooManyWaiting(_)
             | CommandError::Trust(_)

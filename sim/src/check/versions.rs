@@ -132,7 +132,11 @@ impl Invariant for TrueSum {
 const fn writer(key: &Key) -> Option<PeerId> {
     match key {
         Key::Founding(_) | Key::Grant(_) => None,
-        Key::Voter(peer) | Key::Peer(peer) | Key::Names(peer) | Key::Space(peer) => Some(*peer),
+        Key::Voter(peer)
+        | Key::Freeze(peer)
+        | Key::Peer(peer)
+        | Key::Names(peer)
+        | Key::Space(peer) => Some(*peer),
     }
 }
 
@@ -239,7 +243,13 @@ mod tests {
 
     #[test]
     fn own_version_only_fails_when_others_hold_more_than_the_writer_wrote() {
-        for key in [Key::Names(id(1)), Key::Peer(id(1)), Key::Space(id(1)), Key::Voter(id(1))] {
+        for key in [
+            Key::Names(id(1)),
+            Key::Peer(id(1)),
+            Key::Space(id(1)),
+            Key::Voter(id(1)),
+            Key::Freeze(id(1)),
+        ] {
             holds::<OwnVersionOnly>(&[holding(key, version(1, 9))]);
             fails::<OwnVersionOnly>(&[holding(key, version(1, 10))]);
             fails::<OwnVersionOnly>(&[holding(key, version(2, 1))]);

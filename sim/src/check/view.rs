@@ -157,6 +157,8 @@ pub struct PeerView {
     pub live: bool,
     /// Who it is; `None` before its first start.
     pub id: Option<PeerId>,
+    /// Who it was before, when its disk was lost since.
+    pub former: BTreeSet<PeerId>,
     /// Its 48-bit name.
     pub name: PeerName,
     /// Which start.
@@ -427,6 +429,8 @@ impl PeerView {
             | Event::Released { .. }
             | Event::NameAdded { .. }
             | Event::NameRemoved { .. }
+            | Event::TakenOver { .. }
+            | Event::EvictionForced { .. }
             | Event::OwnershipConflict { .. } => {}
             Event::GateForced { .. } => self.vouched = true,
         }
@@ -482,7 +486,8 @@ impl PeerView {
 
     /// Reads what the node says of addresses.
     pub fn read_ipam(&mut self, node: &Node) {
-        self.id = Some(node.id());
+        let before = self.id.replace(node.id()).filter(|before| *before != node.id());
+        self.former.extend(before);
         self.name = node.name();
         let ipam = node.ipam();
         (self.gate_open, self.quorum) = match ipam.status().state {

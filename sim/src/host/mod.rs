@@ -99,6 +99,8 @@ impl Running {
             | Event::Founded { .. }
             | Event::Granted { .. }
             | Event::GateForced { .. }
+            | Event::TakenOver { .. }
+            | Event::EvictionForced { .. }
             | Event::OwnershipConflict { .. } => {}
         }
     }

@@ -67,6 +67,8 @@ pub enum Report {
     RecordLeap,
     /// A record for which there is no room.
     RecordFull,
+    /// A grant of a peer that is being evicted.
+    RecordFrozen,
     /// What a peer that is not on the list says of itself.
     RecordNotAllowed,
     /// Two claim the same addresses.
@@ -92,6 +94,7 @@ impl Report {
                 RecordFault::Malformed(_) => Self::RecordMalformed,
                 RecordFault::Leap(_) => Self::RecordLeap,
                 RecordFault::Full(_) => Self::RecordFull,
+                RecordFault::Frozen(_) => Self::RecordFrozen,
                 RecordFault::NotAllowed(_) => Self::RecordNotAllowed,
             }),
             Event::OwnershipConflict { .. } => Some(Self::Conflict),
@@ -109,7 +112,9 @@ impl Report {
             | Event::Released { .. }
             | Event::NameAdded { .. }
             | Event::NameRemoved { .. }
-            | Event::GateForced { .. } => None,
+            | Event::GateForced { .. }
+            | Event::TakenOver { .. }
+            | Event::EvictionForced { .. } => None,
         }
     }
 

@@ -71,7 +71,7 @@ pub enum Outcome {
 }
 
 /// Names of refusals.
-const REFUSALS: [&str; 16] = [
+const REFUSALS: [&str; 19] = [
     "address-taken",
     "owner-silent",
     "out-of-range",
@@ -79,6 +79,9 @@ const REFUSALS: [&str; 16] = [
     "not-merged",
     "exhausted",
     "not-held",
+    "in-reach",
+    "owners-away",
+    "under-way",
     "too-many-names",
     "too-many-waiting",
     "left",
@@ -100,6 +103,10 @@ const fn refusal(error: &CommandError) -> &'static str {
         CommandError::NotMerged { .. } => "not-merged",
         CommandError::Exhausted { .. } => "exhausted",
         CommandError::NotHeld(_) => "not-held",
+        CommandError::StillInReach { .. } => "in-reach",
+        CommandError::OwnersAway { .. } => "owners-away",
+        CommandError::EvictionUnderWay { .. } => "under-way",
+        CommandError::EvictsItself | CommandError::TooManyVictims(_) => "no-eviction",
         CommandError::TooManyNames(_) => "too-many-names",
         CommandError::TooManyWaiting(_) => "too-many-waiting",
         CommandError::Trust(TrustError::NoSecret) => "no-secret",
@@ -123,7 +130,7 @@ impl Outcome {
             }
             (Self::Refused(Some(wanted)), Err(error)) => refusal(error) == *wanted,
             (Self::Done | Self::Address(_), Err(_))
-            | (Self::Address(_), Ok(Reply::Done | Reply::Removed(_)))
+            | (Self::Address(_), Ok(Reply::Done | Reply::Removed(_) | Reply::TakenOver(_)))
             | (Self::Refused(_), Ok(_))
             | (Self::NoAnswer, _) => false,
         }

@@ -203,6 +203,7 @@ fn empty(act: &Act, hosts: usize) -> Option<String> {
         | Act::Connect { .. }
         | Act::Forget { .. }
         | Act::Prime { .. }
+        | Act::Evict { .. }
         | Act::AddSecret { .. }
         | Act::RetireSecret { .. }
         | Act::Allow { .. }

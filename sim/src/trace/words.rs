@@ -52,6 +52,8 @@ pub(super) const fn part(event: &Event) -> &'static str {
         | Event::Allocated { .. }
         | Event::Released { .. }
         | Event::GateForced { .. }
+        | Event::TakenOver { .. }
+        | Event::EvictionForced { .. }
         | Event::OwnershipConflict { .. } => "ipam",
         Event::NameAdded { .. } | Event::NameRemoved { .. } => "dns",
     }
@@ -95,6 +97,15 @@ pub(super) fn event(event: &Event, names: &Names) -> String {
         Event::GateForced { unheard } => {
             format!("an operator opened the gate, {unheard} unheard")
         }
+        Event::TakenOver { range, victim, heir } => format!(
+            "{} has passed from {}, which is evicted, to {}",
+            names.range(range),
+            names.peer(victim),
+            names.peer(heir)
+        ),
+        Event::EvictionForced { unheard } => {
+            format!("an operator forced an eviction, {unheard} owners unheard")
+        }
         Event::OwnershipConflict { range, kept, lost } => format!(
             "two owners of {}: {} keeps, {} loses",
             names.range(range),
@@ -121,6 +132,7 @@ pub(crate) fn reply(reply: &Reply) -> String {
             addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
         }
         Reply::Removed(count) => format!("removed {count}"),
+        Reply::TakenOver(count) => format!("took over {count} addresses"),
     }
 }
 

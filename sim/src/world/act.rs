@@ -427,6 +427,17 @@ pub enum Act {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         force: bool,
     },
+    /// Take over what other hosts owned, which are gone: by who they were before their disks were lost,
+    /// and by who they are when they do not run.
+    Evict {
+        /// At this peer.
+        peer: Peer,
+        /// Who is gone.
+        gone: Vec<Peer>,
+        /// Without other owners that cannot be reached.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        force: bool,
+    },
     /// Prove another secret from here on; the one before stays valid.
     AddSecret {
         /// At this peer.
@@ -509,6 +520,7 @@ impl Act {
                 | Self::Connect { .. }
                 | Self::Forget { .. }
                 | Self::Prime { .. }
+                | Self::Evict { .. }
                 | Self::AddSecret { .. }
                 | Self::RetireSecret { .. }
                 | Self::Allow { .. }
@@ -588,6 +600,7 @@ impl World {
             | Act::Connect { peer, .. }
             | Act::Forget { peer, .. }
             | Act::Prime { peer, .. }
+            | Act::Evict { peer, .. }
             | Act::AddSecret { peer, .. }
             | Act::RetireSecret { peer, .. }
             | Act::Allow { peer, .. }

@@ -53,7 +53,8 @@ impl World {
             Counted::Updates => {
                 let Some(running) = &there.running else { return 0 };
                 let me = running.node.id();
-                let own = [Key::Peer(me), Key::Names(me), Key::Space(me), Key::Voter(me)];
+                let own = [Key::Peer, Key::Names, Key::Space, Key::Voter, Key::Freeze];
+                let own = own.map(|key| key(me));
                 let own = own.iter().filter_map(|key| running.node.records().get(key));
                 own.map(|record| record.version.sequence).max().unwrap_or(0)
             }

@@ -385,6 +385,7 @@ fn is_gentle(act: &Act) -> bool {
         | Act::Insider { .. }
         | Act::Connect { .. }
         | Act::Forget { .. }
+        | Act::Evict { .. }
         | Act::RetireSecret { .. }
         | Act::Allow { .. }
         | Act::Leave { .. }

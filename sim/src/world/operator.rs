@@ -12,7 +12,7 @@ use ipnet::IpNet;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
-use weft_core::id::ContainerId;
+use weft_core::id::{ContainerId, PeerId};
 use weft_core::io::{Command, CommandError, Input, Reply, RequestId, Target};
 use weft_core::names::{Name, NameEntry};
 use weft_core::record::Fingerprint;
@@ -114,6 +114,11 @@ impl World {
             Act::Forget { to, .. } => Some(Command::Forget { targets: target(to) }),
             Act::Prime { force: false, .. } => Some(Command::Prime),
             Act::Prime { force: true, .. } => Some(Command::OpenGate),
+            Act::Evict { gone, force, .. } => {
+                let peers: BTreeSet<PeerId> =
+                    gone.iter().flat_map(|peer| self.gone_from(peer.0)).collect();
+                (!peers.is_empty()).then_some(Command::Evict { peers, force: *force })
+            }
             Act::AddSecret { password, .. } => {
                 Some(Command::Trust(Trust::AddSecret { secret: secret(password)? }))
             }
@@ -134,6 +139,13 @@ impl World {
         }
     }
 
+    /// Who ran on `host` and does not run there any more.
+    fn gone_from(&self, host: usize) -> impl Iterator<Item = PeerId> {
+        let is_down = self.hosts.get(host).is_none_or(|host| host.running.is_none());
+        let peer = self.view.peers.get(host).into_iter();
+        peer.flat_map(move |peer| peer.former.iter().copied().chain(peer.id.filter(|_| is_down)))
+    }
+
     pub(super) fn waits_for_address(&self, host: usize, id: &ContainerId) -> bool {
         let running = self.hosts.get(host).and_then(|host| host.running.as_ref());
         let mut asked = running.iter().flat_map(|running| running.asked.values());
@@ -146,6 +158,7 @@ impl World {
             | Command::Unregister { .. }
             | Command::Prime
             | Command::OpenGate
+            | Command::Evict { .. }
             | Command::Trust(_)
             | Command::Leave
             | Command::Stop => false,
@@ -243,6 +256,7 @@ impl World {
             | Command::Claim { .. }
             | Command::Prime
             | Command::OpenGate
+            | Command::Evict { .. }
             | Command::Trust(_)
             | Command::Leave
             | Command::Stop => {}
@@ -378,6 +392,7 @@ fn registered(command: &Command) -> Option<NameEntry> {
         | Command::Unregister { .. }
         | Command::Prime
         | Command::OpenGate
+        | Command::Evict { .. }
         | Command::Trust(_)
         | Command::Leave
         | Command::Stop => None,
@@ -396,6 +411,7 @@ fn removes(command: &Command, entry: &NameEntry) -> bool {
         | Command::Register { .. }
         | Command::Prime
         | Command::OpenGate
+        | Command::Evict { .. }
         | Command::Trust(_)
         | Command::Leave
         | Command::Stop => false,
@@ -444,6 +460,8 @@ pub(super) fn short(command: &Command) -> String {
         Command::Unregister { id: None, .. } => "unregister names".to_owned(),
         Command::Prime => "prime".to_owned(),
         Command::OpenGate => "open the gate".to_owned(),
+        Command::Evict { peers, force: false } => format!("evict {} peers", peers.len()),
+        Command::Evict { peers, force: true } => format!("evict {} peers by force", peers.len()),
         Command::Trust(Trust::AddSecret { .. }) => "add a secret".to_owned(),
         Command::Trust(Trust::RetireSecret { force: false }) => "retire a secret".to_owned(),
         Command::Trust(Trust::RetireSecret { force: true }) => {

@@ -93,6 +93,8 @@ impl World {
             | Event::NameAdded { .. }
             | Event::NameRemoved { .. }
             | Event::GateForced { .. }
+            | Event::TakenOver { .. }
+            | Event::EvictionForced { .. }
             | Event::OwnershipConflict { .. } => {}
         }
     }

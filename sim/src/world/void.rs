@@ -101,6 +101,7 @@ impl World {
             | Act::Connect { peer, .. }
             | Act::Forget { peer, .. }
             | Act::Prime { peer, .. }
+            | Act::Evict { peer, .. }
             | Act::AddSecret { peer, .. }
             | Act::RetireSecret { peer, .. }
             | Act::Allow { peer, .. }
@@ -150,6 +151,10 @@ impl World {
             if let Some(other) = peers.iter().find(nameless) {
                 return format!("{other} never ran, and has no id that could stand on a list");
             }
+        }
+        if let Act::Evict { gone, .. } = act {
+            let gone: Vec<String> = gone.iter().map(ToString::to_string).collect();
+            return format!("nobody is gone: {} run, or never did", gone.join(", "));
         }
         "nobody would give this command as it stands".to_owned()
     }

@@ -83,7 +83,7 @@ pub(super) fn of(lie: Lie, liar: &Identity, facts: &Facts, count: u32) -> Vec<Re
             .map(|((key, body), sequence)| match key {
                 Key::Founding(_) => by_content(liar, Key::Founding(Fingerprint::of(&body)), body),
                 Key::Grant(_) => by_content(liar, Key::Grant(Fingerprint::by(&me, &body)), body),
-                Key::Voter(_) | Key::Peer(_) | Key::Names(_) | Key::Space(_) => {
+                Key::Voter(_) | Key::Freeze(_) | Key::Peer(_) | Key::Names(_) | Key::Space(_) => {
                     Record::sign(liar, key, version(sequence), body)
                 }
             })
@@ -240,6 +240,7 @@ fn bad_bodies(me: PeerId) -> Vec<(Key, Vec<u8>)> {
         (Key::Peer(me), codec::encode(&PeerRecord { incarnation: Incarnation(9), ..peer })),
         (Key::Space(me), Vec::new()),
         (Key::Voter(me), vec![7]),
+        (Key::Freeze(me), vec![7]),
         (Key::Grant(print), vec![1, 2, 3]),
         (Key::Founding(print), codec::encode(&elsewhere)),
     ]
@@ -272,7 +273,7 @@ fn grant(
     owner: PeerId,
 ) -> Record {
     let lineage = lineage.unwrap_or_default();
-    let body = codec::encode(&Grant { lineage, range, epoch, version, owner });
+    let body = codec::encode(&Grant { lineage, range, epoch, version, owner, victim: None });
     by_content(giver, Key::Grant(Fingerprint::by(&giver.id(), &body)), body)
 }
 

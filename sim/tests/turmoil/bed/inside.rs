@@ -89,7 +89,7 @@ impl Inside {
                 super::lock(&self.judge).hold(self.host, &id, &addresses, &self.disk);
                 addresses.first().copied().ok_or(CommandError::NotHeld(id))
             }
-            Reply::Done | Reply::Removed(_) => Err(CommandError::NotHeld(id)),
+            Reply::Done | Reply::Removed(_) | Reply::TakenOver(_) => Err(CommandError::NotHeld(id)),
         }
     }
 

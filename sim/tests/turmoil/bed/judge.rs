@@ -276,6 +276,7 @@ impl Judge {
             | Command::Release { .. }
             | Command::Prime
             | Command::OpenGate
+            | Command::Evict { .. }
             | Command::Trust(_)
             | Command::Stop => {}
         }

@@ -1,0 +1,205 @@
+//! How peers agree that what a dead peer owned passes to another one: an *eviction*.
+//!
+//! Whoever takes over what a peer owned must know of all that this peer gave away. So all who may have
+//! been given something by it, those who own addresses and those who can be reached, first come to know
+//! the same of what it owns, and then *freeze* it: they take no further grant that it wrote. Only then is
+//! it known for good what is left, and the proposer of the eviction becomes its owner.
+//!
+//! ```text
+//!   proposer   gathering ──────────► frozen ──────────► takes over
+//!                  │ all know the same  │ all have frozen
+//!   others     gathering ──────────► frozen ──────────► the victim owns nothing: over
+//! ```
+//! Each peer writes one [`Freeze`]. [`follow`] is what it writes next by what it knows, and [`stage`] how
+//! far a proposer is: both are pure, so that all their orders can be tried.
+//!
+//! That everybody has to agree, the other proposer included, decides between rivals: a proposer follows
+//! a later eviction of the same victim and takes over nothing from then on, or has taken over before it
+//! follows, which is then what all have to know. An eviction's round is the epoch of what it takes over, so
+//! that a takeover that is lost with its proposer counts below that of the eviction after it.
+
+use crate::id::PeerId;
+use crate::mark::{Mark, mark};
+use crate::record::Fingerprint;
+use alloc::collections::{BTreeMap, BTreeSet};
+use serde::{Deserialize, Serialize};
+
+/// Names an eviction. Of two of one victim the later one counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Eviction {
+    /// Above all rounds and epochs that its proposer knows of; the epoch of what is taken over.
+    pub round: u32,
+    /// Who takes over.
+    pub proposer: PeerId,
+    /// Drawn for each: a proposer whose disk was put back must not take answers to an earlier one for
+    /// answers to this one.
+    pub nonce: u64,
+}
+
+/// How far an eviction is, by one peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Phase {
+    /// It says what it knows, and still takes in what the victim gave away.
+    Gathering,
+    /// It takes no further grant of the victim.
+    Frozen,
+    /// Only by its proposer: nothing is taken over.
+    CalledOff,
+}
+
+/// What one peer says of the eviction of one victim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Stance {
+    /// Of which.
+    pub eviction: Eviction,
+    /// How far it is.
+    pub phase: Phase,
+    /// Of all that the victim owns by what the writer knows ([`super::Witnessed`]).
+    pub view: Fingerprint,
+}
+
+/// Body of [`crate::record::Key::Freeze`]: by victim, what the writer says of its eviction.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Freeze(pub BTreeMap<PeerId, Stance>);
+
+/// What the peers that are known say, one's own included.
+pub type Freezes = BTreeMap<PeerId, Freeze>;
+
+/// Most victims at a time.
+pub const VICTIMS_MAX: usize = 64;
+
+impl Freeze {
+    /// Whether `writer`, when it keeps the rules, could have written it.
+    pub fn is_sound(&self, writer: PeerId) -> bool {
+        let off = |stance: &Stance| stance.phase == Phase::CalledOff;
+        self.0.len() <= VICTIMS_MAX
+            && !self.0.contains_key(&writer)
+            && self.0.values().all(|it| !off(it) || it.eviction.proposer == writer)
+    }
+
+    /// The highest round in it.
+    pub fn round(&self) -> u32 {
+        self.0.values().map(|stance| stance.eviction.round).max().unwrap_or(0)
+    }
+
+    /// Whether no further grant of `peer` is taken.
+    pub fn holds(&self, peer: PeerId) -> bool {
+        self.0.get(&peer).is_some_and(|stance| stance.phase == Phase::Frozen)
+    }
+}
+
+/// What `me` writes next, given all it knows: `view` is of what a peer owns, `None` when that is nothing,
+/// and `is_alive` says whether it can be reached.
+///
+/// It follows the latest eviction of each victim that its proposer still pursues. With whom it hears
+/// itself it does so only when it has begun to: nobody alive is evicted while one honest peer hears it.
+pub fn follow(
+    me: PeerId,
+    freezes: &Freezes,
+    view: impl Fn(PeerId) -> Option<Fingerprint>,
+    is_alive: impl Fn(PeerId) -> bool,
+) -> Freeze {
+    let nothing = Freeze::default();
+    let own = freezes.get(&me).unwrap_or(&nothing);
+    let mut next = BTreeMap::new();
+    let victims: BTreeSet<PeerId> = freezes.values().flat_map(|it| it.0.keys().copied()).collect();
+    for victim in victims.into_iter().filter(|victim| *victim != me) {
+        let Some(view) = view(victim) else {
+            // Taken over, or never an owner.
+            continue;
+        };
+        let said = |peer: PeerId| freezes.get(&peer).and_then(|it| it.0.get(&victim)).copied();
+        let is_off = |stance: &Stance| stance.phase == Phase::CalledOff;
+        // Its proposer gave it up, or goes on with another one, and will take nothing over by it.
+        let is_void = |Stance { eviction, .. }: &Stance| {
+            eviction.proposer != me
+                && said(eviction.proposer).is_some_and(|it| it.eviction != *eviction || is_off(&it))
+        };
+        let before = own.0.get(&victim).copied().filter(|stance| !is_void(stance));
+        let pursued = freezes
+            .keys()
+            .filter(|peer| **peer != me)
+            .filter_map(|peer| {
+                said(*peer).filter(|it| it.eviction.proposer == *peer && !is_off(it))
+            })
+            .max_by_key(|stance| stance.eviction);
+        let stance = match (before, pursued) {
+            (None, None) => None,
+            (None, Some(pursued)) => (!is_alive(victim)).then(|| joined(pursued, view)),
+            (Some(before), Some(pursued)) if before.eviction < pursued.eviction => {
+                if before.eviction.proposer == me && !is_off(&before) {
+                    mark(Mark::EvictionYields);
+                }
+                Some(joined(pursued, view))
+            }
+            (Some(before), Some(pursued))
+                if before.eviction == pursued.eviction && before.phase == Phase::Gathering =>
+            {
+                Some(joined(pursued, view))
+            }
+            (Some(before), _) if before.phase == Phase::Gathering => {
+                Some(Stance { view, ..before })
+            }
+            (Some(before), _) => Some(before),
+        };
+        if let Some(stance) = stance
+            && next.len() < VICTIMS_MAX
+        {
+            next.insert(victim, stance);
+        }
+    }
+    Freeze(next)
+}
+
+/// What is said by who follows `pursued` and knows `view` of the victim.
+fn joined(pursued: Stance, view: Fingerprint) -> Stance {
+    let is_same = pursued.phase == Phase::Frozen && pursued.view == view;
+    let phase = if is_same { Phase::Frozen } else { Phase::Gathering };
+    Stance { eviction: pursued.eviction, phase, view }
+}
+
+/// How far the eviction of one victim is for who proposed it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// These have not said that they follow.
+    Silent(BTreeSet<PeerId>),
+    /// All follow, and some know something else of the victim.
+    Differ,
+    /// All know the same as we: it can be frozen.
+    Agreed,
+    /// We have frozen, and not all others have yet.
+    Freezing,
+    /// Somebody came to know more before it froze: another eviction has to begin.
+    Torn,
+    /// All have frozen.
+    Settled,
+}
+
+impl Stage {
+    /// Whether the others have yet to come to know the same.
+    pub const fn is_early(&self) -> bool {
+        matches!(self, Self::Silent(_) | Self::Differ)
+    }
+}
+
+/// How far the eviction of `victim` is that `me` pursues, when all of `required` must agree.
+pub fn stage(me: PeerId, victim: PeerId, required: &BTreeSet<PeerId>, freezes: &Freezes) -> Stage {
+    let said = |peer: PeerId| freezes.get(&peer).and_then(|it| it.0.get(&victim));
+    let Some(own) = said(me) else { return Stage::Silent(required.clone()) };
+    let follows = |peer: PeerId| said(peer).filter(|stance| stance.eviction == own.eviction);
+    let silent: BTreeSet<PeerId> =
+        required.iter().copied().filter(|peer| follows(*peer).is_none()).collect();
+    if !silent.is_empty() {
+        return Stage::Silent(silent);
+    }
+    let mut stances = required.iter().filter_map(|peer| follows(*peer));
+    let is_frozen = own.phase == Phase::Frozen;
+    if !stances.clone().all(|stance| stance.view == own.view) {
+        return if is_frozen { Stage::Torn } else { Stage::Differ };
+    }
+    match (is_frozen, stances.all(|stance| stance.phase == Phase::Frozen)) {
+        (false, _) => Stage::Agreed,
+        (true, false) => Stage::Freezing,
+        (true, true) => Stage::Settled,
+    }
+}

@@ -1,0 +1,186 @@
+//! Evictions: what dead peers owned passes to one of the others, and no address has two owners.
+
+use super::*;
+
+fn evict(victims: &[u8], force: bool) -> Command {
+    Command::Evict { peers: victims.iter().copied().map(peer).collect(), force }
+}
+
+/// Hosts each of which owns its share of 32 addresses.
+fn founded(count: u8) -> Cluster {
+    let mut cluster = Cluster::new(count, "10.0.0.0/27");
+    let body = codec::encode(&founding_of(count, "10.0.0.0/27"));
+    let founding = record(peer(0), Key::Founding(Fingerprint::of(&body)), &body);
+    for n in 0..usize::from(count) {
+        cluster.pool.push((n, Parcel::Record(founding.clone())));
+    }
+    cluster.settle(1);
+    cluster
+}
+
+#[test]
+fn what_a_dead_peer_owned_is_one_others_at_all_survivors() {
+    let mut cluster = founded(3);
+    let owned = cluster.hosts[0].ipam.ledger().unwrap().owned_by(peer(2));
+    let size: u128 = owned.iter().map(Range::size).sum();
+    cluster.kill(2);
+    let request = cluster.command(0, evict(&[2], false));
+    cluster.settle(1);
+    assert_eq!(cluster.answer(0, request), Some(&Ok(Reply::TakenOver(size))));
+    for n in 0..2 {
+        let ledger = cluster.hosts[n].ipam.ledger().unwrap();
+        assert!(owned.iter().all(|range| ledger.owner(range.start) == Some(peer(0))));
+        assert!(!ledger.owns_any(peer(2)));
+    }
+    // Nothing is left of it, and a second time there is nothing to take.
+    let again = cluster.command(1, evict(&[2], false));
+    assert_eq!(cluster.answer(1, again), Some(&Ok(Reply::TakenOver(0))));
+    cluster.settle(1);
+    let said = |host: &Host| host.ipam.freezes.values().all(|said| said.0.is_empty());
+    assert!(cluster.living().into_iter().all(|n| said(&cluster.hosts[n])));
+}
+
+#[test]
+fn two_evictions_at_once_have_one_heir() {
+    for first in [0, 1] {
+        let mut cluster = founded(4);
+        cluster.kill(3);
+        let requests = [0, 1].map(|n| cluster.command(n, evict(&[3], false)));
+        // Of the two, this one hears of the other first.
+        for _ in 0..200 {
+            let next = cluster.pool.iter().position(|(to, _)| *to == first);
+            cluster.deliver(next.unwrap_or(0), false);
+        }
+        cluster.settle(2);
+        for (n, request) in requests.into_iter().enumerate() {
+            assert!(matches!(cluster.answer(n, request), Some(Ok(Reply::TakenOver(_)))), "{n}");
+        }
+        assert_eq!(cluster.hosts[0].ipam.ledger(), cluster.hosts[1].ipam.ledger());
+        assert!(!cluster.hosts[0].ipam.ledger().unwrap().owns_any(peer(3)));
+    }
+}
+
+#[test]
+fn nobody_who_can_be_reached_and_nobody_alone_is_evicted() {
+    let mut cluster = founded(3);
+    let request = cluster.command(0, evict(&[2], false));
+    let alive = Err(CommandError::StillInReach { peer: peer(2).default_name().to_string() });
+    assert_eq!(cluster.answer(0, request), Some(&alive));
+    let request = cluster.command(0, evict(&[0], false));
+    assert_eq!(cluster.answer(0, request), Some(&Err(CommandError::EvictsItself)));
+    // The other owner is away: it may know of gifts.
+    cluster.kill(2);
+    cluster.kill(1);
+    let request = cluster.command(0, evict(&[2], false));
+    cluster.settle(3);
+    let away = Err(CommandError::OwnersAway { peers: peer(1).default_name().to_string() });
+    assert_eq!(cluster.answer(0, request), Some(&away));
+    assert!(cluster.hosts[0].ipam.ledger().unwrap().owns_any(peer(2)), "nothing was changed");
+    for (victims, force) in [(&[2][..], true), (&[1], false)] {
+        let request = cluster.command(0, evict(victims, force));
+        assert!(matches!(cluster.answer(0, request), Some(Ok(Reply::TakenOver(8..)))));
+    }
+    assert_eq!(cluster.hosts[0].ipam.ledger().unwrap().owners(), [peer(0)].into());
+}
+
+#[test]
+fn a_gift_that_only_its_receiver_knows_of_counts() {
+    let mut cluster = founded(3);
+    let theirs = cluster.hosts[0].ipam.ledger().unwrap().owned_by(peer(2))[0];
+    let address = std::format!("10.0.0.{}/27", theirs.start.0 + 1);
+    let request = cluster.command(1, claim("c", &address));
+    // The question, the grant to whom asked, and nothing else of it.
+    let asked = cluster.pool.iter().position(|(to, _)| *to == 2).unwrap();
+    cluster.deliver(asked, false);
+    let given = cluster.pool.iter().position(|(to, _)| *to == 1).unwrap();
+    cluster.deliver(given, false);
+    assert!(cluster.answer(1, request).is_some_and(Result::is_ok));
+    cluster.kill(2);
+    let late: Vec<_> = cluster.pool.drain(..).collect();
+    let request = cluster.command(0, evict(&[2], false));
+    cluster.settle(1);
+    // The one that knows more does not freeze what the other one knows.
+    assert_eq!(cluster.answer(0, request), None);
+    cluster.pool.extend(late);
+    cluster.settle(1);
+    assert!(matches!(cluster.answer(0, request), Some(Ok(Reply::TakenOver(_)))));
+    let ledger = cluster.hosts[0].ipam.ledger().unwrap();
+    assert_eq!(ledger.owner(Offset(theirs.start.0 + 1)), Some(peer(1)));
+    assert_eq!(cluster.hosts[1].ipam.ledger(), Some(ledger));
+    cluster.check_one_owner_acts();
+}
+
+#[test]
+fn who_comes_back_after_its_eviction_owns_nothing() {
+    let mut cluster = founded(3);
+    cluster.kill(2);
+    let (restored, theirs) =
+        (cluster.hosts[2].saved.clone(), cluster.command(0, evict(&[2], false)));
+    cluster.settle(1);
+    assert!(cluster.answer(0, theirs).is_some());
+    cluster.dead.clear();
+    cluster.hosts[2].saved = restored;
+    cluster.restart(2);
+    (0..2).for_each(|n| cluster.link(n));
+    for slot in cluster.hosts[0].saved.clone().slots.keys() {
+        if let Slot::Record(Key::Grant(_)) = slot {
+            let record = cluster.hosts[0].saved.get(slot).unwrap().unwrap();
+            cluster.pool.push((2, Parcel::Record(record)));
+        }
+    }
+    cluster.settle(2);
+    assert_eq!(cluster.hosts[2].ipam.ledger(), cluster.hosts[0].ipam.ledger());
+    cluster.check_one_owner_acts();
+    let request = cluster.command(2, allocate("new"));
+    cluster.settle(2);
+    assert!(matches!(cluster.answer(2, request), Some(Ok(_))), "{:?}", cluster.answer(2, request));
+}
+
+proptest! {
+    #[test]
+    fn no_address_has_two_owners_whoever_dies_and_is_evicted(
+        count in 3u8..6,
+        moves in proptest::collection::vec((0u8..13, any::<u16>(), 0u8..12), 0..250),
+    ) {
+        let mut cluster = founded(count);
+        for (kind, pick, id) in moves {
+            let living = cluster.living();
+            let n = living[usize::from(pick) % living.len()];
+            let name = std::format!("c{n}-{id}");
+            match kind {
+                0 => drop(cluster.command(n, allocate(&name))),
+                1 => {
+                    let address = std::format!("10.0.0.{}/27", id * 2 + 1);
+                    cluster.command(n, claim(&name, &address));
+                }
+                2 => drop(cluster.command(n, release(&name))),
+                3 => cluster.pass(u64::from(pick) % 500),
+                4 if pick < 6000 => cluster.restart(n),
+                5 if living.len() > 2 && pick < 9000 => cluster.kill(n),
+                6 | 7 => {
+                    let gone = cluster.dead.iter().map(|n| u8::try_from(*n).unwrap());
+                    let gone: Vec<u8> = gone.filter(|n| id & (1 << n) != 0).collect();
+                    cluster.command(n, evict(&gone, false));
+                }
+                4 | 8 => cluster.deliver(pick.into(), true),
+                _ => cluster.deliver(pick.into(), false),
+            }
+            cluster.check_no_address_is_held_twice();
+            cluster.check_one_owner_acts();
+        }
+        cluster.settle(4);
+        let gone: Vec<u8> = cluster.dead.iter().map(|n| u8::try_from(*n).unwrap()).collect();
+        let heir = cluster.living()[0];
+        let request = cluster.command(heir, evict(&gone, false));
+        cluster.settle(3);
+        let answer = cluster.answer(heir, request);
+        prop_assert!(matches!(answer, Some(Ok(Reply::TakenOver(_)))), "{:?}", answer);
+        cluster.check_no_address_is_held_twice();
+        cluster.check_one_owner_acts();
+        for n in cluster.living() {
+            let ledger = cluster.hosts[n].ipam.ledger();
+            prop_assert_eq!(ledger, cluster.hosts[heir].ipam.ledger());
+            prop_assert!(gone.iter().all(|n| !ledger.unwrap().owns_any(peer(*n))));
+        }
+    }
+}
