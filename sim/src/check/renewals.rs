@@ -30,6 +30,8 @@ struct Member {
     peer: PeerName,
     line: usize,
     since: Instant,
+    /// Those that its host had with the peer when it came.
+    beside: Vec<u32>,
     /// Whether its host takes in what comes by it.
     is_up: bool,
 }
@@ -38,12 +40,14 @@ impl Renewals {
     /// A host has a session with `peer`. It takes the place of the one that the host has with it, if
     /// there is one: a link that takes the place of another ends that first.
     pub(super) fn up(&mut self, now: Instant, label: Label, peer: PeerName) {
-        let line = self.of(label.0).find(|(_, it)| it.is_up && it.peer == peer);
-        let line = line.map(|(_, it)| it.line).unwrap_or_else(|| {
+        let stand = self.of(label.0).filter(|(_, it)| it.is_up && it.peer == peer);
+        let stand: Vec<(u32, usize)> = stand.map(|(label, it)| (label, it.line)).collect();
+        let beside = stand.iter().map(|(label, _)| *label).collect();
+        let line = stand.first().map(|(_, line)| *line).unwrap_or_else(|| {
             self.lines += 1;
             self.lines
         });
-        self.sessions.insert(label, Member { peer, line, since: now, is_up: true });
+        self.sessions.insert(label, Member { peer, line, since: now, beside, is_up: true });
     }
 
     /// It is over.
@@ -65,11 +69,16 @@ impl Renewals {
         self.of(host).filter(|(_, it)| it.is_up).map(|(label, _)| label)
     }
 
-    /// Whether both are of one link, whose end there still has any.
+    /// Whether both are of one link, whose end there still has any. Of two links one after the other,
+    /// during a session on demand, neither takes the place of the other.
     pub(super) fn are_of_one(&self, one: Label, other: Label) -> bool {
-        let line = |label| self.sessions.get(&label).map(|it| it.line);
-        let stands = |line: usize| self.of(one.0).any(|(_, it)| it.is_up && it.line == line);
-        line(one).is_some_and(|of| line(other) == Some(of) && stands(of))
+        let (Some(first), Some(second)) = (self.sessions.get(&one), self.sessions.get(&other))
+        else {
+            return false;
+        };
+        let met = first.beside.contains(&other.1) || second.beside.contains(&one.1);
+        let stands = self.of(one.0).any(|(_, it)| it.is_up && it.line == first.line);
+        first.line == second.line && (met || one == other) && stands
     }
 
     /// Something was taken at one end of a session, `there` being the other.
