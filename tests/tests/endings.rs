@@ -43,7 +43,7 @@ fn interrupted(lab: &Lab, args: &[&str], signal: &str, delay: Duration) -> Resul
     std::thread::sleep(delay);
     // It may have ended.
     let _ = launch.signal(signal);
-    let code = launch.wait(PATIENCE)?;
+    let code = launch.wait(PATIENCE).with_context(|| format!("SIG{signal} after {delay:?}"))?;
     let mut answers = false;
     let settled = holds_within(PATIENCE, || {
         // Killed outright, what was typed cannot wait for the end of what it started.

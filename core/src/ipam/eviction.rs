@@ -242,7 +242,10 @@ impl Ipam {
     fn say_also(&mut self, stances: Vec<(PeerId, Stance)>, acts: &mut Vec<Act>) {
         let mut next = self.freezes.get(&self.me).cloned().unwrap_or_default();
         next.0.extend(stances);
-        self.say(next, acts);
+        // Others would not believe more. Whoever waits for it is told that it is not over.
+        if next.0.len() <= freeze::VICTIMS_MAX {
+            self.say(next, acts);
+        }
     }
 
     /// Becomes the owner of all that `victims` own: everybody has frozen that.

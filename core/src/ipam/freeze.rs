@@ -102,8 +102,10 @@ pub fn follow(
     let nothing = Freeze::default();
     let own = freezes.get(&me).unwrap_or(&nothing);
     let mut next = BTreeMap::new();
-    let victims: BTreeSet<PeerId> = freezes.values().flat_map(|it| it.0.keys().copied()).collect();
-    for victim in victims.into_iter().filter(|victim| *victim != me) {
+    let others: BTreeSet<PeerId> = freezes.values().flat_map(|it| it.0.keys().copied()).collect();
+    let others = others.into_iter().filter(|victim| *victim != me && !own.0.contains_key(victim));
+    // Our own come first: what we have frozen must not give way to evictions that somebody made up.
+    for victim in own.0.keys().copied().chain(others) {
         let Some(view) = view(victim) else {
             // Taken over, or never an owner.
             continue;
@@ -201,5 +203,101 @@ pub fn stage(me: PeerId, victim: PeerId, required: &BTreeSet<PeerId>, freezes: &
         (false, _) => Stage::Agreed,
         (true, false) => Stage::Freezing,
         (true, true) => Stage::Settled,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer(n: u8) -> PeerId {
+        PeerId([n; 32])
+    }
+
+    fn eviction(round: u32, proposer: u8) -> Eviction {
+        Eviction { round, proposer: peer(proposer), nonce: 0 }
+    }
+
+    fn stance(round: u32, proposer: u8, phase: Phase, view: u8) -> Stance {
+        let view = Fingerprint([view; 16]);
+        Stance { eviction: eviction(round, proposer), phase, view }
+    }
+
+    /// What peers say of the eviction of peer 9.
+    fn freezes<const N: usize>(said: [(u8, Stance); N]) -> Freezes {
+        said.map(|(who, stance)| (peer(who), Freeze([(peer(9), stance)].into()))).into()
+    }
+
+    /// What peer 1 says of it next, to whom all victims own the same.
+    fn next(freezes: &Freezes, is_alive: bool) -> Option<Stance> {
+        let view = |_| Some(Fingerprint([1; 16]));
+        follow(peer(1), freezes, view, |_| is_alive).0.get(&peer(9)).copied()
+    }
+
+    use Phase::{CalledOff, Frozen, Gathering};
+
+    #[test]
+    fn the_latest_eviction_that_its_proposer_pursues_is_followed() {
+        let (two, three) = ((2, stance(5, 2, Gathering, 7)), (3, stance(6, 3, Gathering, 7)));
+        assert_eq!(next(&freezes([two, three]), false), Some(stance(6, 3, Gathering, 1)));
+        assert_eq!(next(&freezes([two, three]), true), None, "it is heard");
+        // Of a later one it is only known that somebody follows it.
+        let follower = (3, stance(6, 4, Gathering, 7));
+        assert_eq!(next(&freezes([two, follower]), false), Some(stance(5, 2, Gathering, 1)));
+        let off = (3, stance(6, 3, CalledOff, 7));
+        assert_eq!(next(&freezes([two, off]), false), Some(stance(5, 2, Gathering, 1)));
+    }
+
+    #[test]
+    fn who_knows_the_same_freezes_and_stays_frozen_until_the_proposer_gives_up() {
+        let frozen = (2, stance(5, 2, Frozen, 1));
+        assert_eq!(next(&freezes([frozen]), false), Some(stance(5, 2, Frozen, 1)));
+        let differs = (2, stance(5, 2, Frozen, 7));
+        assert_eq!(next(&freezes([differs]), false), Some(stance(5, 2, Gathering, 1)));
+        let own = (1, stance(5, 2, Frozen, 7));
+        assert_eq!(next(&freezes([own]), true), Some(own.1), "nothing is known of the proposer");
+        assert_eq!(next(&freezes([own, frozen]), true), Some(own.1));
+        for (phase, round) in [(CalledOff, 5), (Gathering, 4)] {
+            let given_up = (2, stance(round, 2, phase, 7));
+            assert_eq!(next(&freezes([own, given_up]), true), None, "{phase:?} {round}");
+        }
+    }
+
+    #[test]
+    fn a_proposer_yields_to_a_later_eviction_and_to_no_earlier_one() {
+        let own = (1, stance(5, 1, Gathering, 7));
+        let (earlier, later) = ((2, stance(4, 2, Gathering, 7)), (2, stance(6, 2, Gathering, 7)));
+        assert_eq!(next(&freezes([own, earlier]), false), Some(stance(5, 1, Gathering, 1)));
+        assert_eq!(next(&freezes([own, later]), false), Some(stance(6, 2, Gathering, 1)));
+    }
+
+    #[test]
+    fn what_is_frozen_does_not_give_way_to_many_evictions_that_somebody_made_up() {
+        let made_up: BTreeMap<PeerId, Stance> =
+            (10..74).map(|n| (peer(n), stance(7, 2, Gathering, 7))).collect();
+        assert_eq!(made_up.len(), VICTIMS_MAX);
+        let mine = Freeze([(peer(99), stance(5, 3, Frozen, 7))].into());
+        let freezes = [(peer(1), mine.clone()), (peer(2), Freeze(made_up))].into();
+        let next = follow(peer(1), &freezes, |_| Some(Fingerprint([1; 16])), |_| false);
+        assert_eq!(next.0.get(&peer(99)), mine.0.get(&peer(99)));
+        assert_eq!(next.0.len(), VICTIMS_MAX);
+    }
+
+    #[test]
+    fn it_is_settled_once_all_have_frozen_the_same() {
+        let required = [peer(2), peer(3)].into();
+        let of = |own, two, three| {
+            let said = freezes([(1, own), (2, two), (3, three)]);
+            stage(peer(1), peer(9), &required, &said)
+        };
+        let at = |phase, view| stance(5, 1, phase, view);
+        let (open, frozen) = (at(Gathering, 1), at(Frozen, 1));
+        let silent = Stage::Silent([peer(3)].into());
+        assert_eq!(of(open, open, stance(4, 3, Gathering, 1)), silent);
+        assert_eq!(of(open, open, at(Gathering, 7)), Stage::Differ);
+        assert_eq!(of(open, open, open), Stage::Agreed);
+        assert_eq!(of(frozen, frozen, open), Stage::Freezing);
+        assert_eq!(of(frozen, frozen, at(Gathering, 7)), Stage::Torn);
+        assert_eq!(of(frozen, frozen, frozen), Stage::Settled);
     }
 }

@@ -51,7 +51,7 @@ pub enum Renewal {
 pub struct FreshHalf {
     /// Its index: what the other side addresses its datagrams to.
     pub session: SessionIndex,
-    /// Its X25519 public key, drawn for this session alone.
+    /// Its X25519 public key, drawn for that session alone.
     pub key: [u8; 32],
 }
 

@@ -42,7 +42,7 @@ pub enum SessionMessage {
 pub struct Half {
     /// Its index: what the other side addresses its datagrams to.
     pub session: SessionIndex,
-    /// Its X25519 public key, drawn for this session alone.
+    /// Its X25519 public key, drawn for that session alone.
     pub key: [u8; 32],
     /// Whether it has a network secret.
     pub seals: bool,

@@ -345,6 +345,17 @@ mod tests {
         )
     }
 
+    /// The same, proven, and the other side prepared for another session; that of the side that dialed.
+    fn renewing() -> (Path, Path, (SessionIndex, Session)) {
+        let (mut dialer, mut listener) = pair();
+        let mut out = Outbox::default();
+        dialer.timeout(at(0), &mut out);
+        deliver(at(0), [&mut dialer, &mut listener], 0, out);
+        let [ours, (theirs, other)] = sessions(1);
+        listener.prepare(theirs, other);
+        (dialer, listener, ours)
+    }
+
     /// Both ends of session number `n`, each with its index; that of the side that dialed first.
     fn sessions(n: u8) -> [(SessionIndex, Session); 2] {
         let secrets = [[7 + 2 * n; 32], [8 + 2 * n; 32]].map(x25519_dalek::StaticSecret::from);
@@ -457,12 +468,7 @@ mod tests {
 
     #[test]
     fn another_session_takes_the_place_of_one_and_the_path_stays_proven() {
-        let (mut dialer, mut listener) = pair();
-        let mut out = Outbox::default();
-        dialer.timeout(at(0), &mut out);
-        deliver(at(0), [&mut dialer, &mut listener], 0, out);
-        let [(ours, session), (theirs, other)] = sessions(1);
-        listener.prepare(theirs, other);
+        let (mut dialer, mut listener, (ours, session)) = renewing();
         assert!(listener.has_next() && !dialer.is_renewing());
         assert_eq!(indices(&listener), [1, 3]);
         assert_eq!(dialer.renew(at(1000), ours, session), None);
@@ -487,12 +493,7 @@ mod tests {
 
     #[test]
     fn the_session_before_ends_a_while_after_the_other_side_was_heard_by_the_one_in_use() {
-        let (mut dialer, mut listener) = pair();
-        let mut out = Outbox::default();
-        dialer.timeout(at(0), &mut out);
-        deliver(at(0), [&mut dialer, &mut listener], 0, out);
-        let [(ours, session), (theirs, other)] = sessions(1);
-        listener.prepare(theirs, other);
+        let (mut dialer, mut listener, (ours, session)) = renewing();
         dialer.renew(at(1000), ours, session);
         // Not heard, it ends never.
         for secs in 1..=60 {

@@ -1,0 +1,61 @@
+//! `weft rmpeer`: what a peer that is gone for good owned passes to another one.
+
+use anyhow::{Context as _, Result, ensure};
+use std::time::Duration;
+use weft_tests::host::Host;
+use weft_tests::lab::Lab;
+use weft_tests::wait_until;
+
+/// A peer whose streams the kernel has closed is reported within this: nothing has to run out.
+const CLOSED: Duration = Duration::from_secs(3);
+
+fn owners(host: &Host) -> Result<String> {
+    host.weft(&["status", "ipam"])?.ok()
+}
+
+#[test]
+fn addresses_of_a_dead_peer_are_handed_out_by_another_one_once_it_is_removed() -> Result<()> {
+    let lab = Lab::full(3)?;
+    let mut names = Vec::new();
+    for (n, host) in lab.hosts().iter().enumerate() {
+        let targets: Vec<String> = lab.hosts().iter().take(n).map(Host::address).collect();
+        let args = ["--password", "three threads", "--ipalloc-range", "10.40.0.0/28"];
+        let args: Vec<&str> = args.into_iter().chain(targets.iter().map(String::as_str)).collect();
+        names.push(host.launch(&args)?.trim().to_owned());
+    }
+    for host in lab.hosts() {
+        host.wait_linked(2)?;
+        let container = lab.container()?;
+        host.attach(&container, &[])?;
+        host.weft(&["detach", &container.namespace])?.ok()?;
+    }
+    let (here, there, third) = (lab.host(1), lab.host(2), &names[2]);
+    ensure!(owners(here)?.contains(third), "the third peer owns nothing: {}", owners(here)?);
+
+    here.weft(&["rmpeer", third])?.complains(1, third, &["weft reset"])?;
+    here.weft(&["rmpeer", "nobody"])?.complains(1, "nobody", &["weft status"])?;
+    lab.host(3).kill_daemon()?;
+    let is_gone = |host: &Host| owners(host).is_ok_and(|owners| owners.contains("unreachable!"));
+    for host in [here, there] {
+        wait_until("the third peer is missed", CLOSED, || is_gone(host))
+            .with_context(|| host.log())?;
+    }
+    let taken = here.weft(&["rmpeer", third])?.ok().with_context(|| here.log())?;
+    ensure!(taken.ends_with(&format!("IPs taken over from {third}")), "{taken}");
+    ensure!(!taken.starts_with("0 "), "{taken}");
+    wait_until("both know who owns it now", CLOSED, || !is_gone(here) && !is_gone(there))?;
+    ensure!(!owners(there)?.contains(third), "{}", owners(there)?);
+
+    // All that it owned can be used: what is left at the end belongs to nobody who is away.
+    for count in 1.. {
+        let container = lab.container()?;
+        let done = here.weft(&["attach", &container.namespace])?;
+        if done.code != 0 {
+            ensure!(count > 8, "only {count} containers have room: {done}");
+            let none = "0 belong to peers that cannot be reached";
+            done.complains(1, none, &["detach a container"])?;
+            break;
+        }
+    }
+    lab.finish()
+}
