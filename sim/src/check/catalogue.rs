@@ -120,7 +120,7 @@ pub const CATALOGUE: [Property; 36] = [
         id: "L5",
         says: "addresses of a peer that was evicted are free within 10 s",
         rules: &[],
-        waits: Some("eviction of dead peers"),
+        waits: Some("a rule about evictions; scenarios allocate what was taken over"),
     },
     judged(
         "L6",
@@ -153,7 +153,7 @@ pub const CATALOGUE: [Property; 36] = [
         id: "L12",
         says: "a takeover that was begun is finished or undone within 30 s",
         rules: &[],
-        waits: Some("eviction of dead peers"),
+        waits: Some("a rule about evictions whose proposer dies"),
     },
 ];
 

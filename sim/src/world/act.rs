@@ -427,13 +427,16 @@ pub enum Act {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         force: bool,
     },
-    /// Take over what other hosts owned, which are gone: by who they were before their disks were lost,
-    /// and by who they are when they do not run.
+    /// Take over what other hosts owned: by who they were before their disks were lost, and by who they
+    /// are when they do not run.
     Evict {
         /// At this peer.
         peer: Peer,
         /// Who is gone.
         gone: Vec<Peer>,
+        /// By who they are also when they run: the operator is wrong.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        alive: bool,
         /// Without other owners that cannot be reached.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         force: bool,

@@ -114,9 +114,9 @@ impl World {
             Act::Forget { to, .. } => Some(Command::Forget { targets: target(to) }),
             Act::Prime { force: false, .. } => Some(Command::Prime),
             Act::Prime { force: true, .. } => Some(Command::OpenGate),
-            Act::Evict { gone, force, .. } => {
+            Act::Evict { gone, alive, force, .. } => {
                 let peers: BTreeSet<PeerId> =
-                    gone.iter().flat_map(|peer| self.gone_from(peer.0)).collect();
+                    gone.iter().flat_map(|peer| self.gone_from(peer.0, *alive)).collect();
                 (!peers.is_empty()).then_some(Command::Evict { peers, force: *force })
             }
             Act::AddSecret { password, .. } => {
@@ -139,11 +139,11 @@ impl World {
         }
     }
 
-    /// Who ran on `host` and does not run there any more.
-    fn gone_from(&self, host: usize) -> impl Iterator<Item = PeerId> {
-        let is_down = self.hosts.get(host).is_none_or(|host| host.running.is_none());
+    /// Who ran on `host` and does not run there any more, and who runs there, if `alive`.
+    fn gone_from(&self, host: usize, alive: bool) -> impl Iterator<Item = PeerId> {
+        let is_meant = alive || self.hosts.get(host).is_none_or(|host| host.running.is_none());
         let peer = self.view.peers.get(host).into_iter();
-        peer.flat_map(move |peer| peer.former.iter().copied().chain(peer.id.filter(|_| is_down)))
+        peer.flat_map(move |peer| peer.former.iter().copied().chain(peer.id.filter(|_| is_meant)))
     }
 
     pub(super) fn waits_for_address(&self, host: usize, id: &ContainerId) -> bool {
