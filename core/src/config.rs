@@ -36,8 +36,9 @@ pub struct Config {
     pub allowed: Option<BTreeSet<PeerId>>,
     /// The addresses that the mesh divides.
     pub universe: Universe,
-    /// Where an allocation without a subnet comes from; the whole universe when `None`.
-    pub default_subnet: Option<IpNet>,
+    /// Where an allocation without a subnet comes from: at most one part of each block of the
+    /// universe. A block of which none is given is taken as a whole.
+    pub default_subnets: Vec<IpNet>,
     /// How ownership of the universe is first decided.
     pub founding: FoundingMode,
     /// Peers to dial from the start.
@@ -181,7 +182,7 @@ impl Default for Config {
             old_secret: None,
             allowed: None,
             universe: Universe::DEFAULT,
-            default_subnet: None,
+            default_subnets: Vec::new(),
             founding: FoundingMode::Consensus { peers: None },
             targets: Vec::new(),
             resume: false,
@@ -222,6 +223,8 @@ pub enum FoundingMode {
         /// Number of peers that start together.
         peers: Option<usize>,
     },
+    /// It is divided among these, as all of them were told; nobody needs to be asked.
+    Seeds(BTreeSet<PeerId>),
     /// Never propose and never vote: wait for others to decide. What a peer that lost its disk needs
     /// to be: its old vote may still count, and with another one under its new identity the mesh
     /// could be founded twice.
@@ -314,10 +317,18 @@ pub enum ConfigError {
     /// The default subnet lies outside.
     #[error("default subnet {subnet} does not lie inside the range {universe}")]
     DefaultSubnet {
-        /// `default_subnet`.
+        /// One of `default_subnets`.
         subnet: IpNet,
         /// `universe`.
         universe: Universe,
+    },
+    /// Two default subnets of one family.
+    #[error("{one} and {other} cannot both be the default subnet: give one of each family at most")]
+    DefaultSubnets {
+        /// One of `default_subnets`.
+        one: IpNet,
+        /// Another one.
+        other: IpNet,
     },
     /// A wait of no length would be due for ever.
     #[error("{0} must be longer than zero")]
@@ -325,6 +336,9 @@ pub enum ConfigError {
     /// An old secret without a new one.
     #[error("an old secret is given without a new one: give the old one as the only one")]
     OldSecretAlone,
+    /// A founding for nobody.
+    #[error("a first division needs at least one peer to divide among")]
+    Seeds,
     /// A founding with zero peers.
     #[error("consensus needs at least one peer, not {0}")]
     Peers(usize),
@@ -370,18 +384,38 @@ impl Config {
         if !is_nickname(&self.nickname) {
             return Err(ConfigError::Nickname(self.nickname.clone()));
         }
-        if let Some(subnet) = self.default_subnet
-            && !self.universe.block().contains(&subnet)
-        {
-            return Err(ConfigError::DefaultSubnet { subnet, universe: self.universe });
-        }
+        self.check_subnets()?;
         if self.secret.is_none() && self.old_secret.is_some() {
             return Err(ConfigError::OldSecretAlone);
         }
         match self.founding {
             FoundingMode::Consensus { peers: Some(0) } => Err(ConfigError::Peers(0)),
-            FoundingMode::Consensus { .. } | FoundingMode::Observer => Ok(()),
+            FoundingMode::Seeds(ref seeds) if seeds.is_empty() => Err(ConfigError::Seeds),
+            FoundingMode::Consensus { .. } | FoundingMode::Seeds(_) | FoundingMode::Observer => {
+                Ok(())
+            }
         }
+    }
+
+    fn check_subnets(&self) -> Result<(), ConfigError> {
+        for (n, &subnet) in self.default_subnets.iter().enumerate() {
+            if self.universe.subrange(subnet).is_none() {
+                return Err(ConfigError::DefaultSubnet { subnet, universe: self.universe });
+            }
+            let is_alike = |one: &&IpNet| one.addr().is_ipv4() == subnet.addr().is_ipv4();
+            if let Some(&one) = self.default_subnets.iter().take(n).find(is_alike) {
+                return Err(ConfigError::DefaultSubnets { one, other: subnet });
+            }
+        }
+        Ok(())
+    }
+
+    /// Where an allocation without a subnet comes from: of each of these one address.
+    pub fn subnets(&self) -> Vec<IpNet> {
+        let given = |block: IpNet| {
+            self.default_subnets.iter().copied().find(|subnet| block.contains(subnet))
+        };
+        self.universe.blocks().map(|block| given(block).unwrap_or(block)).collect()
     }
 }
 

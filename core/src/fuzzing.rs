@@ -209,10 +209,8 @@ pub fn parse(bytes: &[u8]) {
     if let Ok(id) = text.parse::<ContainerId>() {
         assert_eq!(id.as_str(), text);
     }
-    if let Ok(universe) = text.parse().map(Universe::new)
-        && let Ok(universe) = universe
-    {
-        assert_eq!(universe.to_string().parse(), Ok(universe.block()));
+    if let Ok(universe) = text.parse::<Universe>() {
+        assert_eq!(universe.to_string().parse(), Ok(universe));
     }
 }
 

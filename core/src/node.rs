@@ -150,6 +150,19 @@ struct Turn {
     links_changed: bool,
 }
 
+/// Who a node is that starts with what was `saved`, or draws from `seed` who it is; and how to keep that.
+///
+/// # Errors
+/// When what was saved of it cannot be read.
+pub fn identity(saved: &Saved, seed: &Seed) -> Result<(Identity, Change), Damaged> {
+    let seed = saved.get(&Slot::Identity)?.unwrap_or_else(|| {
+        let mut bytes = [0; 32];
+        seed.child("identity").fill_bytes(&mut bytes);
+        bytes
+    });
+    Ok((Identity::from_seed(seed), Change::put(Slot::Identity, &seed)))
+}
+
 impl Node {
     /// A node from its settings and what it saved. Puts its first wishes into `out`: what must be
     /// durable before all else (its identity at the first start, its incarnation), and first dials.
@@ -173,12 +186,7 @@ impl Node {
             let (saved, given) = (before.universe, config.universe);
             return Err(StartError::OtherUniverse { saved, given });
         }
-        let seed_of_identity = saved.get(&Slot::Identity)?.unwrap_or_else(|| {
-            let mut bytes = [0; 32];
-            seed.child("identity").fill_bytes(&mut bytes);
-            bytes
-        });
-        let identity = Identity::from_seed(seed_of_identity);
+        let (identity, identity_kept) = identity(&saved, &seed)?;
         let me = identity.id();
         let before = saved.get::<Incarnation>(&Slot::Incarnation)?.unwrap_or_default();
         let incarnation = Incarnation(before.0.saturating_add(1));
@@ -245,7 +253,7 @@ impl Node {
         };
         let first = out.outputs().len();
         node.turn.changes = alloc::vec![
-            Change::put(Slot::Identity, &seed_of_identity),
+            identity_kept,
             Change::put(Slot::Incarnation, &incarnation),
             Change::put(Slot::Network, &network),
             Change::put(Slot::Targets, &targets),

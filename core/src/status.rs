@@ -347,8 +347,8 @@ pub struct IpamStatus {
     pub state: IpamState,
     /// The universe.
     pub universe: Universe,
-    /// Where allocations without a subnet come from.
-    pub default_subnet: IpNet,
+    /// Where allocations without a subnet come from: one address of each.
+    pub default_subnets: Vec<IpNet>,
     /// What each owner owns, by owner; empty before the founding.
     pub owners: Vec<OwnerStatus>,
     /// Addresses of the universe held here.

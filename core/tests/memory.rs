@@ -216,7 +216,7 @@ fn records(n: usize, ids: &[PeerId], me: PeerId) -> Vec<Record> {
     let bodies = [
         (Key::Peer(identity.id()), codec::encode(&peer)),
         (Key::Names(identity.id()), codec::encode(&names)),
-        (Key::Space(identity.id()), codec::encode(&Space { free_log2: 12 })),
+        (Key::Space(identity.id()), codec::encode(&Space { free_log2: [12, 0] })),
     ];
     let version = |sequence| Version { incarnation: LIFE, sequence };
     let sign = |(sequence, (key, body))| Record::sign(&identity, key, version(sequence), body);

@@ -101,13 +101,14 @@ pub enum AttachError {
     NoSuchAddress(ContainerId),
     /// An address without a prefix length is none of the default subnet.
     #[error(
-        "{address} is not in the default subnet {default}: expected one inside it, or {address}/LEN"
+        "{address} is not in the default subnet {}: expected one inside it, or {address}/LEN",
+        .defaults.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ")
     )]
     NotInDefault {
         /// As given.
         address: IpAddr,
-        /// The subnet.
-        default: IpNet,
+        /// The subnets.
+        defaults: Vec<IpNet>,
     },
     /// The record of what is attached cannot be kept.
     #[error("cannot note what is attached in {}: {why}, and try again", .path.display())]
@@ -515,15 +516,14 @@ impl Attachments {
         Ok(obtained)
     }
 
-    /// `address` with the prefix length of the default subnet, in which it must lie: who gives no
+    /// `address` with the prefix length of the default subnet in which it must lie: who gives no
     /// length means an address of this mesh.
     async fn in_default(&self, address: IpAddr) -> Result<IpNet, AttachError> {
-        let default = self.node.status().await?.ipam.default_subnet;
-        if !default.contains(&address) {
-            return Err(AttachError::NotInDefault { address, default });
-        }
-        let net = IpNet::new(address, default.prefix_len());
-        net.map_err(|_| AttachError::NotInDefault { address, default })
+        let defaults = self.node.status().await?.ipam.default_subnets.clone();
+        let default = defaults.iter().find(|default| default.contains(&address));
+        default
+            .and_then(|default| IpNet::new(address, default.prefix_len()).ok())
+            .ok_or(AttachError::NotInDefault { address, defaults })
     }
 
     /// Those of `held` that are asked for; all when nothing is.
@@ -535,10 +535,13 @@ impl Attachments {
         if asked.is_empty() {
             return Ok(held.to_vec());
         }
-        let default = self.node.status().await?.ipam.default_subnet;
+        let defaults = &self.node.status().await?.ipam.default_subnets;
         let is_meant = |address: &IpNet| {
             asked.iter().any(|request| match request {
-                AddressRequest::Any(subnet) => subnet.unwrap_or(default).contains(&address.addr()),
+                AddressRequest::Any(Some(subnet)) => subnet.contains(&address.addr()),
+                AddressRequest::Any(None) => {
+                    defaults.iter().any(|default| default.contains(&address.addr()))
+                }
                 AddressRequest::This(this) => this.addr() == address.addr(),
                 AddressRequest::InDefault(this) => *this == address.addr(),
             })

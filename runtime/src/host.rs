@@ -121,7 +121,11 @@ impl Kernel {
     /// When the kernel does not list them.
     pub async fn overlapping(&self) -> Result<Vec<(IpNet, String)>, HostError> {
         let ours = self.bridges().await?;
-        Ok(route::overlapping(&self.handle, self.range.block(), &ours).await?)
+        let mut all = Vec::new();
+        for block in self.range.blocks() {
+            all.extend(route::overlapping(&self.handle, block, &ours).await?);
+        }
+        Ok(all)
     }
 
     /// The way that packets to `to` take; `None` when there is none.
@@ -393,6 +397,7 @@ impl Host for PeerKernel {
     async fn add_dns(&self, dns: IpAddr) -> Result<(), HostError> {
         let Kernel { handle, bridge, range, .. } = &self.kernel;
         address::add(handle, bridge, IpNet::from(dns)).await?;
-        Ok(route::ensure_dns(handle, dns, range.block(), bridge).await?)
+        let Some(block) = range.block_of(dns) else { return Ok(()) };
+        Ok(route::ensure_dns(handle, dns, block, bridge).await?)
     }
 }

@@ -14,7 +14,7 @@ use weft_core::codec;
 use weft_core::saved::{Change, Saved, Slot};
 
 /// Format of keys and values. A daemon refuses to read a later one.
-const FORMAT: u8 = 2;
+const FORMAT: u8 = 3;
 
 const TABLE: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("weft");
 

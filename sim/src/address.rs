@@ -4,6 +4,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, de};
 use std::net::IpAddr;
 use std::str::FromStr;
+use weft_core::addr::Universe;
 
 /// A text that is no address, or no range.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -34,6 +35,15 @@ impl Written for IpNet {
 /// A text that is none.
 pub fn parse<T: Written>(text: &str) -> Result<T, BadAddress> {
     text.parse().map_err(|_| BadAddress { text: text.to_owned(), what: T::WHAT })
+}
+
+/// Reads one range, or two with a comma between them.
+///
+/// # Errors
+/// Which of them is none, or why they can be no universe.
+pub fn universe(text: &str) -> Result<Universe, String> {
+    let blocks: Result<Vec<IpNet>, _> = text.split(',').map(parse).collect();
+    Universe::of(&blocks.map_err(|why| why.to_string())?).map_err(|why| why.to_string())
 }
 
 /// Reads what a person writes.

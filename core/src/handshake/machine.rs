@@ -136,7 +136,7 @@ struct Third {
 
 /// What the dialer makes of the second message.
 enum Verdict {
-    Finished(Finished),
+    Finished(Box<Finished>),
     /// That round proved nothing; the next may.
     Again(Offer),
 }
@@ -259,7 +259,7 @@ impl Machine {
                 }
                 (Kind::Handshake, Stage::Second(second)) => {
                     match self.own.answer_second(*second, body)? {
-                        Verdict::Finished(finished) => (finished, true),
+                        Verdict::Finished(finished) => (*finished, true),
                         Verdict::Again(offer) => {
                             send.extend(self.again(offer)?);
                             continue;
@@ -551,7 +551,8 @@ impl Own {
         }
         let hello = self.check_hello(hello, &noise)?;
         let send = frame::whole(Kind::Handshake, &noise::write(&mut noise, &self.hello)?);
-        Ok(Verdict::Finished(Finished { noise, version, secret: secret.cloned(), hello, send }))
+        let secret = secret.cloned();
+        Ok(Verdict::Finished(Box::new(Finished { noise, version, secret, hello, send })))
     }
 
     fn check_third(&self, third: Third, body: &[u8]) -> Result<Finished, HandshakeFault> {

@@ -1,6 +1,6 @@
 //! Commands: handing out addresses, noting claims, taking addresses back.
 
-use super::requests::{Asked, Waiting, Want};
+use super::requests::{Asked, Pool, Waiting, Want};
 use super::{Act, Ipam, IpamMessage};
 use crate::addr::{Offset, Range};
 use crate::config::FoundingMode;
@@ -21,7 +21,12 @@ type Outcome = Result<Reply, CommandError>;
 impl Ipam {
     /// What `Allocate` wants, unless no address of `subnet` could ever be given.
     pub(super) fn want_any(&self, id: ContainerId, subnet: Option<IpNet>) -> Result<Want, Outcome> {
-        let subnet = subnet.unwrap_or(self.default_subnet).trunc();
+        let subnets = subnet.map_or_else(|| self.default_subnets.clone(), |it| alloc::vec![it]);
+        let pools = subnets.into_iter().map(|subnet| self.pool(subnet.trunc()));
+        Ok(Want::Any { id, pools: pools.collect::<Result<_, _>>()? })
+    }
+
+    fn pool(&self, subnet: IpNet) -> Result<Pool, Outcome> {
         let usable = self.universe.subrange(subnet).map(|range| {
             let is_at = |edge: IpAddr, offset| self.universe.offset(edge) == Some(offset);
             let last = Offset(range.end.0 - 1);
@@ -31,7 +36,7 @@ impl Ipam {
             }
         });
         match usable.filter(|range| !range.is_empty()) {
-            Some(usable) => Ok(Want::Any { id, subnet, usable }),
+            Some(usable) => Ok(Pool { subnet, usable }),
             None => {
                 mark(Mark::AllocateOutOfRange);
                 Err(Err(self.out_of_range(subnet.to_string())))
@@ -135,11 +140,12 @@ impl Ipam {
             mark(Mark::RefusedLeft);
             return Some(Err(CommandError::Left));
         }
-        if let Want::Any { id, usable, .. } = want
-            && let Some(held) = self.holdings.held_in(id, *usable)
-        {
-            mark(Mark::AllocateAgain);
-            return Some(Ok(Reply::Addresses(alloc::vec![held])));
+        if let Want::Any { id, pools } = want {
+            let held = pools.iter().map(|pool| self.holdings.held_in(id, pool.usable));
+            if let Some(held) = held.collect::<Option<Vec<IpNet>>>() {
+                mark(Mark::AllocateAgain);
+                return Some(Ok(Reply::Addresses(held)));
+            }
         }
         if let Want::Eviction { victims, addresses, is_forced } = want {
             return self.evict(now, (victims, *addresses), *is_forced, acts);
@@ -151,35 +157,54 @@ impl Ipam {
                 mark(Mark::CommandPrime);
                 Some(Ok(Reply::Done))
             }
-            Want::Any { id, subnet, usable } => {
+            Want::Any { id, pools } => {
                 if !self.has_opened() {
                     return None;
                 }
-                self.allocate(now, id, *subnet, *usable, acts)
+                self.allocate(now, id, pools, acts)
             }
             Want::This { id, address, offset } => self.claim(now, id, *address, *offset, acts),
             Want::Eviction { .. } => None,
         }
     }
 
+    /// An address of each of `pools`, all of them or none.
     fn allocate(
         &mut self,
         now: Instant,
         id: &ContainerId,
+        pools: &[Pool],
+        acts: &mut Vec<Act>,
+    ) -> Option<Outcome> {
+        let (_, ledger) = self.founded.as_ref()?;
+        let mut given = Vec::new();
+        for Pool { subnet, usable } in pools {
+            if let Some(held) = self.holdings.held_in(id, *usable) {
+                given.push(held);
+            } else if let Some(offset) = self.holdings.next_free(ledger, self.me, *usable) {
+                let address = self.universe.address(offset);
+                let net = IpNet::new(address, subnet.prefix_len());
+                given.push(net.unwrap_or_else(|_| address.into()));
+            } else {
+                return self.look_elsewhere(now, *subnet, *usable, acts);
+            }
+        }
+        mark(Mark::AllocateOwn);
+        for &address in &given {
+            self.hold(id, address, acts);
+        }
+        self.schedule(now);
+        Some(Ok(Reply::Addresses(given)))
+    }
+
+    /// Nothing of ours is free in `usable`: asks others for some.
+    fn look_elsewhere(
+        &mut self,
+        now: Instant,
         subnet: IpNet,
         usable: Range,
         acts: &mut Vec<Act>,
     ) -> Option<Outcome> {
-        let (_, ledger) = self.founded.as_ref()?;
-        if let Some(offset) = self.holdings.next_free(ledger, self.me, usable) {
-            mark(Mark::AllocateOwn);
-            let address = self.universe.address(offset);
-            let address =
-                IpNet::new(address, subnet.prefix_len()).unwrap_or_else(|_| address.into());
-            self.hold(id, address, acts);
-            self.schedule(now);
-            return Some(Ok(Reply::Addresses(alloc::vec![address])));
-        }
         match self.ask(now, usable, acts) {
             Asked::Tell(_) | Asked::Waiting => None,
             // Owners out of reach may yet come back.
@@ -234,7 +259,7 @@ impl Ipam {
     /// Asks another owner for addresses inside `range`, unless one is being asked.
     fn ask(&mut self, now: Instant, range: Range, acts: &mut Vec<Act>) -> Asked {
         let owned = self.owned_in_reach(range);
-        let space = |(peer, owned)| (peer, self.space_of(peer, owned));
+        let space = |(peer, owned)| (peer, self.space_of(peer, range, owned));
         let donors: BTreeMap<PeerId, u8> = owned.into_iter().map(space).collect();
         let asked = self.asks.ask(now, range, &donors, &mut self.rng);
         if let Asked::Tell(peer) = asked {
@@ -298,16 +323,7 @@ impl Ipam {
             return CommandError::NotMerged { owners, targets };
         }
         match want {
-            Want::Any { subnet, usable, .. } => {
-                let owners = self.owned_in_reach(*usable).into_keys();
-                match owners.filter(|owner| !self.asks.has_denied(*usable, *owner)).count() {
-                    0 => self.exhausted(*subnet, *usable),
-                    silent => {
-                        mark(Mark::RefusedOwnersSilent);
-                        CommandError::OwnersSilent { subnet: *subnet, silent }
-                    }
-                }
-            }
+            Want::Any { id, pools } => self.unmet_reason(id, pools),
             Want::This { address, offset, .. } => {
                 let owner = self.owner_of(*offset).unwrap_or(self.me);
                 let why = if self.reachable.contains(&owner) {
@@ -320,8 +336,27 @@ impl Ipam {
                 let owner = owner.default_name().to_string();
                 CommandError::OwnerSilent { address: address.addr(), owner, why }
             }
-            Want::Founding => self.exhausted(self.universe.block(), self.universe.range()),
+            // Never late: it waits for as long as it takes.
+            Want::Founding => self.out_of_range(self.universe.to_string()),
             Want::Eviction { victims, is_forced, .. } => self.eviction_reason(victims, *is_forced),
+        }
+    }
+
+    /// Why there is no address of the first of `pools` of which there is none.
+    fn unmet_reason(&self, id: &ContainerId, pools: &[Pool]) -> CommandError {
+        let is_unmet = |pool: &&Pool| {
+            self.holdings.held_in(id, pool.usable).is_none() && self.free_in(pool.usable) == 0
+        };
+        let Some(Pool { subnet, usable }) = pools.iter().find(is_unmet).copied() else {
+            return self.out_of_range(self.universe.to_string());
+        };
+        let owners = self.owned_in_reach(usable).into_keys();
+        match owners.filter(|owner| !self.asks.has_denied(usable, *owner)).count() {
+            0 => self.exhausted(subnet, usable),
+            silent => {
+                mark(Mark::RefusedOwnersSilent);
+                CommandError::OwnersSilent { subnet, silent }
+            }
         }
     }
 

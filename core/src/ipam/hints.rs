@@ -1,6 +1,7 @@
 //! Hints: how much is free at each owner, as the owner says, so that the right one is asked.
 
 use super::{Act, Ipam, Space};
+use crate::addr::Range;
 use crate::codec;
 use crate::id::PeerId;
 use crate::mark::{Mark, mark};
@@ -24,16 +25,19 @@ impl Ipam {
 
     /// Publishes how much is free here, when the published figure is no longer true.
     pub(super) fn hint(&mut self, now: Instant, acts: &mut Vec<Act>) {
-        let free_log2 = u8::try_from((self.free() + 1).ilog2()).unwrap_or(u8::MAX);
-        let is_known = self.own_hint == Some(free_log2);
+        let mut space = Space::default();
+        for (figure, (_, range)) in space.free_log2.iter_mut().zip(self.universe.shares()) {
+            *figure = log2(self.free_in(range));
+        }
+        let is_known = self.own_hint == Some(space);
         // Most peers of a large mesh own nothing, and nobody asks those.
         if is_known || self.own_hint.is_none() && !self.is_owner() {
             mark(Mark::HintSame);
         } else {
             mark(Mark::HintPublished);
-            self.own_hint = Some(free_log2);
+            self.own_hint = Some(space);
             self.hint_not_before = now + HINT_WAIT;
-            let body = codec::encode(&Space { free_log2 });
+            let body = codec::encode(&space);
             acts.push(Act::Publish { key: Key::Space(self.me), body });
         }
         self.hint_at = None;
@@ -44,13 +48,20 @@ impl Ipam {
         self.ledger().is_some_and(|ledger| ledger.entries().any(|(.., owner)| owner == self.me))
     }
 
-    /// How much `peer` has to give inside `range`, as a logarithm: what it says, else what it owns.
-    pub(super) fn space_of(&self, peer: PeerId, owned: u128) -> u8 {
-        let guess = || u8::try_from((owned + 1).ilog2()).unwrap_or(u8::MAX);
-        let Some(hint) = self.hints.get(&peer).copied() else { return guess() };
+    /// How much `peer`, who owns `owned` addresses inside `range`, has to give there, as a logarithm: what
+    /// it says, else what it owns.
+    pub(super) fn space_of(&self, peer: PeerId, range: Range, owned: u128) -> u8 {
+        let Some(hint) = self.hints.get(&peer) else { return log2(owned) };
         mark(Mark::AskHinted);
-        hint
+        let figures = hint.free_log2.iter().zip(self.universe.shares());
+        let meant = figures.filter(|(_, (_, share))| share.intersection(range).is_some());
+        meant.map(|(figure, _)| *figure).max().unwrap_or(0)
     }
+}
+
+/// The floor of the binary logarithm of one more than `count`.
+fn log2(count: u128) -> u8 {
+    u8::try_from(count.saturating_add(1).ilog2()).unwrap_or(u8::MAX)
 }
 
 #[cfg(test)]

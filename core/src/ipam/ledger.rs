@@ -78,15 +78,20 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// The first division: the universe is halved over and over, and the sorted seeds with it, so
-    /// that each share is one CIDR block. With more seeds than addresses the last seeds get none.
+    /// The first division: each block of the universe is halved over and over, and the sorted seeds with
+    /// it, so that each share is one CIDR block. With more seeds than addresses the last seeds get none.
     ///
     /// Returns `None` when there is no seed.
     /// Source: Weave Net ipam/ring/ring.go `ClaimForPeers`.
     pub fn found(founding: &Founding) -> Option<Self> {
         let seeds: Vec<PeerId> = founding.seeds.iter().copied().collect();
         let mut marks = BTreeMap::new();
-        divide(founding.universe.range(), &seeds, &mut marks)?;
+        for (_, range) in founding.universe.shares() {
+            divide(range, &seeds, &mut marks)?;
+        }
+        // Who is given the end of the first block and the start of the second one has one interval.
+        let mut before = None;
+        marks.retain(|_, mark| before.replace(*mark) != Some(*mark));
         Some(Self { universe: founding.universe, marks })
     }
 

@@ -48,10 +48,11 @@ pub use witness::Witnessed;
 use witness::Witnesses;
 
 /// Body of [`Key::Space`]: a hint whom to ask for addresses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Space {
-    /// Floor of the binary logarithm of (free addresses + 1): changes seldom.
-    pub free_log2: u8,
+    /// For each block of the universe, the larger one first, the floor of the binary logarithm of
+    /// (free addresses + 1): changes seldom. Zero where there is no second block.
+    pub free_log2: [u8; 2],
 }
 
 /// What one IPAM says to another, over any number of hops.
@@ -112,7 +113,7 @@ pub enum Act {
 pub struct Ipam {
     me: PeerId,
     universe: Universe,
-    default_subnet: IpNet,
+    default_subnets: Vec<IpNet>,
     mode: FoundingMode,
     allocate_max: Duration,
     waiting_max: usize,
@@ -145,8 +146,8 @@ pub struct Ipam {
     has_met: bool,
     has_left: bool,
     is_stopping: bool,
-    hints: BTreeMap<PeerId, u8>,
-    own_hint: Option<u8>,
+    hints: BTreeMap<PeerId, Space>,
+    own_hint: Option<Space>,
     hint_at: Option<Instant>,
     /// No hint leaves before this.
     hint_not_before: Instant,
@@ -177,7 +178,7 @@ impl Ipam {
         Ok(Self {
             me,
             universe: config.universe,
-            default_subnet: config.default_subnet.unwrap_or_else(|| config.universe.block()),
+            default_subnets: config.subnets(),
             mode: config.founding.clone(),
             allocate_max: config.allocate_max,
             waiting_max: config.waiting_max,
@@ -320,7 +321,7 @@ impl Ipam {
                     && peer != self.me
                     && (is_known || self.hints.len() < self.records_max)
                 {
-                    self.hints.insert(peer, space.free_log2);
+                    self.hints.insert(peer, space);
                 }
             }
             Key::Peer(_) | Key::Names(_) => {}
@@ -420,8 +421,12 @@ impl Ipam {
 
     /// Own addresses that nobody holds.
     pub fn free(&self) -> u128 {
-        let all = self.universe.range();
-        self.ledger().map_or(0, |ledger| self.holdings.free_count(ledger, self.me, all))
+        self.free_in(self.universe.range())
+    }
+
+    /// Own addresses inside `range` that nobody holds.
+    fn free_in(&self, range: Range) -> u128 {
+        self.ledger().map_or(0, |ledger| self.holdings.free_count(ledger, self.me, range))
     }
 
     /// Whether it would hand out or give away the address at `offset` just now.
@@ -479,7 +484,7 @@ impl Ipam {
             is_restoring: _,
             me: _,
             universe: _,
-            default_subnet: _,
+            default_subnets: _,
             mode: _,
             allocate_max: _,
             waiting_max: _,
@@ -544,7 +549,7 @@ impl Ipam {
         IpamStatus {
             state,
             universe: self.universe,
-            default_subnet: self.default_subnet,
+            default_subnets: self.default_subnets.clone(),
             owners: owners.collect(),
             held: self.holdings.len_inside(),
             waiting: self.waiting.len(),

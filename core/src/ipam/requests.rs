@@ -6,6 +6,7 @@ use crate::io::RequestId;
 use crate::mark::{Mark, mark};
 use crate::time::Instant;
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
 use core::time::Duration;
 use ipnet::IpNet;
 use rand_chacha::ChaCha20Rng;
@@ -25,8 +26,8 @@ pub(super) struct Waiting {
 
 #[derive(Clone, Debug)]
 pub(super) enum Want {
-    /// An address out of `usable`, with the prefix of `subnet`.
-    Any { id: ContainerId, subnet: IpNet, usable: Range },
+    /// An address out of each of these.
+    Any { id: ContainerId, pools: Vec<Pool> },
     /// Just this address, which lies at `offset`.
     This { id: ContainerId, address: IpNet, offset: Offset },
     /// The founding.
@@ -35,13 +36,24 @@ pub(super) enum Want {
     Eviction { victims: BTreeSet<PeerId>, addresses: u128, is_forced: bool },
 }
 
+/// A subnet of which some address is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Pool {
+    /// Whose prefix the address gets.
+    pub(super) subnet: IpNet,
+    /// Without its first and last address.
+    pub(super) usable: Range,
+}
+
 impl Want {
-    /// Which addresses would do.
-    pub(super) const fn range(&self) -> Option<Range> {
+    /// Out of which ranges something is wanted.
+    fn ranges(&self) -> Vec<Range> {
         match self {
-            Self::Any { usable, .. } => Some(*usable),
-            Self::This { offset, .. } => Some(Range { start: *offset, end: Offset(offset.0 + 1) }),
-            Self::Founding | Self::Eviction { .. } => None,
+            Self::Any { pools, .. } => pools.iter().map(|pool| pool.usable).collect(),
+            Self::This { offset, .. } => {
+                alloc::vec![Range { start: *offset, end: Offset(offset.0 + 1) }]
+            }
+            Self::Founding | Self::Eviction { .. } => Vec::new(),
         }
     }
 }
@@ -152,7 +164,7 @@ impl Asks {
 
     /// Forgets what nobody waits for.
     pub(super) fn keep(&mut self, waiting: &[Waiting]) {
-        let wanted: BTreeSet<Range> = waiting.iter().filter_map(|w| w.want.range()).collect();
+        let wanted: BTreeSet<Range> = waiting.iter().flat_map(|w| w.want.ranges()).collect();
         self.0.retain(|range, _| wanted.contains(range));
     }
 

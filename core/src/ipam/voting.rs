@@ -1,7 +1,7 @@
 //! Our part in the founding: when we propose, how we vote, and what is done once it is decided. The
 //! rules of the vote itself are [`super::founding`].
 
-use super::founding::{self, Founding, Voter};
+use super::founding::{self, Ballot, Founding, Voter};
 use super::ledger::Ledger;
 use super::titles::Titles;
 use super::{Act, Ipam};
@@ -12,6 +12,7 @@ use crate::id::PeerId;
 use crate::mark::{Mark, mark};
 use crate::record::{Fingerprint, Key};
 use crate::time::Instant;
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::time::Duration;
 use rand_core::RngCore;
@@ -27,9 +28,9 @@ impl Ipam {
     pub(super) const fn quorum(&self) -> usize {
         let peers = match self.mode {
             FoundingMode::Consensus { peers: Some(peers) } => peers,
-            FoundingMode::Consensus { peers: None } | FoundingMode::Observer => {
-                self.targets.saturating_add(1)
-            }
+            FoundingMode::Consensus { peers: None }
+            | FoundingMode::Seeds(_)
+            | FoundingMode::Observer => self.targets.saturating_add(1),
         };
         peers / 2 + 1
     }
@@ -42,12 +43,20 @@ impl Ipam {
     const fn votes(&self) -> bool {
         match self.mode {
             FoundingMode::Consensus { .. } => true,
-            FoundingMode::Observer => false,
+            FoundingMode::Seeds(_) | FoundingMode::Observer => false,
         }
     }
 
     /// Somebody here needs the founding.
     pub(super) fn start(&mut self, now: Instant, acts: &mut Vec<Act>) {
+        if self.founded.is_none()
+            && let FoundingMode::Seeds(seeds) = &self.mode
+            && let Some(&proposer) = seeds.first()
+        {
+            // No ballot has round zero: votes and this never make the same founding.
+            let ballot = Ballot { round: 0, proposer };
+            return self.publish_founding(now, seeds.clone(), ballot, acts);
+        }
         if self.founded.is_some() || self.started || !self.votes() {
             return;
         }
@@ -160,13 +169,22 @@ impl Ipam {
     fn decide(&mut self, now: Instant, acts: &mut Vec<Act>) {
         if let Some(value) = founding::decided(self.quorum(), &self.votes) {
             mark(Mark::FoundingDecided);
-            let (seeds, ballot) = (value.seeds, value.origin);
-            let founding = Founding { universe: self.universe, seeds, ballot };
-            let body = codec::encode(&founding);
-            let print = Fingerprint::of(&body);
-            acts.push(Act::Publish { key: Key::Founding(print), body });
-            self.found(now, print, &founding, acts);
+            self.publish_founding(now, value.seeds, value.origin, acts);
         }
+    }
+
+    fn publish_founding(
+        &mut self,
+        now: Instant,
+        seeds: BTreeSet<PeerId>,
+        ballot: Ballot,
+        acts: &mut Vec<Act>,
+    ) {
+        let founding = Founding { universe: self.universe, seeds, ballot };
+        let body = codec::encode(&founding);
+        let print = Fingerprint::of(&body);
+        acts.push(Act::Publish { key: Key::Founding(print), body });
+        self.found(now, print, &founding, acts);
     }
 
     /// Adopts a founding, if there is none yet and it is one of our universe.

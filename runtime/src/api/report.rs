@@ -176,7 +176,7 @@ fn ipam(status: &Status) -> Value {
         "Range": status.ipam.universe.to_string(),
         "RangeNumIPs": number(status.ipam.universe.size()),
         "ActiveIPs": status.ipam.held,
-        "DefaultSubnet": status.ipam.default_subnet.to_string(),
+        "DefaultSubnet": text::listed(&status.ipam.default_subnets),
         "Entries": entries.collect::<Vec<_>>(),
         "PendingAllocates": status.ipam.waiting,
     })

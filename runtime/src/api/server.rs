@@ -433,7 +433,7 @@ fn free_id(text: &str) -> Answer<ContainerId> {
 }
 
 async fn default_subnet(State(c): Controlled) -> Answer<String> {
-    Ok(picture(&c).await?.ipam.default_subnet.to_string())
+    Ok(text::listed(&picture(&c).await?.ipam.default_subnets))
 }
 
 async fn get_names(State(c): Controlled) -> Answer<Response> {

@@ -4,6 +4,7 @@
 
 use super::types::Surroundings;
 use crate::dns;
+use ipnet::IpNet;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -111,7 +112,7 @@ pub fn status(status: &Status, around: &Surroundings) -> String {
     line(&mut out, "Service", "ipam");
     line(&mut out, "Status", ipam_state(status));
     line(&mut out, "Range", status.ipam.universe);
-    line(&mut out, "DefaultSubnet", status.ipam.default_subnet);
+    line(&mut out, "DefaultSubnet", listed(&status.ipam.default_subnets));
     if let Some(service) = &around.dns {
         let upstream: Vec<_> = service.upstream.iter().map(ToString::to_string).collect();
         out.push('\n');
@@ -394,6 +395,12 @@ fn line(out: &mut String, label: &str, value: impl std::fmt::Display) {
     let _ = writeln!(out, "{label:>15}: {value}");
 }
 
+/// Subnets, as they may be given too.
+pub(super) fn listed(subnets: &[IpNet]) -> String {
+    let texts: Vec<String> = subnets.iter().map(ToString::to_string).collect();
+    texts.join(",")
+}
+
 fn counted(count: usize, details: &[String]) -> String {
     if details.is_empty() { count.to_string() } else { format!("{count} ({})", details.join(", ")) }
 }
@@ -488,7 +495,7 @@ mod tests {
             ipam: IpamStatus {
                 state: IpamState::Ready,
                 universe: Universe::DEFAULT,
-                default_subnet: Universe::DEFAULT.block(),
+                default_subnets: Universe::DEFAULT.blocks().collect(),
                 owners: vec![owner(THEM, 1 << 19), owner(US, 1 << 19)],
                 held: 3,
                 waiting: 0,

@@ -231,7 +231,7 @@ async fn one_of_two_addresses_can_be_detached() {
 #[tokio::test]
 async fn an_address_without_a_length_is_one_of_the_default_subnet() {
     let bed = bed().await;
-    let default = bed.node.status().await.unwrap().ipam.default_subnet;
+    let default = bed.node.status().await.unwrap().ipam.default_subnets[0];
     let attached = bed.attachments.attach(container(&["10.32.5.5"])).await.unwrap();
     let wanted = IpNet::new("10.32.5.5".parse().unwrap(), default.prefix_len()).unwrap();
     assert_eq!(attached.addresses, [wanted]);

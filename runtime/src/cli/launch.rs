@@ -25,9 +25,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
-use weft_core::addr::Universe;
+use weft_core::addr::{Universe, UniverseError};
 use weft_core::config::{FoundingMode, NICKNAME_LEN_MAX, is_nickname};
-use weft_core::id::{ParsePeerNameError, PeerName};
+use weft_core::id::{ParsePeerNameError, PeerId, PeerName};
 use weft_core::io::Target;
 use weft_core::names::Name;
 use zeroize::Zeroizing;
@@ -82,13 +82,16 @@ pub(super) struct LaunchArgs {
     /// Control port (TCP) and data port (UDP)
     #[arg(long, default_value_t = 6783, value_parser = clap::value_parser!(u16).range(1..))]
     port: u16,
-    /// Addresses that the mesh divides; the same on all peers
-    #[arg(long, value_name = "CIDR", default_value = "10.32.0.0/12", value_parser = universe)]
-    ipalloc_range: Universe,
-    /// Where addresses come from when no subnet is asked for [default: the whole range]
-    #[arg(long, value_name = "CIDR")]
-    ipalloc_default_subnet: Option<IpNet>,
-    /// How the range is first divided: consensus, consensus=PEERS or observer
+    /// Addresses that the mesh divides; the same on all peers. Given twice, once for IPv4 and once for
+    /// IPv6, it gives every container an address of each
+    #[arg(long, value_name = "CIDR", default_value = "10.32.0.0/12", value_delimiter = ',', value_parser = block)]
+    ipalloc_range: Vec<IpNet>,
+    /// Where addresses come from when no subnet is asked for, at most one of each family [default: the
+    /// whole range]
+    #[arg(long, value_name = "CIDR", value_delimiter = ',')]
+    ipalloc_default_subnet: Vec<IpNet>,
+    /// How the range is first divided: consensus, consensus=PEERS, seed=ID,ID,… (of all peers that
+    /// get a share; `weft id` shows it) or observer
     #[arg(long, value_name = "MODE", default_value = "consensus", value_parser = founding)]
     ipalloc_init: FoundingMode,
     /// Name of this peer, six hex bytes like 0a:1b:2c:3d:4e:5f [default: from its key]
@@ -375,13 +378,14 @@ fn more_descriptors() -> nix::Result<()> {
 
 fn options(common: &Common, args: &LaunchArgs, secrets: Secrets) -> Result<Options, Failure> {
     let targets = args.peers.iter().map(|peer| Target::parse(peer, args.port));
-    let range = args.ipalloc_range;
-    if let Some(subnet) = args.ipalloc_default_subnet
-        && !range.block().contains(&subnet)
-    {
-        return Err(Failure::usage(format!(
-            "--ipalloc-default-subnet {subnet} is not inside the range {range}: give a part of that, or another --ipalloc-range"
-        )));
+    let range = Universe::of(&args.ipalloc_range)
+        .map_err(|why| Failure::usage(format!("--ipalloc-range: {why}")))?;
+    for subnet in &args.ipalloc_default_subnet {
+        if range.subrange(*subnet).is_none() {
+            return Err(Failure::usage(format!(
+                "--ipalloc-default-subnet {subnet} is not inside the range {range}: give a part of that, or another --ipalloc-range"
+            )));
+        }
     }
     let allowed = (!args.allow_peers.is_empty()).then(|| listed(&args.allow_peers)).transpose()?;
     Ok(Options {
@@ -391,7 +395,7 @@ fn options(common: &Common, args: &LaunchArgs, secrets: Secrets) -> Result<Optio
         secrets,
         allowed,
         range,
-        default_subnet: args.ipalloc_default_subnet,
+        default_subnets: args.ipalloc_default_subnet.clone(),
         founding: args.ipalloc_init.clone(),
         targets: targets.collect::<Result<_, _>>().map_err(Failure::usage)?,
         resume: args.resume,
@@ -445,15 +449,18 @@ fn absolute(text: &str) -> std::io::Result<PathBuf> {
     std::path::absolute(text)
 }
 
-fn universe(text: &str) -> Result<Universe, String> {
-    let net: IpNet = text
-        .parse()
-        .map_err(|_| format!("'{text}' is no range: expected ADDRESS/LEN such as 10.32.0.0/12"))?;
-    Universe::new(net).map_err(|e| e.to_string())
+/// One block of the range.
+fn block(text: &str) -> Result<IpNet, UniverseError> {
+    let block = text.parse().map_err(|_| UniverseError::NoBlock(text.to_owned()))?;
+    Universe::new(block).map(|_| block)
 }
 
 fn founding(text: &str) -> Result<FoundingMode, String> {
-    let bad = || format!("'{text}' is no mode: expected consensus, consensus=PEERS or observer");
+    let bad = || {
+        format!(
+            "'{text}' is no mode: expected consensus, consensus=PEERS, seed=ID,ID,… or observer"
+        )
+    };
     match text.split_once('=') {
         None if text == "consensus" => Ok(FoundingMode::Consensus { peers: None }),
         None if text == "observer" => Ok(FoundingMode::Observer),
@@ -461,6 +468,13 @@ fn founding(text: &str) -> Result<FoundingMode, String> {
             Ok(peers) if peers > 0 => Ok(FoundingMode::Consensus { peers: Some(peers) }),
             Ok(_) | Err(_) => Err(bad()),
         },
+        Some(("seed", ids)) => {
+            let id = |text: &str| {
+                let id = text.trim().parse::<PeerId>();
+                id.map_err(|why| format!("'{text}' is no id of a peer ({why}): `weft id` shows it"))
+            };
+            Ok(FoundingMode::Seeds(ids.split(',').map(id).collect::<Result<_, _>>()?))
+        }
         Some(_) | None => Err(bad()),
     }
 }

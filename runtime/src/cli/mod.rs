@@ -61,6 +61,11 @@ enum Command {
     #[command(after_long_help = "Examples:\n  weft report\n  weft report | jq .IPAM")]
     Report,
     Prime(picture::PrimeArgs),
+    /// Print the id of this peer, also before it is launched: 64 hex digits
+    #[command(
+        after_long_help = "Examples:\n  weft id\n  weft launch --ipalloc-init seed=$(weft id)"
+    )]
+    Id,
     Genkey(trust::GenkeyArgs),
     Secret(trust::SecretCommandArgs),
     Allow(trust::AllowArgs),
@@ -131,6 +136,7 @@ async fn converse(common: &Common, command: Command) -> Outcome {
         Command::Secret(args) => trust::secret(common, args).await,
         Command::Allow(args) => trust::allow(common, &args).await,
         Command::Prime(args) => picture::prime(common, &args).await,
+        Command::Id => picture::id(common).await,
         Command::Version => picture::version(common).await,
         Command::Stop => lifecycle::stop(common).await,
         Command::Reset(args) => lifecycle::reset(common, &args).await,

@@ -4,9 +4,10 @@ use super::common::{Common, Failure, Outcome, complain, print, say, say_json};
 use crate::api::client::ClientError;
 use crate::api::text::Part;
 use crate::api::types::Surroundings;
+use crate::daemon;
 use clap::Args;
 use hyper::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Say how things stand, in one line and then in detail
 #[derive(Debug, Args)]
@@ -56,6 +57,19 @@ pub(super) async fn prime(common: &Common, args: &PrimeArgs) -> Outcome {
     }
     common.client().get_patiently("/ring").await?;
     Ok(())
+}
+
+pub(super) async fn id(common: &Common) -> Outcome {
+    let id = match common.client().get_json::<Value>("/report").await {
+        Ok(report) => report["Router"]["Id"].as_str().map(str::to_owned),
+        Err(ClientError::NotRunning(_)) => None,
+        Err(error) => return Err(error.into()),
+    };
+    let id = match id {
+        Some(id) => id,
+        None => daemon::identity(&common.folders()).await.map_err(Failure::new)?.hex(),
+    };
+    if common.json { say_json(&json!({ "Id": id })) } else { say(id) }
 }
 
 pub(super) async fn version(common: &Common) -> Outcome {

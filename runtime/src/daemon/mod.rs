@@ -3,6 +3,7 @@
 mod controls;
 mod failure;
 mod folders;
+mod identity;
 mod lock;
 mod options;
 mod reset;
@@ -16,6 +17,7 @@ mod upkeep;
 pub use controls::{Controls, LeaveError};
 pub use failure::StartError;
 pub use folders::Folders;
+pub use identity::identity;
 pub use lock::Holder;
 pub use options::{Options, Secrets};
 pub use reset::reset;

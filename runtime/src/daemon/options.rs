@@ -36,8 +36,8 @@ pub struct Options {
     pub allowed: Option<BTreeSet<PeerId>>,
     /// Addresses that the mesh divides.
     pub range: Universe,
-    /// Where allocations without a subnet come from.
-    pub default_subnet: Option<IpNet>,
+    /// Where allocations without a subnet come from; the whole block where none is given.
+    pub default_subnets: Vec<IpNet>,
     /// How the range is first divided.
     pub founding: FoundingMode,
     /// Peers to dial.

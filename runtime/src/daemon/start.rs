@@ -328,7 +328,7 @@ pub(super) fn require_root() -> Result<(), StartError> {
 }
 
 /// Makes a folder that only root may enter; one that is there is taken as it is.
-fn folder(path: &Path, option: &str) -> Result<(), StartError> {
+pub(super) fn folder(path: &Path, option: &str) -> Result<(), StartError> {
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
     made.map_err(|why| {
         StartError(format!("cannot make {}: {why}; choose another {option}", path.display()))
@@ -347,7 +347,7 @@ fn recorder(path: &Path, len_max: usize) -> Result<FlightRecorder, StartError> {
 }
 
 /// 32 bytes that nobody can guess.
-fn drawn() -> Result<[u8; 32], StartError> {
+pub(super) fn drawn() -> Result<[u8; 32], StartError> {
     let mut seed = [0; 32];
     let read = std::fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut seed));
     read.map_err(|why| StartError(format!("cannot read /dev/urandom: {why}")))?;
@@ -363,7 +363,7 @@ fn config(options: &Options, [secret, old_secret]: [Option<NetworkSecret>; 2]) -
         old_secret,
         allowed: options.allowed.clone(),
         universe: options.range,
-        default_subnet: options.default_subnet,
+        default_subnets: options.default_subnets.clone(),
         founding: options.founding.clone(),
         discovery: options.discovery,
         conns_max: options.conns_max,

@@ -92,7 +92,9 @@ impl DnsService {
         if let Some(address) = self.address() {
             return Ok(Some(address));
         }
-        let command = Command::Allocate { id: ContainerId::dns(), subnet: None };
+        // One address is enough to ask it for names of both families.
+        let subnet = node.status().await?.ipam.default_subnets.first().copied();
+        let command = Command::Allocate { id: ContainerId::dns(), subnet };
         let reply = node.command(command).await?;
         let Reply::Addresses(addresses) = reply else { return Ok(None) };
         let Some(address) = addresses.first().map(ipnet::IpNet::addr) else { return Ok(None) };

@@ -112,7 +112,7 @@ impl Zone {
     /// the range leaves open, since that is where reverse names have their dots (RFC 1035 section
     /// 3.5, RFC 3596 section 2.5).
     fn reverse_zone(&self, net: IpNet) -> Option<DnsName> {
-        let block = self.range.block();
+        let block = self.range.block_of(net.addr())?;
         let step = match block {
             IpNet::V4(_) => 8,
             IpNet::V6(_) => 4,

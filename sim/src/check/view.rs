@@ -113,7 +113,7 @@ impl Told {
             allowed: None,
             was_listed: false,
             observes: match config.founding {
-                FoundingMode::Observer => true,
+                FoundingMode::Seeds(_) | FoundingMode::Observer => true,
                 FoundingMode::Consensus { .. } => false,
             },
             discovers: config.discovery,

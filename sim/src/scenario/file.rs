@@ -97,7 +97,7 @@ impl Scenario {
         }
         entry(&mut text, "peers", &setup.hosts);
         if setup.universe != usual.universe {
-            entry(&mut text, "universe", &setup.universe.block());
+            entry(&mut text, "universe", &setup.universe.to_string());
         }
         if setup.voters != usual.voters {
             entry(&mut text, "voters", &setup.voters);
@@ -166,9 +166,8 @@ fn scenario(file: File) -> Result<Scenario, Fault> {
     let voters_at = file.voters.as_ref().map(Spanned::span);
     let own_at = file.peer.as_ref().map(Spanned::span);
     if let Some(universe) = file.universe {
-        let here = |why: String| (universe.span(), why);
-        let block = address::parse(universe.get_ref()).map_err(|why| here(why.to_string()))?;
-        setup.universe = Universe::new(block).map_err(|why| here(why.to_string()))?;
+        let read = address::universe(universe.get_ref());
+        setup.universe = read.map_err(|why| (universe.span(), why))?;
     }
     if let Some(voters) = file.voters {
         setup.voters = *voters.get_ref();

@@ -100,10 +100,21 @@ impl Scenario {
         if choices.coin() {
             steps.extend(trust(choices, hosts, at));
         }
+        // After all else too, for the same reason.
+        if choices.below(4) == 3 {
+            setup.universe = with_both_families(setup.universe);
+        }
         steps.sort_by_key(|step| step.at);
         let blocks = Vec::new();
         Self { title, waits: None, takes: None, setup, steps, blocks, end }.without_void_steps()
     }
+}
+
+/// `universe` and a few IPv6 addresses, fewer or more than it has itself.
+fn with_both_families(universe: Universe) -> Universe {
+    let v6 = "fd00::/123".parse();
+    let blocks: Vec<_> = universe.blocks().chain(v6).collect();
+    Universe::of(&blocks).unwrap_or(universe)
 }
 
 /// Limits of nodes that small worlds reach, with room for all that a mesh of so many hosts needs.

@@ -86,8 +86,9 @@ impl World {
                 Some(Command::Allocate { id: container(id), subnet: *subnet })
             }
             Act::Claim { peer, container: id, address, prefix } => {
-                let usual = self.hosts.get(peer.0)?.config.universe.block().prefix_len();
-                let address = IpNet::new(*address, prefix.unwrap_or(usual)).ok()?;
+                let usual = self.hosts.get(peer.0)?.config.universe.block_of(*address);
+                let prefix = prefix.or(usual.map(|block| block.prefix_len()))?;
+                let address = IpNet::new(*address, prefix).ok()?;
                 Some(Command::Claim { id: container(id), address })
             }
             Act::Release { peer, container: id, address } => {

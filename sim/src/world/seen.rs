@@ -109,10 +109,12 @@ impl World {
         let there = &self.hosts[host];
         let asked = there.running.as_ref().and_then(|running| running.asked.get(&request));
         let Some((asked_at, Command::Allocate { subnet, .. })) = asked else { return };
-        let usual = there.config.default_subnet.unwrap_or_else(|| self.view.universe.block());
+        let subnets = subnet.map_or_else(|| there.config.subnets(), |subnet| vec![subnet]);
+        let could_be_met =
+            |why| subnets.iter().all(|subnet| check::could_be_met(&self.view, host, *subnet, why));
         match result {
             Ok(_) => self.deaths.answered(*asked_at, Some(self.now.since(*asked_at))),
-            Err(why) if check::could_be_met(&self.view, host, subnet.unwrap_or(usual), why) => {
+            Err(why) if could_be_met(why) => {
                 self.deaths.answered(*asked_at, None);
             }
             Err(_) => {}

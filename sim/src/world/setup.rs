@@ -105,7 +105,7 @@ impl Own {
         } else if let Some(voters) = self.voters {
             config.founding = FoundingMode::Consensus { peers: Some(voters) };
         }
-        config.default_subnet = self.subnet.or(config.default_subnet);
+        config.default_subnets.extend(self.subnet);
         config.resume |= self.resume;
         config.versions = self.versions.unwrap_or(config.versions);
         config

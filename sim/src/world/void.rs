@@ -142,8 +142,8 @@ impl World {
         if let Act::Claim { peer, address, prefix: None, .. } = act
             && let Some(host) = self.hosts.get(peer.0)
         {
-            let range = host.config.universe.block();
-            return format!("{address} has fewer bits than the prefix of {range}: give a `prefix`");
+            let range = host.config.universe;
+            return format!("{address} is of another family than {range}: give a `prefix`");
         }
         if let Act::Allow { peers: Some(peers), .. } = act {
             let nameless =

@@ -54,7 +54,7 @@ fn says(
 /// The records that `lie` is about; none when it is about something else.
 pub(super) fn of(lie: Lie, liar: &Identity, facts: &Facts, count: u32) -> Vec<Record> {
     let me = liar.id();
-    let space = codec::encode(&Space { free_log2: 7 });
+    let space = codec::encode(&Space { free_log2: [7; 2] });
     match lie {
         Lie::ForeignRecord => {
             let whose = [facts.host, facts.another()];

@@ -139,7 +139,7 @@ impl Host {
             secrets: weft::daemon::Secrets::default(),
             allowed: None,
             range: config.universe,
-            default_subnet: config.default_subnet,
+            default_subnets: config.default_subnets.clone(),
             founding: config.founding.clone(),
             targets: Vec::new(),
             resume: config.resume,
