@@ -570,7 +570,7 @@ impl Attachments {
     }
 
     async fn held(&self, id: &ContainerId) -> Result<Vec<IpNet>, AttachError> {
-        Ok(self.node.held().await?.remove(id).unwrap_or_default())
+        Ok(self.node.held_by(id).await?)
     }
 
     fn note(&self, id: &ContainerId, place: Option<Place>) -> Result<(), AttachError> {

@@ -420,6 +420,9 @@ impl<N: Net, S: Store, F: Frames, P: Probe> Driver<N, S, F, P> {
                     let held = held.map(|(id, nets)| (id.clone(), nets.to_vec()));
                     let _ = answer.send(held.collect());
                 }
+                Picture::HeldBy(id, answer) => {
+                    let _ = answer.send(self.node.ipam().held_by(&id).to_vec());
+                }
             }
         }
     }

@@ -29,6 +29,8 @@ pub(crate) enum Picture {
     Status(oneshot::Sender<Arc<Status>>),
     /// Which addresses are held for whom.
     Held(oneshot::Sender<Held>),
+    /// Which addresses are held for this one.
+    HeldBy(ContainerId, oneshot::Sender<Vec<IpNet>>),
 }
 
 /// Addresses by their holder.
@@ -92,6 +94,17 @@ impl NodeHandle {
     pub async fn held(&self) -> Result<Held, CommandError> {
         let (reply, answer) = oneshot::channel();
         let request = Request::Picture(Picture::Held(reply));
+        self.requests.send(request).await.map_err(|_| self.ended())?;
+        answer.await.map_err(|_| self.ended())
+    }
+
+    /// Which addresses are held here for `id`. Costs the same however many others are held.
+    ///
+    /// # Errors
+    /// As [`NodeHandle::status`].
+    pub async fn held_by(&self, id: &ContainerId) -> Result<Vec<IpNet>, CommandError> {
+        let (reply, answer) = oneshot::channel();
+        let request = Request::Picture(Picture::HeldBy(id.clone(), reply));
         self.requests.send(request).await.map_err(|_| self.ended())?;
         answer.await.map_err(|_| self.ended())
     }

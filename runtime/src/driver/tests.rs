@@ -93,6 +93,8 @@ async fn addresses_and_names_are_kept_across_a_restart_and_a_name_is_answered_at
     first.handle.command(register).await.unwrap();
     assert_eq!(first.handle.names().by_name[&name], [address]);
     assert_eq!(first.handle.held().await.unwrap()[&id], addresses);
+    assert_eq!(first.handle.held_by(&id).await.unwrap(), addresses);
+    assert_eq!(first.handle.held_by(&"d".parse().unwrap()).await.unwrap(), []);
     first.stop().await;
 
     let again = node("a", 3, store).await;
