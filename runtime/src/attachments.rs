@@ -498,17 +498,21 @@ impl Attachments {
         }
         let default = [AddressRequest::Any(None)];
         let asked = if asked.is_empty() { &default[..] } else { asked };
-        let mut obtained = Vec::new();
+        let mut commands = Vec::new();
         for request in asked {
             let id = id.clone();
-            let command = match request {
+            commands.push(match request {
                 AddressRequest::Any(subnet) => Command::Allocate { id, subnet: *subnet },
                 AddressRequest::This(address) => Command::Claim { id, address: *address },
                 AddressRequest::InDefault(address) => {
                     Command::Claim { id, address: self.in_default(*address).await? }
                 }
-            };
-            match self.node.command(command).await? {
+            });
+        }
+        let mut obtained = Vec::new();
+        // All of them are over when this returns, so what they gave can be taken back if one failed.
+        for outcome in self.node.commands(commands).await {
+            match outcome? {
                 Reply::Addresses(addresses) => obtained.extend(addresses),
                 Reply::Done | Reply::Removed(_) | Reply::TakenOver(_) => {}
             }
@@ -569,7 +573,7 @@ impl Attachments {
     }
 
     async fn held(&self, id: &ContainerId) -> Result<Vec<IpNet>, AttachError> {
-        Ok(self.node.held().await?.remove(id).unwrap_or_default())
+        Ok(self.node.held_by(id).await?)
     }
 
     fn note(&self, id: &ContainerId, place: Option<Place>) -> Result<(), AttachError> {

@@ -2,11 +2,14 @@
 //!
 //! One task takes inputs in order, hands each to the node with the time, and carries out what
 //! comes back, in order, before it takes the next. What follows a `Persist` waits for the disk.
+//!
+//! Requests that wait already are taken together: the node is handed one after the other, then all
+//! that they want durable is made so at once, and only then is anything else of theirs carried out.
 
 use crate::clock::Clock;
 use crate::conn_io::{ConnEvent, ConnIo};
 use crate::event_log::EventLog;
-use crate::handle::{NamesView, NodeHandle, Request};
+use crate::handle::{Answer, NamesView, NodeHandle, Picture, Request};
 use crate::net::Net;
 use crate::probe::Probe;
 use crate::store::{Store, StoreError};
@@ -14,25 +17,29 @@ use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::ops::ControlFlow;
 use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use weft_core::config::Config;
 use weft_core::event::Event;
 use weft_core::forward::ForwardingChange;
-use weft_core::io::{
-    Command, CommandError, ConnId, DialFailure, Input, Outbox, Output, Reply, RequestId, Target,
-};
+use weft_core::io::{Command, ConnId, DialFailure, Input, Outbox, Output, RequestId, Target};
 use weft_core::node::{Node, Seed, StartError};
 
 /// Inputs that wait at most, of each kind; whoever brings more waits too.
 const INPUTS_MAX: usize = 256;
 
-/// Kinds of what the network brings: from streams that are open, from the data path, and further streams.
-const KINDS: u8 = 3;
+/// Requests that are taken together at most. They share one sync of the disk, which is most of what an
+/// allocation costs; more at once would keep the network waiting for longer than a sync takes.
+const GROUP_MAX: usize = 64;
+
+/// Kinds of what comes from outside: from streams that are open, from the data path, further streams,
+/// and requests.
+const KINDS: u8 = 4;
 
 /// A dial, with the look-up of its name, may take this long; one that waits longer finds a host
 /// that drops packets, and the core's own back-off is the better judge of when to try again.
@@ -111,7 +118,13 @@ pub struct Driver<N: Net, S, F, P> {
     conns: BTreeMap<ConnId, Conn>,
     accepted: u64,
     requested: u64,
-    waiting: BTreeMap<RequestId, oneshot::Sender<Result<Reply, CommandError>>>,
+    waiting: BTreeMap<RequestId, Answer>,
+    /// What the calls since the last sync want done, in order: nothing between two turns.
+    outputs: Vec<Output>,
+    /// Who wants to see the node as it is after these calls: nobody between two turns.
+    pictures: Vec<Picture>,
+    /// Whether one of these calls was about names: whoever added one may ask for it as soon as we answer.
+    names_asked: bool,
     names: watch::Sender<Arc<NamesView>>,
     names_at: Option<Instant>,
     events: EventLog,
@@ -122,7 +135,7 @@ pub struct Driver<N: Net, S, F, P> {
     streams: mpsc::Receiver<NewStream<N::Stream>>,
     stream_tell: mpsc::Sender<NewStream<N::Stream>>,
     accepting: AbortHandle,
-    /// What the network brings comes in [`KINDS`]; this one is looked at first.
+    /// What comes from outside comes in [`KINDS`]; this one is looked at first.
     first: u8,
     broken: Arc<OnceLock<String>>,
 }
@@ -182,6 +195,9 @@ impl<N: Net, S: Store, F: Frames, P: Probe> Driver<N, S, F, P> {
             accepted: 0,
             requested: 0,
             waiting: BTreeMap::new(),
+            outputs: Vec::new(),
+            pictures: Vec::new(),
+            names_asked: false,
             names,
             names_at: None,
             events: EventLog::default(),
@@ -195,6 +211,7 @@ impl<N: Net, S: Store, F: Frames, P: Probe> Driver<N, S, F, P> {
             first: 0,
             broken: Arc::default(),
         };
+        driver.outputs.extend(driver.outbox.drain());
         driver.carry_out().await?;
         driver.renew_names();
         let broken = Arc::clone(&driver.broken);
@@ -219,23 +236,14 @@ impl<N: Net, S: Store, F: Frames, P: Probe> Driver<N, S, F, P> {
         tokio::pin!(shutdown);
         loop {
             let turn = self.next_turn(shutdown.as_mut()).await;
-            let stops = match &turn {
-                Turn::Shutdown | Turn::Request(Request::Command(Command::Stop, _)) => true,
-                Turn::Request(Request::Command(..) | Request::Status(_) | Request::Held(_))
-                | Turn::Conn(..)
-                | Turn::Stream(_)
-                | Turn::Frames(_)
-                | Turn::Names
-                | Turn::Log
-                | Turn::Timeout => false,
-            };
-            if let Err(why) = self.take(turn).await {
-                // Before those who wait are let go.
-                let _ = self.broken.set(why.to_string());
-                return Err(why);
-            }
-            if stops {
-                return Ok(());
+            match self.take(turn).await {
+                Ok(ControlFlow::Continue(())) => {}
+                Ok(ControlFlow::Break(())) => return Ok(()),
+                Err(why) => {
+                    // Before those who wait are let go.
+                    let _ = self.broken.set(why.to_string());
+                    return Err(why);
+                }
             }
         }
     }
@@ -246,8 +254,13 @@ impl<N: Net, S: Store, F: Frames, P: Probe> Driver<N, S, F, P> {
     ) -> Turn<N::Stream> {
         let timeout = timer(self.node.deadline().map(|deadline| self.clock.timer(deadline.at)));
         self.first = (self.first + 1) % KINDS;
-        let (first, conns) = (self.first, &mut self.conn_events);
-        let network = from_network(first, conns, &mut self.from_frames, &mut self.streams);
+        let outside = from_outside(
+            self.first,
+            &mut self.conn_events,
+            &mut self.from_frames,
+            &mut self.streams,
+            &mut self.requests,
+        );
         // Each of these ends only with the process: this side, or the handle's owner, keeps a sender.
         tokio::select! {
             biased;
@@ -255,52 +268,89 @@ impl<N: Net, S: Store, F: Frames, P: Probe> Driver<N, S, F, P> {
             () = timer(self.names_at) => Turn::Names,
             () = timer(self.events.due()) => Turn::Log,
             () = timeout => Turn::Timeout,
-            Some(request) = self.requests.recv() => Turn::Request(request),
-            turn = network => turn,
+            turn = outside => turn,
         }
     }
 
-    async fn take(&mut self, turn: Turn<N::Stream>) -> Result<(), DriverError> {
-        let input = match turn {
+    /// Does what `turn` asks for; breaks when nothing is to follow.
+    async fn take(&mut self, turn: Turn<N::Stream>) -> Result<ControlFlow<()>, DriverError> {
+        let mut flow = ControlFlow::Continue(());
+        match turn {
             Turn::Shutdown => {
-                Input::Command { request: self.request(None), command: Command::Stop }
+                self.command(Command::Stop, None);
+                flow = ControlFlow::Break(());
             }
-            Turn::Request(Request::Command(command, reply)) => {
-                Input::Command { request: self.request(Some(reply)), command }
+            Turn::Request(request) => flow = self.take_requests(request),
+            Turn::Conn(conn, event) => {
+                if let Some(input) = self.conn_input(conn, event) {
+                    self.handle(input);
+                }
             }
-            Turn::Request(Request::Status(reply)) => {
-                // Whoever asked may have gone away.
-                let _ = reply.send(Arc::new(self.node.status(self.clock.now())));
-                return Ok(());
+            Turn::Stream(stream) => {
+                if let Some(input) = self.stream_input(stream) {
+                    self.handle(input);
+                }
             }
-            Turn::Request(Request::Held(reply)) => {
-                let held = self.node.ipam().held();
-                let _ = reply.send(held.map(|(id, nets)| (id.clone(), nets.to_vec())).collect());
-                return Ok(());
-            }
-            Turn::Conn(conn, event) => match self.conn_input(conn, event) {
-                Some(input) => input,
-                None => return Ok(()),
-            },
-            Turn::Stream(stream) => match self.stream_input(stream) {
-                Some(input) => input,
-                None => return Ok(()),
-            },
-            Turn::Frames(input) => input,
-            Turn::Names => {
-                self.renew_names();
-                return Ok(());
-            }
-            Turn::Log => {
-                self.events.tell(Instant::now());
-                return Ok(());
-            }
-            Turn::Timeout => Input::Timeout,
-        };
-        self.handle(input).await
+            Turn::Frames(input) => self.handle(input),
+            Turn::Names => self.renew_names(),
+            Turn::Log => self.events.tell(Instant::now()),
+            Turn::Timeout => self.handle(Input::Timeout),
+        }
+        self.carry_out().await?;
+        self.show();
+        Ok(flow)
     }
 
-    async fn handle(&mut self, input: Input) -> Result<(), DriverError> {
+    /// Takes `first` and the requests that wait already behind it; breaks when one of them stops the node.
+    fn take_requests(&mut self, first: Request) -> ControlFlow<()> {
+        let mut request = first;
+        for taken in 1.. {
+            match request {
+                Request::Commands(commands) => {
+                    for (command, answer) in commands {
+                        let stops = command == Command::Stop;
+                        self.command(command, Some(answer));
+                        if stops {
+                            return ControlFlow::Break(());
+                        }
+                    }
+                }
+                Request::Picture(picture) => self.pictures.push(picture),
+            }
+            if taken == GROUP_MAX {
+                break;
+            }
+            let Ok(next) = self.requests.try_recv() else { break };
+            request = next;
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Hands `command` to the node; what it comes to is for `answer`, if anybody wants to know.
+    fn command(&mut self, command: Command, answer: Option<Answer>) {
+        self.requested += 1;
+        let request = RequestId(self.requested);
+        if let Some(answer) = answer {
+            self.waiting.insert(request, answer);
+        }
+        self.names_asked |= match &command {
+            Command::Register { .. } | Command::Unregister { .. } | Command::Leave => true,
+            Command::Connect { .. }
+            | Command::Forget { .. }
+            | Command::Allocate { .. }
+            | Command::Claim { .. }
+            | Command::Release { .. }
+            | Command::Prime
+            | Command::Stop
+            | Command::Trust(_)
+            | Command::OpenGate
+            | Command::Evict { .. } => false,
+        };
+        self.handle(Input::Command { request, command });
+    }
+
+    /// Hands `input` to the node. What comes back waits for [`Driver::carry_out`].
+    fn handle(&mut self, input: Input) {
         let now = self.clock.now();
         self.probe.before(now, &input);
         let print = self.node.print();
@@ -314,20 +364,41 @@ impl<N: Net, S: Store, F: Frames, P: Probe> Driver<N, S, F, P> {
         if names_may_change && self.names_at.is_none() {
             self.names_at = Some(Instant::now() + NAMES_WAIT);
         }
-        self.carry_out().await
+        self.outputs.extend(self.outbox.drain());
     }
 
+    /// Makes durable, in one transaction, all that the calls since the last time want to be so, and then
+    /// does the rest of what they want, in order. A call says what must be durable before all else, so
+    /// nothing happens sooner than it may; some of it happens later than it might.
     async fn carry_out(&mut self) -> Result<(), DriverError> {
-        let outputs: Vec<Output> = self.outbox.drain().collect();
-        for output in outputs {
+        let (mut changes, mut others) = (Vec::new(), Vec::new());
+        for output in self.outputs.drain(..) {
+            if let Output::Persist(more) = output {
+                changes.extend(more);
+            } else {
+                others.push(output);
+            }
+        }
+        if !changes.is_empty() {
+            self.store.commit(changes).await?;
+        }
+        if std::mem::take(&mut self.names_asked) {
+            self.renew_names();
+        }
+        for output in others {
             match output {
+                Output::Persist(_) => {}
                 Output::Dial { conn, target } => self.dial(conn, target),
                 Output::Write { conn, bytes } => self.write(conn, bytes),
                 Output::Close { conn } => self.close(conn),
                 Output::Datagram { to, bytes } => self.frames.send(to, &bytes),
-                Output::Persist(changes) => self.store.commit(changes).await?,
                 Output::Forwarding(change) => self.frames.apply(change),
-                Output::Reply { request, result } => self.reply(request, result),
+                Output::Reply { request, result } => {
+                    if let Some(answer) = self.waiting.remove(&request) {
+                        // Whoever asked may have gone away.
+                        let _ = answer.send(result);
+                    }
+                }
                 Output::Event(event) => {
                     let label = |peer| self.node.label_of(peer);
                     self.events.write(Instant::now(), &event, label);
@@ -337,23 +408,22 @@ impl<N: Net, S: Store, F: Frames, P: Probe> Driver<N, S, F, P> {
         Ok(())
     }
 
-    fn request(
-        &mut self,
-        reply: Option<oneshot::Sender<Result<Reply, CommandError>>>,
-    ) -> RequestId {
-        self.requested += 1;
-        let request = RequestId(self.requested);
-        if let Some(reply) = reply {
-            self.waiting.insert(request, reply);
-        }
-        request
-    }
-
-    fn reply(&mut self, request: RequestId, result: Result<Reply, CommandError>) {
-        if let Some(reply) = self.waiting.remove(&request) {
-            // Whoever added a name may ask for it as soon as we answer.
-            self.renew_names();
-            let _ = reply.send(result);
+    /// Shows the node to who asked to see it: what they see is durable.
+    fn show(&mut self) {
+        for picture in self.pictures.drain(..) {
+            match picture {
+                Picture::Status(answer) => {
+                    let _ = answer.send(Arc::new(self.node.status(self.clock.now())));
+                }
+                Picture::Held(answer) => {
+                    let held = self.node.ipam().held();
+                    let held = held.map(|(id, nets)| (id.clone(), nets.to_vec()));
+                    let _ = answer.send(held.collect());
+                }
+                Picture::HeldBy(id, answer) => {
+                    let _ = answer.send(self.node.ipam().held_by(&id).to_vec());
+                }
+            }
         }
     }
 
@@ -461,23 +531,25 @@ async fn timer(at: Option<Instant>) {
     }
 }
 
-/// The next that the network brings. Each kind comes first in its turn: a neighbour that never stops
+/// The next that comes from outside. Each kind comes first in its turn: a neighbour that never stops
 /// talking must not keep others' probes and streams waiting, nor strangers who never stop coming
-/// those who have links.
-async fn from_network<S>(
+/// those who have links, nor callers who never stop asking any of these.
+async fn from_outside<S>(
     first: u8,
     conns: &mut mpsc::Receiver<(ConnId, ConnEvent)>,
     frames: &mut mpsc::Receiver<Input>,
     streams: &mut mpsc::Receiver<NewStream<S>>,
+    requests: &mut mpsc::Receiver<Request>,
 ) -> Turn<S> {
     poll_fn(|context| {
         for kind in 0..KINDS {
             let turn = match (first + kind) % KINDS {
                 0 => conns.poll_recv(context).map(|it| it.map(|(conn, it)| Turn::Conn(conn, it))),
                 1 => frames.poll_recv(context).map(|it| it.map(Turn::Frames)),
-                2.. => streams.poll_recv(context).map(|it| it.map(Turn::Stream)),
+                2 => streams.poll_recv(context).map(|it| it.map(Turn::Stream)),
+                3.. => requests.poll_recv(context).map(|it| it.map(Turn::Request)),
             };
-            // A sender of each lives as long as this side, or the process.
+            // A sender of each lives as long as this side, or the process; of requests, as the handle.
             if let Poll::Ready(Some(turn)) = turn {
                 return Poll::Ready(turn);
             }

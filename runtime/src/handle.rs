@@ -10,15 +10,27 @@ use weft_core::io::{Command, CommandError, Reply};
 use weft_core::names::{KnownName, Name};
 use weft_core::status::Status;
 
+/// Where the outcome of a command goes.
+pub(crate) type Answer = oneshot::Sender<Result<Reply, CommandError>>;
+
 /// What a handle asks of the driver.
 #[derive(Debug)]
 pub(crate) enum Request {
-    /// Something for the node to do.
-    Command(Command, oneshot::Sender<Result<Reply, CommandError>>),
-    /// A picture of the node, drawn when it is asked for: most inputs are seen by nobody.
+    /// Things for the node to do, one after the other.
+    Commands(Vec<(Command, Answer)>),
+    /// To see something of the node as it is.
+    Picture(Picture),
+}
+
+/// What can be seen of the node, drawn when it is asked for: most inputs are seen by nobody.
+#[derive(Debug)]
+pub(crate) enum Picture {
+    /// Everything that people may want to know.
     Status(oneshot::Sender<Arc<Status>>),
     /// Which addresses are held for whom.
     Held(oneshot::Sender<Held>),
+    /// Which addresses are held for this one.
+    HeldBy(ContainerId, oneshot::Sender<Vec<IpNet>>),
 }
 
 /// Addresses by their holder.
@@ -39,10 +51,29 @@ impl NodeHandle {
     /// # Errors
     /// The node's own, and those of [`NodeHandle::status`].
     pub async fn command(&self, command: Command) -> Result<Reply, CommandError> {
-        let (reply, answer) = oneshot::channel();
-        let request = Request::Command(command, reply);
-        self.requests.send(request).await.map_err(|_| self.ended())?;
-        answer.await.unwrap_or_else(|_| Err(self.ended()))
+        let outcomes = self.commands(vec![command]).await;
+        outcomes.into_iter().next().unwrap_or_else(|| Err(self.ended()))
+    }
+
+    /// Has the node carry out `commands` in order, and waits for what each of them comes to. What they
+    /// change becomes durable at once, so they take little longer than one of them. That one comes to
+    /// nothing does not keep those after it from being carried out.
+    ///
+    /// Returns one outcome for each command, in order; errors are as for [`NodeHandle::command`].
+    pub async fn commands(&self, commands: Vec<Command>) -> Vec<Result<Reply, CommandError>> {
+        let (mut asked, mut answers) = (Vec::new(), Vec::new());
+        for command in commands {
+            let (reply, answer) = oneshot::channel();
+            asked.push((command, reply));
+            answers.push(answer);
+        }
+        // When nobody takes it, those who were to answer go with it.
+        let _ = self.requests.send(Request::Commands(asked)).await;
+        let mut outcomes = Vec::new();
+        for answer in answers {
+            outcomes.push(answer.await.unwrap_or_else(|_| Err(self.ended())));
+        }
+        outcomes
     }
 
     /// A picture of the node as it is now.
@@ -51,7 +82,7 @@ impl NodeHandle {
     /// [`CommandError::Stopping`] when it was stopped, [`CommandError::Broken`] when it had to.
     pub async fn status(&self) -> Result<Arc<Status>, CommandError> {
         let (reply, answer) = oneshot::channel();
-        let request = Request::Status(reply);
+        let request = Request::Picture(Picture::Status(reply));
         self.requests.send(request).await.map_err(|_| self.ended())?;
         answer.await.map_err(|_| self.ended())
     }
@@ -62,7 +93,18 @@ impl NodeHandle {
     /// As [`NodeHandle::status`].
     pub async fn held(&self) -> Result<Held, CommandError> {
         let (reply, answer) = oneshot::channel();
-        let request = Request::Held(reply);
+        let request = Request::Picture(Picture::Held(reply));
+        self.requests.send(request).await.map_err(|_| self.ended())?;
+        answer.await.map_err(|_| self.ended())
+    }
+
+    /// Which addresses are held here for `id`. Costs the same however many others are held.
+    ///
+    /// # Errors
+    /// As [`NodeHandle::status`].
+    pub async fn held_by(&self, id: &ContainerId) -> Result<Vec<IpNet>, CommandError> {
+        let (reply, answer) = oneshot::channel();
+        let request = Request::Picture(Picture::HeldBy(id.clone(), reply));
         self.requests.send(request).await.map_err(|_| self.ended())?;
         answer.await.map_err(|_| self.ended())
     }

@@ -109,6 +109,11 @@ impl Holdings {
         self.by_id.get(id)?.iter().copied().find(is_in)
     }
 
+    /// What `id` holds.
+    pub(super) fn of(&self, id: &ContainerId) -> &[IpNet] {
+        self.by_id.get(id).map_or(&[], Vec::as_slice)
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = (&ContainerId, &[IpNet])> {
         self.by_id.iter().map(|(id, nets)| (id, nets.as_slice()))
     }
@@ -127,18 +132,38 @@ impl Holdings {
         self.inside.contains_key(&offset.0)
     }
 
-    /// Number of held addresses in `range`.
+    /// Number of held addresses in `range`. Counts those inside or those outside, whichever are fewer.
     pub(super) fn held_count(&self, range: Range) -> u128 {
         if range.is_empty() {
             return 0;
         }
-        self.inside.range(range.start.0..range.end.0).map(|_| 1).sum()
+        let (start, end) = (range.start.0, range.end.0);
+        let mut inside = self.inside.range(start..end);
+        let mut outside = self.inside.range(..start).chain(self.inside.range(end..));
+        let mut counted = 0;
+        loop {
+            if inside.next().is_none() {
+                return counted;
+            }
+            if outside.next().is_none() {
+                return self.inside.len() as u128 - counted;
+            }
+            counted += 1;
+        }
     }
 
-    /// Free addresses among those of `owner` inside `within`.
+    /// Free addresses among those of `owner` inside `within`. When it is we who own, nearly all that is held
+    /// lies in what is owned: so what is held in the gaps is counted, and the rest follows.
     pub(super) fn free_count(&self, ledger: &Ledger, owner: PeerId, within: Range) -> u128 {
-        let own = ledger.owners_in(within).filter(|(_, found)| *found == owner);
-        own.map(|(range, _)| range.size() - self.held_count(range)).sum()
+        let (mut owned, mut elsewhere) = (0, 0);
+        let mut gap_start = within.start;
+        for (range, _) in ledger.owners_in(within).filter(|(_, found)| *found == owner) {
+            owned += range.size();
+            elsewhere += self.held_count(Range { start: gap_start, end: range.start });
+            gap_start = range.end;
+        }
+        elsewhere += self.held_count(Range { start: gap_start, end: within.end });
+        owned + elsewhere - self.held_count(within)
     }
 
     /// The next free address of `owner` inside `within`, after the last one given there.
@@ -225,5 +250,58 @@ fn largest_block(stretch: Range) -> Range {
             return Range { start: Offset(start), end: Offset(start + (1 << power)) };
         }
         power -= 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ipam::Grant;
+    use crate::ipam::founding::{Ballot, Founding};
+    use crate::record::Fingerprint;
+    use proptest::prelude::*;
+
+    const ME: PeerId = PeerId([1; 32]);
+    const OTHER: PeerId = PeerId([2; 32]);
+
+    fn range((a, b): (u8, u8)) -> Range {
+        Range { start: Offset(u128::from(a.min(b))), end: Offset(u128::from(a.max(b))) }
+    }
+
+    proptest! {
+        #[test]
+        fn counts_are_those_that_one_gets_by_looking_at_each_address(
+            held in proptest::collection::btree_set(any::<u8>(), 0..200),
+            given in proptest::collection::vec(any::<(u8, u8)>(), 0..6),
+            within: (u8, u8),
+        ) {
+            let universe: Universe = Universe::new("10.32.0.0/24".parse().unwrap()).unwrap();
+            let ballot = Ballot { round: 1, proposer: ME };
+            let founding = Founding { universe, seeds: [ME].into(), ballot };
+            let mut ledger = Ledger::found(&founding).unwrap();
+            for (at, given) in given.into_iter().enumerate() {
+                let (lineage, version) = (Fingerprint([0; 16]), at as u64 + 1);
+                let owner = if at % 2 == 0 { OTHER } else { ME };
+                let grant =
+                    Grant { lineage, range: range(given), epoch: 0, version, owner, victim: None };
+                ledger.apply(&grant);
+            }
+            let mut holdings = Holdings::load(universe, &Saved::default()).unwrap();
+            for offset in &held {
+                let net = universe.address(Offset(u128::from(*offset))).into();
+                holdings.hold(&ContainerId::external(), net);
+            }
+            let within = range(within);
+            let offsets = || (within.start.0..within.end.0).map(Offset);
+            let in_it = offsets().filter(|offset| holdings.is_held(*offset)).count();
+            prop_assert_eq!(holdings.held_count(within), in_it as u128);
+            for owner in [ME, OTHER] {
+                let is_free = |offset: &Offset| {
+                    ledger.owner(*offset) == Some(owner) && !holdings.is_held(*offset)
+                };
+                let free = offsets().filter(is_free).count();
+                prop_assert_eq!(holdings.free_count(&ledger, owner, within), free as u128);
+            }
+        }
     }
 }

@@ -419,6 +419,11 @@ impl Ipam {
         self.holdings.iter()
     }
 
+    /// Addresses held for `id`.
+    pub fn held_by(&self, id: &ContainerId) -> &[IpNet] {
+        self.holdings.of(id)
+    }
+
     /// Own addresses that nobody holds.
     pub fn free(&self) -> u128 {
         self.free_in(self.universe.range())

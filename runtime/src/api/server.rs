@@ -404,9 +404,9 @@ async fn held_one(
 }
 
 async fn held_by(c: &Controls, id: &ContainerId, keep: impl Fn(&IpNet) -> bool) -> Answer<String> {
-    let listed = c.attachments.list().await?;
-    let of_id = listed.iter().filter(|held| held.id == *id).flat_map(|held| &held.addresses);
-    Ok(joined(of_id.filter(|address| keep(address))))
+    // The address of the DNS server is nobody's to ask for, as in the list of all that hold any.
+    let held = if *id == ContainerId::dns() { Vec::new() } else { c.node.held_by(id).await? };
+    Ok(joined(held.iter().filter(|address| keep(address))))
 }
 
 async fn release(State(c): Controlled, Parts(id): Parts<String>) -> Answer<StatusCode> {

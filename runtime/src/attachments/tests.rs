@@ -5,8 +5,7 @@ use crate::clock::Clock;
 use crate::driver::{Driver, NoFrames, Parts};
 use crate::net::TokioNet;
 use crate::probe::NoProbe;
-use crate::store::MemoryStore;
-use crate::testing::TempDir;
+use crate::testing::{TempDir, TestStore};
 use std::collections::BTreeSet;
 use std::future::pending;
 use std::net::IpAddr;
@@ -74,6 +73,7 @@ struct Bed {
     node: NodeHandle,
     attachments: Attachments,
     dir: TempDir,
+    store: TestStore,
 }
 
 async fn bed() -> Bed {
@@ -83,6 +83,7 @@ async fn bed() -> Bed {
 /// With room for so many names.
 async fn bed_with_names(names_max: usize) -> Bed {
     let (_, from_frames) = mpsc::channel(1);
+    let store = TestStore::default();
     let config = Config {
         nickname: "a".to_string(),
         founding: FoundingMode::Consensus { peers: Some(1) },
@@ -95,7 +96,7 @@ async fn bed_with_names(names_max: usize) -> Bed {
         clock: Clock::host(),
         net: TokioNet,
         listener: tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap(),
-        store: MemoryStore::default(),
+        store: store.clone(),
         frames: NoFrames,
         from_frames,
         probe: NoProbe,
@@ -105,7 +106,7 @@ async fn bed_with_names(names_max: usize) -> Bed {
     let (host, dir) = (Arc::new(FakeHost::default()), TempDir::new());
     let ledger = Ledger::open(dir.join("attached.json")).unwrap();
     let attachments = Attachments::new(node.clone(), host.clone(), None, ledger);
-    Bed { host, node, attachments, dir }
+    Bed { host, node, attachments, dir, store }
 }
 
 fn container(addresses: &[&str]) -> Attach {
@@ -135,6 +136,29 @@ async fn a_container_gets_address_interface_and_name_and_loses_all_three() {
     assert!(bed.node.names().by_name.is_empty());
     let twice = bed.attachments.detach(id, Vec::new()).await;
     assert!(matches!(twice, Err(AttachError::NotAttached(_))));
+}
+
+#[tokio::test]
+async fn several_addresses_of_one_call_cost_one_sync() {
+    let bed = bed().await;
+    bed.node.command(Command::Prime).await.unwrap();
+    let before = bed.store.commits();
+    let asked = ["10.33.0.1/16", "10.34.0.1/16", "10.35.0.1/16", "net:default"];
+    let asked: Vec<AddressRequest> = asked.iter().map(|text| text.parse().unwrap()).collect();
+    let exposed = bed.attachments.expose(asked, None).await.unwrap();
+    assert_eq!(exposed.len(), 4);
+    assert_eq!(bed.store.commits() - before, 1);
+}
+
+#[tokio::test]
+async fn of_several_addresses_none_is_kept_when_one_cannot_be_had() {
+    let bed = bed().await;
+    let asked = ["10.33.0.1/16", "192.0.2.1/24", "10.35.0.1/16"];
+    let refused = bed.attachments.attach(container(&asked)).await;
+    let out_of_range =
+        matches!(refused, Err(AttachError::Command(CommandError::OutOfRange { .. })));
+    assert!(out_of_range, "{refused:?}");
+    assert!(bed.node.held().await.unwrap().is_empty());
 }
 
 #[tokio::test]

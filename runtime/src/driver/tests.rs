@@ -4,10 +4,12 @@ use super::*;
 use crate::net::TokioNet;
 use crate::probe::NoProbe;
 use crate::store::MemoryStore;
+use crate::testing::TestStore;
 use std::future::pending;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use weft_core::config::FoundingMode;
+use weft_core::io::{CommandError, Reply};
 use weft_core::status::TargetState;
 
 struct Bed {
@@ -91,6 +93,8 @@ async fn addresses_and_names_are_kept_across_a_restart_and_a_name_is_answered_at
     first.handle.command(register).await.unwrap();
     assert_eq!(first.handle.names().by_name[&name], [address]);
     assert_eq!(first.handle.held().await.unwrap()[&id], addresses);
+    assert_eq!(first.handle.held_by(&id).await.unwrap(), addresses);
+    assert_eq!(first.handle.held_by(&"d".parse().unwrap()).await.unwrap(), []);
     first.stop().await;
 
     let again = node("a", 3, store).await;
@@ -100,29 +104,100 @@ async fn addresses_and_names_are_kept_across_a_restart_and_a_name_is_answered_at
     again.stop().await;
 }
 
-/// A disk that can be told to take nothing more.
-#[derive(Clone, Default)]
-struct FullStore {
-    store: MemoryStore,
-    is_full: Arc<std::sync::atomic::AtomicBool>,
+fn allocate(n: usize) -> Command {
+    Command::Allocate { id: format!("c{n}").parse().unwrap(), subnet: None }
 }
 
-impl Store for FullStore {
-    fn load(&mut self) -> Result<weft_core::saved::Saved, StoreError> {
-        self.store.load()
-    }
+/// 64 callers, of whom each asks for an address for a container of its own.
+fn crowd(bed: &Bed) -> Vec<JoinHandle<Result<Reply, CommandError>>> {
+    let ask = |n| {
+        let handle = bed.handle.clone();
+        tokio::spawn(async move { handle.command(allocate(n)).await })
+    };
+    (0..64).map(ask).collect()
+}
 
-    async fn commit(&mut self, changes: Vec<weft_core::saved::Change>) -> Result<(), StoreError> {
-        if self.is_full.load(std::sync::atomic::Ordering::Relaxed) {
-            return Err(StoreError::Disk { path: "weft.redb".into(), why: "no space".to_string() });
-        }
-        self.store.commit(changes).await
+#[tokio::test]
+async fn callers_that_ask_together_share_a_sync_and_are_answered_after_it() {
+    let store = TestStore::default();
+    let bed = node("a", 1, store.clone()).await;
+    bed.handle.command(Command::Prime).await.unwrap();
+    let before = store.commits();
+    store.is_held_up.send_replace(true);
+    let calls = crowd(&bed);
+    let looks = tokio::spawn({
+        let handle = bed.handle.clone();
+        async move { handle.held().await.unwrap().len() }
+    });
+    while store.commits() == before {
+        tokio::task::yield_now().await;
     }
+    // Ample for whatever does not wait for the disk.
+    for _ in 0..1000 {
+        tokio::task::yield_now().await;
+    }
+    assert!(!calls.iter().any(JoinHandle::is_finished), "answered before it was durable");
+    store.is_held_up.send_replace(false);
+    let mut addresses = std::collections::BTreeSet::new();
+    for call in calls {
+        let Ok(Reply::Addresses(given)) = call.await.unwrap() else { panic!("no address") };
+        addresses.extend(given);
+    }
+    assert_eq!(addresses.len(), 64);
+    assert_eq!(looks.await.unwrap(), 64, "seen is what was asked for before");
+    let commits = store.commits() - before;
+    assert!(commits <= 2, "{commits} commits for 64 allocations");
+    bed.stop().await;
+}
+
+#[tokio::test]
+async fn a_disk_that_fails_gives_nothing_to_any_of_those_who_share_a_sync() {
+    let store = TestStore::default();
+    let bed = node("a", 1, store.clone()).await;
+    bed.handle.command(Command::Prime).await.unwrap();
+    let before = store.commits();
+    store.is_held_up.send_replace(true);
+    let calls = crowd(&bed);
+    let looks = tokio::spawn({
+        let handle = bed.handle.clone();
+        async move { handle.held().await }
+    });
+    while store.commits() == before {
+        tokio::task::yield_now().await;
+    }
+    store.is_full.store(true, std::sync::atomic::Ordering::Relaxed);
+    store.is_held_up.send_replace(false);
+    let why = "cannot keep state in weft.redb: no space".to_string();
+    let broken = CommandError::Broken { why };
+    for call in calls {
+        assert_eq!(call.await.unwrap(), Err(broken.clone()));
+    }
+    assert_eq!(looks.await.unwrap(), Err(broken));
+}
+
+#[tokio::test]
+async fn commands_that_are_given_together_are_carried_out_in_order_and_up_to_a_stop() {
+    let store = TestStore::default();
+    let bed = node("a", 1, store.clone()).await;
+    let id: weft_core::id::ContainerId = "c0".parse().unwrap();
+    let release = |id| Command::Release { id, address: None };
+    let other = release("c1".parse().unwrap());
+    let commits = store.commits();
+    let asked =
+        vec![allocate(0), other, allocate(0), release(id.clone()), Command::Stop, allocate(2)];
+    let outcomes = bed.handle.commands(asked).await;
+    let [first, none, again, released, stopped, late] = &outcomes[..] else { panic!() };
+    assert!(matches!(first, Ok(Reply::Addresses(given)) if given.len() == 1), "{first:?}");
+    assert!(matches!(none, Err(CommandError::NotHeld(_))), "{none:?}");
+    assert_eq!((again, released), (first, first));
+    assert_eq!((stopped, late), (&Ok(Reply::Done), &Err(CommandError::Stopping)));
+    assert_eq!(store.commits() - commits, 1);
+    assert_eq!(bed.task.await.unwrap(), Ok(()));
 }
 
 #[tokio::test]
 async fn whoever_asks_a_node_that_cannot_keep_its_state_is_told_why_and_gets_nothing() {
-    let store = FullStore::default();
+    let store = TestStore::default();
     let bed = node("a", 1, store.clone()).await;
     store.is_full.store(true, std::sync::atomic::Ordering::Relaxed);
     let allocate = Command::Allocate { id: "c".parse().unwrap(), subnet: None };
@@ -135,7 +210,7 @@ async fn whoever_asks_a_node_that_cannot_keep_its_state_is_told_why_and_gets_not
 }
 
 #[tokio::test]
-async fn who_talks_or_calls_without_end_keeps_nothing_else_waiting() {
+async fn who_talks_calls_or_asks_without_end_keeps_nothing_else_waiting() {
     let (conn, conns_max) = (ConnId::accepted(1), 9);
     let (talk, mut conns) = mpsc::channel(conns_max);
     let (probe, mut frames) = mpsc::channel(conns_max);
@@ -148,20 +223,26 @@ async fn who_talks_or_calls_without_end_keeps_nothing_else_waiting() {
     }
     let from = SocketAddr::from(([192, 0, 2, 1], 7));
     probe.try_send(Input::Datagram { from, bytes: vec![0] }).unwrap();
+    let (asks, mut requests) = mpsc::channel(conns_max);
+    for _ in 0..conns_max {
+        asks.try_send(Request::Commands(Vec::new())).unwrap();
+    }
     let mut came = Vec::new();
+    let mut next = async |first| {
+        from_outside(first, &mut conns, &mut frames, &mut streams, &mut requests).await
+    };
     for first in 0..KINDS {
-        let turn = from_network(first, &mut conns, &mut frames, &mut streams).await;
-        came.push(match turn {
+        came.push(match next(first).await {
             Turn::Conn(..) => "talk",
             Turn::Frames(_) => "probe",
             Turn::Stream(_) => "call",
-            Turn::Shutdown | Turn::Request(_) | Turn::Names | Turn::Log | Turn::Timeout => "other",
+            Turn::Request(_) => "ask",
+            Turn::Shutdown | Turn::Names | Turn::Log | Turn::Timeout => "other",
         });
     }
-    assert_eq!(came, ["talk", "probe", "call"]);
+    assert_eq!(came, ["talk", "probe", "call", "ask"]);
     // When there is nothing of the first kind, it is the next one's turn.
-    let turn = from_network(1, &mut conns, &mut frames, &mut streams).await;
-    assert!(matches!(turn, Turn::Stream(_)));
+    assert!(matches!(next(1).await, Turn::Stream(_)));
 }
 
 #[tokio::test]
