@@ -130,6 +130,17 @@ pub enum Event {
         victim: PeerId,
         /// Whose they are.
         heir: PeerId,
+        /// In which epoch.
+        epoch: u32,
+    },
+    /// A container has an address here that is another peer's from here on: we were evicted.
+    Stray {
+        /// Which.
+        address: IpAddr,
+        /// Who has it.
+        id: ContainerId,
+        /// Whose it is.
+        owner: PeerId,
     },
     /// An operator had peers evicted, though other owners cannot be reached.
     EvictionForced {

@@ -3,12 +3,12 @@
 use crate::addr::Universe;
 use crate::config::SecretKind;
 use crate::fault::DirectFault;
-use crate::id::{Incarnation, PeerId, PeerName};
+use crate::id::{ContainerId, Incarnation, PeerId, PeerName};
 use crate::io::Target;
 use crate::names::KnownName;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 use ipnet::IpNet;
 use serde::Serialize;
@@ -141,6 +141,8 @@ pub struct IpamSizes {
     pub hints: usize,
     /// Addresses held.
     pub held: usize,
+    /// Addresses held that are another peer's.
+    pub strays: usize,
     /// Ranges of which is known where to look for a free address first.
     pub cursors: usize,
 }
@@ -353,8 +355,24 @@ pub struct IpamStatus {
     pub owners: Vec<OwnerStatus>,
     /// Addresses of the universe held here.
     pub held: usize,
+    /// Addresses that containers have here and that are another peer's: this one was evicted while they
+    /// ran.
+    pub strays: Vec<StrayStatus>,
     /// Requests that wait.
     pub waiting: usize,
+}
+
+/// An address that a container has here and that is another peer's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct StrayStatus {
+    /// Which.
+    pub address: IpAddr,
+    /// Who has it here.
+    pub id: ContainerId,
+    /// Whose it is.
+    pub owner: PeerId,
+    /// Whether that peer has said that it handed it out too; else it is asked to give it.
+    pub denied: bool,
 }
 
 /// In one word.

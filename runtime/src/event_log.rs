@@ -60,6 +60,7 @@ impl EventLog {
             | Event::NameRemoved { .. }
             | Event::GateForced { .. }
             | Event::TakenOver { .. }
+            | Event::Stray { .. }
             | Event::EvictionForced { .. }
             | Event::OwnershipConflict { .. } => None,
         };
@@ -175,7 +176,13 @@ fn line(event: &Event, label: impl Fn(PeerId) -> String) {
             unheard,
             "addresses are handed out on this host's word alone: an operator vouched for its state"
         ),
-        Event::TakenOver { range, victim, heir } => {
+        Event::Stray { address, id, owner } => warn!(
+            %address,
+            %id,
+            owner = label(*owner),
+            "this peer was removed while it ran: a container has an address of another peer's"
+        ),
+        Event::TakenOver { range, victim, heir, epoch: _ } => {
             let (start, end) = (range.start.0, range.end.0);
             let (victim, heir) = (label(*victim), label(*heir));
             warn!(start, end, victim, heir, "addresses of a removed peer have another owner");

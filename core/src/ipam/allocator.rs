@@ -127,6 +127,7 @@ impl Ipam {
         }
         self.asks.keep(&self.waiting);
         self.call_off(acts);
+        self.ask_for_strays(now, acts);
         self.ask_witness(now, acts);
     }
 

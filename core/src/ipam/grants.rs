@@ -61,15 +61,19 @@ impl Ipam {
             return;
         }
         let mut conflicts = Vec::new();
+        let mut changed = Vec::new();
         let mut is_refused = false;
         match self.titles.take(print, signed) {
             Taken::Proven(grants) => {
                 mark(if grants.len() > 1 { Mark::GrantProvesOthers } else { Mark::GrantCounts });
                 for grant in grants {
                     conflicts.extend(ledger.apply(&grant));
-                    if let Grant { range, victim: Some(victim), owner: heir, .. } = grant {
+                    if grant.owner != self.me || !self.strays.is_empty() {
+                        changed.push(grant.range);
+                    }
+                    if let Grant { range, victim: Some(victim), owner: heir, epoch, .. } = grant {
                         mark(Mark::GrantTakeover);
-                        acts.push(Act::Event(Event::TakenOver { range, victim, heir }));
+                        acts.push(Act::Event(Event::TakenOver { range, victim, heir, epoch }));
                     }
                     if grant.owner == self.me {
                         mark(Mark::GrantReceived);
@@ -86,6 +90,9 @@ impl Ipam {
                 conflicts.push(lie);
                 is_refused = true;
             }
+        }
+        for range in changed {
+            self.look_for_strays(now, range, acts);
         }
         for Conflict { range, kept, lost } in conflicts {
             acts.push(Act::Event(Event::OwnershipConflict { range, kept, lost }));

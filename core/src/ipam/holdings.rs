@@ -132,6 +132,12 @@ impl Holdings {
         self.inside.contains_key(&offset.0)
     }
 
+    /// What is held in `range`, in order, and by whom.
+    pub(super) fn held_inside(&self, range: Range) -> impl Iterator<Item = (Offset, &ContainerId)> {
+        let (start, end) = (range.start.0, range.end.0.max(range.start.0));
+        self.inside.range(start..end).map(|(at, id)| (Offset(*at), id))
+    }
+
     /// Number of held addresses in `range`. Counts those inside or those outside, whichever are fewer.
     pub(super) fn held_count(&self, range: Range) -> u128 {
         if range.is_empty() {

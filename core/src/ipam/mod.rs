@@ -14,6 +14,7 @@ mod hints;
 mod holdings;
 mod ledger;
 mod requests;
+mod strays;
 #[cfg(test)]
 mod tests;
 mod titles;
@@ -43,6 +44,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::RngCore;
 use requests::{Asks, Waiting};
 use serde::{Deserialize, Serialize};
+use strays::Strays;
 use titles::{SignedGrant, Titles};
 pub use witness::Witnessed;
 use witness::Witnesses;
@@ -159,6 +161,7 @@ pub struct Ipam {
     is_restoring: bool,
     waiting: Vec<Waiting>,
     asks: Asks,
+    strays: Strays,
 }
 
 impl Ipam {
@@ -211,6 +214,7 @@ impl Ipam {
             is_restoring: true,
             waiting: Vec::new(),
             asks: Asks::default(),
+            strays: Strays::new(),
         })
     }
 
@@ -349,6 +353,7 @@ impl Ipam {
             IpamMessage::Request { range } => self.donate(now, from, *range, acts),
             IpamMessage::Denied { range } => {
                 self.asks.denied(*range, from);
+                self.stray_denied(now, *range, from);
                 self.settle(now, acts);
             }
             IpamMessage::Confirm(witnessed) => self.confirm(from, *witnessed, acts),
@@ -362,6 +367,7 @@ impl Ipam {
         if self.reachable != *peers {
             self.reachable.clone_from(peers);
             self.witnesses.hurry();
+            self.hurry_strays(now);
         }
         self.resume_proposing(now);
         self.settle(now, acts);
@@ -400,6 +406,7 @@ impl Ipam {
             self.hint_at,
             self.asks.deadline(),
             self.witnesses.deadline(),
+            self.strays_deadline(),
         ];
         own.into_iter().flatten().chain(requests::give_up_at(&self.waiting)).min()
     }
@@ -486,6 +493,7 @@ impl Ipam {
             freezes,
             waiting,
             asks,
+            strays,
             is_restoring: _,
             me: _,
             universe: _,
@@ -526,6 +534,7 @@ impl Ipam {
             dead: dead.len() + unburied,
             hints: hints.len(),
             held,
+            strays: strays.len(),
             cursors,
         }
     }
@@ -557,6 +566,7 @@ impl Ipam {
             default_subnets: self.default_subnets.clone(),
             owners: owners.collect(),
             held: self.holdings.len_inside(),
+            strays: self.strays_status(),
             waiting: self.waiting.len(),
         }
     }

@@ -179,6 +179,12 @@ fn ipam(status: &Status) -> Value {
         "DefaultSubnet": text::listed(&status.ipam.default_subnets),
         "Entries": entries.collect::<Vec<_>>(),
         "PendingAllocates": status.ipam.waiting,
+        "Strays": status.ipam.strays.iter().map(|stray| json!({
+            "Address": stray.address,
+            "ContainerID": stray.id,
+            "Owner": name_of(&stray.owner, status),
+            "HandedOutTwice": stray.denied,
+        })).collect::<Vec<_>>(),
     })
 }
 

@@ -10,7 +10,8 @@ use std::fmt::Write as _;
 use std::time::Duration;
 use weft_core::id::PeerId;
 use weft_core::status::{
-    Carriage, ConnState, ConnStatus, DirectState, DirectStatus, IpamState, Status, TargetState,
+    Carriage, ConnState, ConnStatus, DirectState, DirectStatus, IpamState, Status, StrayStatus,
+    TargetState,
 };
 
 /// A link whose data path is not proven after this long is worth a complaint.
@@ -73,6 +74,14 @@ pub fn complaints(status: &Status, around: &Surroundings) -> Vec<String> {
     }
     wrong.extend(around.narrow.clone());
     wrong.extend(around.dns.as_ref().and_then(|dns| dns.broken.clone()));
+    let strays = status.ipam.strays.len();
+    if strays > 0 {
+        wrong.push(format!(
+            "{strays} {have} here and {are} another peer's, since this peer was removed while it ran: see `weft status ipam`",
+            have = plural(strays, "address is a container's", "addresses are containers'"),
+            are = plural(strays, "is", "are"),
+        ));
+    }
     let lost = status.ipam.owners.iter().filter(|owner| !owner.reachable);
     let (peers, addresses) = lost.fold((0usize, 0u128), |(n, sum), o| (n + 1, sum + o.addresses));
     if peers > 0 {
@@ -339,10 +348,7 @@ fn ipam(out: &mut String, status: &Status) {
     let mut owners: Vec<_> = status.ipam.owners.iter().collect();
     owners.sort_by_key(|owner| owner.owner != status.id);
     for owner in owners {
-        let who = match people.get(&owner.owner) {
-            Some((name, nickname)) => format!("{name}({nickname})"),
-            None => owner.owner.default_name().to_string(),
-        };
+        let who = named(&people, &owner.owner);
         let tail = if owner.owner == status.id {
             format!("({} active)", status.ipam.held)
         } else if owner.reachable {
@@ -356,6 +362,16 @@ fn ipam(out: &mut String, status: &Status) {
             percent(owner.addresses, total)
         );
         let _ = writeln!(out, "{}", row.trim_end());
+    }
+    for stray in &status.ipam.strays {
+        let owner = named(&people, &stray.owner);
+        let StrayStatus { address, id, denied, .. } = stray;
+        let how = if *denied {
+            "who has handed it out too: end one of the two containers"
+        } else {
+            "who is asked for it"
+        };
+        let _ = writeln!(out, "{address} of {id} here is {owner}'s, {how}");
     }
 }
 
@@ -393,6 +409,13 @@ pub(super) fn people(status: &Status) -> BTreeMap<PeerId, (String, &str)> {
 
 fn line(out: &mut String, label: &str, value: impl std::fmt::Display) {
     let _ = writeln!(out, "{label:>15}: {value}");
+}
+
+fn named(people: &BTreeMap<PeerId, (String, &str)>, peer: &PeerId) -> String {
+    match people.get(peer) {
+        Some((name, nickname)) => format!("{name}({nickname})"),
+        None => peer.default_name().to_string(),
+    }
 }
 
 /// Subnets, as they may be given too.
@@ -498,6 +521,7 @@ mod tests {
                 default_subnets: Universe::DEFAULT.blocks().collect(),
                 owners: vec![owner(THEM, 1 << 19), owner(US, 1 << 19)],
                 held: 3,
+                strays: Vec::new(),
                 waiting: 0,
             },
             names: vec![KnownName {

@@ -13,13 +13,15 @@ use weft_core::record::Fingerprint;
 /// when the clock is read late.
 const ANSWER_LATE: Duration = Duration::from_secs(1);
 
-/// No address is held by two living containers at the same moment, on whichever side of a partition.
+/// No address is held by two living containers at the same moment, on whichever side of a partition. What
+/// a peer has of which it was evicted while it lived does not count.
 pub(super) fn one_holder(view: &View) -> Result<(), String> {
     let mut holders = BTreeMap::new();
     for (host, peer) in view.peers.iter().enumerate() {
         for (id, addresses) in &peer.held {
             for address in addresses {
-                if view.universe.offset(address.addr()).is_none() {
+                let counts = |at| !view.is_lost(peer, at);
+                if !view.universe.offset(address.addr()).is_some_and(counts) {
                     continue;
                 }
                 if let Some((first, other)) = holders.insert(address.addr(), (host, id)) {
@@ -37,14 +39,14 @@ pub(super) fn one_holder(view: &View) -> Result<(), String> {
 }
 
 /// At most one running peer would allocate from an address: its ledger says the address is its
-/// own, and its gate is open.
+/// own, and its gate is open. A peer that has yet to hear that it was evicted does not count.
 pub(super) fn one_owner(view: &View) -> Result<(), String> {
     let mut claims: Vec<(Range, usize)> = Vec::new();
     for (host, peer) in view.live().filter(|(_, peer)| peer.gate_open) {
         let entries = peer.ledger.iter().flatten();
-        claims.extend(
-            entries.filter(|entry| Some(entry.owner) == peer.id).map(|entry| (entry.range, host)),
-        );
+        let own = entries.filter(|entry| Some(entry.owner) == peer.id);
+        let own = own.filter(|entry| !view.is_lost(peer, entry.range.start));
+        claims.extend(own.map(|entry| (entry.range, host)));
     }
     claims.sort_by_key(|(range, _)| range.start);
     for pair in claims.windows(2) {
@@ -94,13 +96,15 @@ pub(super) fn conserved(view: &View) -> Result<(), String> {
         for (id, address) in pairs(&peer.noted) {
             if let Some(offset) = view.universe.offset(address.addr())
                 && !own(offset)
+                && !view.is_lost(peer, offset)
             {
                 return Err(format!("n{} holds {address} for {id} without owning it", host + 1));
             }
         }
         let held: BTreeSet<Offset> =
             pairs(&peer.noted).filter_map(|(_, net)| view.universe.offset(net.addr())).collect();
-        let held = u128::try_from(held.len()).unwrap_or(u128::MAX);
+        let held = held.into_iter().filter(|offset| own(*offset)).count();
+        let held = u128::try_from(held).unwrap_or(u128::MAX);
         let own = peer.ledger.iter().flatten().filter(|entry| Some(entry.owner) == peer.id);
         let owned: u128 = own.map(|entry| entry.range.size()).sum();
         if let Some(free) = peer.free
@@ -110,6 +114,49 @@ pub(super) fn conserved(view: &View) -> Result<(), String> {
                 "n{} owns {owned} addresses, of which {held} are held and {free} free",
                 host + 1
             ));
+        }
+    }
+    Ok(())
+}
+
+/// A peer that knows of its eviction says of which addresses that its containers have: they are another
+/// peer's, and it says so of no others.
+pub(super) fn evicted_are_fenced(view: &View) -> Result<(), String> {
+    for (host, peer) in view.changed().filter(|(_, peer)| peer.live && peer.ledger.is_some()) {
+        let owner = |address: IpAddr| {
+            let at = view.universe.offset(address)?;
+            let entry = peer.ledger.iter().flatten().find(|entry| entry.range.contains(at));
+            entry.map(|entry| entry.owner)
+        };
+        let of_others = |net: &IpNet| owner(net.addr()).is_some_and(|it| Some(it) != peer.id);
+        let foreign: BTreeSet<IpAddr> = pairs(&peer.noted)
+            .filter(|(_, net)| of_others(net))
+            .map(|(_, net)| net.addr())
+            .collect();
+        if let Some(address) = foreign.symmetric_difference(&peer.strays).next() {
+            let says = if peer.strays.contains(address) { "lists" } else { "does not list" };
+            return Err(format!("n{} {says} {address} as another peer's", host + 1));
+        }
+    }
+    Ok(())
+}
+
+/// In a mesh at rest an address that a container has, and that is another peer's since an eviction, was
+/// handed out by that one too, or it is out of reach: else it would have been given back.
+pub(super) fn strays_return(view: &View) -> Result<(), String> {
+    for (host, peer) in view.live().filter(|(_, peer)| peer.gate_open) {
+        for address in &peer.strays {
+            let Some(at) = view.universe.offset(*address) else { continue };
+            let owners = view.live().filter(|(other, _)| peer.island.contains(other));
+            for (other, owner) in owners.filter(|(other, _)| *other != host) {
+                if owner.gate_open && has_free(view, owner, at) {
+                    return Err(format!(
+                        "{address} on n{} is n{}'s, who has it free",
+                        host + 1,
+                        other + 1
+                    ));
+                }
+            }
         }
     }
     Ok(())
@@ -185,6 +232,13 @@ pub fn none_left(view: &View, host: usize, subnet: IpNet) -> Result<(), String> 
     Ok(())
 }
 
+/// Whether `peer` owns the address at `at`, and nobody holds it there.
+fn has_free(view: &View, peer: &PeerView, at: Offset) -> bool {
+    let owns = |entry: &Owned| entry.range.contains(at) && Some(entry.owner) == peer.id;
+    let is_at = |(_, net): (&_, &IpNet)| view.universe.offset(net.addr()) == Some(at);
+    peer.ledger.iter().flatten().any(owns) && !pairs(&peer.noted).any(is_at)
+}
+
 /// An address of `subnet` that `peer` owns and would hand out, and that nobody holds there.
 pub(super) fn free_at(view: &View, peer: &PeerView, subnet: IpNet) -> Option<IpAddr> {
     let edges = [subnet.network(), subnet.broadcast()].map(|edge| view.universe.offset(edge));
@@ -248,7 +302,7 @@ impl Invariant for OneFounding {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use super::super::view::Waiting;
+    use super::super::view::{Takeover, Waiting};
     use super::*;
     use weft_core::addr::Universe;
     use weft_core::id::{ContainerId, PeerId};
@@ -355,6 +409,61 @@ pub(super) mod tests {
     #[test]
     fn reserved_fails_when_a_peer_forgets_what_a_container_has() {
         assert!(reserved(&broken(|view| view.peers[0].noted.clear())).is_err());
+    }
+
+    /// The second peer was evicted, and hears of it or does not; what it had is the first one's.
+    pub(in super::super) fn evicted(is_heard: bool, change: impl FnOnce(&mut View)) -> View {
+        broken(|view| {
+            let range = Range { start: Offset(8), end: Offset(16) };
+            let taken = Takeover { range, victim: PeerId([2; 32]), epoch: 1 };
+            view.taken_over.insert(taken);
+            let ledger = vec![owned(0, 8, 1), Owned { epoch: 1, ..owned(8, 16, 1) }];
+            view.peers[0].ledger = Some(ledger.clone());
+            if is_heard {
+                view.peers[1].ledger = Some(ledger);
+                view.peers[1].strays = ["10.0.0.9".parse().unwrap()].into();
+            }
+            change(view);
+        })
+    }
+
+    #[test]
+    fn what_a_living_peer_has_of_which_it_was_evicted_counts_for_nothing_and_is_listed() {
+        let takes = |view: &mut View| {
+            let held =
+                BTreeMap::from([("c9".parse().unwrap(), ["10.0.0.9/28".parse().unwrap()].into())]);
+            (view.peers[0].held, view.peers[0].noted) = (held.clone(), held);
+        };
+        for is_heard in [false, true] {
+            let view = evicted(is_heard, takes);
+            for rule in [one_holder, one_owner, conserved, evicted_are_fenced, strays_return] {
+                assert_eq!(rule(&view), Ok(()), "{is_heard}");
+            }
+        }
+        // It was given that address since: two have it.
+        let regained = evicted(true, |view| {
+            takes(view);
+            view.peers[1].ledger =
+                Some(vec![owned(0, 8, 1), Owned { epoch: 1, ..owned(8, 16, 2) }]);
+        });
+        assert!(one_holder(&regained).is_err() && one_owner(&regained).is_err());
+    }
+
+    #[test]
+    fn evicted_are_fenced_fails_when_a_peer_lists_too_little_or_too_much() {
+        let unlisted = evicted(true, |view| view.peers[1].strays.clear());
+        assert!(evicted_are_fenced(&unlisted).is_err());
+        let own = broken(|view| view.peers[0].strays = ["10.0.0.1".parse().unwrap()].into());
+        assert!(evicted_are_fenced(&own).is_err());
+    }
+
+    #[test]
+    fn strays_return_fails_while_the_owner_in_reach_has_the_address_free() {
+        assert!(strays_return(&evicted(true, |_| ())).is_err());
+        let apart = evicted(true, |view| view.peers[1].island = [1].into());
+        assert_eq!(strays_return(&apart), Ok(()));
+        let shut = evicted(true, |view| view.peers[0].gate_open = false);
+        assert_eq!(strays_return(&shut), Ok(()));
     }
 
     #[test]

@@ -112,6 +112,7 @@ fn rows(view: &View, peer: &PeerView, at_rest: bool) -> Vec<Row> {
         dead,
         hints,
         held,
+        strays,
         cursors,
     } = ipam;
     let Queues { unicasts, questions, news, unsent, unread, pull } = queues;
@@ -174,6 +175,7 @@ fn rows(view: &View, peer: &PeerView, at_rest: bool) -> Vec<Row> {
         ("records to drop", dead, DEAD_MAX, 0),
         ("hints", hints, records_max, of_kind(|key| matches!(key, Key::Space(_)))),
         ("held addresses", held, any, any),
+        ("strays", strays, held, held),
         ("cursors", cursors, CURSORS_MAX, CURSORS_MAX),
         ("comparisons", pulls, links_max, links_max),
         ("messages for one neighbour", unicasts, UNICASTS_MAX, 0),

@@ -68,7 +68,7 @@ fn stories() -> Vec<Story> {
 }
 
 fn about_addresses() -> Vec<Story> {
-    use addresses::tests::{broken, good};
+    use addresses::tests::{broken, evicted, good};
     let hung = Waiting {
         since: secs(50),
         command: Command::Allocate { id: ContainerId::dns(), subnet: None },
@@ -91,6 +91,15 @@ fn about_addresses() -> Vec<Story> {
         ),
         ("ipam.conserved", When::Always, vec![broken(|view| view.peers[0].free = Some(99))]),
         ("ipam.reserved", When::Always, vec![broken(|view| view.peers[0].noted.clear())]),
+        (
+            "ipam.evicted-are-fenced",
+            When::Always,
+            vec![
+                good(),
+                broken(|view| view.peers[0].strays = ["10.0.0.1".parse().unwrap()].into()),
+            ],
+        ),
+        ("ipam.strays-return", When::Settled, vec![good(), evicted(true, |_| ())]),
         (
             "ipam.no-stuck-request",
             When::Always,

@@ -35,7 +35,7 @@ pub const CATALOGUE: [Property; 36] = [
     judged(
         "S6",
         "a peer allocates inside what it owns, behind an open boot gate",
-        &["ipam.conserved", "ipam.gate"],
+        &["ipam.conserved", "ipam.gate", "ipam.evicted-are-fenced", "ipam.strays-return"],
     ),
     judged("S7", "no two peers decide different foundings", &["ipam.one-founding"]),
     judged(

@@ -46,7 +46,7 @@ pub use links::all_linked;
 pub use papers::{Paper, Says};
 pub use steady::Steady;
 pub use trust::trust_each_other;
-pub use view::{Glimpse, Linked, Owned, PeerView, Told, View, Waiting};
+pub use view::{Glimpse, Linked, Owned, PeerView, Takeover, Told, View, Waiting};
 pub use wire::{Fault, Wire};
 
 use std::fmt;
@@ -133,6 +133,7 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
         rule("ipam.tiles", When::Always, addresses::tiles),
         rule("ipam.conserved", When::Always, addresses::conserved),
         rule("ipam.reserved", When::Always, addresses::reserved),
+        rule("ipam.evicted-are-fenced", When::Always, addresses::evicted_are_fenced),
         rule("ipam.no-stuck-request", When::Always, addresses::no_stuck_request),
         Box::new(addresses::OneFounding::default()),
         Box::new(founding::Valid::default()),
@@ -158,6 +159,7 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
         rule("bounds.tables", When::Regularly, bounds::tables),
         rule("bounds.records", When::Regularly, bounds::records),
         rule("ipam.same-ledger", When::Settled, addresses::same_ledger),
+        rule("ipam.strays-return", When::Settled, addresses::strays_return),
         rule("mesh.same-view", When::Settled, mesh::same_view),
         rule("mesh.one-conn", When::Settled, mesh::one_conn),
         rule("mesh.unicast-arrives", When::Settled, mesh::unicast_arrives),

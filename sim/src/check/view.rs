@@ -4,8 +4,9 @@ use super::papers::{self, Paper, is_paper};
 use crate::host::Host;
 use crate::host::report::Report;
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::time::Duration;
-use weft_core::addr::{Range, Universe};
+use weft_core::addr::{Offset, Range, Universe};
 use weft_core::config::{Config, FoundingMode, NetworkSecret};
 use weft_core::event::Event;
 use weft_core::forward::{Forwarder, ForwarderSizes};
@@ -232,6 +233,8 @@ pub struct PeerView {
     pub lineage: Option<Fingerprint>,
     /// What its node says is held.
     pub noted: BTreeMap<ContainerId, BTreeSet<ipnet::IpNet>>,
+    /// Those of them of which its node says that they are another peer's.
+    pub strays: BTreeSet<IpAddr>,
     /// How many addresses its node says are free of those that it owns; `None` before there is a ledger.
     pub free: Option<u128>,
     /// What its living containers have, whether its node runs or not.
@@ -265,6 +268,17 @@ pub struct PeerView {
     pub calls_read: u64,
 }
 
+/// Addresses of an evicted peer have another owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Takeover {
+    /// Which.
+    pub range: Range,
+    /// Whose they were.
+    pub victim: PeerId,
+    /// In which epoch they passed.
+    pub epoch: u32,
+}
+
 /// All hosts at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct View {
@@ -286,6 +300,8 @@ pub struct View {
     pub troubled_at: Instant,
     /// When anything last befell the world for which peers may be slow to answer, or not answer at all.
     pub disturbed_at: Instant,
+    /// What was taken over from evicted peers so far, as some node has said.
+    pub taken_over: BTreeSet<Takeover>,
     /// Hosts that have ways to each other, and to which nothing has happened for so long that they
     /// must know the same; while that is judged.
     pub steady: Vec<BTreeSet<usize>>,
@@ -305,8 +321,19 @@ impl View {
             is_sound: true,
             troubled_at: Instant::ZERO,
             disturbed_at: Instant::ZERO,
+            taken_over: BTreeSet::new(),
             steady: Vec::new(),
         }
+    }
+
+    /// Whether `at` was taken over from `peer`, who lives, and is not its own again by what it knows. An
+    /// operator who evicts the living has addresses held twice: what such a peer has does not count.
+    pub fn is_lost(&self, peer: &PeerView, at: Offset) -> bool {
+        let taken = self.taken_over.iter().filter(|taken| taken.range.contains(at));
+        let epoch = taken.filter(|it| Some(it.victim) == peer.id).map(|it| it.epoch).max();
+        let entry = peer.ledger.iter().flatten().find(|entry| entry.range.contains(at));
+        let own = entry.filter(|entry| Some(entry.owner) == peer.id).map(|entry| entry.epoch);
+        epoch.is_some_and(|epoch| own.is_none_or(|own| own < epoch))
     }
 
     /// Hosts that were read since the rules were last judged, as (host, view).
@@ -430,6 +457,7 @@ impl PeerView {
             | Event::NameAdded { .. }
             | Event::NameRemoved { .. }
             | Event::TakenOver { .. }
+            | Event::Stray { .. }
             | Event::EvictionForced { .. }
             | Event::OwnershipConflict { .. } => {}
             Event::GateForced { .. } => self.vouched = true,
@@ -514,6 +542,7 @@ impl PeerView {
             self.sure_ledger.clone_from(&self.ledger);
         }
         self.free = self.ledger.is_some().then(|| ipam.free());
+        self.strays = ipam.status().strays.iter().map(|stray| stray.address).collect();
         self.noted = ipam
             .held()
             .map(|(id, addresses)| (id.clone(), addresses.iter().copied().collect()))

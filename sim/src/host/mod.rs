@@ -100,6 +100,7 @@ impl Running {
             | Event::Granted { .. }
             | Event::GateForced { .. }
             | Event::TakenOver { .. }
+            | Event::Stray { .. }
             | Event::EvictionForced { .. }
             | Event::OwnershipConflict { .. } => {}
         }

@@ -114,6 +114,7 @@ impl Report {
             | Event::NameRemoved { .. }
             | Event::GateForced { .. }
             | Event::TakenOver { .. }
+            | Event::Stray { .. }
             | Event::EvictionForced { .. } => None,
         }
     }

@@ -53,6 +53,7 @@ pub(super) const fn part(event: &Event) -> &'static str {
         | Event::Released { .. }
         | Event::GateForced { .. }
         | Event::TakenOver { .. }
+        | Event::Stray { .. }
         | Event::EvictionForced { .. }
         | Event::OwnershipConflict { .. } => "ipam",
         Event::NameAdded { .. } | Event::NameRemoved { .. } => "dns",
@@ -97,7 +98,10 @@ pub(super) fn event(event: &Event, names: &Names) -> String {
         Event::GateForced { unheard } => {
             format!("an operator opened the gate, {unheard} unheard")
         }
-        Event::TakenOver { range, victim, heir } => format!(
+        Event::Stray { address, id, owner } => {
+            format!("{id} has {address}, which is {}'s", names.peer(owner))
+        }
+        Event::TakenOver { range, victim, heir, epoch: _ } => format!(
             "{} has passed from {}, which is evicted, to {}",
             names.range(range),
             names.peer(victim),

@@ -1,7 +1,7 @@
 //! What the oracle is told where inputs, outputs and datagrams pass.
 
 use super::World;
-use crate::check::{self, AUTHENTIC, Greeting, NO_DOWNGRADE, NO_MIXING};
+use crate::check::{self, AUTHENTIC, Greeting, NO_DOWNGRADE, NO_MIXING, Takeover};
 use std::time::Duration;
 use weft_core::config::NetworkSecret;
 use weft_core::event::Event;
@@ -61,6 +61,10 @@ impl World {
             self.see_death(host, *peer, now.mono.since(*since));
         }
         self.view.peers[host].heard(now.mono, event);
+        if let Event::TakenOver { range, victim, epoch, heir: _ } = event {
+            let (range, victim, epoch) = (*range, *victim, *epoch);
+            self.view.taken_over.insert(Takeover { range, victim, epoch });
+        }
         match event {
             Event::ConnUp { conn, peer } => {
                 let Some((other, theirs)) = self.net.other_end(host, *conn) else { return };
@@ -94,6 +98,7 @@ impl World {
             | Event::NameRemoved { .. }
             | Event::GateForced { .. }
             | Event::TakenOver { .. }
+            | Event::Stray { .. }
             | Event::EvictionForced { .. }
             | Event::OwnershipConflict { .. } => {}
         }

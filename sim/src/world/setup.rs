@@ -105,7 +105,9 @@ impl Own {
         } else if let Some(voters) = self.voters {
             config.founding = FoundingMode::Consensus { peers: Some(voters) };
         }
-        config.default_subnets.extend(self.subnet);
+        if let Some(subnet) = self.subnet {
+            config.default_subnets = vec![subnet];
+        }
         config.resume |= self.resume;
         config.versions = self.versions.unwrap_or(config.versions);
         config

@@ -1,0 +1,112 @@
+//! Peers that were evicted while they lived, and what their containers have.
+
+use super::*;
+use crate::status::StrayStatus;
+use core::net::IpAddr;
+
+/// Three peers of which the last one was evicted while it was apart, with a container at its first
+/// address; they are together again, and nothing has been said since.
+fn evicted() -> Cluster {
+    let mut cluster = Cluster::new(3, "10.0.0.0/28");
+    cluster.command(0, Command::Prime);
+    cluster.settle(8);
+    let lost = usable(&cluster, 2);
+    cluster.command(2, claim("theirs", &std::format!("{lost}/28")));
+    cluster.dead.insert(2);
+    cluster.pool.clear();
+    (0..2).for_each(|n| cluster.link(n));
+    let request = cluster.command(0, Command::Evict { peers: [peer(2)].into(), force: false });
+    cluster.settle(8);
+    assert!(matches!(cluster.answer(0, request), Some(Ok(Reply::TakenOver(_)))));
+    cluster
+}
+
+/// An address of `n` that is neither the first nor the last one of all.
+fn usable(cluster: &Cluster, n: u8) -> IpAddr {
+    let ledger = cluster.hosts[usize::from(n)].ipam.ledger().unwrap();
+    let first = ledger.owned_by(peer(n))[0].start;
+    ledger.universe().address(Offset(first.0.max(1)))
+}
+
+/// The third peer is back, and hears of all that was written meanwhile.
+fn back(cluster: &mut Cluster) {
+    cluster.dead.clear();
+    let written: Vec<Record> = cluster.hosts[0]
+        .saved
+        .slots
+        .keys()
+        .filter_map(|slot| cluster.hosts[0].saved.get(slot).ok().flatten())
+        .collect();
+    for record in written {
+        cluster.call(2, |ipam, now, acts| ipam.record(now, &record, acts));
+    }
+    (0..3).for_each(|n| cluster.link(n));
+}
+
+fn strays(cluster: &Cluster) -> Vec<StrayStatus> {
+    cluster.hosts[2].ipam.status().strays
+}
+
+#[test]
+fn who_was_evicted_alive_lists_what_its_containers_have_and_is_given_it_back() {
+    let mut cluster = evicted();
+    let lost = cluster.hosts[2].ipam.held().next().unwrap().1[0].addr();
+    back(&mut cluster);
+    let id: ContainerId = "theirs".parse().unwrap();
+    let stray = StrayStatus { address: lost, id, owner: peer(0), denied: false };
+    assert_eq!(strays(&cluster), [stray]);
+    assert_eq!(cluster.hosts[2].ipam.free(), 0, "it would hand out what it lost");
+    cluster.settle(4);
+    assert_eq!(strays(&cluster), []);
+    let at = universe("10.0.0.0/28").offset(lost).unwrap();
+    assert_eq!(cluster.hosts[0].ipam.ledger().unwrap().owner(at), Some(peer(2)));
+}
+
+#[test]
+fn an_address_that_the_heir_has_handed_out_stays_listed_until_one_of_the_two_gives_it_back() {
+    for heir_gives_back in [true, false] {
+        let mut cluster = evicted();
+        let lost = cluster.hosts[2].ipam.held().next().unwrap().1[0].addr();
+        cluster.command(0, claim("mine", &std::format!("{lost}/28")));
+        back(&mut cluster);
+        cluster.settle(4);
+        assert!(matches!(strays(&cluster)[..], [StrayStatus { denied: true, .. }]));
+        if heir_gives_back {
+            cluster.command(0, release("mine"));
+            cluster.pass(31_000);
+            cluster.settle(8);
+        } else {
+            cluster.command(2, release("theirs"));
+        }
+        assert_eq!(strays(&cluster), [], "{heir_gives_back}");
+    }
+}
+
+#[test]
+fn of_many_strays_a_few_are_asked_for_at_a_time() {
+    let mut ipam = start(&config("10.0.0.0/24", 1), peer(1), &Saved::default());
+    let mut acts = Vec::new();
+    ipam.reachable(at(1), &[peer(2)].into(), &mut acts);
+    for n in 1..100 {
+        ipam.command(at(1), RequestId(n), allocate(&std::format!("c{n}")), &mut acts);
+    }
+    let (lineage, ledger) = ipam.founded.clone().unwrap();
+    let whole = ledger.universe().range();
+    let grant = ledger.takeover(lineage, whole, peer(1), (1, peer(2))).unwrap();
+    let body = codec::encode(&grant);
+    let key = Key::Grant(Fingerprint::by(&peer(2), &body));
+    acts.clear();
+    ipam.record(at(2), &record(peer(2), key, &body), &mut acts);
+    let asked = |acts: &[Act]| acts.iter().filter(|act| matches!(act, Act::Tell { .. })).count();
+    assert_eq!(ipam.status().strays.len(), 99);
+    assert!(ipam.deadline().unwrap() > at(2));
+    let mut all = asked(&acts);
+    assert!((1..=32).contains(&all), "{all}");
+    for millis in [300, 600, 900] {
+        acts.clear();
+        ipam.timeout(at(millis), &mut acts);
+        assert!(asked(&acts) <= 32);
+        all += asked(&acts);
+    }
+    assert_eq!(all, 99);
+}
