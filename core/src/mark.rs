@@ -69,6 +69,7 @@ marks! {
     "command.prime" CommandPrime: "Somebody waits for the founding, and it comes."
     "allocate.again" AllocateAgain: "An address that is held already is given again to its holder."
     "allocate.own" AllocateOwn: "An address comes out of what we own."
+    "allocate.rested" AllocateRested: "An address is given that was given back a moment ago, for there is no other."
     "allocate.wrapped" AllocateWrapped: "The search for a free address starts over from the lowest."
     "allocate.asked" AllocateAsked: "Another owner is asked for addresses."
     "allocate.waits-for-owner" AllocateWaitsForOwner: "All in reach said no, but an owner may come back."

@@ -182,7 +182,7 @@ impl Ipam {
         for Pool { subnet, usable } in pools {
             if let Some(held) = self.holdings.held_in(id, *usable) {
                 given.push(held);
-            } else if let Some(offset) = self.holdings.next_free(ledger, self.me, *usable) {
+            } else if let Some(offset) = self.holdings.next_free(now, ledger, self.me, *usable) {
                 let address = self.universe.address(offset);
                 let net = IpNet::new(address, subnet.prefix_len());
                 given.push(net.unwrap_or_else(|_| address.into()));
@@ -295,7 +295,7 @@ impl Ipam {
         address: Option<IpAddr>,
         acts: &mut Vec<Act>,
     ) -> Outcome {
-        let released = self.holdings.release(id, address);
+        let released = self.holdings.release(now, id, address);
         let (nets, change) = released.ok_or_else(|| {
             mark(Mark::CommandNotHeld);
             if self.has_left { CommandError::Left } else { CommandError::NotHeld(id.clone()) }

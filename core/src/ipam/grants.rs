@@ -161,7 +161,7 @@ impl Ipam {
         if range.size() == 1 && !owns_part {
             return mark(Mark::DonateNotOwner);
         }
-        let found = self.holdings.to_give(ledger, self.me, range);
+        let found = self.holdings.to_give(now, ledger, self.me, range);
         if !found.is_some_and(|range| self.give(now, range, from, acts)) {
             mark(Mark::DonateDenied);
             acts.push(Act::Tell { peer: from, message: IpamMessage::Denied { range } });
@@ -172,7 +172,7 @@ impl Ipam {
     /// the addresses held. Behind a closed boot gate nothing is handed over, for it may not be ours.
     pub(super) fn leave(&mut self, now: Instant, acts: &mut Vec<Act>) {
         for id in self.holdings.iter().map(|(id, _)| id.clone()).collect::<Vec<_>>() {
-            if let Some((nets, change)) = self.holdings.release(&id, None) {
+            if let Some((nets, change)) = self.holdings.release(now, &id, None) {
                 mark(Mark::LeaveHolding);
                 acts.push(Act::Persist(change));
                 let released =

@@ -5,10 +5,20 @@ use crate::addr::{Offset, Range, Universe};
 use crate::id::{ContainerId, PeerId};
 use crate::mark::{Mark, mark};
 use crate::saved::{Change, Damaged, Saved, Slot};
+use crate::time::Instant;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::net::IpAddr;
+use core::time::Duration;
 use ipnet::IpNet;
+
+/// An address that was given back is handed out or given away again only after this, while there are
+/// others: caches of its neighbours may still lead to who had it. As long as Linux takes to look whether
+/// a neighbour is still there, at most (`base_reachable_time` times 1.5).
+pub(super) const REST: Duration = Duration::from_secs(45);
+
+/// Most addresses that rest at once; beyond it, the one that has rested for longest does so no more.
+const RESTING_MAX: usize = 4096;
 
 /// Most subnets whose last allocation is remembered; beyond it, one is forgotten.
 const CURSORS_MAX: usize = 1024;
@@ -23,6 +33,9 @@ pub(super) struct Holdings {
     /// Where the search for a free address of a range goes on: not lowest first, because an
     /// address that was just given back may still live in caches of its neighbours.
     cursors: BTreeMap<Range, u128>,
+    /// When each address that was given back of late has rested. Not kept over a restart, which takes
+    /// some time itself.
+    resting: BTreeMap<u128, Instant>,
 }
 
 impl Holdings {
@@ -33,6 +46,7 @@ impl Holdings {
             holders: BTreeMap::new(),
             inside: BTreeMap::new(),
             cursors: BTreeMap::new(),
+            resting: BTreeMap::new(),
         };
         for slot in saved.slots.keys() {
             if let Slot::Holding(id) = slot
@@ -62,13 +76,14 @@ impl Holdings {
 
     /// How many addresses are held, and of how many ranges it is known where to look first.
     pub(super) fn sizes(&self) -> (usize, usize) {
-        let Self { universe: _, by_id: _, holders, inside: _, cursors } = self;
+        let Self { universe: _, by_id: _, holders, inside: _, cursors, resting: _ } = self;
         (holders.len(), cursors.len())
     }
 
     /// Gives back one address of `id`, or all; `None` when it holds none such.
     pub(super) fn release(
         &mut self,
+        now: Instant,
         id: &ContainerId,
         address: Option<IpAddr>,
     ) -> Option<(Vec<IpNet>, Change)> {
@@ -88,9 +103,25 @@ impl Holdings {
             self.holders.remove(&net.addr());
             if let Some(offset) = self.universe.offset(net.addr()) {
                 self.inside.remove(&offset.0);
+                self.rest(now, offset);
             }
         }
         Some((given, change))
+    }
+
+    fn rest(&mut self, now: Instant, at: Offset) {
+        self.resting.retain(|_, rested_at| *rested_at > now);
+        self.resting.insert(at.0, now + REST);
+        if self.resting.len() > RESTING_MAX
+            && let Some((&first, _)) = self.resting.iter().min_by_key(|(_, rested_at)| **rested_at)
+        {
+            self.resting.remove(&first);
+        }
+    }
+
+    /// Whether the address at `at` was given back of late.
+    fn rests(&self, now: Instant, at: Offset) -> bool {
+        self.resting.get(&at.0).is_some_and(|rested_at| *rested_at > now)
     }
 
     pub(super) fn holder(&self, address: IpAddr) -> Option<&ContainerId> {
@@ -172,9 +203,11 @@ impl Holdings {
         owned + elsewhere - self.held_count(within)
     }
 
-    /// The next free address of `owner` inside `within`, after the last one given there.
+    /// The next free address of `owner` inside `within`, after the last one given there; one that rests only
+    /// when all do, and then that which has rested for longest.
     pub(super) fn next_free(
         &mut self,
+        now: Instant,
         ledger: &Ledger,
         owner: PeerId,
         within: Range,
@@ -186,7 +219,10 @@ impl Holdings {
         let cursor = Offset(self.cursors.get(&within).copied().unwrap_or_else(last_held));
         let parts =
             [Range { start: cursor.max(within.start), ..within }, Range { end: cursor, ..within }];
-        let found = parts.into_iter().find_map(|part| self.first_free(ledger, owner, part))?;
+        let found = parts
+            .into_iter()
+            .find_map(|part| self.first_free(now, ledger, owner, part))
+            .or_else(|| self.longest_rested(ledger, owner, within))?;
         if self.cursors.len() >= CURSORS_MAX && !self.cursors.contains_key(&within) {
             self.cursors.pop_first();
         }
@@ -197,27 +233,55 @@ impl Holdings {
         Some(found)
     }
 
-    fn first_free(&self, ledger: &Ledger, owner: PeerId, within: Range) -> Option<Offset> {
+    fn first_free(
+        &self,
+        now: Instant,
+        ledger: &Ledger,
+        owner: PeerId,
+        within: Range,
+    ) -> Option<Offset> {
         let own = ledger.owners_in(within).filter(|(_, found)| *found == owner);
         own.into_iter().find_map(|(range, _)| {
             let mut free = range.start.0;
-            for (&held, _) in self.inside.range(range.start.0..range.end.0) {
-                if held != free {
-                    break;
+            let mut held =
+                self.inside.range(range.start.0..range.end.0).map(|(at, _)| *at).peekable();
+            while free < range.end.0 {
+                if held.next_if_eq(&free).is_none() && !self.rests(now, Offset(free)) {
+                    return Some(Offset(free));
                 }
                 free += 1;
             }
-            (free < range.end.0).then_some(Offset(free))
+            None
         })
+    }
+
+    fn longest_rested(&self, ledger: &Ledger, owner: PeerId, within: Range) -> Option<Offset> {
+        let is_own =
+            |at: &&u128| within.contains(Offset(**at)) && ledger.owner(Offset(**at)) == Some(owner);
+        let resting =
+            self.resting.iter().filter(|(at, _)| is_own(at) && !self.is_held(Offset(**at)));
+        let (at, _) = resting.min_by_key(|(_, rested_at)| **rested_at)?;
+        mark(Mark::AllocateRested);
+        Some(Offset(*at))
     }
 
     /// What `owner` gives to somebody who asks for addresses inside `within`: the largest free
     /// CIDR block (of equals the last), or its upper half when it is over half of all that is free
-    /// there. `None` when nothing is free.
+    /// there. Of what rests only when there is nothing else. `None` when nothing is free.
     /// Source: Weave Net ipam/space/space.go `Donate`.
-    pub(super) fn to_give(&self, ledger: &Ledger, owner: PeerId, within: Range) -> Option<Range> {
-        let block = self.stretches(ledger, owner, within).into_iter().map(largest_block);
-        let block = block.max_by_key(Range::size)?;
+    pub(super) fn to_give(
+        &self,
+        now: Instant,
+        ledger: &Ledger,
+        owner: PeerId,
+        within: Range,
+    ) -> Option<Range> {
+        let largest = |keeps: &dyn Fn(u128) -> bool| {
+            let stretches = self.stretches(ledger, owner, within, keeps);
+            stretches.into_iter().map(largest_block).max_by_key(Range::size)
+        };
+        let rests = |at| self.rests(now, Offset(at));
+        let block = largest(&rests).or_else(|| largest(&|_| false))?;
         if block.size() > 1 && block.size() * 2 > self.free_count(ledger, owner, within) {
             mark(Mark::DonateHalf);
             return Some(Range { start: Offset(block.start.0 + block.size() / 2), ..block });
@@ -226,8 +290,14 @@ impl Holdings {
         Some(block)
     }
 
-    /// Runs of free addresses of `owner` inside `within`, of one epoch each.
-    fn stretches(&self, ledger: &Ledger, owner: PeerId, within: Range) -> Vec<Range> {
+    /// Runs of free addresses of `owner` inside `within`, of one epoch each, without those that it `keeps`.
+    fn stretches(
+        &self,
+        ledger: &Ledger,
+        owner: PeerId,
+        within: Range,
+        keeps: &dyn Fn(u128) -> bool,
+    ) -> Vec<Range> {
         let mut stretches: Vec<Range> = Vec::new();
         let mut add = |start: u128, end: u128| {
             if start < end {
@@ -236,9 +306,15 @@ impl Holdings {
         };
         for range in ledger.runs(owner, within) {
             let mut start = range.start.0;
-            for (&held, _) in self.inside.range(range.start.0..range.end.0) {
-                add(start, held);
-                start = held + 1;
+            let inside = range.start.0..range.end.0;
+            let kept =
+                self.resting.range(inside.clone()).map(|(at, _)| *at).filter(|at| keeps(*at));
+            let mut taken: Vec<u128> =
+                self.inside.range(inside).map(|(at, _)| *at).chain(kept).collect();
+            taken.sort_unstable();
+            for at in taken {
+                add(start, at);
+                start = at.saturating_add(1).max(start);
             }
             add(start, range.end.0);
         }

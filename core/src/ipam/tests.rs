@@ -1,5 +1,6 @@
 mod evictions;
 mod families;
+mod rest;
 mod strays;
 
 use super::founding::{Votes, decided, propose, step};

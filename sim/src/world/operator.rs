@@ -115,9 +115,15 @@ impl World {
             Act::Forget { to, .. } => Some(Command::Forget { targets: target(to) }),
             Act::Prime { force: false, .. } => Some(Command::Prime),
             Act::Prime { force: true, .. } => Some(Command::OpenGate),
-            Act::Evict { gone, alive, force, .. } => {
-                let peers: BTreeSet<PeerId> =
-                    gone.iter().flat_map(|peer| self.gone_from(peer.0, *alive)).collect();
+            Act::Evict { peer, gone, alive, force } => {
+                let gone = || gone.iter().flat_map(|peer| self.gone_from(peer.0, *alive));
+                // As `weft status ipam` shows them; who owned nothing is named only when nobody did.
+                let ledger = || self.view.peers.get(peer.0).and_then(|peer| peer.ledger.as_ref());
+                let owns = |id: &PeerId| ledger().into_iter().flatten().any(|it| it.owner == *id);
+                let mut peers: BTreeSet<PeerId> = gone().filter(owns).collect();
+                if peers.is_empty() {
+                    peers.extend(gone());
+                }
                 (!peers.is_empty()).then_some(Command::Evict { peers, force: *force })
             }
             Act::AddSecret { password, .. } => {
