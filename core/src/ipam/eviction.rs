@@ -27,6 +27,11 @@ const ROUND_LEAP_MAX: u32 = 1 << 20;
 const STAGES: usize = 4;
 
 impl Ipam {
+    /// What we say of evictions, for judges.
+    pub fn freeze(&self) -> Option<&Freeze> {
+        self.freezes.get(&self.me)
+    }
+
     /// Whether the rounds of `freeze` are such as could have been reached.
     pub fn admits_round(&self, freeze: &Freeze) -> bool {
         freeze.round() <= self.top_round().saturating_add(ROUND_LEAP_MAX)
@@ -133,7 +138,7 @@ impl Ipam {
             } else if ours.is_empty() || stages.clone().any(|stage| stage.is_early()) {
                 return None;
             } else if stages.clone().any(|stage| stage == Stage::Agreed) {
-                self.freeze(&ours, acts);
+                self.refuse_gifts(&ours, acts);
             } else if stages.all(|stage| stage == Stage::Settled) {
                 if !away.is_empty() {
                     mark(Mark::EvictionForced);
@@ -236,7 +241,7 @@ impl Ipam {
     }
 
     /// All know the same of `victims` as we: none of their further grants is taken.
-    fn freeze(&mut self, victims: &BTreeSet<PeerId>, acts: &mut Vec<Act>) {
+    fn refuse_gifts(&mut self, victims: &BTreeSet<PeerId>, acts: &mut Vec<Act>) {
         mark(Mark::EvictionAgreed);
         self.put_phase(victims, Phase::Frozen, acts);
     }
