@@ -139,6 +139,11 @@ impl World {
         }
     }
 
+    /// Everybody who ran here and does not run any more.
+    pub fn all_gone(&self) -> BTreeSet<PeerId> {
+        (0..self.hosts.len()).flat_map(|host| self.gone_from(host, false)).collect()
+    }
+
     /// Who ran on `host` and does not run there any more, and who runs there, if `alive`.
     fn gone_from(&self, host: usize, alive: bool) -> impl Iterator<Item = PeerId> {
         let is_meant = alive || self.hosts.get(host).is_none_or(|host| host.running.is_none());
