@@ -269,9 +269,10 @@ pub enum CommandError {
         /// Which.
         peer: String,
     },
-    /// Other owners than those to be evicted are away, and may have been given something by them.
+    /// Other owners than those to be evicted are away, and may have been given something by them, or
+    /// peers that may have taken over from them already.
     #[error(
-        "nothing is taken over: {peers} own addresses too and cannot be reached, so what they were given is not known. Start them, name them too if they are gone for good, or see `weft help rmpeer` about --force"
+        "nothing is taken over: {peers} own addresses too, or began to remove the same peers, and cannot be reached, so what they were given is not known. Start them, name them too if they are gone for good, or see `weft help rmpeer` about --force"
     )]
     OwnersAway {
         /// Which.

@@ -27,6 +27,11 @@ const ROUND_LEAP_MAX: u32 = 1 << 20;
 const STAGES: usize = 4;
 
 impl Ipam {
+    /// What we say of evictions, for judges.
+    pub fn freeze(&self) -> Option<&Freeze> {
+        self.freezes.get(&self.me)
+    }
+
     /// Whether the rounds of `freeze` are such as could have been reached.
     pub fn admits_round(&self, freeze: &Freeze) -> bool {
         freeze.round() <= self.top_round().saturating_add(ROUND_LEAP_MAX)
@@ -70,7 +75,7 @@ impl Ipam {
 
     fn say(&mut self, next: Freeze, acts: &mut Vec<Act>) {
         let before = self.freezes.get(&self.me);
-        if before.map_or_else(|| next.0.is_empty(), |before| *before == next) {
+        if before.map_or_else(|| next.stances.is_empty(), |before| *before == next) {
             return;
         }
         acts.push(Act::Publish { key: Key::Freeze(self.me), body: codec::encode(&next) });
@@ -122,6 +127,7 @@ impl Ipam {
             if !self.has_opened() {
                 return None;
             }
+            self.give_up_on(&left, victims, &required, acts);
             let ours: BTreeSet<PeerId> =
                 left.iter().copied().filter(|victim| !self.has_yielded(*victim)).collect();
             let is_pursued = ours.iter().all(|victim| self.pursues(*victim));
@@ -132,7 +138,7 @@ impl Ipam {
             } else if ours.is_empty() || stages.clone().any(|stage| stage.is_early()) {
                 return None;
             } else if stages.clone().any(|stage| stage == Stage::Agreed) {
-                self.freeze(&ours, acts);
+                self.refuse_gifts(&ours, acts);
             } else if stages.all(|stage| stage == Stage::Settled) {
                 if !away.is_empty() {
                     mark(Mark::EvictionForced);
@@ -154,6 +160,8 @@ impl Ipam {
         is_forced: bool,
     ) -> (BTreeSet<PeerId>, BTreeSet<PeerId>) {
         let mut required = self.ledger().map(Ledger::owners).unwrap_or_default();
+        // Who may have taken over from a victim has to be heard as well, whether it owned anything or not.
+        required.extend(self.settlers(victims));
         required.retain(|owner| *owner != self.me && !victims.contains(owner));
         let away: BTreeSet<PeerId> = required.difference(&self.reachable).copied().collect();
         if is_forced {
@@ -167,7 +175,8 @@ impl Ipam {
     /// following: a later one that is called off, or whose proposer is gone.
     fn pursues(&self, victim: PeerId) -> bool {
         let Some(own) = self.stance(victim) else { return false };
-        let said = |peer: &PeerId| self.freezes.get(peer).and_then(|said| said.0.get(&victim));
+        let said =
+            |peer: &PeerId| self.freezes.get(peer).and_then(|said| said.stances.get(&victim));
         let is_pursued = |later: Eviction| {
             let own = said(&later.proposer).filter(|stance| stance.eviction == later);
             self.reachable.contains(&later.proposer)
@@ -178,13 +187,44 @@ impl Ipam {
         own.eviction.proposer == self.me && own.phase != Phase::CalledOff && later.all(is_pursued)
     }
 
-    /// Whether we follow somebody else's eviction of `victim`, who goes on with it.
+    /// Whether we follow somebody else's eviction of `victim`, who goes on with it, or for whom we have
+    /// frozen: it may have taken over, unless our operator says that it is gone.
     fn has_yielded(&self, victim: PeerId) -> bool {
-        self.stance(victim).is_some_and(|stance| self.reachable.contains(&stance.eviction.proposer))
+        let is_gone =
+            |peer: PeerId| self.freezes.get(&self.me).is_some_and(|own| own.gone.contains(&peer));
+        self.stance(victim).is_some_and(
+            |Stance { eviction: Eviction { proposer, .. }, phase, .. }| {
+                let may_own = phase == Phase::Frozen && proposer != self.me && !is_gone(proposer);
+                self.reachable.contains(&proposer) || may_own
+            },
+        )
+    }
+
+    /// Who may take over from one of `victims`, or has.
+    fn settlers(&self, victims: &BTreeSet<PeerId>) -> BTreeSet<PeerId> {
+        let of = |victim: &PeerId| freeze::settlers(self.me, *victim, &self.freezes);
+        victims.iter().flat_map(of).collect()
+    }
+
+    /// Says of those who may have taken over from one of `left` that they are gone for good, when they are
+    /// among the `victims` themselves or, in an eviction that is forced, not among those who are `required`.
+    fn give_up_on(
+        &mut self,
+        left: &BTreeSet<PeerId>,
+        victims: &BTreeSet<PeerId>,
+        required: &BTreeSet<PeerId>,
+        acts: &mut Vec<Act>,
+    ) {
+        let mut next = self.freezes.get(&self.me).cloned().unwrap_or_default();
+        let gone = self.settlers(left);
+        next.gone.extend(gone.iter().filter(|it| victims.contains(it) || !required.contains(it)));
+        if next.gone.len() <= freeze::VICTIMS_MAX {
+            self.say(next, acts);
+        }
     }
 
     fn stance(&self, victim: PeerId) -> Option<Stance> {
-        self.freezes.get(&self.me).and_then(|own| own.0.get(&victim)).copied()
+        self.freezes.get(&self.me).and_then(|own| own.stances.get(&victim)).copied()
     }
 
     /// Begins an eviction of `victims`.
@@ -201,7 +241,7 @@ impl Ipam {
     }
 
     /// All know the same of `victims` as we: none of their further grants is taken.
-    fn freeze(&mut self, victims: &BTreeSet<PeerId>, acts: &mut Vec<Act>) {
+    fn refuse_gifts(&mut self, victims: &BTreeSet<PeerId>, acts: &mut Vec<Act>) {
         mark(Mark::EvictionAgreed);
         self.put_phase(victims, Phase::Frozen, acts);
     }
@@ -218,7 +258,8 @@ impl Ipam {
                 Want::Any { .. } | Want::This { .. } | Want::Founding => false,
             })
         };
-        let own = self.freezes.get(&self.me).into_iter().flat_map(|own| own.0.keys().copied());
+        let own =
+            self.freezes.get(&self.me).into_iter().flat_map(|own| own.stances.keys().copied());
         let idle: BTreeSet<PeerId> = own
             .filter(|victim| !wanted(victim))
             .filter(|victim| {
@@ -241,9 +282,9 @@ impl Ipam {
 
     fn say_also(&mut self, stances: Vec<(PeerId, Stance)>, acts: &mut Vec<Act>) {
         let mut next = self.freezes.get(&self.me).cloned().unwrap_or_default();
-        next.0.extend(stances);
+        next.stances.extend(stances);
         // Others would not believe more. Whoever waits for it is told that it is not over.
-        if next.0.len() <= freeze::VICTIMS_MAX {
+        if next.stances.len() <= freeze::VICTIMS_MAX {
             self.say(next, acts);
         }
     }

@@ -17,6 +17,10 @@
 //! a later eviction of the same victim and takes over nothing from then on, or has taken over before it
 //! follows, which is then what all have to know. An eviction's round is the epoch of what it takes over, so
 //! that a takeover that is lost with its proposer counts below that of the eviction after it.
+//!
+//! Who has frozen for one proposer cannot know whether that one has taken over since. So it goes over to
+//! a later eviction only once that proposer says that it gives its own up, or the later one's says that it
+//! is gone for good: a gift that is taken in meanwhile would be of addresses that have another owner by then.
 
 use crate::id::PeerId;
 use crate::mark::{Mark, mark};
@@ -58,9 +62,16 @@ pub struct Stance {
     pub view: Fingerprint,
 }
 
-/// Body of [`crate::record::Key::Freeze`]: by victim, what the writer says of its eviction.
+/// Body of [`crate::record::Key::Freeze`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Freeze(pub BTreeMap<PeerId, Stance>);
+pub struct Freeze {
+    /// By victim, what the writer says of its eviction.
+    pub stances: BTreeMap<PeerId, Stance>,
+    /// Proposers of evictions for which somebody has frozen, and of which the writer's operator says that
+    /// they are gone for good: they will not go on, and what they may have taken over is up to those who
+    /// know of it.
+    pub gone: BTreeSet<PeerId>,
+}
 
 /// What the peers that are known say, one's own included.
 pub type Freezes = BTreeMap<PeerId, Freeze>;
@@ -72,19 +83,21 @@ impl Freeze {
     /// Whether `writer`, when it keeps the rules, could have written it.
     pub fn is_sound(&self, writer: PeerId) -> bool {
         let off = |stance: &Stance| stance.phase == Phase::CalledOff;
-        self.0.len() <= VICTIMS_MAX
-            && !self.0.contains_key(&writer)
-            && self.0.values().all(|it| !off(it) || it.eviction.proposer == writer)
+        self.stances.len() <= VICTIMS_MAX
+            && self.gone.len() <= VICTIMS_MAX
+            && !self.stances.contains_key(&writer)
+            && !self.gone.contains(&writer)
+            && self.stances.values().all(|it| !off(it) || it.eviction.proposer == writer)
     }
 
     /// The highest round in it.
     pub fn round(&self) -> u32 {
-        self.0.values().map(|stance| stance.eviction.round).max().unwrap_or(0)
+        self.stances.values().map(|stance| stance.eviction.round).max().unwrap_or(0)
     }
 
     /// Whether no further grant of `peer` is taken.
     pub fn holds(&self, peer: PeerId) -> bool {
-        self.0.get(&peer).is_some_and(|stance| stance.phase == Phase::Frozen)
+        self.stances.get(&peer).is_some_and(|stance| stance.phase == Phase::Frozen)
     }
 }
 
@@ -102,22 +115,25 @@ pub fn follow(
     let nothing = Freeze::default();
     let own = freezes.get(&me).unwrap_or(&nothing);
     let mut next = BTreeMap::new();
-    let others: BTreeSet<PeerId> = freezes.values().flat_map(|it| it.0.keys().copied()).collect();
-    let others = others.into_iter().filter(|victim| *victim != me && !own.0.contains_key(victim));
+    let others: BTreeSet<PeerId> =
+        freezes.values().flat_map(|it| it.stances.keys().copied()).collect();
+    let others =
+        others.into_iter().filter(|victim| *victim != me && !own.stances.contains_key(victim));
     // Our own come first: what we have frozen must not give way to evictions that somebody made up.
-    for victim in own.0.keys().copied().chain(others) {
+    for victim in own.stances.keys().copied().chain(others) {
         let Some(view) = view(victim) else {
             // Taken over, or never an owner.
             continue;
         };
-        let said = |peer: PeerId| freezes.get(&peer).and_then(|it| it.0.get(&victim)).copied();
+        let said =
+            |peer: PeerId| freezes.get(&peer).and_then(|it| it.stances.get(&victim)).copied();
         let is_off = |stance: &Stance| stance.phase == Phase::CalledOff;
         // Its proposer gave it up, or goes on with another one, and will take nothing over by it.
         let is_void = |Stance { eviction, .. }: &Stance| {
             eviction.proposer != me
                 && said(eviction.proposer).is_some_and(|it| it.eviction != *eviction || is_off(&it))
         };
-        let before = own.0.get(&victim).copied().filter(|stance| !is_void(stance));
+        let before = own.stances.get(&victim).copied().filter(|stance| !is_void(stance));
         let pursued = freezes
             .keys()
             .filter(|peer| **peer != me)
@@ -125,10 +141,19 @@ pub fn follow(
                 said(*peer).filter(|it| it.eviction.proposer == *peer && !is_off(it))
             })
             .max_by_key(|stance| stance.eviction);
+        // Whether it may have taken over what we froze for it.
+        let may_own = |Stance { eviction, phase, .. }: &Stance, later: &Stance| {
+            let is_gone = |said: &Freeze| said.gone.contains(&eviction.proposer);
+            *phase == Phase::Frozen
+                && eviction.proposer != me
+                && !freezes.get(&later.eviction.proposer).is_some_and(is_gone)
+        };
         let stance = match (before, pursued) {
             (None, None) => None,
             (None, Some(pursued)) => (!is_alive(victim)).then(|| joined(pursued, view)),
-            (Some(before), Some(pursued)) if before.eviction < pursued.eviction => {
+            (Some(before), Some(pursued))
+                if before.eviction < pursued.eviction && !may_own(&before, &pursued) =>
+            {
                 if before.eviction.proposer == me && !is_off(&before) {
                     mark(Mark::EvictionYields);
                 }
@@ -150,7 +175,22 @@ pub fn follow(
             next.insert(victim, stance);
         }
     }
-    Freeze(next)
+    // What was said of who is gone holds as long as we pursue anything.
+    let pursues =
+        next.values().any(|it| it.eviction.proposer == me && it.phase != Phase::CalledOff);
+    let gone = if pursues { own.gone.clone() } else { BTreeSet::new() };
+    Freeze { stances: next, gone }
+}
+
+/// Who, besides `me`, may take over what `victim` owns, or has already: for them somebody has frozen, as
+/// far as is known. They have to give that up before another one can.
+pub fn settlers(me: PeerId, victim: PeerId, freezes: &Freezes) -> BTreeSet<PeerId> {
+    let stances = freezes.iter().filter_map(|(who, said)| Some((*who, said.stances.get(&victim)?)));
+    let frozen = stances.filter(|(_, stance)| stance.phase == Phase::Frozen);
+    // What a proposer says of its own is not enough for it, and stays for ever when it dies.
+    let others = frozen.filter(|(who, stance)| stance.eviction.proposer != *who);
+    let proposers = others.map(|(_, stance)| stance.eviction.proposer);
+    proposers.filter(|proposer| *proposer != me).collect()
 }
 
 /// What is said by who follows `pursued` and knows `view` of the victim.
@@ -186,7 +226,7 @@ impl Stage {
 
 /// How far the eviction of `victim` is that `me` pursues, when all of `required` must agree.
 pub fn stage(me: PeerId, victim: PeerId, required: &BTreeSet<PeerId>, freezes: &Freezes) -> Stage {
-    let said = |peer: PeerId| freezes.get(&peer).and_then(|it| it.0.get(&victim));
+    let said = |peer: PeerId| freezes.get(&peer).and_then(|it| it.stances.get(&victim));
     let Some(own) = said(me) else { return Stage::Silent(required.clone()) };
     let follows = |peer: PeerId| said(peer).filter(|stance| stance.eviction == own.eviction);
     let silent: BTreeSet<PeerId> =
@@ -223,15 +263,19 @@ mod tests {
         Stance { eviction: eviction(round, proposer), phase, view }
     }
 
+    fn saying(stances: BTreeMap<PeerId, Stance>) -> Freeze {
+        Freeze { stances, gone: BTreeSet::new() }
+    }
+
     /// What peers say of the eviction of peer 9.
     fn freezes<const N: usize>(said: [(u8, Stance); N]) -> Freezes {
-        said.map(|(who, stance)| (peer(who), Freeze([(peer(9), stance)].into()))).into()
+        said.map(|(who, stance)| (peer(who), saying([(peer(9), stance)].into()))).into()
     }
 
     /// What peer 1 says of it next, to whom all victims own the same.
     fn next(freezes: &Freezes, is_alive: bool) -> Option<Stance> {
         let view = |_| Some(Fingerprint([1; 16]));
-        follow(peer(1), freezes, view, |_| is_alive).0.get(&peer(9)).copied()
+        follow(peer(1), freezes, view, |_| is_alive).stances.get(&peer(9)).copied()
     }
 
     use Phase::{CalledOff, Frozen, Gathering};
@@ -272,15 +316,34 @@ mod tests {
     }
 
     #[test]
+    fn who_has_frozen_goes_over_to_a_later_eviction_when_the_proposer_cannot_have_settled() {
+        let own = (1, stance(5, 2, Frozen, 1));
+        let (before, later) = ((2, stance(5, 2, Frozen, 1)), (3, stance(6, 3, Gathering, 7)));
+        let over = Some(stance(6, 3, Gathering, 1));
+        assert_eq!(
+            next(&freezes([own, later]), false),
+            Some(own.1),
+            "nothing is known of the first"
+        );
+        assert_eq!(next(&freezes([own, before, later]), false), Some(own.1));
+        let yields = (2, stance(6, 3, Gathering, 1));
+        assert_eq!(next(&freezes([own, yields, later]), false), over);
+        let mut said = freezes([own, before, later]);
+        assert_eq!(settlers(peer(3), peer(9), &said), [peer(2)].into());
+        said.get_mut(&peer(3)).unwrap().gone.insert(peer(2));
+        assert_eq!(next(&said, false), over);
+    }
+
+    #[test]
     fn what_is_frozen_does_not_give_way_to_many_evictions_that_somebody_made_up() {
         let made_up: BTreeMap<PeerId, Stance> =
             (10..74).map(|n| (peer(n), stance(7, 2, Gathering, 7))).collect();
         assert_eq!(made_up.len(), VICTIMS_MAX);
-        let mine = Freeze([(peer(99), stance(5, 3, Frozen, 7))].into());
-        let freezes = [(peer(1), mine.clone()), (peer(2), Freeze(made_up))].into();
+        let mine = saying([(peer(99), stance(5, 3, Frozen, 7))].into());
+        let freezes = [(peer(1), mine.clone()), (peer(2), saying(made_up))].into();
         let next = follow(peer(1), &freezes, |_| Some(Fingerprint([1; 16])), |_| false);
-        assert_eq!(next.0.get(&peer(99)), mine.0.get(&peer(99)));
-        assert_eq!(next.0.len(), VICTIMS_MAX);
+        assert_eq!(next.stances.get(&peer(99)), mine.stances.get(&peer(99)));
+        assert_eq!(next.stances.len(), VICTIMS_MAX);
     }
 
     #[test]

@@ -10,8 +10,8 @@ use super::made_up::{
 use super::{
     AUTHENTIC, Answers, Deaths, ELSEWHERE, Glimpse, Greeting, NO_DOWNGRADE, NO_FALSE_DEATH,
     NO_MIXING, PERSIST_BEFORE_REPLY, PERSIST_BEFORE_SEND, SERVED_IN_TIME, View, Waiting, When,
-    addresses, all, authentic, belong_together, given_is_noted, mesh, names, newest_of_both,
-    said_in_order, wire,
+    addresses, all, authentic, belong_together, evictions, given_is_noted, mesh, names,
+    newest_of_both, said_in_order, wire,
 };
 use crate::logs::{Errors, NO_ERROR};
 use crate::peer::Peer;
@@ -174,6 +174,19 @@ fn about_ownership() -> Vec<Story> {
             vec![pair(), changed(|view| (view.steady, view.peers[1].ledger) = (part(), None))],
         ),
         (NO_MIXING, When::Always, vec![pair(), paper((Key::Founding(LINEAGE_OF_OTHERS), theirs))]),
+    ]
+    .into_iter()
+    .chain(about_evictions())
+    .collect()
+}
+
+fn about_evictions() -> Vec<Story> {
+    use evictions::tests::{frozen, left_at, taken};
+    let left = || vec![pair(), taken(|view| left_at(view, 0))];
+    vec![
+        ("ipam.taken-over-in-time", When::Always, left()),
+        ("ipam.taken-over-in-time", When::Steady, left()),
+        ("ipam.eviction-ends", When::Regularly, vec![frozen(100, |_| {}), frozen(131, |_| {})]),
     ]
 }
 

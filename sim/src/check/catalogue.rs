@@ -116,12 +116,11 @@ pub const CATALOGUE: [Property; 36] = [
         "an allocation is answered in time, with an address while there is one",
         &["ipam.no-stuck-request", "ipam.serves", "ipam.true-refusal", "ipam.served-in-time"],
     ),
-    Property {
-        id: "L5",
-        says: "addresses of a peer that was evicted are free within 10 s",
-        rules: &[],
-        waits: Some("a rule about evictions; scenarios allocate what was taken over"),
-    },
+    judged(
+        "L5",
+        "addresses of a peer that was evicted are free within 10 s",
+        &["ipam.taken-over-in-time"],
+    ),
     judged(
         "L6",
         "a name is answered everywhere, and nowhere any more, within 2 s",
@@ -149,12 +148,11 @@ pub const CATALOGUE: [Property; 36] = [
         "new keys come into use in time, and without loss of frames",
         &["sleeve.fresh-keys", "sleeve.rekey-loses-nothing"],
     ),
-    Property {
-        id: "L12",
-        says: "a takeover that was begun is finished or undone within 30 s",
-        rules: &[],
-        waits: Some("a rule about evictions whose proposer dies"),
-    },
+    judged(
+        "L12",
+        "a takeover that was begun is finished or undone within 30 s",
+        &["ipam.eviction-ends"],
+    ),
 ];
 
 /// Rules that are not judged on views, and where they are.

@@ -135,7 +135,8 @@ pub(super) fn knows_all(now: &[Owned], before: &[Owned]) -> bool {
     fallen(before, now).is_none()
 }
 
-/// Addresses change owner by a grant of the owner before, once for each version.
+/// Addresses change owner by a grant of the owner before, once for each version. Who takes over from an
+/// evicted peer need not know of gifts that were written down at that peer and heard of by nobody.
 ///
 /// Who wrote a grant is asked of peers that keep the rules: those that are hosts here, and whose
 /// disks were never put back or lost. Grants of others count for nothing here.
@@ -145,6 +146,8 @@ pub(super) struct ByGrant {
     lineages: BTreeSet<Fingerprint>,
     facts: Vec<Fact>,
     seen: BTreeSet<Key>,
+    /// Grants that were at another host than that of their writer.
+    heard: BTreeSet<Key>,
 }
 
 /// Who owned which addresses from which version on.
@@ -152,6 +155,8 @@ pub(super) struct ByGrant {
 struct Fact {
     lineage: Fingerprint,
     owned: Owned,
+    /// By which grant; none for the founding.
+    by: Option<Key>,
 }
 
 impl Invariant for ByGrant {
@@ -168,11 +173,14 @@ impl Invariant for ByGrant {
                 && self.lineages.insert(lineage)
             {
                 let first = ledger.iter().filter(|owned| owned.version == 0);
-                self.facts.extend(first.map(|owned| Fact { lineage, owned: *owned }));
+                self.facts.extend(first.map(|owned| Fact { lineage, owned: *owned, by: None }));
             }
             let stored = peer.stored.iter().flat_map(papers::grants);
             let held = Some(&peer.papers).filter(|_| peer.live).into_iter();
             for (key, writer, grant) in stored.chain(held.flat_map(papers::grants)) {
+                if peer.id != Some(writer) {
+                    self.heard.insert(key);
+                }
                 if !self.seen.contains(&key) {
                     fresh.insert(key, (writer, grant.clone()));
                 }
@@ -191,7 +199,8 @@ impl Invariant for ByGrant {
                 self.judge(view, writer, &grant)?;
             }
             let Grant { lineage, range, epoch, version, owner, .. } = grant;
-            self.facts.push(Fact { lineage, owned: Owned { range, epoch, version, owner } });
+            let owned = Owned { range, epoch, version, owner };
+            self.facts.push(Fact { lineage, owned, by: Some(key) });
         }
         Ok(())
     }
@@ -204,7 +213,9 @@ fn is_host(view: &View, peer: PeerId) -> bool {
 impl ByGrant {
     fn judge(&self, view: &View, writer: PeerId, grant: &Grant) -> Result<(), String> {
         let number = (grant.epoch, grant.version);
+        let is_heard = |fact: &Fact| fact.by.is_none_or(|key| self.heard.contains(&key));
         let ours = self.facts.iter().filter(|fact| fact.lineage == grant.lineage);
+        let ours = ours.filter(|fact| grant.victim.is_none() || is_heard(fact));
         let facts: Vec<(Range, &Owned)> = ours
             .filter_map(|fact| Some((fact.owned.range.intersection(grant.range)?, &fact.owned)))
             .collect();
@@ -309,7 +320,7 @@ fn covers(ranges: &[Range], whole: Range) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::made_up::{changed, fails, grant, holds, owned, pair};
+    use super::super::made_up::{changed, fails, grant, holds, id, owned, pair};
     use super::*;
 
     #[test]
@@ -376,6 +387,44 @@ mod tests {
             view.peers[0].losses = 1;
         });
         holds::<ByGrant>(&[pair(), granted(vec![good]), put_back]);
+    }
+
+    #[test]
+    fn who_takes_over_knows_of_all_gifts_that_anybody_has_heard_of_or_the_rule_fails() {
+        let takeover = |view: &mut View| {
+            let (_, mut paper) = grant(2, 2, (0, 8), 1);
+            if let super::super::Says::Grant(grant) = &mut paper.says {
+                (grant.victim, grant.epoch) = (Some(id(1)), 1);
+            }
+            view.peers[1].papers.extend([(Key::Grant(Fingerprint([5; 16])), paper)]);
+        };
+        let gift = |view: &mut View, host: usize| {
+            view.peers[host].stored.as_mut().unwrap().extend([grant(1, 3, (0, 4), 1)]);
+        };
+        let three = |view: &mut View| {
+            let third = super::super::PeerView { id: Some(id(3)), ..<_>::default() };
+            view.peers.push(third);
+        };
+        let told = |host: usize| {
+            changed(|view| {
+                three(view);
+                gift(view, host);
+            })
+        };
+        holds::<ByGrant>(&[
+            told(0),
+            changed(|view| {
+                three(view);
+                takeover(view);
+            }),
+        ]);
+        fails::<ByGrant>(&[
+            told(1),
+            changed(|view| {
+                three(view);
+                takeover(view);
+            }),
+        ]);
     }
 
     #[test]

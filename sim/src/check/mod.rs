@@ -13,6 +13,7 @@ mod broken;
 mod catalogue;
 mod deaths;
 mod durable;
+mod evictions;
 mod founding;
 mod gate;
 mod greeting;
@@ -41,6 +42,7 @@ pub use deaths::{Deaths, NO_FALSE_DEATH};
 pub use durable::{
     PERSIST_BEFORE_REPLY, PERSIST_BEFORE_SEND, given_is_noted, released_is_gone, said_in_order,
 };
+pub use evictions::Taken;
 pub use greeting::{Greeting, NO_DOWNGRADE, newest_of_both};
 pub use links::all_linked;
 pub use papers::{Paper, Says};
@@ -155,6 +157,9 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
         Box::new(links::Healed::default()),
         rule("mesh.view-in-time", When::Steady, steady::same_view),
         rule("ipam.ledger-in-time", When::Steady, steady::same_ledger),
+        Box::new(evictions::AtOnce::default()),
+        rule("ipam.taken-over-in-time", When::Steady, evictions::everywhere),
+        Box::new(evictions::Ends::default()),
         rule("bounds.tables", When::Always, bounds::changed_tables),
         rule("bounds.tables", When::Regularly, bounds::tables),
         rule("bounds.records", When::Regularly, bounds::records),

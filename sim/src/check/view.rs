@@ -1,5 +1,6 @@
 //! What the oracle sees: plain data about each host, small enough to be made up in a test.
 
+use super::evictions::Taken;
 use super::papers::{self, Paper, is_paper};
 use crate::host::Host;
 use crate::host::report::Report;
@@ -13,6 +14,7 @@ use weft_core::forward::{Forwarder, ForwarderSizes};
 use weft_core::gossip::{Prefix, Print};
 use weft_core::id::{ContainerId, Incarnation, PeerId, PeerName};
 use weft_core::io::{Command, CommandError, ConnId};
+use weft_core::ipam::freeze::Stance;
 use weft_core::names::{KnownName, NameEntry};
 use weft_core::node::Node;
 use weft_core::record::{Fingerprint, Key, Record, Version};
@@ -244,6 +246,10 @@ pub struct PeerView {
     /// Commands that were refused since the rules were last judged: since when an answer was owed, and
     /// the answer.
     pub refused: Vec<(Instant, CommandError)>,
+    /// Evictions that it was told to be over, in this life and before.
+    pub taken: Vec<Taken>,
+    /// What it says of evictions, by victim.
+    pub stances: BTreeMap<PeerId, Stance>,
     /// When it was last seen not to be sound, on the world's clock.
     pub troubled_at: Instant,
     /// Peers it believes in reach, itself included: (which start, neighbours).
@@ -541,6 +547,7 @@ impl PeerView {
         if !self.busy {
             self.sure_ledger.clone_from(&self.ledger);
         }
+        self.stances = ipam.freeze().map(|own| own.stances.clone()).unwrap_or_default();
         self.free = self.ledger.is_some().then(|| ipam.free());
         self.strays = ipam.status().strays.iter().map(|stray| stray.address).collect();
         self.noted = ipam

@@ -4,6 +4,7 @@ mod down;
 mod file;
 mod play;
 mod random;
+mod removal;
 mod sight;
 mod sound;
 mod spread;
@@ -58,6 +59,9 @@ pub struct End {
     pub serve: bool,
     /// Hosts that are not started again.
     pub gone: BTreeSet<Peer>,
+    /// Whether these, and whoever hosts were before they lost their disks, are removed by an operator before
+    /// any host must hand out an address.
+    pub removes: bool,
     /// Rules that are not judged in this scenario.
     pub except: BTreeSet<String>,
     /// Time to settle in; else the longest that a healthy mesh may take.
@@ -71,6 +75,7 @@ impl Default for End {
             settle: true,
             serve: true,
             gone: BTreeSet::new(),
+            removes: false,
             except: BTreeSet::new(),
             within: None,
         }

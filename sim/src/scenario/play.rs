@@ -9,10 +9,12 @@ use crate::net::PORT;
 use crate::peer::Peer;
 use crate::trace::{Digest, Head, Recording};
 use crate::world::{Act, Setup, World, container, name_of};
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 use weft_core::addr::Offset;
 use weft_core::config::NetworkSecret;
+use weft_core::id::PeerId;
 use weft_core::io::{Command, CommandError, Reply};
 use weft_core::time::Instant;
 
@@ -21,6 +23,9 @@ const START_SPREAD: Duration = Duration::from_millis(1_500);
 
 /// From the last step to the end of all faults.
 const AFTERMATH: Duration = Duration::from_secs(2);
+
+/// Who removes hosts from a settled mesh may have to say so once or twice more.
+const REMOVALS_MAX: usize = 3;
 
 /// What came of a scenario.
 #[derive(Clone, Debug)]
@@ -130,6 +135,10 @@ impl Scenario {
         }
         for peer in &self.end.gone {
             world.crash(peer.0, false);
+            // Of whom somebody removes no container may be left.
+            if self.end.removes {
+                world.lose_disk(peer.0);
+            }
         }
         if steps.iter().any(changes_trust) {
             world.restore_trust(&alive().map(|host| self.began_with(host)).collect::<Vec<_>>());
@@ -137,6 +146,9 @@ impl Scenario {
         let bound = self.end.within.unwrap_or_else(|| self.setup.settle_max());
         if self.end.settle {
             world.settle(bound)?;
+        }
+        if self.end.removes {
+            self.remove(world, alive(), bound)?;
         }
         if !self.end.serve {
             return Ok(());
@@ -162,6 +174,37 @@ impl Scenario {
             Self::tell(world, host)?;
         }
         world.rest(bound)
+    }
+
+    /// Has one of the hosts `alive` take over what those owned who are gone for good.
+    fn remove(
+        &self,
+        world: &mut World,
+        mut alive: impl Iterator<Item = usize> + Clone,
+        bound: Duration,
+    ) -> Result<(), Violation> {
+        let is_ready = |host: &usize| world.look().peers[*host].gate_open;
+        let Some(heir) = alive.clone().find(is_ready).or_else(|| alive.next()) else {
+            return Ok(());
+        };
+        let peers: BTreeSet<PeerId> = world.all_gone();
+        if peers.is_empty() {
+            return Ok(());
+        }
+        let evict = Command::Evict { peers, force: false };
+        let mut answer = world.answer(heir, evict.clone())?;
+        for _ in 0..REMOVALS_MAX {
+            match answer {
+                Ok(_) => return world.settle(bound).map(|_| ()),
+                // Nobody is left who could confirm what is its own.
+                Err(CommandError::NotMerged { .. }) => drop(world.answer(heir, Command::OpenGate)?),
+                Err(_) => world.link_all(bound)?,
+            }
+            answer = world.answer(heir, evict.clone())?;
+        }
+        let Err(why) = answer else { return Ok(()) };
+        let detail = format!("n{} cannot remove who is gone from a settled mesh: {why}", heir + 1);
+        Err(Violation { rule: "ipam.serves", at: world.now, detail })
     }
 
     /// The secrets that `host` had before any step.

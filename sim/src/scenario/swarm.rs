@@ -8,6 +8,7 @@
 
 use super::down::Down;
 use super::random::{Class, act, conditions, step, versions, ways};
+use super::removal::removal;
 use super::step::Step;
 use super::trust::procedure;
 use super::{End, Scenario};
@@ -100,7 +101,12 @@ impl Scenario {
         if choices.coin() {
             steps.extend(trust(choices, hosts, at));
         }
-        // After all else too, for the same reason.
+        // As with trust: a world that has none is the same as before there were any. Of three hosts, between
+        // two of whom there is a wall, the third cannot be spared.
+        let spares = hosts > 3 || hosts == 3 && setup.walls.is_empty();
+        if spares && end.settle && choices.below(4) == 3 {
+            removal(choices, hosts, at, &mut steps, &mut end);
+        }
         if choices.below(4) == 3 {
             setup.universe = with_both_families(setup.universe);
         }

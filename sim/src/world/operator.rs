@@ -2,7 +2,7 @@
 
 use super::setup::secret;
 use super::{Act, Due, World};
-use crate::check::{self, PERSIST_BEFORE_REPLY, Violation};
+use crate::check::{self, PERSIST_BEFORE_REPLY, Taken, Violation};
 use crate::host::frame::MacBytes;
 use crate::host::{Container, Host};
 use crate::net::PORT;
@@ -144,6 +144,11 @@ impl World {
             Act::Leave { .. } => Some(Command::Leave),
             Act::Stop { .. } => Some(Command::Stop),
         }
+    }
+
+    /// Everybody who ran here and does not run any more.
+    pub fn all_gone(&self) -> BTreeSet<PeerId> {
+        (0..self.hosts.len()).flat_map(|host| self.gone_from(host, false)).collect()
     }
 
     /// Who ran on `host` and does not run there any more, and who runs there, if `alive`.
@@ -296,6 +301,11 @@ impl World {
         self.tell(Some(host), What::reply(request, &result));
         if let Err(why) = &result {
             self.view.peers[host].refused.push((asked_at, why.clone()));
+        }
+        if let (Command::Evict { peers, .. }, Ok(Reply::TakenOver(_))) = (&command, &result) {
+            let boots = self.hosts.iter().map(|host| host.boots).collect();
+            let (victims, losses) = (peers.clone(), self.hosts[host].losses);
+            self.view.peers[host].taken.push(Taken { victims, boots, losses });
         }
         let universe = self.view.universe;
         let there = &mut self.hosts[host];

@@ -8,8 +8,8 @@
 //!
 //! Searched to the end: four peers, two addresses that each change owner twice, one restart of
 //! anybody; and, with three peers, blocks that are passed on in parts, an address that changes owner
-//! four times with two restarts, and peers that leave. Takeovers raise epochs; as long as nothing
-//! decides them the core refuses such grants, and there are none here.
+//! four times with two restarts, and peers that leave. Takeovers are the matter of the model of
+//! evictions.
 
 use super::shared::{Memo, Pool, Shared};
 use super::{peer, search, search_for};

@@ -6,6 +6,7 @@
 //! core), in which the checker must find the rule broken.
 #![expect(clippy::unwrap_used, reason = "a model that cannot go on is a failed test")]
 
+mod eviction;
 mod founding;
 mod ledger;
 mod shared;

@@ -36,7 +36,7 @@ fn what_a_dead_peer_owned_is_one_others_at_all_survivors() {
     let again = cluster.command(1, evict(&[2], false));
     assert_eq!(cluster.answer(1, again), Some(&Ok(Reply::TakenOver(0))));
     cluster.settle(1);
-    let said = |host: &Host| host.ipam.freezes.values().all(|said| said.0.is_empty());
+    let said = |host: &Host| host.ipam.freezes.values().all(|said| said.stances.is_empty());
     assert!(cluster.living().into_iter().all(|n| said(&cluster.hosts[n])));
 }
 
@@ -108,6 +108,47 @@ fn a_gift_that_only_its_receiver_knows_of_counts() {
     assert_eq!(ledger.owner(Offset(theirs.start.0 + 1)), Some(peer(1)));
     assert_eq!(cluster.hosts[1].ipam.ledger(), Some(ledger));
     cluster.check_one_owner_acts();
+}
+
+/// Peers 1 and 2 have frozen what peer 3 owned, for peer 0, which is gone before it has heard of that.
+fn frozen_for_the_dead() -> Cluster {
+    let mut cluster = founded(4);
+    cluster.kill(3);
+    cluster.command(0, evict(&[3], false));
+    let holds = |cluster: &Cluster, n: usize| {
+        let own = cluster.hosts[n].ipam.freezes.get(&cluster.hosts[n].ipam.me);
+        own.is_some_and(|own| own.holds(peer(3)))
+    };
+    while !(holds(&cluster, 1) && holds(&cluster, 2)) {
+        let is_open = !holds(&cluster, 0);
+        let next = cluster.pool.iter().position(|(to, _)| *to != 0 || is_open);
+        cluster.deliver(next.unwrap(), false);
+    }
+    cluster.kill(0);
+    cluster
+}
+
+#[test]
+fn who_has_frozen_for_a_dead_proposer_goes_on_once_that_is_named_too() {
+    for (victims, force) in [(&[3, 0][..], false), (&[3], true)] {
+        let mut cluster = frozen_for_the_dead();
+        let request = cluster.command(1, evict(&[3], false));
+        cluster.settle(3);
+        let away = Err(CommandError::OwnersAway { peers: peer(0).default_name().to_string() });
+        assert_eq!(cluster.answer(1, request), Some(&away));
+        for n in [1, 2] {
+            let own = &cluster.hosts[n].ipam.freezes[&peer(u8::try_from(n).unwrap())];
+            assert!(own.holds(peer(3)), "what peer 0 may have taken over is given to nobody");
+        }
+        let request = cluster.command(1, evict(victims, force));
+        cluster.settle(3);
+        assert!(matches!(cluster.answer(1, request), Some(Ok(Reply::TakenOver(8..)))));
+        assert_eq!(cluster.hosts[1].ipam.ledger(), cluster.hosts[2].ipam.ledger());
+        for n in [1, 2] {
+            let own = cluster.hosts[n].ipam.freezes.get(&peer(u8::try_from(n).unwrap()));
+            assert_eq!(own, Some(&Freeze::default()));
+        }
+    }
 }
 
 #[test]

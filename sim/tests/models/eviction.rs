@@ -1,0 +1,700 @@
+//! Evictions: every order in which the survivors of a dead peer can hear of its gifts and of what each
+//! other says, propose to take over what it owned, give that up, lose sight of each other, stop and come
+//! back.
+//!
+//! The survivors are the core's own [`Ipam`], with a disk as their node would keep it. Of the victim
+//! there is what it gave away: at first nobody has heard of that, and anybody may hear of it at any time
+//! or never. So it may be dead, with gifts under way or known to one, or live on where nobody hears it
+//! and give all the time. Anybody may hear any record that was ever sent, through whomever and late, but
+//! of what a peer says of evictions nothing that is older than what it heard before.
+
+use super::shared::{Memo, Pool, Shared};
+use super::{peer, search, search_for};
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng;
+use stateright::{Model, Property};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::{self, Debug, Formatter};
+use weft_core::addr::{Offset, Range, Universe};
+use weft_core::codec;
+use weft_core::config::{Config, FoundingMode};
+use weft_core::id::{Incarnation, PeerId};
+use weft_core::io::{Command, RequestId};
+use weft_core::ipam::freeze::{Phase, Stance};
+use weft_core::ipam::{Act, Ballot, Founding, Freeze, Grant, Ipam, IpamMessage, Ledger};
+use weft_core::record::{Fingerprint, Key, Record, Signature, Version};
+use weft_core::saved::{Change, Saved, Slot};
+use weft_core::status::IpamState;
+use weft_core::time::Instant;
+
+/// No address has two owners among the survivors who would both hand it out.
+const ONE_OWNER: &str = "ipam.one-owner";
+/// When all has been heard, nobody waits for an eviction, and nobody refuses gifts any more.
+const ENDS: &str = "evictions end";
+
+/// What can happen, and what the peers make of it.
+#[derive(Clone)]
+struct World {
+    /// Peers 0 up to here; the victim is the one after them. All own addresses.
+    survivors: usize,
+    /// What the victim gives: which of its addresses, to whom.
+    gifts: &'static [(u128, usize)],
+    /// How often each is told to take over, the first ones first.
+    told: &'static [u8],
+    /// Whether what is said of evictions may come late, when something else was said since.
+    is_late: bool,
+    /// Whether those who wait for it give up.
+    gives_up: bool,
+    /// How many restarts there may be, of any peers.
+    restarts: u8,
+    /// Who may once lose sight of whom.
+    loss: Option<(usize, usize)>,
+    rules: Rules,
+}
+
+/// What the peers do; anything but the first is a fault that must be found.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rules {
+    Kept,
+    /// The first one sees only so many of the others and waits for nobody else.
+    Hears(usize),
+    /// Gifts of a victim are taken in though they are refused by what one has said.
+    Thaw,
+    /// What one has said of evictions is not on its disk.
+    Forgotten,
+}
+
+/// A model with all that was found out about its peers.
+struct Search {
+    world: World,
+    peers: Pool<Peer>,
+    grants: Pool<Letter>,
+    sayings: Pool<Letter>,
+    turns: Memo<(u32, Mark), Option<Turn>>,
+}
+
+/// The world at one moment.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct State {
+    peers: Vec<Shared<Peer>>,
+    /// All grants sent that somebody has not heard.
+    grants: Letters,
+    /// All that was said of evictions and could still be news to somebody.
+    said: BTreeSet<Shared<Letter>>,
+    restarts: u8,
+    is_lost: bool,
+}
+
+/// One survivor.
+#[derive(Clone)]
+struct Peer {
+    /// Everything else in words: peers are equal when this is.
+    key: String,
+    me: PeerId,
+    ipam: Ipam,
+    saved: Saved,
+    /// Whom it sees.
+    sight: BTreeSet<PeerId>,
+    /// The grants that it heard and wrote.
+    heard: Letters,
+    /// Of each other peer, the number of the last that it heard it say of evictions; its own last one.
+    last: BTreeMap<PeerId, u64>,
+    told: u8,
+    lives: u8,
+    /// The addresses that it would hand out, one bit each.
+    owns: u32,
+    ledger: Option<Ledger>,
+    /// What it says of the victim.
+    stance: Option<Stance>,
+    /// Whether it waits for an eviction.
+    waits: bool,
+    /// Whether its boot gate is closed.
+    is_closed: bool,
+    faults: BTreeSet<&'static str>,
+}
+
+/// A record under way; records are equal when their keys and versions are, and what they say.
+struct Letter(Record);
+
+/// Some grants, a bit for the number of each.
+type Letters = u128;
+
+/// What a peer came to be, and what it sent.
+#[derive(Clone)]
+struct Turn {
+    peer: Shared<Peer>,
+    grants: Letters,
+    said: Vec<Shared<Letter>>,
+}
+
+/// What happens to a peer.
+#[derive(Clone, Copy)]
+enum Event<'a> {
+    Hear(&'a Shared<Letter>),
+    HearSaid(&'a Shared<Letter>),
+    /// Its operator has it take over what the victim owned.
+    Evict,
+    GiveUp,
+    Lose(usize),
+    Find(usize),
+    /// It asks this owner what is its own, and hears the answer.
+    Meet(&'a Shared<Peer>),
+    Restart,
+}
+
+/// An event, by numbers.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Mark {
+    Hear(u32),
+    HearSaid(u32),
+    Evict,
+    GiveUp,
+    Lose(usize),
+    Find(usize),
+    Meet(u32),
+    Restart,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Action {
+    Hear(usize, Shared<Letter>),
+    HearSaid(usize, Shared<Letter>),
+    Evict(usize),
+    GiveUp(usize),
+    /// The first loses sight of the second.
+    Lose(usize, usize),
+    Find(usize, usize),
+    Meet {
+        me: usize,
+        with: usize,
+    },
+    Restart(usize),
+}
+
+const NOW: Instant = Instant::ZERO;
+/// After the last moment at which a command is answered.
+const LATE: Instant = Instant::from_nanos(1 << 60);
+
+impl Search {
+    fn of(world: World) -> Self {
+        let (peers, turns) = (Pool::default(), Memo::default());
+        Self { world, peers, grants: Pool::default(), sayings: Pool::default(), turns }
+    }
+
+    fn victim(&self) -> PeerId {
+        peer(self.world.survivors)
+    }
+
+    fn others(&self, me: PeerId) -> BTreeSet<PeerId> {
+        let others = (0..self.world.survivors).map(peer).filter(|id| *id != me);
+        match self.world.rules {
+            Rules::Hears(few) if me == peer(0) => others.take(few).collect(),
+            Rules::Hears(_) | Rules::Kept | Rules::Thaw | Rules::Forgotten => others.collect(),
+        }
+    }
+
+    fn founding(&self) -> Record {
+        let ballot = Ballot { round: 1, proposer: peer(0) };
+        let seeds = (0..=self.world.survivors).map(peer).collect();
+        let body = codec::encode(&Founding { universe: config().universe, seeds, ballot });
+        record(peer(0), Key::Founding(Fingerprint::of(&body)), 0, body)
+    }
+
+    /// What the victim gives away, one after the other.
+    fn gifts(&self) -> Vec<Shared<Letter>> {
+        let founding: Founding = self.founding().decode().unwrap();
+        let Key::Founding(lineage) = self.founding().key else { return Vec::new() };
+        let ledger = Ledger::found(&founding).unwrap();
+        let first = ledger.owned_by(self.victim())[0].start.0;
+        let gifts = self.world.gifts.iter().map(|(nth, to)| {
+            let range = Range { start: Offset(first + nth), end: Offset(first + nth + 1) };
+            let grant = ledger.grant(lineage, range, self.victim(), peer(*to)).unwrap();
+            let body = codec::encode(&grant);
+            let key = Key::Grant(Fingerprint::by(&self.victim(), &body));
+            self.grants.share(Letter(record(self.victim(), key, 0, body)))
+        });
+        gifts.collect()
+    }
+
+    /// Looks at what `event` makes of `peer`; at `None` when nothing.
+    fn turn<R>(
+        &self,
+        peer: &Shared<Peer>,
+        event: Event<'_>,
+        look: impl FnOnce(&Option<Turn>) -> R,
+    ) -> R {
+        let mark = match event {
+            Event::Hear(letter) => Mark::Hear(Shared::id(letter)),
+            Event::HearSaid(letter) => Mark::HearSaid(Shared::id(letter)),
+            Event::Evict => Mark::Evict,
+            Event::GiveUp => Mark::GiveUp,
+            Event::Lose(n) => Mark::Lose(n),
+            Event::Find(n) => Mark::Find(n),
+            Event::Meet(with) => Mark::Meet(Shared::id(with)),
+            Event::Restart => Mark::Restart,
+        };
+        let me = Shared::id(peer);
+        self.turns.look(me, (me, mark), || self.happen(peer, event), look)
+    }
+
+    fn happen(&self, before: &Peer, event: Event<'_>) -> Option<Turn> {
+        let mut peer = before.clone();
+        let sent = match event {
+            Event::Hear(letter) => {
+                before.is_news(self.world.rules, letter).then_some(())?;
+                peer.heard |= bit(letter);
+                peer.saved.apply(Change::put(Slot::Record(letter.0.key), &letter.0));
+                peer.call(|ipam, acts| ipam.record(NOW, &letter.0, acts))
+            }
+            Event::HearSaid(letter) => {
+                before.is_later(letter).then_some(())?;
+                peer.last.insert(letter.0.writer, letter.0.version.sequence);
+                peer.call(|ipam, acts| ipam.record(NOW, &letter.0, acts))
+            }
+            Event::Evict => {
+                let n = usize::from(peer.me.0[0]);
+                let may = self.world.told.get(n).copied().unwrap_or(0);
+                (peer.told < may && !peer.waits).then_some(())?;
+                peer.told += 1;
+                let force = matches!(self.world.rules, Rules::Hears(_));
+                let evict = Command::Evict { peers: [self.victim()].into(), force };
+                peer.call(|ipam, acts| ipam.command(NOW, RequestId(1), evict, acts))
+            }
+            Event::GiveUp => {
+                (peer.waits && self.world.gives_up).then_some(())?;
+                peer.call(|ipam, acts| ipam.timeout(LATE, acts))
+            }
+            Event::Lose(n) => {
+                peer.sight.remove(&super::peer(n)).then_some(())?;
+                let sight = peer.sight.clone();
+                peer.call(|ipam, acts| ipam.reachable(NOW, &sight, acts))
+            }
+            Event::Find(n) => {
+                self.others(peer.me).contains(&super::peer(n)).then_some(())?;
+                peer.sight.insert(super::peer(n)).then_some(())?;
+                let sight = peer.sight.clone();
+                peer.call(|ipam, acts| ipam.reachable(NOW, &sight, acts))
+            }
+            Event::Meet(with) => {
+                (peer.is_closed && peer.sight.contains(&with.me)).then_some(())?;
+                let answer = with.answer(peer.me, &self.question(&peer)?)?;
+                let from = with.me;
+                peer.call(|ipam, acts| ipam.message(NOW, from, &answer, acts))
+            }
+            Event::Restart => {
+                let (started, sent) = self.start_again(before);
+                peer = started;
+                sent
+            }
+        };
+        let is_grant = |record: &&Record| matches!(record.key, Key::Grant(_));
+        let grants = sent.iter().filter(is_grant);
+        let grants = grants.map(|one| bit(&self.grants.share(Letter(one.clone())))).sum();
+        let said = sent.iter().filter(|one| matches!(one.key, Key::Freeze(_)));
+        let said = said.map(|one| self.sayings.share(Letter(one.clone()))).collect();
+        peer.heard |= grants;
+        Some(Turn { peer: self.peers.share(peer.judged(self.victim())), grants, said })
+    }
+
+    /// What a peer that has started again asks of any owner.
+    fn question(&self, peer: &Peer) -> Option<IpamMessage> {
+        let mut ipam = peer.ipam.clone();
+        let mut acts = Vec::new();
+        for others in [BTreeSet::new(), self.others(peer.me)] {
+            ipam.reachable(NOW, &others, &mut acts);
+        }
+        told(acts)
+    }
+
+    fn start_again(&self, before: &Peer) -> (Peer, Vec<Record>) {
+        let mut saved = before.saved.clone();
+        if self.world.rules == Rules::Forgotten {
+            saved.apply(Change::remove(Slot::Record(Key::Freeze(before.me))));
+        }
+        // The number of the last that it said is on its disk.
+        let last = before.last.get(&before.me).copied().unwrap_or(0);
+        let (mut peer, sent) = self.start(before.me, saved, last, before.lives + 1);
+        // Grants that are no more on its disk are of no use.
+        peer.heard = before.heard;
+        peer.told = before.told;
+        (peer, sent)
+    }
+
+    /// A peer that starts with `saved`, as the node does it, and sees all others.
+    fn start(&self, me: PeerId, saved: Saved, last: u64, lives: u8) -> (Peer, Vec<Record>) {
+        let rng = ChaCha20Rng::from_seed([lives; 32]);
+        let ipam = Ipam::new(&config(), me, &saved, rng).unwrap();
+        let mut peer = Peer {
+            key: String::new(),
+            me,
+            ipam,
+            saved,
+            sight: self.others(me),
+            heard: 0,
+            last: [(me, last)].into(),
+            told: 0,
+            lives,
+            owns: 0,
+            ledger: None,
+            stance: None,
+            waits: false,
+            is_closed: false,
+            faults: BTreeSet::new(),
+        };
+        let slots: Vec<Slot> = peer.saved.slots.keys().cloned().collect();
+        for slot in slots.iter().filter(|slot| matches!(slot, Slot::Record(_))) {
+            let record: Record = peer.saved.get(slot).unwrap().unwrap();
+            let sent = peer.call(|ipam, acts| ipam.record(NOW, &record, acts));
+            assert!(sent.is_empty(), "it speaks while it reads its disk");
+        }
+        let sight = peer.sight.clone();
+        let sent = peer.call(|ipam, acts| ipam.reachable(NOW, &sight, acts));
+        (peer, sent)
+    }
+
+    /// Whether nothing can be heard any more that changes anything, and everybody sees all others.
+    fn is_at_rest(&self, state: &State) -> bool {
+        state.peers.iter().all(|peer| {
+            let said = state.said.iter().all(|letter| !peer.is_later(letter));
+            let grants = self.sent(state.grants);
+            let heard = grants.iter().all(|letter| !peer.is_news(self.world.rules, letter));
+            let met = |with: &Shared<Peer>| {
+                with.me == peer.me || self.turn(peer, Event::Meet(with), Option::is_none)
+            };
+            said && heard && peer.sight == self.others(peer.me) && state.peers.iter().all(met)
+        })
+    }
+
+    fn sent(&self, letters: Letters) -> Vec<Shared<Letter>> {
+        self.grants.with((0..Letters::BITS).filter(|id| letters >> id & 1 == 1))
+    }
+}
+
+fn config() -> Config {
+    Config {
+        universe: Universe::new("10.0.0.0/29".parse().unwrap()).unwrap(),
+        founding: FoundingMode::Consensus { peers: Some(1) },
+        ..Config::default()
+    }
+}
+
+/// Nobody here checks signatures: that is done before a record gets to IPAM.
+fn record(writer: PeerId, key: Key, sequence: u64, body: Vec<u8>) -> Record {
+    let signature = Signature([0; 32], [0; 32]);
+    let version = Version { incarnation: Incarnation(0), sequence };
+    Record { key, version, body, writer, signature }
+}
+
+/// What is said in `acts` to another peer.
+fn told(acts: Vec<Act>) -> Option<IpamMessage> {
+    acts.into_iter().find_map(|act| match act {
+        Act::Tell { message, .. } => Some(message),
+        Act::Publish { .. } | Act::Persist(_) | Act::Reply { .. } | Act::Event(_) => None,
+    })
+}
+
+fn bit(letter: &Shared<Letter>) -> Letters {
+    1_u128.checked_shl(Shared::id(letter)).unwrap()
+}
+
+impl Peer {
+    /// Whether it would take in the grant.
+    fn is_news(&self, rules: Rules, letter: &Shared<Letter>) -> bool {
+        let grant: Grant = letter.0.decode().unwrap();
+        let takes = rules == Rules::Thaw || !self.ipam.has_frozen(&grant, letter.0.writer);
+        self.heard & bit(letter) == 0 && takes
+    }
+
+    /// Whether it has yet to hear it, or something later.
+    fn is_later(&self, letter: &Letter) -> bool {
+        let last = self.last.get(&letter.0.writer).copied().unwrap_or(0);
+        letter.0.writer != self.me && last < letter.0.version.sequence
+    }
+
+    /// What it answers to `question` of `by`, if anything.
+    fn answer(&self, by: PeerId, question: &IpamMessage) -> Option<IpamMessage> {
+        let mut acts = Vec::new();
+        self.ipam.clone().message(NOW, by, question, &mut acts);
+        told(acts)
+    }
+
+    /// Calls IPAM and does what it wants. Returns what it publishes.
+    fn call(&mut self, f: impl FnOnce(&mut Ipam, &mut Vec<Act>)) -> Vec<Record> {
+        let mut acts = Vec::new();
+        let mut sent = Vec::new();
+        f(&mut self.ipam, &mut acts);
+        for act in acts {
+            match act {
+                Act::Publish { key: Key::Space(_), .. } => {}
+                Act::Publish { key, body } => {
+                    let mut sequence = 0;
+                    if matches!(key, Key::Freeze(_)) {
+                        let last = self.last.entry(self.me).or_default();
+                        *last += 1;
+                        sequence = *last;
+                    }
+                    let record = record(self.me, key, sequence, body);
+                    self.saved.apply(Change::put(Slot::Record(key), &record));
+                    sent.push(record);
+                }
+                Act::Persist(change) => self.saved.apply(change),
+                Act::Event(weft_core::event::Event::OwnershipConflict { .. }) => {
+                    self.faults.insert("honest peers are in conflict");
+                }
+                Act::Event(_) | Act::Tell { .. } | Act::Reply { .. } => {}
+            }
+        }
+        for key in self.ipam.superseded() {
+            self.saved.apply(Change::remove(Slot::Record(key)));
+        }
+        sent
+    }
+
+    fn judged(mut self, victim: PeerId) -> Self {
+        if let Err(fault) = self.ipam.check() {
+            self.faults.insert(fault);
+        }
+        let owned = (0..config().universe.size()).filter(|at| self.ipam.acts_as_owner(Offset(*at)));
+        self.owns = owned.map(|at| 1 << at).sum();
+        self.ledger = self.ipam.ledger().cloned();
+        let own = self.saved.get::<Record>(&Slot::Record(Key::Freeze(self.me))).unwrap();
+        let own: Freeze = own.map(|own| own.decode().unwrap()).unwrap_or_default();
+        self.stance = own.stances.get(&victim).copied();
+        let status = self.ipam.status();
+        self.is_closed = status.state == IpamState::AwaitingMerge;
+        self.waits = status.waiting > 0;
+        self.key = format!(
+            "{:?} {:?} {:?} {:?} {:?} {:?}",
+            self.ipam, self.saved, self.heard, self.last, self.told, self.faults
+        );
+        self
+    }
+
+    /// Whether it keeps others waiting, or is kept.
+    fn is_busy(&self) -> bool {
+        self.waits || self.stance.is_some_and(|stance| stance.phase != Phase::CalledOff)
+    }
+}
+
+impl Debug for Peer {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {:?}", self.me, self.stance)
+    }
+}
+
+impl PartialEq for Peer {
+    fn eq(&self, other: &Self) -> bool {
+        self.key == other.key
+    }
+}
+impl Eq for Peer {}
+impl PartialOrd for Peer {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Peer {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.key.cmp(&other.key)
+    }
+}
+
+impl Letter {
+    fn order(&self) -> impl Ord {
+        (self.0.key, self.0.version, &self.0.body)
+    }
+}
+
+impl Debug for Letter {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let writer = self.0.writer.0[0];
+        if let Ok(Freeze { stances, .. }) = self.0.decode() {
+            let said = stances.values().map(|Stance { eviction, phase, view }| {
+                let (round, by) = (eviction.round, eviction.proposer.0[0]);
+                format!("{phase:?} for {by} in round {round} with {:02x}", view.0[0])
+            });
+            return write!(f, "{writer} says {:?}", said.collect::<Vec<_>>());
+        }
+        let Ok(grant) = self.0.decode::<Grant>() else { return write!(f, "founding") };
+        let (to, range, number) = (grant.owner.0[0], grant.range, (grant.epoch, grant.version));
+        write!(f, "{writer} gave {}..{} to {to}, {number:?}", range.start.0, range.end.0)
+    }
+}
+
+impl PartialEq for Letter {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+impl Eq for Letter {}
+impl PartialOrd for Letter {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Letter {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.order().cmp(&other.order())
+    }
+}
+
+impl Model for Search {
+    type State = State;
+    type Action = Action;
+
+    fn init_states(&self) -> Vec<State> {
+        let founding = self.founding();
+        let mut saved = Saved::default();
+        saved.apply(Change::put(Slot::Record(founding.key), &founding));
+        let start = |n| {
+            let (mut new, _) = self.start(peer(n), Saved::default(), 0, 0);
+            new.saved = saved.clone();
+            new.call(|ipam, acts| ipam.record(NOW, &founding, acts));
+            self.peers.share(new.judged(self.victim()))
+        };
+        let grants = self.gifts().iter().map(bit).sum();
+        let peers = (0..self.world.survivors).map(start).collect();
+        vec![State { peers, grants, said: BTreeSet::new(), restarts: 0, is_lost: false }]
+    }
+
+    fn actions(&self, state: &State, actions: &mut Vec<Action>) {
+        let grants = self.sent(state.grants);
+        for (n, one) in state.peers.iter().enumerate() {
+            let news = grants.iter().filter(|letter| one.is_news(self.world.rules, letter));
+            actions.extend(news.map(|letter| Action::Hear(n, *letter)));
+            let news = state.said.iter().filter(|letter| one.is_later(letter));
+            actions.extend(news.map(|letter| Action::HearSaid(n, *letter)));
+            actions.push(Action::Evict(n));
+            actions.push(Action::GiveUp(n));
+            for other in (0..self.world.survivors).filter(|other| *other != n) {
+                if !state.is_lost && self.world.loss == Some((n, other)) {
+                    actions.push(Action::Lose(n, other));
+                }
+                if !one.sight.contains(&peer(other)) {
+                    actions.push(Action::Find(n, other));
+                }
+                if one.is_closed {
+                    actions.push(Action::Meet { me: n, with: other });
+                }
+            }
+            if state.restarts < self.world.restarts {
+                actions.push(Action::Restart(n));
+            }
+        }
+    }
+
+    fn next_state(&self, last: &State, action: Action) -> Option<State> {
+        let restarts = last.restarts + u8::from(matches!(action, Action::Restart(_)));
+        let is_lost = last.is_lost || matches!(action, Action::Lose(..));
+        let (n, event) = match action {
+            Action::Hear(n, ref letter) => (n, Event::Hear(letter)),
+            Action::HearSaid(n, ref letter) => (n, Event::HearSaid(letter)),
+            Action::Evict(n) => (n, Event::Evict),
+            Action::GiveUp(n) => (n, Event::GiveUp),
+            Action::Lose(n, other) => (n, Event::Lose(other)),
+            Action::Find(n, other) => (n, Event::Find(other)),
+            Action::Meet { me, with } => (me, Event::Meet(&last.peers[with])),
+            Action::Restart(n) => (n, Event::Restart),
+        };
+        let Turn { peer, grants, said } =
+            self.turn(&last.peers[n], event, |turn| turn.as_ref().cloned())?;
+        let mut state = State { restarts, is_lost, ..last.clone() };
+        state.peers[n] = peer;
+        state.grants |= grants;
+        state.said.extend(said);
+        // States that differ only in what all have heard have the same future. Who starts again hears the
+        // last that each has said, or what another one knows of it.
+        let State { peers, grants, said, .. } = &mut state;
+        *grants &= !peers.iter().fold(Letters::MAX, |all, peer| all & peer.heard);
+        let is_over = restarts == self.world.restarts;
+        let (all, least) = (said.clone(), |writer: &PeerId| {
+            let others = peers.iter().filter(|peer| peer.me != *writer);
+            others.map(|peer| peer.last.get(writer).copied().unwrap_or(0)).min()
+        });
+        said.retain(|letter| {
+            let Record { writer, version, .. } = &letter.0;
+            let is_last = !all.iter().any(|it| it.0.writer == *writer && it.0.version > *version);
+            let least = least(writer).unwrap_or(0);
+            let is_news = version.sequence > least || !is_over;
+            is_news && (is_last || self.world.is_late && version.sequence >= least)
+        });
+        Some(state)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        vec![
+            Property::always(ONE_OWNER, |_, state: &State| {
+                let owned = |sum: u32, peer: &Shared<Peer>| {
+                    (sum & peer.owns == 0).then_some(sum | peer.owns)
+                };
+                state.peers.iter().try_fold(0, owned).is_some()
+            }),
+            Property::always("equal grants make equal ledgers", |_, state: &State| {
+                state.peers.iter().enumerate().all(|(n, one)| {
+                    let mut equal = state.peers[..n].iter().filter(|two| one.heard == two.heard);
+                    equal.all(|two| one.ledger == two.ledger)
+                })
+            }),
+            Property::always("each peer is sound", |_, state: &State| {
+                state.peers.iter().all(|peer| peer.faults.is_empty())
+            }),
+            Property::always(ENDS, |search: &Self, state: &State| {
+                state.peers.iter().all(|peer| !peer.is_busy()) || !search.is_at_rest(state)
+            }),
+            Property::sometimes("all know of a takeover", |search: &Self, state: &State| {
+                let none = |ledger: &Ledger| !ledger.owns_any(search.victim());
+                state.peers.iter().all(|peer| peer.ledger.as_ref().is_some_and(none))
+            }),
+        ]
+    }
+}
+
+const WORLD: World = World {
+    survivors: 3,
+    gifts: &[(0, 2)],
+    told: &[1],
+    is_late: false,
+    gives_up: false,
+    restarts: 0,
+    loss: None,
+    rules: Rules::Kept,
+};
+
+#[test]
+fn one_who_takes_over_takes_nothing_that_was_given() {
+    let world = World { gives_up: true, restarts: 1, ..WORLD };
+    search("eviction", Search::of(world));
+}
+
+#[test]
+fn two_who_take_over_at_once_never_both_own_anything() {
+    search("eviction, rivals", Search::of(World { told: &[1, 1], is_late: true, ..WORLD }));
+}
+
+#[test]
+fn rivals_that_lose_sight_of_each_other_do_no_harm() {
+    search("eviction, sight", Search::of(World { told: &[1, 1], loss: Some((1, 0)), ..WORLD }));
+}
+
+#[test]
+fn the_search_finds_what_an_heir_alone_breaks() {
+    let world = World { rules: Rules::Hears(0), ..WORLD };
+    search_for("eviction, alone", Search::of(world), ONE_OWNER);
+}
+
+#[test]
+fn the_search_finds_what_a_majority_breaks() {
+    let world = World { survivors: 4, gifts: &[(0, 3)], rules: Rules::Hears(2), ..WORLD };
+    search_for("eviction, majority", Search::of(world), ONE_OWNER);
+}
+
+#[test]
+fn the_search_finds_what_a_gift_after_the_freeze_breaks() {
+    search_for("eviction, thaw", Search::of(World { rules: Rules::Thaw, ..WORLD }), ONE_OWNER);
+}
+
+#[test]
+fn the_search_finds_what_a_forgotten_freeze_breaks() {
+    let world = World { restarts: 1, rules: Rules::Forgotten, ..WORLD };
+    search_for("eviction, forgotten", Search::of(world), ONE_OWNER);
+}
