@@ -4,6 +4,7 @@
 //! * [`host`]: one host's `weft`, started and asked as a person would.
 //! * [`container`]: a namespace that is put on the network.
 //! * [`disk`]: a small disk, to be filled.
+//! * [`client`]: a stream to a daemon's API.
 //! * [`tools`]: `ip`, and the programs that were built with the tests.
 //! * [`command`]: programs with a deadline, and programs in the background.
 //! * [`trace`]: what is left on the machine, to show that nothing is.
@@ -18,6 +19,7 @@
 
 pub mod capture;
 pub mod circles;
+pub mod client;
 pub mod command;
 pub mod container;
 pub mod crowd;
