@@ -13,6 +13,7 @@
 //! * [`crowd`]: many peers on one machine.
 //! * [`siege`]: two hosts that somebody on their wire attacks: a [`stranger`], a [`member`] that keeps no
 //!   rules, packets that are [`raw`] or come from a [`capture`].
+//! * [`soak`]: real daemons whose clients and hosts do what they like, judged by their [`history`].
 //! * [`tidy`] and [`circles`]: the repository's own rules, as functions over its text.
 //!
 //! A test makes a lab, acts, and ends with [`lab::Lab::finish`], which fails on anything left over.
@@ -24,12 +25,14 @@ pub mod command;
 pub mod container;
 pub mod crowd;
 pub mod disk;
+pub mod history;
 pub mod host;
 pub mod lab;
 pub mod member;
 pub mod process;
 pub mod raw;
 pub mod siege;
+pub mod soak;
 pub mod stranger;
 pub mod talk;
 pub mod tidy;
