@@ -9,7 +9,7 @@ use crate::command::signal;
 use crate::history::{Ask, Call, History, Told};
 use crate::host::Host;
 use crate::lab::{Disk, Lab};
-use crate::{outcome, wait_until};
+use crate::{holds_within, outcome, wait_until};
 use anyhow::{Context as _, Result, bail, ensure};
 use caller::Caller;
 use rand_chacha::ChaCha20Rng;
@@ -88,7 +88,6 @@ pub fn soak(seed: u64, length: Duration) -> Result<Soaked> {
         disk,
         watch: &watch,
         rng: ChaCha20Rng::seed_from_u64(seed),
-        busy: BTreeSet::new(),
         history: History::default(),
         counts: BTreeMap::new(),
     };
@@ -142,8 +141,6 @@ struct Faults<'a> {
     disk: Disk,
     watch: &'a Watch,
     rng: ChaCha20Rng,
-    /// Hosts that have one.
-    busy: BTreeSet<usize>,
     history: History,
     counts: BTreeMap<&'static str, usize>,
 }
@@ -163,7 +160,7 @@ impl Faults<'_> {
 
     /// One fault, at times with a second one in it.
     fn fault(&mut self, length: Duration, is_inner: bool) -> Result<()> {
-        let Some(n) = self.victim() else { return Ok(()) };
+        let n = 1 + self.below(self.lab.hosts().len());
         let kind = if is_inner { self.below(2) } else { self.below(9) };
         // A link counts as dead after 10 s: some outages are longer than that.
         let lasts = match self.below(4) {
@@ -201,12 +198,6 @@ impl Faults<'_> {
         Ok(())
     }
 
-    fn victim(&mut self) -> Option<usize> {
-        let free: Vec<_> =
-            (1..=self.lab.hosts().len()).filter(|n| !self.busy.contains(n)).collect();
-        free.get(self.below(free.len().max(1))).copied()
-    }
-
     fn kill(&mut self, n: usize) -> Result<()> {
         self.count("a daemon killed");
         let from = self.watch.now();
@@ -241,15 +232,17 @@ impl Faults<'_> {
         let from = self.watch.now();
         self.disk.fill(0)?;
         let host = self.lab.host(n);
-        let ended = crate::holds_within(Duration::from_secs(2), || !host.is_running());
+        let ends = || holds_within(Duration::from_secs(2), || !host.is_running());
+        let ended = ends();
         self.disk.empty()?;
-        if !ended && host.is_running() {
+        // Or it is about to: it takes its time to end in order.
+        if ended || ends() {
+            self.count("a disk full");
+            self.launch_again(n, from)
+        } else {
             self.count("a disk full, and enough");
-            return Ok(());
+            Ok(())
         }
-        self.count("a disk full");
-        wait_until("the daemon is dead", Duration::from_secs(5), || !host.is_running())?;
-        self.launch_again(n, from)
     }
 
     fn count(&mut self, what: &'static str) {
