@@ -161,7 +161,7 @@ impl Host {
     }
 
     /// How many peers `weft status` counts, this one included; 0 when it says nothing.
-    fn peers_in_reach(&self) -> usize {
+    pub(crate) fn peers_in_reach(&self) -> usize {
         let shown = self.weft(&["status"]).map(|done| done.stdout).unwrap_or_default();
         let count = shown.lines().find_map(|line| line.trim().strip_prefix("Peers: "));
         count.and_then(|rest| rest.split(' ').next()?.parse().ok()).unwrap_or(0)

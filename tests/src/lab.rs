@@ -239,6 +239,22 @@ impl Lab {
         ip(&format!("-n {}switch link set trunk up", self.mark)).map(drop)
     }
 
+    /// Takes host `n` off the switch.
+    ///
+    /// # Errors
+    /// When there is no switch.
+    pub fn unplug(&self, n: usize) -> Result<()> {
+        ip(&format!("-n {}switch link set port{} down", self.mark, n - 1)).map(drop)
+    }
+
+    /// Puts it back.
+    ///
+    /// # Errors
+    /// As [`Lab::unplug`].
+    pub fn plug(&self, n: usize) -> Result<()> {
+        ip(&format!("-n {}switch link set port{} up", self.mark, n - 1)).map(drop)
+    }
+
     /// Folder of this lab, for any files of the test.
     pub fn dir(&self) -> &Path {
         &self.dir

@@ -4,6 +4,7 @@
 //! * [`host`]: one host's `weft`, started and asked as a person would.
 //! * [`container`]: a namespace that is put on the network.
 //! * [`disk`]: a small disk, to be filled.
+//! * [`client`]: a stream to a daemon's API.
 //! * [`tools`]: `ip`, and the programs that were built with the tests.
 //! * [`command`]: programs with a deadline, and programs in the background.
 //! * [`trace`]: what is left on the machine, to show that nothing is.
@@ -12,22 +13,26 @@
 //! * [`crowd`]: many peers on one machine.
 //! * [`siege`]: two hosts that somebody on their wire attacks: a [`stranger`], a [`member`] that keeps no
 //!   rules, packets that are [`raw`] or come from a [`capture`].
+//! * [`soak`]: real daemons whose clients and hosts do what they like, judged by their [`history`].
 //! * [`tidy`] and [`circles`]: the repository's own rules, as functions over its text.
 //!
 //! A test makes a lab, acts, and ends with [`lab::Lab::finish`], which fails on anything left over.
 
 pub mod capture;
 pub mod circles;
+pub mod client;
 pub mod command;
 pub mod container;
 pub mod crowd;
 pub mod disk;
+pub mod history;
 pub mod host;
 pub mod lab;
 pub mod member;
 pub mod process;
 pub mod raw;
 pub mod siege;
+pub mod soak;
 pub mod stranger;
 pub mod talk;
 pub mod tidy;
