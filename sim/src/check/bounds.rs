@@ -69,6 +69,7 @@ fn rows(view: &View, peer: &PeerView, at_rest: bool) -> Vec<Row> {
         if at_rest { peer.records.keys().filter(|key| is(key)).count() } else { 0 }
     };
     let heard_of = of_kind(|key| matches!(key, Key::Peer(_)));
+    let gone = view.peers.iter().filter(|other| !other.live).count();
     let grants = peer.papers.keys().filter(|key| matches!(key, Key::Grant(_))).count();
     let near = peer.near.len() + SPARE;
     // At rest, one session at most takes the place of another.
@@ -147,12 +148,13 @@ fn rows(view: &View, peer: &PeerView, at_rest: bool) -> Vec<Row> {
         ("peers with sessions", directs, sessions_max, others),
         ("sessions under way", sessions_under_way, SESSIONS_UNDER_WAY_MAX, SESSIONS_UNDER_WAY_MAX),
         ("sources of handshakes", sources, SOURCES_MAX, SOURCES_MAX),
-        // Whom to dial: targets of old and new, and whoever was heard of or is remembered.
+        // Whom to dial: targets of old and new, and whoever was heard of or is remembered. Who is gone for
+        // good may be both, at an address that it had before.
         (
             "peers to dial",
             attempts,
             2 * view.peers.len() + records_max + ACQUAINTANCES_MAX,
-            view.peers.len() + heard_of,
+            view.peers.len() + heard_of + gone,
         ),
         ("lost links", lost, records_max + links_max, links_max),
         ("remembered neighbours", acquaintances, ACQUAINTANCES_MAX, ACQUAINTANCES_MAX),
@@ -360,5 +362,10 @@ mod tests {
             view.peers[0].records.insert(Key::Peer(id(9)), version(1, 1));
         });
         assert_eq!(baseline(&heard_of), Ok(()));
+        let gone = changed(|view| {
+            view.peers[0].sizes.attempts = 3;
+            view.peers[1].live = false;
+        });
+        assert_eq!(baseline(&gone), Ok(()));
     }
 }
