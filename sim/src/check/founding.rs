@@ -29,7 +29,8 @@ impl Invariant for Valid {
     fn check(&mut self, view: &View) -> Result<(), String> {
         for (_, peer) in view.changed() {
             if let Some(id) = peer.id {
-                self.parties.insert(id, !peer.told.observes);
+                // Who voted once took part, whatever its operator says later.
+                *self.parties.entry(id).or_default() |= !peer.told.observes;
             }
         }
         for (host, peer) in view.changed() {
