@@ -2,7 +2,7 @@
 //! `ipam.owner-changes-by-grant` and `ipam.rests-on-records`.
 
 use super::papers;
-use super::{Invariant, Owned, View, When};
+use super::{Invariant, Owned, Takeover, View, When};
 use std::collections::{BTreeMap, BTreeSet};
 use weft_core::addr::Range;
 use weft_core::codec;
@@ -237,6 +237,12 @@ impl ByGrant {
             let below = here.filter(|owned| (owned.epoch, owned.version) < number);
             let before = below.max_by_key(|owned| (owned.epoch, owned.version));
             let before = before.filter(|before| is_host(view, before.owner));
+            // Nobody who had to agree to the takeover knew that it had been given any.
+            let is_unheard = |owner| {
+                let is_it = |taken: &&Takeover| (taken.victim, taken.epoch) == (owner, grant.epoch);
+                view.taken_over.iter().filter(is_it).any(|taken| taken.range.contains(at))
+            };
+            let before = before.filter(|before| !is_unheard(before.owner));
             // Whoever takes over what an evicted peer owned writes that itself.
             let giver = grant.victim.unwrap_or(writer);
             if let Some(before) = before.filter(|before| before.owner != giver) {

@@ -333,13 +333,31 @@ impl View {
     }
 
     /// Whether `at` was taken over from `peer`, who lives, and is not its own again by what it knows. An
-    /// operator who evicts the living has addresses held twice: what such a peer has does not count.
+    /// operator who evicts the living has addresses held twice: what such a peer has does not count. Nor
+    /// does what was given to one that nobody could know of.
     pub fn is_lost(&self, peer: &PeerView, at: Offset) -> bool {
         let taken = self.taken_over.iter().filter(|taken| taken.range.contains(at));
         let epoch = taken.filter(|it| Some(it.victim) == peer.id).map(|it| it.epoch).max();
         let entry = peer.ledger.iter().flatten().find(|entry| entry.range.contains(at));
         let own = entry.filter(|entry| Some(entry.owner) == peer.id).map(|entry| entry.epoch);
         epoch.is_some_and(|epoch| own.is_none_or(|own| own < epoch))
+    }
+
+    /// Who loses by what `heir` takes over though nobody evicted it: whoever was given its first addresses
+    /// by the victim, and has met nobody since of whom the heir could know that.
+    pub fn unheard(&self, heir: PeerId, taken: Takeover) -> Vec<PeerId> {
+        let Some(heir) = self.host_of(heir).and_then(|host| self.peers.get(host)) else {
+            return Vec::new();
+        };
+        let owners: BTreeSet<PeerId> = heir.ledger.iter().flatten().map(|it| it.owner).collect();
+        let is_unheard = |id: &PeerId| !owners.contains(id) && !heir.up.contains_key(id);
+        let given = |peer: &PeerView| {
+            let own = peer.ledger.iter().flatten().filter(|it| Some(it.owner) == peer.id);
+            own.filter(|it| it.epoch < taken.epoch)
+                .any(|it| it.range.intersection(taken.range).is_some())
+        };
+        let losers = self.peers.iter().filter(|peer| given(peer)).filter_map(|peer| peer.id);
+        losers.filter(is_unheard).collect()
     }
 
     /// Hosts that were read since the rules were last judged, as (host, view).

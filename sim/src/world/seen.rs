@@ -61,9 +61,13 @@ impl World {
             self.see_death(host, *peer, now.mono.since(*since));
         }
         self.view.peers[host].heard(now.mono, event);
-        if let Event::TakenOver { range, victim, epoch, heir: _ } = event {
-            let (range, victim, epoch) = (*range, *victim, *epoch);
-            self.view.taken_over.insert(Takeover { range, victim, epoch });
+        if let Event::TakenOver { range, victim, epoch, heir } = event {
+            let taken = Takeover { range: *range, victim: *victim, epoch: *epoch };
+            self.view.taken_over.insert(taken);
+            let unheard = self.view.unheard(*heir, taken);
+            self.view
+                .taken_over
+                .extend(unheard.into_iter().map(|victim| Takeover { victim, ..taken }));
         }
         match event {
             Event::ConnUp { conn, peer } => {
