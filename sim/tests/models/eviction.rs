@@ -10,8 +10,8 @@
 //!
 //! Searched to the end, with three survivors and one gift: one who takes over, gives up and starts again, or
 //! of whose followers one does; two who take over, with what they say coming late and in any order; and two
-//! of whom one loses sight of the other and finds it again, while of each the last word is heard. With four
-//! survivors or two gifts, these are not done after minutes.
+//! of whom one loses sight of the other and finds it again, while of each the last word is heard. With two
+//! gifts and late words the first of these is not done after six minutes.
 
 mod survivor;
 
