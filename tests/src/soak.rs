@@ -11,12 +11,11 @@ use crate::host::Host;
 use crate::lab::{Disk, Lab};
 use crate::{holds_within, outcome, wait_until};
 use anyhow::{Context as _, Result, bail, ensure};
-use caller::Caller;
+use caller::{Caller, Watch};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
 
@@ -42,23 +41,6 @@ const BREACHES_SHOWN: usize = 10;
 /// are tried again after a minute at most.
 const HEALED: Duration = Duration::from_secs(90);
 
-/// What clients and the one who makes the faults share.
-#[derive(Debug)]
-struct Watch {
-    begin: Instant,
-    is_over: AtomicBool,
-}
-
-impl Watch {
-    fn now(&self) -> Duration {
-        self.begin.elapsed()
-    }
-
-    fn is_over(&self) -> bool {
-        self.is_over.load(Ordering::Relaxed)
-    }
-}
-
 /// What a run came to.
 #[derive(Debug)]
 pub struct Soaked {
@@ -82,7 +64,7 @@ pub fn soak(seed: u64, length: Duration) -> Result<Soaked> {
     for n in 1..=lab.hosts().len() {
         launch(&lab, n)?;
     }
-    let watch = Watch { begin: Instant::now(), is_over: AtomicBool::new(false) };
+    let watch = Watch::new();
     let mut faults = Faults {
         lab: &lab,
         disk,
@@ -105,7 +87,7 @@ pub fn soak(seed: u64, length: Duration) -> Result<Soaked> {
             }
         }
         let made = faults.make(length);
-        watch.is_over.store(true, Ordering::Relaxed);
+        watch.end();
         for caller in callers {
             faults.history.calls.extend(outcome(caller.join())?);
         }

@@ -8,8 +8,8 @@
 use anyhow::{Context as _, Result};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
-use std::fs::OpenOptions;
-use std::io::{Write as _, stdout};
+use std::fs::File;
+use std::io::{Seek as _, Write as _, stdout};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use weft_core::addr::{Offset, Range, Universe};
@@ -191,10 +191,14 @@ fn all(socket: &Path, ask: (&str, &str), callers: usize, calls: usize) -> Result
     Ok(Times { took: end - begin, each })
 }
 
-/// What the disk takes to keep some bytes, each time behind those before.
+/// What the disk takes to keep some bytes, in a file that has its room already, as the daemon's: one that
+/// grows has to be noted as longer each time.
 fn synced(folder: &Path) -> Result<Times> {
     let path = folder.join("synced");
-    let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
+    let mut file = File::create(&path)?;
+    file.write_all(&vec![0; ALONE * WRITTEN.len()])?;
+    file.sync_all()?;
+    file.rewind()?;
     let begin = Instant::now();
     let mut each = Vec::new();
     for _ in 0..ALONE {

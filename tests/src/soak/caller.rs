@@ -1,6 +1,5 @@
 //! A client: what it does follows from its generator and from what it is told.
 
-use super::Watch;
 use crate::client::Client;
 use crate::history::{Ask, Call, Told};
 use crate::host::Host;
@@ -8,8 +7,9 @@ use ipnet::IpNet;
 use rand_chacha::ChaCha20Rng;
 use rand_core::RngCore as _;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Containers that one client has at most: all together want more than there is.
 const HELD_MAX: usize = 20;
@@ -22,6 +22,34 @@ const PATIENT: Duration = Duration::from_secs(12);
 
 /// Shorter than a daemon may be frozen, or wait for another one.
 const HASTY: Duration = Duration::from_millis(400);
+
+/// What clients and the one who makes the faults share.
+#[derive(Debug)]
+pub(super) struct Watch {
+    begin: Instant,
+    is_over: AtomicBool,
+}
+
+impl Watch {
+    /// Begins just now.
+    pub(super) fn new() -> Self {
+        Self { begin: Instant::now(), is_over: AtomicBool::new(false) }
+    }
+
+    /// Since the beginning.
+    pub(super) fn now(&self) -> Duration {
+        self.begin.elapsed()
+    }
+
+    /// Clients are to end.
+    pub(super) fn end(&self) {
+        self.is_over.store(true, Ordering::Relaxed);
+    }
+
+    fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::Relaxed)
+    }
+}
 
 /// One client of one daemon.
 #[derive(Debug)]
