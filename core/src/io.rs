@@ -321,6 +321,35 @@ pub enum CommandError {
     },
 }
 
+impl CommandError {
+    /// Whether the same command may come to something later, though whoever gives it changes nothing:
+    /// others may come into reach, agree, or give addresses back.
+    pub const fn may_pass(&self) -> bool {
+        match self {
+            Self::OwnerSilent { .. }
+            | Self::OwnersSilent { .. }
+            | Self::NoQuorum { .. }
+            | Self::Observing { .. }
+            | Self::NotMerged { .. }
+            | Self::Exhausted { .. }
+            | Self::EvictionUnderWay { .. }
+            | Self::TooManyWaiting(_) => true,
+            Self::AddressTaken { .. }
+            | Self::OutOfRange { .. }
+            | Self::NotHeld(_)
+            | Self::StillInReach { .. }
+            | Self::OwnersAway { .. }
+            | Self::EvictsItself
+            | Self::TooManyVictims(_)
+            | Self::TooManyNames(_)
+            | Self::Trust(_)
+            | Self::Left
+            | Self::Stopping
+            | Self::Broken { .. } => false,
+        }
+    }
+}
+
 /// What opens the boot gate.
 fn way_out(owners: usize, targets: usize) -> String {
     match (owners, targets) {

@@ -9,6 +9,8 @@ use weft_tests::wait_until;
 /// A peer whose streams the kernel has closed is reported within this: nothing has to run out.
 const CLOSED: Duration = Duration::from_secs(3);
 
+const PATIENCE: Duration = Duration::from_secs(10);
+
 fn owners(host: &Host) -> Result<String> {
     host.weft(&["status", "ipam"])?.ok()
 }
@@ -40,11 +42,18 @@ fn addresses_of_a_dead_peer_are_handed_out_by_another_one_once_it_is_removed() -
         wait_until("the third peer is missed", CLOSED, || is_gone(host))
             .with_context(|| host.log())?;
     }
+    let shown = here.weft(&["ipam", "reclaim", "--dry-run"])?.ok()?;
+    ensure!(shown.contains("IPs - unreachable!"), "{shown}");
+    ensure!(shown.contains(&format!("weft rmpeer {third}")), "{shown}");
+    ensure!(owners(here)?.contains(third), "a dry run takes nothing: {}", owners(here)?);
     let taken = here.weft(&["rmpeer", third])?.ok().with_context(|| here.log())?;
     ensure!(taken.ends_with(&format!("IPs taken over from {third}")), "{taken}");
     ensure!(!taken.starts_with("0 "), "{taken}");
     wait_until("both know who owns it now", CLOSED, || !is_gone(here) && !is_gone(there))?;
     ensure!(!owners(there)?.contains(third), "{}", owners(there)?);
+
+    let nothing = here.weft(&["ipam", "reclaim", "--dry-run"])?.ok()?;
+    ensure!(nothing.starts_with("nothing to reclaim"), "{nothing}");
 
     // All that it owned can be used: what is left at the end belongs to nobody who is away.
     for count in 1.. {
@@ -57,5 +66,24 @@ fn addresses_of_a_dead_peer_are_handed_out_by_another_one_once_it_is_removed() -
             break;
         }
     }
+    lab.finish()
+}
+
+#[test]
+fn an_attachment_that_is_to_wait_does_so_until_there_are_addresses_and_says_for_what() -> Result<()>
+{
+    let lab = Lab::two()?;
+    let (one, two) = (lab.host(1), lab.host(2));
+    one.launch(&["--ipalloc-init", "consensus=2"])?;
+    let container = lab.container()?;
+    let hasty = one.weft(&["attach", &container.namespace])?;
+    hasty.complains(1, "1 of the 2 peers", &["Start the others"])?;
+    let mut command = one.weft_command(&["attach", "--wait", &container.namespace])?;
+    let waiting = lab.background(&mut command)?;
+    waiting.wait_for("waiting: no address yet: 1 of the 2 peers", PATIENCE)?;
+    two.launch(&["--ipalloc-init", "consensus=2", &one.address()])?;
+    waiting.wait_for("10.", PATIENCE)?;
+    let never = one.weft(&["attach", "--wait", "net:192.0.2.0/24", &container.namespace])?;
+    never.complains(1, "192.0.2.0/24", &["10.32.0.0/12"])?;
     lab.finish()
 }

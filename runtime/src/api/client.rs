@@ -38,6 +38,8 @@ pub enum ClientError {
         status: u16,
         /// What was wrong, and what to do.
         message: String,
+        /// Whether the same may be met later, though nothing is changed here.
+        may_pass: bool,
     },
     /// No answer in time, or none that could be read.
     #[error("weft does not answer at {socket}: {why}; see its log in the same folder")]
@@ -244,10 +246,12 @@ impl Client {
 }
 
 fn refused(Answer { status, text }: &Answer) -> ClientError {
-    let message = match serde_json::from_str::<ErrorBody>(text) {
-        Ok(body) => body.error,
-        Err(_) if text.trim().is_empty() => format!("weft answered with HTTP status {status}"),
-        Err(_) => text.trim().to_owned(),
+    let (message, may_pass) = match serde_json::from_str::<ErrorBody>(text) {
+        Ok(body) => (body.error, body.may_pass),
+        Err(_) if text.trim().is_empty() => {
+            (format!("weft answered with HTTP status {status}"), false)
+        }
+        Err(_) => (text.trim().to_owned(), false),
     };
-    ClientError::Refused { status: *status, message }
+    ClientError::Refused { status: *status, message, may_pass }
 }

@@ -19,11 +19,17 @@ pub(super) const BODY_LEN_MAX: usize = 64 << 10;
 pub(super) struct Refusal {
     status: StatusCode,
     error: String,
+    may_pass: bool,
 }
 
 impl Refusal {
     pub(super) fn new(status: StatusCode, error: impl ToString) -> Self {
-        Self { status, error: error.to_string() }
+        Self { status, error: error.to_string(), may_pass: false }
+    }
+
+    /// The same, of what may be met later.
+    pub(super) fn passing(self, may_pass: bool) -> Self {
+        Self { may_pass, ..self }
     }
 
     pub(super) fn bad(error: impl ToString) -> Self {
@@ -33,7 +39,8 @@ impl Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        (self.status, Json(ErrorBody { error: self.error })).into_response()
+        (self.status, Json(ErrorBody { error: self.error, may_pass: self.may_pass }))
+            .into_response()
     }
 }
 

@@ -125,7 +125,8 @@ impl From<CommandError> for Refusal {
             | CommandError::Trust(_)
             | CommandError::Left => StatusCode::BAD_REQUEST,
         };
-        Self::new(status, error)
+        let may_pass = error.may_pass();
+        Self::new(status, error).passing(may_pass)
     }
 }
 

@@ -103,4 +103,7 @@ pub struct AllowRequest {
 pub struct ErrorBody {
     /// What was wrong, and what to do.
     pub error: String,
+    /// Whether the same request may be met later, though the caller changes nothing.
+    #[serde(default, rename = "mayPass")]
+    pub may_pass: bool,
 }

@@ -5,6 +5,7 @@ use crate::daemon::Folders;
 use clap::Args;
 use std::io::Write;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// What every command understands.
 #[derive(Clone, Debug, Args)]
@@ -78,6 +79,29 @@ impl From<ClientError> for Failure {
             | ClientError::Broken { .. } => 1,
         };
         Self { message: error.to_string(), code }
+    }
+}
+
+/// Time between two attempts at what may be met later; a daemon waits for others itself, for longer.
+const RETRY_WAIT: Duration = Duration::from_millis(500);
+
+/// What `ask` comes to: with `wait` only once it is met, or can never be. Says on stderr what it waits for.
+pub(crate) async fn patiently<T>(
+    wait: bool,
+    ask: impl AsyncFn() -> Result<T, ClientError>,
+) -> Result<T, ClientError> {
+    let mut told = None;
+    loop {
+        match ask().await {
+            Err(ClientError::Refused { message, may_pass: true, .. }) if wait => {
+                if told.as_ref() != Some(&message) {
+                    complain(&format!("waiting: {message}"));
+                    told = Some(message);
+                }
+                tokio::time::sleep(RETRY_WAIT).await;
+            }
+            answer => return answer,
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! `weft attach`, `detach`, `expose`, `hide` and `ps`: who is on the bridge.
 
-use super::common::{Common, Failure, Outcome, say, say_json};
+use super::common::{Common, Failure, Outcome, patiently, say, say_json};
 use super::words::{address_arg, container_id, qualified};
 use crate::api::types::{AttachRequest, Container, DetachRequest, ExposeRequest};
 use crate::namespace::Namespace;
@@ -36,6 +36,9 @@ pub(super) struct AttachArgs {
     /// What the interface is called inside
     #[arg(long, value_name = "IFNAME")]
     interface: Option<InterfaceName>,
+    /// Wait for as long as it takes until there are addresses, and say what for
+    #[arg(long)]
+    wait: bool,
 }
 
 /// Take addresses off a container; with the last one goes its interface
@@ -97,6 +100,9 @@ pub(super) struct ExposeArgs {
     /// Name for the addresses
     #[arg(short = 'h', value_name = "FQDN")]
     pub(super) fqdn: Option<String>,
+    /// Wait for as long as it takes until there are addresses, and say what for
+    #[arg(long)]
+    wait: bool,
     /// Print help
     #[arg(long, action = ArgAction::HelpLong)]
     help: Option<bool>,
@@ -136,7 +142,8 @@ pub(super) async fn attach(common: &Common, args: AttachArgs) -> Outcome {
         name,
         interface: args.interface.map(|name| name.to_string()),
     };
-    let attached: Container = client.post_json("/attach", &request).await?;
+    let attached: Container =
+        patiently(args.wait, async || client.post_json("/attach", &request).await).await?;
     if common.json { say_json(&attached) } else { say(bare(&attached.addresses)) }
 }
 
@@ -153,7 +160,9 @@ pub(super) async fn expose(common: &Common, args: ExposeArgs) -> Outcome {
         None => None,
     };
     let request = ExposeRequest { addresses: args.addresses, name };
-    print_addresses(common, &client.post_json::<Vec<_>>("/expose", &request).await?)
+    let exposed =
+        patiently(args.wait, async || client.post_json::<Vec<_>>("/expose", &request).await).await;
+    print_addresses(common, &exposed?)
 }
 
 pub(super) async fn hide(common: &Common, args: HideArgs) -> Outcome {

@@ -6,6 +6,7 @@
 pub(crate) mod common;
 mod containers;
 mod defaults;
+mod ipam;
 mod launch;
 mod lifecycle;
 mod names;
@@ -47,6 +48,7 @@ enum Command {
     Forget(peers::ForgetArgs),
     #[command(name = "rmpeer")]
     RmPeer(peers::RmPeerArgs),
+    Ipam(ipam::IpamArgs),
     Attach(containers::AttachArgs),
     Detach(containers::DetachArgs),
     Expose(containers::ExposeArgs),
@@ -121,6 +123,7 @@ async fn converse(common: &Common, command: Command) -> Outcome {
         Command::Connect(args) => peers::connect(common, &args).await,
         Command::Forget(args) => peers::forget(common, &args).await,
         Command::RmPeer(args) => peers::remove(common, &args).await,
+        Command::Ipam(args) => ipam::ipam(common, &args).await,
         Command::Attach(args) => containers::attach(common, args).await,
         Command::Detach(args) => containers::detach(common, args).await,
         Command::Expose(args) => containers::expose(common, args).await,

@@ -49,15 +49,20 @@ pub(super) struct RmPeerArgs {
 }
 
 pub(super) async fn remove(common: &Common, args: &RmPeerArgs) -> Outcome {
-    let mut fields = form(&args.peers);
-    if args.force {
+    take_over(common, &args.peers, args.force).await
+}
+
+/// Takes over what `peers` own; with `force` without the owners that cannot be reached.
+pub(super) async fn take_over(common: &Common, peers: &[String], force: bool) -> Outcome {
+    let mut fields = form(peers);
+    if force {
         fields.push(("force", "true"));
         complain(
             "warning: owners that cannot be reached are not asked; what they were given may be given twice",
         );
     }
     let count = common.client().form(Method::POST, "/evict", &fields).await?;
-    print(&format!("{count} IPs taken over from {}\n", args.peers.join(", ")))
+    print(&format!("{count} IPs taken over from {}\n", peers.join(", ")))
 }
 
 pub(super) async fn connect(common: &Common, args: &ConnectArgs) -> Outcome {

@@ -9,7 +9,7 @@ mod init;
 
 use crate::api::client::{Client, ClientError};
 use crate::api::types::{AttachRequest, Container, DetachRequest, Surroundings};
-use crate::cli::common::{Common, Failure, complain};
+use crate::cli::common::{Common, Failure, complain, patiently};
 use crate::cli::words::{address_arg, qualified};
 use crate::run_files::{self, RunFiles};
 use cell::{Cell, Mount};
@@ -66,6 +66,9 @@ pub(crate) struct RunArgs {
     /// Address wanted: ADDR, ADDR/LEN, net:CIDR or net:default; may be repeated
     #[arg(long, value_name = "ADDR", value_parser = address_arg)]
     ip: Vec<String>,
+    /// Wait for as long as it takes until there are addresses, and say what for
+    #[arg(long)]
+    wait: bool,
     /// Host name inside [default: the name, or its first label if it is too long for that]
     #[arg(long, value_name = "HOST", value_parser = host_name)]
     hostname: Option<String>,
@@ -121,7 +124,17 @@ async fn live(common: &Common, args: &RunArgs) -> Result<ExitCode, Failure> {
         name: name.clone(),
         interface: None,
     };
-    let attached = match client.post_json::<Container>("/attach", &request).await {
+    let asked = async || client.post_json::<Container>("/attach", &request).await;
+    let attached = tokio::select! {
+        attached = patiently(args.wait, asked) => attached,
+        // Nothing of ours stands while it waits.
+        signal = end(&mut signals), if args.wait => {
+            let code = u8::try_from(128 + signal as i32).unwrap_or(1);
+            let _ = detach(&client, id).await;
+            return Ok(ExitCode::from(code));
+        }
+    };
+    let attached = match attached {
         Ok(attached) => attached,
         Err(error @ (ClientError::Refused { status: 400, .. } | ClientError::NotRunning(_))) => {
             return Err(error.into());
@@ -147,6 +160,19 @@ async fn live(common: &Common, args: &RunArgs) -> Result<ExitCode, Failure> {
     }
     drop(files);
     result
+}
+
+/// The next signal that ends us.
+async fn end(signals: &mut mpsc::Receiver<Signal>) -> Signal {
+    loop {
+        match signals.recv().await {
+            Some(
+                signal @ (Signal::SIGTERM | Signal::SIGINT | Signal::SIGHUP | Signal::SIGQUIT),
+            ) => return signal,
+            Some(_) => {}
+            None => return std::future::pending().await,
+        }
+    }
 }
 
 /// Waits for the end of the command, and hands signals on to it until then.
