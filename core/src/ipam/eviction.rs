@@ -133,7 +133,9 @@ impl Ipam {
             let is_pursued = ours.iter().all(|victim| self.pursues(*victim));
             let mut stages =
                 ours.iter().map(|victim| freeze::stage(self.me, *victim, &required, &self.freezes));
-            if !is_pursued || stages.clone().any(|stage| stage == Stage::Torn) {
+            // What came to be theirs after we froze was not agreed on: it may have been given away as well.
+            let has_grown = ours.iter().any(|victim| self.knows_more(*victim));
+            if !is_pursued || has_grown || stages.clone().any(|stage| stage == Stage::Torn) {
                 self.propose_eviction(&ours, acts);
             } else if ours.is_empty() || stages.clone().any(|stage| stage.is_early()) {
                 return None;
@@ -198,6 +200,12 @@ impl Ipam {
                 self.reachable.contains(&proposer) || may_own
             },
         )
+    }
+
+    /// Whether we have frozen something else than what `victim` owns by what we know.
+    fn knows_more(&self, victim: PeerId) -> bool {
+        let stance = self.stance(victim).filter(|stance| stance.phase == Phase::Frozen);
+        stance.is_some_and(|stance| self.view_of(victim) != Some(stance.view))
     }
 
     /// Who may take over from one of `victims`, or has.

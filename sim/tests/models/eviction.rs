@@ -8,10 +8,14 @@
 //! and give all the time. Anybody may hear any record that was ever sent, through whomever and late, but
 //! of what a peer says of evictions nothing that is older than what it heard before.
 //!
-//! Searched to the end, with three survivors and one gift: one who takes over, gives up and starts again, or
-//! of whose followers one does; two who take over, with what they say coming late and in any order; and two
-//! of whom one loses sight of the other and finds it again, while of each the last word is heard. With two
-//! gifts and late words the first of these is not done after six minutes.
+//! Searched to the end, with three survivors and one gift:
+//! - one who takes over, who gives up, and anybody who starts again;
+//! - two who take over, with what they say coming late and in any order;
+//! - two of whom one loses sight of the other before it is told to, and finds it again;
+//! - one who dies, at any moment, and another who then takes over from both.
+//!
+//! In all but the second the last that each has said is heard, or nothing. With two gifts and late words the
+//! first is not done after six minutes.
 
 mod survivor;
 
@@ -50,8 +54,10 @@ struct World {
     gives_up: bool,
     /// How many restarts there may be, of any peers.
     restarts: u8,
-    /// Who may once lose sight of whom.
+    /// Who may once lose sight of whom, and is told to take over only then.
     loss: Option<(usize, usize)>,
+    /// Whether the first one may die: who does not see it any more takes over from it as well.
+    dies: bool,
     rules: Rules,
 }
 
@@ -86,6 +92,8 @@ struct State {
     said: BTreeSet<Shared<Letter>>,
     restarts: u8,
     is_lost: bool,
+    /// Whether the first one is dead.
+    is_dead: bool,
 }
 
 /// What a peer came to be, and what it sent.
@@ -133,6 +141,8 @@ enum Action {
     /// The first loses sight of the second.
     Lose(usize, usize),
     Find(usize, usize),
+    /// The first one dies.
+    Die,
     Meet {
         me: usize,
         with: usize,
@@ -222,7 +232,9 @@ impl Search {
                 (peer.told < may && !peer.waits).then_some(())?;
                 peer.told += 1;
                 let force = matches!(self.world.rules, Rules::Hears(_));
-                let evict = Command::Evict { peers: [self.victim()].into(), force };
+                let dead = Some(super::peer(0)).filter(|id| self.world.dies && *id != peer.me);
+                let peers = dead.into_iter().chain([self.victim()]).collect();
+                let evict = Command::Evict { peers, force };
                 peer.call(|ipam, acts| ipam.command(NOW, RequestId(1), evict, acts))
             }
             Event::GiveUp => {
@@ -319,19 +331,29 @@ impl Search {
 
     /// Whether nothing can be heard any more that changes anything, and everybody sees all others.
     fn is_at_rest(&self, state: &State) -> bool {
-        state.peers.iter().all(|peer| {
+        let sight =
+            |me| self.others(me).into_iter().filter(|id| !(state.is_dead && *id == peer(0)));
+        state.living().all(|peer| {
             let said = state.said.iter().all(|letter| !peer.is_later(letter));
             let grants = self.sent(state.grants);
             let heard = grants.iter().all(|letter| !peer.is_news(self.world.rules, letter));
             let met = |with: &Shared<Peer>| {
                 with.me == peer.me || self.turn(peer, Event::Meet(with), Option::is_none)
             };
-            said && heard && peer.sight == self.others(peer.me) && state.peers.iter().all(met)
+            said && heard
+                && sight(peer.me).eq(peer.sight.iter().copied())
+                && state.living().all(met)
         })
     }
 
     fn sent(&self, letters: Letters) -> Vec<Shared<Letter>> {
         self.grants.with((0..Letters::BITS).filter(|id| letters >> id & 1 == 1))
+    }
+}
+
+impl State {
+    fn living(&self) -> impl Iterator<Item = &Shared<Peer>> {
+        self.peers.iter().skip(usize::from(self.is_dead))
     }
 }
 
@@ -351,23 +373,38 @@ impl Model for Search {
         };
         let grants = self.gifts().iter().map(bit).sum();
         let peers = (0..self.world.survivors).map(start).collect();
-        vec![State { peers, grants, said: BTreeSet::new(), restarts: 0, is_lost: false }]
+        vec![State {
+            peers,
+            grants,
+            said: BTreeSet::new(),
+            restarts: 0,
+            is_lost: false,
+            is_dead: false,
+        }]
     }
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
         let grants = self.sent(state.grants);
-        for (n, one) in state.peers.iter().enumerate() {
+        if self.world.dies && !state.is_dead {
+            actions.push(Action::Die);
+        }
+        for (n, one) in state.peers.iter().enumerate().skip(usize::from(state.is_dead)) {
             let news = grants.iter().filter(|letter| one.is_news(self.world.rules, letter));
             actions.extend(news.map(|letter| Action::Hear(n, *letter)));
             let news = state.said.iter().filter(|letter| one.is_later(letter));
             actions.extend(news.map(|letter| Action::HearSaid(n, *letter)));
-            actions.push(Action::Evict(n));
+            let (is_loser, sees) =
+                (self.world.loss.is_some_and(|(it, _)| it == n), |n| one.sight.contains(&peer(n)));
+            if (!is_loser || state.is_lost) && (!self.world.dies || n == 0 || !sees(0)) {
+                actions.push(Action::Evict(n));
+            }
             actions.push(Action::GiveUp(n));
             for other in (0..self.world.survivors).filter(|other| *other != n) {
-                if !state.is_lost && self.world.loss == Some((n, other)) {
+                let is_dead = state.is_dead && other == 0;
+                if is_dead || !state.is_lost && self.world.loss == Some((n, other)) {
                     actions.push(Action::Lose(n, other));
                 }
-                if !one.sight.contains(&peer(other)) {
+                if !is_dead && !sees(other) {
                     actions.push(Action::Find(n, other));
                 }
                 if one.is_closed {
@@ -383,6 +420,7 @@ impl Model for Search {
     fn next_state(&self, last: &State, action: Action) -> Option<State> {
         let restarts = last.restarts + u8::from(matches!(action, Action::Restart(_)));
         let is_lost = last.is_lost || matches!(action, Action::Lose(..));
+        let is_dead = last.is_dead || action == Action::Die;
         let (n, event) = match action {
             Action::Hear(n, ref letter) => (n, Event::Hear(letter)),
             Action::HearSaid(n, ref letter) => (n, Event::HearSaid(letter)),
@@ -390,22 +428,24 @@ impl Model for Search {
             Action::GiveUp(n) => (n, Event::GiveUp),
             Action::Lose(n, other) => (n, Event::Lose(other)),
             Action::Find(n, other) => (n, Event::Find(other)),
+            Action::Die => return Some(State { is_dead, ..last.clone() }),
             Action::Meet { me, with } => (me, Event::Meet(&last.peers[with])),
             Action::Restart(n) => (n, Event::Restart),
         };
         let Turn { peer, grants, said } =
             self.turn(&last.peers[n], event, |turn| turn.as_ref().cloned())?;
-        let mut state = State { restarts, is_lost, ..last.clone() };
+        let mut state = State { restarts, is_lost, is_dead, ..last.clone() };
         state.peers[n] = peer;
         state.grants |= grants;
         state.said.extend(said);
         // States that differ only in what all have heard have the same future. Who starts again hears the
         // last that each has said, or what another one knows of it.
-        let State { peers, grants, said, .. } = &mut state;
-        *grants &= !peers.iter().fold(Letters::MAX, |all, peer| all & peer.heard);
+        let living: Vec<Shared<Peer>> = state.living().copied().collect();
+        let State { grants, said, .. } = &mut state;
+        *grants &= !living.iter().fold(Letters::MAX, |all, peer| all & peer.heard);
         let is_over = restarts == self.world.restarts;
         let (all, least) = (said.clone(), |writer: &PeerId| {
-            let others = peers.iter().filter(|peer| peer.me != *writer);
+            let others = living.iter().filter(|peer| peer.me != *writer);
             others.map(|peer| peer.last.get(writer).copied().unwrap_or(0)).min()
         });
         said.retain(|letter| {
@@ -424,7 +464,7 @@ impl Model for Search {
                 let owned = |sum: u32, peer: &Shared<Peer>| {
                     (sum & peer.owns == 0).then_some(sum | peer.owns)
                 };
-                state.peers.iter().try_fold(0, owned).is_some()
+                state.living().try_fold(0, owned).is_some()
             }),
             Property::always("equal grants make equal ledgers", |_, state: &State| {
                 state.peers.iter().enumerate().all(|(n, one)| {
@@ -436,11 +476,13 @@ impl Model for Search {
                 state.peers.iter().all(|peer| peer.faults.is_empty())
             }),
             Property::always(ENDS, |search: &Self, state: &State| {
-                state.peers.iter().all(|peer| !peer.is_busy()) || !search.is_at_rest(state)
+                // A proposer that is dead is waited for until somebody evicts it too.
+                let is_owed = !state.is_dead || state.living().any(|peer| peer.told > 0);
+                !is_owed || state.living().all(|peer| !peer.is_busy()) || !search.is_at_rest(state)
             }),
             Property::sometimes("all know of a takeover", |search: &Self, state: &State| {
                 let none = |ledger: &Ledger| !ledger.owns_any(search.victim());
-                state.peers.iter().all(|peer| peer.ledger.as_ref().is_some_and(none))
+                state.living().all(|peer| peer.ledger.as_ref().is_some_and(none))
             }),
         ]
     }
@@ -454,6 +496,7 @@ const WORLD: World = World {
     gives_up: false,
     restarts: 0,
     loss: None,
+    dies: false,
     rules: Rules::Kept,
 };
 
@@ -471,6 +514,11 @@ fn two_who_take_over_at_once_never_both_own_anything() {
 #[test]
 fn rivals_that_lose_sight_of_each_other_do_no_harm() {
     search("eviction, sight", Search::of(World { told: &[1, 1], loss: Some((1, 0)), ..WORLD }));
+}
+
+#[test]
+fn what_a_dead_proposer_may_have_taken_over_has_one_owner() {
+    search("eviction, dead proposer", Search::of(World { told: &[1, 1], dies: true, ..WORLD }));
 }
 
 #[test]
