@@ -77,7 +77,7 @@ fn an_attachment_that_is_to_wait_does_so_until_there_are_addresses_and_says_for_
     one.launch(&["--ipalloc-init", "consensus=2"])?;
     let container = lab.container()?;
     let hasty = one.weft(&["attach", &container.namespace])?;
-    hasty.complains(1, "1 of the 2 peers", &["Start the others"])?;
+    hasty.complains(1, "1 of the 2 peers", &["start the others"])?;
     let mut command = one.weft_command(&["attach", "--wait", &container.namespace])?;
     let waiting = lab.background(&mut command)?;
     waiting.wait_for("waiting: no address yet: 1 of the 2 peers", PATIENCE)?;

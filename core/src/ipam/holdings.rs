@@ -17,7 +17,7 @@ use ipnet::IpNet;
 /// a neighbour is still there, at most (`base_reachable_time` times 1.5).
 pub(super) const REST: Duration = Duration::from_secs(45);
 
-/// Most addresses that rest at once; beyond it, the one that has rested for longest does so no more.
+/// Most addresses that rest at once; beyond it, those that have rested for longest do so no more.
 const RESTING_MAX: usize = 4096;
 
 /// Most subnets whose last allocation is remembered; beyond it, one is forgotten.
@@ -110,12 +110,16 @@ impl Holdings {
     }
 
     fn rest(&mut self, now: Instant, at: Offset) {
-        self.resting.retain(|_, rested_at| *rested_at > now);
         self.resting.insert(at.0, now + REST);
-        if self.resting.len() > RESTING_MAX
-            && let Some((&first, _)) = self.resting.iter().min_by_key(|(_, rested_at)| **rested_at)
-        {
-            self.resting.remove(&first);
+        if self.resting.len() > RESTING_MAX {
+            self.resting.retain(|_, rested_at| *rested_at > now);
+        }
+        // Half of them at once, so that not each release has to look at all.
+        if self.resting.len() > RESTING_MAX {
+            let mut times: Vec<Instant> = self.resting.values().copied().collect();
+            let (_, middle, _) = times.select_nth_unstable(RESTING_MAX / 2);
+            let middle = *middle;
+            self.resting.retain(|_, rested_at| *rested_at > middle);
         }
     }
 
