@@ -29,6 +29,7 @@ pub mod history;
 pub mod host;
 pub mod lab;
 pub mod member;
+pub mod play;
 pub mod process;
 pub mod raw;
 pub mod siege;
