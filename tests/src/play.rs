@@ -27,8 +27,11 @@ pub struct Typed {
 }
 
 /// What a document says is typed before its first section, and in each of those, under its title.
-pub fn stories(document: &str) -> Result<(Vec<Typed>, Vec<(String, Vec<Typed>)>)> {
-    let mut parts = vec![(String::new(), Vec::new())];
+///
+/// # Errors
+/// When something is printed that nobody asked for.
+pub fn stories(document: &str) -> Result<(Vec<Typed>, Vec<Story>)> {
+    let mut parts: Vec<Story> = vec![(String::new(), Vec::new())];
     let mut is_console = false;
     for line in document.lines() {
         if let Some(title) = line.strip_prefix("## ") {
@@ -57,6 +60,9 @@ fn prompt(line: &str) -> Option<(usize, &str)> {
     let (host, command) = line.strip_prefix("host")?.split_once("# ")?;
     Some((host.parse().ok()?, command))
 }
+
+/// A title, and what is typed under it.
+pub type Story = (String, Vec<Typed>);
 
 /// Hosts on which something is typed.
 #[derive(Debug)]
@@ -216,7 +222,7 @@ fn one(
 ///
 /// # Errors
 /// When there is not.
-pub fn some(stories: &[(String, Vec<Typed>)]) -> Result<()> {
+pub fn some(stories: &[Story]) -> Result<()> {
     ensure!(stories.iter().all(|(_, typed)| !typed.is_empty()), "a section without commands");
     Ok(())
 }
