@@ -13,6 +13,7 @@ mod grants;
 mod hints;
 mod holdings;
 mod ledger;
+mod regain;
 mod requests;
 mod strays;
 #[cfg(test)]

@@ -1,34 +1,9 @@
-//! Strays: addresses that containers have here, and that are another peer's.
-//!
-//! An operator may evict a peer that lives and only could not be reached. When it hears of that, it owns
-//! nothing of what it had, and hands out nothing more of it. Its containers keep what they have, and of
-//! each such address it asks the owner: while the owner has it free it gives it, and all is well again.
-//! An address that the owner has handed out itself is held twice. Nothing but the end of one of the two
-//! containers helps then, so it is listed, and asked for again from time to time.
+//! Strays: addresses that containers have here, and that are another peer's. What is done about them is
+//! [`super::regain`].
 
-use super::{Act, Ipam, IpamMessage};
-use crate::addr::{Offset, Range};
-use crate::event::Event;
 use crate::id::PeerId;
-use crate::mark::{Mark, mark};
-use crate::status::StrayStatus;
 use crate::time::Instant;
 use alloc::collections::BTreeMap;
-use alloc::collections::btree_map::Entry;
-use alloc::vec::Vec;
-use core::time::Duration;
-
-/// Most owners' answers that are waited for at once: who has ten thousand strays must not flood anybody.
-const ASKED_MAX: usize = 32;
-
-/// What was not asked for want of that comes this much later.
-const PACE: Duration = Duration::from_millis(200);
-
-/// Who did not answer, or could not be reached, is asked again after this.
-const SILENT_WAIT: Duration = Duration::from_secs(2);
-
-/// Who has handed the address out is asked again after this.
-const DENIED_WAIT: Duration = Duration::from_secs(30);
 
 /// By offset.
 pub(super) type Strays = BTreeMap<u128, Stray>;
@@ -37,89 +12,7 @@ pub(super) type Strays = BTreeMap<u128, Stray>;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stray {
     /// When its owner is asked.
-    ask_at: Instant,
+    pub(super) ask_at: Instant,
     /// By whom it was handed out, as that peer said.
-    denied_by: Option<PeerId>,
-}
-
-impl Ipam {
-    /// The ledger says something new of `range`: looks whose what we hold there is.
-    pub(super) fn look_for_strays(&mut self, now: Instant, range: Range, acts: &mut Vec<Act>) {
-        let Some((_, ledger)) = &self.founded else { return };
-        for (at, id) in self.holdings.held_inside(range) {
-            let Some(owner) = ledger.owner(at) else { continue };
-            if owner == self.me {
-                if self.strays.remove(&at.0).is_some() {
-                    mark(Mark::StrayRegained);
-                }
-            } else if let Entry::Vacant(entry) = self.strays.entry(at.0) {
-                mark(Mark::StrayFound);
-                entry.insert(Stray { ask_at: now, denied_by: None });
-                let address = self.universe.address(at);
-                acts.push(Act::Event(Event::Stray { address, id: id.clone(), owner }));
-            }
-        }
-    }
-
-    /// Asks owners for what containers have here.
-    pub(super) fn ask_for_strays(&mut self, now: Instant, acts: &mut Vec<Act>) {
-        self.strays.retain(|at, _| self.holdings.is_held(Offset(*at)));
-        if self.strays.is_empty() || !self.may_ask_for_strays() {
-            return;
-        }
-        let Some((_, ledger)) = &self.founded else { return };
-        let due = self.strays.iter_mut().filter(|(_, stray)| stray.ask_at <= now);
-        for (count, (at, stray)) in due.enumerate() {
-            if count >= ASKED_MAX {
-                stray.ask_at = now + PACE;
-                continue;
-            }
-            stray.ask_at = now + SILENT_WAIT;
-            let owner = ledger.owner(Offset(*at));
-            if let Some(peer) = owner.filter(|owner| self.reachable.contains(owner)) {
-                mark(Mark::StrayAsked);
-                let range = Range { start: Offset(*at), end: Offset(at + 1) };
-                acts.push(Act::Tell { peer, message: IpamMessage::Request { range } });
-            }
-        }
-    }
-
-    /// `from` has handed out what was asked for.
-    pub(super) fn stray_denied(&mut self, now: Instant, range: Range, from: PeerId) {
-        let owner = self.owner_of(range.start);
-        if let Some(stray) = self.strays.get_mut(&range.start.0)
-            && range.size() == 1
-            && owner == Some(from)
-        {
-            mark(Mark::StrayDenied);
-            *stray = Stray { ask_at: now + DENIED_WAIT, denied_by: Some(from) };
-        }
-    }
-
-    /// Others may be in reach now: they are asked at once.
-    pub(super) fn hurry_strays(&mut self, now: Instant) {
-        let silent = self.strays.values_mut().filter(|stray| stray.denied_by.is_none());
-        silent.for_each(|stray| stray.ask_at = now);
-    }
-
-    /// When an owner is asked next.
-    pub(super) fn strays_deadline(&self) -> Option<Instant> {
-        let next = self.strays.values().map(|stray| stray.ask_at).min();
-        next.filter(|_| self.may_ask_for_strays())
-    }
-
-    /// Behind a closed gate nothing is handed out, and nothing is asked for.
-    fn may_ask_for_strays(&self) -> bool {
-        !self.is_restoring && !self.has_left && !self.is_stopping && self.is_open()
-    }
-
-    /// All of them, for people.
-    pub(super) fn strays_status(&self) -> Vec<StrayStatus> {
-        let stray = |(at, stray): (&u128, &Stray)| {
-            let address = self.universe.address(Offset(*at));
-            let (id, owner) = (self.holdings.holder(address)?.clone(), self.owner_of(Offset(*at))?);
-            Some(StrayStatus { address, id, owner, denied: stray.denied_by == Some(owner) })
-        };
-        self.strays.iter().filter_map(stray).collect()
-    }
+    pub(super) denied_by: Option<PeerId>,
 }
