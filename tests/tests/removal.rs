@@ -79,10 +79,11 @@ fn an_attachment_that_is_to_wait_does_so_until_there_are_addresses_and_says_for_
     let hasty = one.weft(&["attach", &container.namespace])?;
     hasty.complains(1, "1 of the 2 peers", &["start the others"])?;
     let mut command = one.weft_command(&["attach", "--wait", &container.namespace])?;
-    let waiting = lab.background(&mut command)?;
+    let mut waiting = lab.background(&mut command)?;
     waiting.wait_for("waiting: no address yet: 1 of the 2 peers", PATIENCE)?;
     two.launch(&["--ipalloc-init", "consensus=2", &one.address()])?;
-    waiting.wait_for("10.", PATIENCE)?;
+    ensure!(waiting.wait(PATIENCE)? == 0, "{}", waiting.text());
+    ensure!(waiting.text().lines().any(|line| line.starts_with("10.")), "{}", waiting.text());
     let never = one.weft(&["attach", "--wait", "net:192.0.2.0/24", &container.namespace])?;
     never.complains(1, "192.0.2.0/24", &["10.32.0.0/12"])?;
     lab.finish()

@@ -153,7 +153,10 @@ impl Scenario {
         if !self.end.serve {
             return Ok(());
         }
-        for host in alive() {
+        // Observers wait for those who vote.
+        let mut asked: Vec<usize> = alive().collect();
+        asked.sort_by_key(|host| world.look().peers[*host].told.observes);
+        for host in asked {
             let id = container("last");
             let id = if host == 0 { id } else { container(&format!("last{host}")) };
             let command = Command::Allocate { id, subnet: None };
