@@ -210,7 +210,8 @@ pub enum CommandError {
     },
     /// Ownership is not decided, for want of peers.
     #[error(
-        "no address yet: {heard} of the {needed} peers needed to divide {universe} are reachable. Start the others, or launch with --ipalloc-init consensus=1 if this is the first peer"
+        "no address yet: {}",
+        undivided(*.heard, *.needed, .universe)
     )]
     NoQuorum {
         /// Reachable voters, ourselves included.
@@ -272,7 +273,7 @@ pub enum CommandError {
     /// Other owners than those to be evicted are away, and may have been given something by them, or
     /// peers that may have taken over from them already.
     #[error(
-        "nothing is taken over: {peers} own addresses too, or began to remove the same peers, and cannot be reached, so what they were given is not known. Start them, name them too if they are gone for good, or see `weft help rmpeer` about --force"
+        "nothing is taken over: of all that own addresses, or began to remove the same peers, {peers} cannot be reached, so what was given away is not known. Start them, name them too if they are gone for good, or see `weft help rmpeer` about --force"
     )]
     OwnersAway {
         /// Which.
@@ -280,7 +281,7 @@ pub enum CommandError {
     },
     /// Peers in reach have not agreed in time.
     #[error(
-        "nothing is taken over yet: {} to answer, or still hears the peer that is to be removed; try again",
+        "nothing is taken over yet: waits for {}, where it is not agreed to yet, or a peer that is to be removed is still heard; try again",
         waited_for(.silent)
     )]
     EvictionUnderWay {
@@ -369,10 +370,22 @@ fn way_out(owners: usize, targets: usize) -> String {
     }
 }
 
-fn waited_for(silent: &str) -> String {
+fn undivided(heard: usize, needed: usize, universe: &Universe) -> String {
+    if heard < needed {
+        alloc::format!(
+            "{heard} of the {needed} peers needed to divide {universe} are reachable. Start the others, or launch with --ipalloc-init consensus=1 if this is the first peer"
+        )
+    } else {
+        alloc::format!(
+            "the {heard} peers in reach are agreeing on how to divide {universe}; try again"
+        )
+    }
+}
+
+fn waited_for(silent: &str) -> &str {
     match silent {
-        "" => String::from("other peers have yet"),
-        peers => alloc::format!("{peers} has yet"),
+        "" => "other peers",
+        peers => peers,
     }
 }
 

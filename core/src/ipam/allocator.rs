@@ -348,7 +348,8 @@ impl Ipam {
         let is_unmet = |pool: &&Pool| {
             self.holdings.held_in(id, pool.usable).is_none() && self.free_in(pool.usable) == 0
         };
-        let Some(Pool { subnet, usable }) = pools.iter().find(is_unmet).copied() else {
+        let unmet = pools.iter().find(is_unmet).or(pools.first());
+        let Some(Pool { subnet, usable }) = unmet.copied() else {
             return self.out_of_range(self.universe.to_string());
         };
         let owners = self.owned_in_reach(usable).into_keys();

@@ -133,6 +133,7 @@ pub fn follow(
             eviction.proposer != me
                 && said(eviction.proposer).is_some_and(|it| it.eviction != *eviction || is_off(&it))
         };
+        let given_up = own.stances.get(&victim).copied().filter(is_void);
         let before = own.stances.get(&victim).copied().filter(|stance| !is_void(stance));
         let pursued = freezes
             .keys()
@@ -149,8 +150,13 @@ pub fn follow(
                 && !freezes.get(&later.eviction.proposer).is_some_and(is_gone)
         };
         let stance = match (before, pursued) {
-            (None, None) => None,
-            (None, Some(pursued)) => (!is_alive(victim)).then(|| joined(pursued, view)),
+            (None, Some(pursued)) if !is_alive(victim) => Some(joined(pursued, view)),
+            // It stays on record: who follows one of ours that gave way to it may have missed that.
+            (None, _) => given_up.map(|Stance { eviction, .. }| Stance {
+                eviction: Eviction { proposer: me, ..eviction },
+                phase: Phase::CalledOff,
+                view,
+            }),
             (Some(before), Some(pursued))
                 if before.eviction < pursued.eviction && !may_own(&before, &pursued) =>
             {
@@ -303,7 +309,8 @@ mod tests {
         assert_eq!(next(&freezes([own, frozen]), true), Some(own.1));
         for (phase, round) in [(CalledOff, 5), (Gathering, 4)] {
             let given_up = (2, stance(round, 2, phase, 7));
-            assert_eq!(next(&freezes([own, given_up]), true), None, "{phase:?} {round}");
+            let off = Some(stance(5, 1, CalledOff, 1));
+            assert_eq!(next(&freezes([own, given_up]), true), off, "{phase:?} {round}");
         }
     }
 

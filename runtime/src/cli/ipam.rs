@@ -35,7 +35,7 @@ struct ReclaimArgs {
     #[arg(long, conflicts_with = "peers")]
     all: bool,
     /// Label, name or id of a peer, as `weft status ipam` prints them
-    #[arg(value_name = "PEER", required_unless_present_any = ["all", "dry_run"])]
+    #[arg(value_name = "PEER")]
     peers: Vec<String>,
 }
 
@@ -48,6 +48,11 @@ struct Away {
 
 pub(super) async fn ipam(common: &Common, args: &IpamArgs) -> Outcome {
     let IpamCommand::Reclaim(args) = &args.command;
+    if !args.all && !args.dry_run && args.peers.is_empty() {
+        return Err(Failure::new(
+            "say whose addresses: PEER…, or --all that cannot be reached; --dry-run shows who that is",
+        ));
+    }
     let report: Value = common.client().get_json("/report").await?;
     let away = away(&report);
     let is_meant = |owner: &&Away| {

@@ -471,7 +471,7 @@ fn founding(text: &str) -> Result<FoundingMode, String> {
         Some(("seed", ids)) => {
             let id = |text: &str| {
                 let id = text.trim().parse::<PeerId>();
-                id.map_err(|why| format!("'{text}' is no id of a peer ({why}): `weft id` shows it"))
+                id.map_err(|why| format!("{why}; `weft id` shows that of a host"))
             };
             Ok(FoundingMode::Seeds(ids.split(',').map(id).collect::<Result<_, _>>()?))
         }
