@@ -348,7 +348,7 @@ impl Ipam {
         let is_unmet = |pool: &&Pool| {
             self.holdings.held_in(id, pool.usable).is_none() && self.free_in(pool.usable) == 0
         };
-        let unmet = pools.iter().find(is_unmet).or(pools.first());
+        let unmet = pools.iter().find(is_unmet).or_else(|| pools.first());
         let Some(Pool { subnet, usable }) = unmet.copied() else {
             return self.out_of_range(self.universe.to_string());
         };
