@@ -30,7 +30,8 @@ lint: ## Formatting, lints, the core without an operating system, licences
 # The binary comes first: the whole-system tests run it.
 test: lint ## Everything that must hold before a change goes in
 	cargo build --workspace --locked
-	cargo test --workspace --locked
+	# A job in the background ignores SIGINT, and so would the daemons that are to end by it.
+	env --default-signal=INT,HUP cargo test --workspace --locked
 	$(MAKE) sim SECONDS_OF_SIM=30
 	$(MAKE) demo
 

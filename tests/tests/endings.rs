@@ -2,6 +2,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use std::collections::BTreeSet;
+use std::process::Command;
 use std::time::Duration;
 use weft_tests::host::Host;
 use weft_tests::lab::Lab;
@@ -105,6 +106,28 @@ fn a_daemon_in_the_foreground_leaves_nothing_after_sigint_sigterm_and_sighup() -
         ensure!(state(host)? == before, "SIG{signal}: was {before:?}, is {:?}", state(host)?);
         ensure!(!host.run_dir.exists(), "SIG{signal}: an empty run folder is left");
     }
+    lab.finish()
+}
+
+#[test]
+fn a_daemon_in_the_foreground_outlives_its_terminal_when_it_is_told_to_ignore_that() -> Result<()> {
+    let lab = Lab::full(1)?;
+    let host = lab.host(1);
+    let before = state(host)?;
+    let weft = host.weft_command(&["launch", "--foreground"])?;
+    // As nohup(1) does.
+    let mut ignoring = Command::new("env");
+    ignoring.arg("--ignore-signal=HUP").arg(weft.get_program()).args(weft.get_args());
+    ignoring.envs(weft.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let mut daemon = lab.background(&mut ignoring)?;
+    let answers = || host.weft(&["status"]).is_ok_and(|done| done.code == 0);
+    wait_until("the daemon answers", PATIENCE, answers).with_context(|| daemon.text())?;
+    daemon.signal("HUP")?;
+    ensure!(answers(), "it ended: {}", daemon.text());
+    daemon.signal("TERM")?;
+    let code = daemon.wait(PATIENCE)?;
+    ensure!(code == 0, "exit code {code}: {}", daemon.text());
+    ensure!(state(host)? == before, "was {before:?}, is {:?}", state(host)?);
     lab.finish()
 }
 
