@@ -9,7 +9,9 @@ use crate::mark::{Mark, mark};
 use crate::record::Record;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::borrow::Borrow;
 use core::fmt;
 use core::net::IpAddr;
 use core::str::FromStr;
@@ -79,6 +81,13 @@ impl From<Name> for String {
     }
 }
 
+/// Names are looked up by what a question says.
+impl Borrow<str> for Name {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -112,6 +121,9 @@ pub struct KnownName {
     pub origin: PeerId,
 }
 
+/// All names of one peer, in order. Who kept it sees at once, by [`Arc::ptr_eq`], that they are the same.
+pub type NamesOfPeer = Arc<[NameEntry]>;
+
 /// Most names that one peer may write; fewer when they are so long that they outgrow a record.
 pub const NAMES_MAX: usize = 2_000;
 
@@ -123,20 +135,22 @@ pub(crate) struct TooManyNames(pub(crate) usize);
 #[derive(Clone, Debug)]
 pub(crate) struct Names {
     own: NamesRecord,
+    /// The same, once somebody has asked since it changed.
+    own_shared: Option<NamesOfPeer>,
     own_max: usize,
     /// In order, as in their records: a list of one takes a tenth of the memory of a set of one.
-    others: BTreeMap<PeerId, (Incarnation, Vec<NameEntry>)>,
+    others: BTreeMap<PeerId, (Incarnation, NamesOfPeer)>,
 }
 
 impl Names {
     /// With our own names as they were saved, and room for `own_max` of them.
     pub(crate) fn new(own: NamesRecord, own_max: usize) -> Self {
-        Self { own, own_max: own_max.min(NAMES_MAX), others: BTreeMap::new() }
+        Self { own, own_shared: None, own_max: own_max.min(NAMES_MAX), others: BTreeMap::new() }
     }
 
     /// How many are our own, and how many other peers have some.
     pub(crate) fn sizes(&self) -> (usize, usize) {
-        let Self { own, own_max: _, others } = self;
+        let Self { own, own_shared: _, own_max: _, others } = self;
         (own.entries.len(), others.len())
     }
 
@@ -156,6 +170,7 @@ impl Names {
             mark(Mark::NamesFull);
             return Err(TooManyNames(count));
         }
+        self.own_shared = None;
         Ok(true)
     }
 
@@ -166,18 +181,39 @@ impl Names {
         for entry in &removed {
             self.own.entries.remove(entry);
         }
+        if !removed.is_empty() {
+            self.own_shared = None;
+        }
         removed
     }
 
     /// Takes in what `peer` wrote in its start `incarnation`.
     pub(crate) fn put(&mut self, peer: PeerId, incarnation: Incarnation, record: NamesRecord) {
         mark(Mark::NamesTakenIn);
-        self.others.insert(peer, (incarnation, record.entries.into_iter().collect()));
+        let before = self.others.remove(&peer).map(|(_, entries)| entries);
+        let same = before.filter(|before| before.iter().eq(&record.entries));
+        let entries = same.unwrap_or_else(|| record.entries.into_iter().collect());
+        self.others.insert(peer, (incarnation, entries));
     }
 
     /// Forgets what `peer` wrote.
     pub(crate) fn forget(&mut self, peer: PeerId) {
         self.others.remove(&peer);
+    }
+
+    /// Our own, and those of the peers that `lives` says live, in that incarnation; by peer, but for those
+    /// who have none.
+    pub(crate) fn by_peer(
+        &mut self,
+        me: PeerId,
+        lives: impl Fn(PeerId, Incarnation) -> bool,
+    ) -> Vec<(PeerId, NamesOfPeer)> {
+        let own = &self.own.entries;
+        let own = self.own_shared.get_or_insert_with(|| own.iter().cloned().collect());
+        let own = (me, Arc::clone(own));
+        let others = self.others.iter().filter(|(peer, (start, _))| lives(**peer, *start));
+        let others = others.map(|(peer, (_, entries))| (*peer, Arc::clone(entries)));
+        others.chain([own]).filter(|(_, entries)| !entries.is_empty()).collect()
     }
 
     /// Our own, and those of the peers that `lives` says live, in that incarnation; by name.
@@ -218,6 +254,29 @@ mod tests {
         let known = |start| names.known(me, |_, incarnation| incarnation == Incarnation(start));
         assert_eq!(known(3).len(), 2);
         assert_eq!(known(4), [KnownName { entry: entry("a.weft.local"), origin: me }]);
+    }
+
+    #[test]
+    fn what_has_not_changed_is_shared() {
+        let (me, other) = (PeerId([1; 32]), PeerId([2; 32]));
+        let mut names = Names::new(NamesRecord::default(), usize::MAX);
+        let wrote = |name| NamesRecord { entries: [entry(name)].into() };
+        names.put(other, Incarnation(3), wrote("b"));
+        let all = |names: &mut Names| names.by_peer(me, |_, _| true);
+        let first = all(&mut names);
+        assert!(
+            matches!(&first[..], [(peer, entries)] if *peer == other && **entries == [entry("b")])
+        );
+        names.put(other, Incarnation(4), wrote("b"));
+        names.register(entry("a")).unwrap();
+        let second = all(&mut names);
+        assert_eq!(second.len(), 2);
+        assert!(Arc::ptr_eq(&first[0].1, &second[0].1));
+        names.put(other, Incarnation(4), wrote("c"));
+        let third = all(&mut names);
+        assert!(!Arc::ptr_eq(&second[0].1, &third[0].1) && Arc::ptr_eq(&second[1].1, &third[1].1));
+        names.remove(|_| true);
+        assert_eq!(all(&mut names).len(), 1);
     }
 
     #[test]

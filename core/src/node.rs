@@ -26,7 +26,7 @@ use crate::io::{ConnId, Deadline, Input, Outbox, Output, Target, Timer};
 use crate::ipam::{Act, Ipam};
 use crate::mark::{Mark, mark};
 use crate::mesh::{Acquaintances, Conn, ConnFault, Dialer, Directs, Unicast, UnicastBody, Way};
-use crate::names::{KnownName, Names};
+use crate::names::{KnownName, Names, NamesOfPeer};
 use crate::record::{Key, Record, Version};
 use crate::saved::{Change, Damaged, Network, Saved, Slot};
 use crate::sleeve::SessionIndex;
@@ -461,10 +461,12 @@ impl Node {
 
     /// All names that are answered: those of reachable peers and our own, by name.
     pub fn names(&self) -> Vec<KnownName> {
-        self.names.known(self.me, |peer, incarnation| {
-            self.topology.is_reachable(peer)
-                && self.topology.get(peer).is_some_and(|record| record.incarnation == incarnation)
-        })
+        self.names.known(self.me, |peer, start| lives(&self.topology, peer, start))
+    }
+
+    /// The same, by the peer whose word it is.
+    pub fn names_by_peer(&mut self) -> Vec<(PeerId, NamesOfPeer)> {
+        self.names.by_peer(self.me, |peer, start| lives(&self.topology, peer, start))
     }
 
     /// Of all records that it holds: another one as soon as any of them changes.
@@ -476,6 +478,12 @@ impl Node {
     pub fn status(&self, now: Now) -> Status {
         self.snapshot(now.mono)
     }
+}
+
+/// Whether `peer` can be reached, and is still in its start `incarnation`.
+fn lives(topology: &Topology, peer: PeerId, incarnation: Incarnation) -> bool {
+    topology.is_reachable(peer)
+        && topology.get(peer).is_some_and(|record| record.incarnation == incarnation)
 }
 
 /// A call looks again for what is due at most so often.

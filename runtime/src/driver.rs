@@ -9,7 +9,8 @@
 use crate::clock::Clock;
 use crate::conn_io::{ConnEvent, ConnIo};
 use crate::event_log::EventLog;
-use crate::handle::{Answer, NamesView, NodeHandle, Picture, Request};
+use crate::handle::{Answer, NodeHandle, Picture, Request};
+use crate::names::{NameIndex, SharedIndex};
 use crate::net::Net;
 use crate::probe::Probe;
 use crate::store::{Store, StoreError};
@@ -21,7 +22,7 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use weft_core::config::Config;
@@ -125,7 +126,7 @@ pub struct Driver<N: Net, S, F, P> {
     pictures: Vec<Picture>,
     /// Whether one of these calls was about names: whoever added one may ask for it as soon as we answer.
     names_asked: bool,
-    names: watch::Sender<Arc<NamesView>>,
+    names: SharedIndex,
     names_at: Option<Instant>,
     events: EventLog,
     requests: mpsc::Receiver<Request>,
@@ -181,7 +182,7 @@ impl<N: Net, S: Store, F: Frames, P: Probe> Driver<N, S, F, P> {
         let (requests_to, requests) = mpsc::channel(INPUTS_MAX);
         let (conn_tell, conn_events) = mpsc::channel(INPUTS_MAX);
         let (stream_tell, streams) = mpsc::channel(INPUTS_MAX);
-        let (names, names_seen) = watch::channel(Arc::default());
+        let names = SharedIndex::new(NameIndex::new(node.id()));
         let accepting = tokio::spawn(accept::<N>(listener, stream_tell.clone())).abort_handle();
         let mut driver = Self {
             node,
@@ -198,7 +199,7 @@ impl<N: Net, S: Store, F: Frames, P: Probe> Driver<N, S, F, P> {
             outputs: Vec::new(),
             pictures: Vec::new(),
             names_asked: false,
-            names,
+            names: names.clone(),
             names_at: None,
             events: EventLog::default(),
             requests,
@@ -215,7 +216,7 @@ impl<N: Net, S: Store, F: Frames, P: Probe> Driver<N, S, F, P> {
         driver.carry_out().await?;
         driver.renew_names();
         let broken = Arc::clone(&driver.broken);
-        Ok((driver, NodeHandle { requests: requests_to, names: names_seen, broken }))
+        Ok((driver, NodeHandle { requests: requests_to, names, broken }))
     }
 
     /// The node, before it runs.
@@ -501,14 +502,7 @@ impl<N: Net, S: Store, F: Frames, P: Probe> Driver<N, S, F, P> {
 
     fn renew_names(&mut self) {
         self.names_at = None;
-        let view = NamesView::new(self.node.names());
-        self.names.send_if_modified(|seen| {
-            let changed = **seen != view;
-            if changed {
-                *seen = Arc::new(view);
-            }
-            changed
-        });
+        self.names.update(self.node.names_by_peer());
     }
 }
 

@@ -1,13 +1,12 @@
 //! How the rest of the process talks to the node: commands in, pictures out.
 
+use crate::names::SharedIndex;
 use ipnet::IpNet;
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 use weft_core::id::ContainerId;
 use weft_core::io::{Command, CommandError, Reply};
-use weft_core::names::{KnownName, Name};
 use weft_core::status::Status;
 
 /// Where the outcome of a command goes.
@@ -40,7 +39,7 @@ pub type Held = BTreeMap<ContainerId, Vec<IpNet>>;
 #[derive(Clone, Debug)]
 pub struct NodeHandle {
     pub(crate) requests: mpsc::Sender<Request>,
-    pub(crate) names: watch::Receiver<Arc<NamesView>>,
+    pub(crate) names: SharedIndex,
     /// Why the driver could not go on, once that is so.
     pub(crate) broken: Arc<OnceLock<String>>,
 }
@@ -117,46 +116,8 @@ impl NodeHandle {
         }
     }
 
-    /// All names that are answered. Cheap: a shared copy that is renewed when names change.
-    pub fn names(&self) -> Arc<NamesView> {
-        Arc::clone(&self.names.borrow())
-    }
-}
-
-/// Names and addresses, looked up from either side.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct NamesView {
-    /// What names lie below: `b.c` and `c` for `a.b.c`, whether they are names themselves or not.
-    pub parents: BTreeSet<String>,
-    /// Addresses of each name, in order, each once.
-    pub by_name: BTreeMap<Name, Vec<IpAddr>>,
-    /// Names of each address, in order, each once.
-    pub by_address: BTreeMap<IpAddr, Vec<Name>>,
-}
-
-impl NamesView {
-    /// The view of `names`, in whatever order.
-    pub fn new(names: Vec<KnownName>) -> Self {
-        let mut view = Self::default();
-        for KnownName { entry, .. } in names {
-            let mut rest = entry.name.as_str();
-            while let Some((_, parent)) = rest.split_once('.') {
-                if !view.parents.insert(parent.to_owned()) {
-                    break;
-                }
-                rest = parent;
-            }
-            view.by_name.entry(entry.name.clone()).or_default().push(entry.address);
-            view.by_address.entry(entry.address).or_default().push(entry.name);
-        }
-        for addresses in view.by_name.values_mut() {
-            addresses.sort_unstable();
-            addresses.dedup();
-        }
-        for names in view.by_address.values_mut() {
-            names.sort_unstable();
-            names.dedup();
-        }
-        view
+    /// All names that are answered.
+    pub const fn names(&self) -> &SharedIndex {
+        &self.names
     }
 }

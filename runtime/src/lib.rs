@@ -13,6 +13,7 @@ mod event_log;
 pub mod handle;
 pub mod host;
 pub mod logging;
+pub mod names;
 pub mod namespace;
 pub mod net;
 pub mod probe;

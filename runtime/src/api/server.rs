@@ -501,14 +501,13 @@ async fn lookup(State(c): Controlled, Parts(wanted): Parts<String>) -> Answer<Js
     if !c.options.dns {
         return Err(no_dns());
     }
-    let names = c.node.names();
     if let Ok(address) = wanted.parse::<IpAddr>() {
-        let found = names.by_address.get(&address).into_iter().flatten();
-        return Ok(Json(found.map(ToString::to_string).collect()));
+        let index = c.node.names().read();
+        return Ok(Json(index.names(address).iter().map(|it| it.value.to_string()).collect()));
     }
     let name = in_domain(wanted.parse().map_err(Refusal::bad)?, &c)?;
-    let found = names.by_name.get(&name).into_iter().flatten();
-    Ok(Json(found.map(ToString::to_string).collect()))
+    let index = c.node.names().read();
+    Ok(Json(index.addresses(name.as_str()).iter().map(|it| it.value.to_string()).collect()))
 }
 
 async fn dns_address(State(c): Controlled) -> Answer<String> {

@@ -127,13 +127,13 @@ async fn a_container_gets_address_interface_and_name_and_loses_all_three() {
     let id = attached.id.clone();
     assert_eq!(bed.attachments.list().await.unwrap(), std::slice::from_ref(&attached));
     assert_eq!(bed.host.attached.lock().unwrap()[&id], BTreeSet::from([address]));
-    assert!(bed.node.names().by_address.contains_key(&address.addr()));
+    assert_eq!(bed.node.names().read().names(address.addr()).len(), 1);
     let again = bed.attachments.attach(container(&[])).await.unwrap();
     assert_eq!(again.addresses, attached.addresses);
     assert_eq!(bed.attachments.detach(id.clone(), Vec::new()).await.unwrap(), [address]);
     assert_eq!(bed.attachments.list().await.unwrap(), []);
     assert!(bed.host.attached.lock().unwrap().is_empty());
-    assert!(bed.node.names().by_name.is_empty());
+    assert!(bed.node.names().read().is_empty());
     let twice = bed.attachments.detach(id, Vec::new()).await;
     assert!(matches!(twice, Err(AttachError::NotAttached(_))));
 }
@@ -249,7 +249,8 @@ async fn one_of_two_addresses_can_be_detached() {
     assert_eq!(taken, ["10.33.0.1/16".parse().unwrap()]);
     let left = BTreeSet::from(["10.34.0.1/16".parse::<IpNet>().unwrap()]);
     assert_eq!(bed.host.attached.lock().unwrap()[&attached.id], left);
-    assert_eq!(bed.node.names().by_address.len(), 1);
+    assert_eq!(bed.node.names().read().names(left.first().unwrap().addr()).len(), 1);
+    assert_eq!(bed.node.names().read().len(), 1);
 }
 
 #[tokio::test]
@@ -277,7 +278,7 @@ async fn a_container_whose_interface_vanished_is_released_and_a_bare_allocation_
     bed.attachments.reconcile().await.unwrap();
     let left = bed.attachments.list().await.unwrap();
     assert!(left.len() == 1 && left[0].id != attached.id);
-    assert!(bed.node.names().by_name.is_empty());
+    assert!(bed.node.names().read().is_empty());
 }
 
 #[tokio::test]
@@ -330,10 +331,14 @@ async fn a_host_whose_name_cannot_be_registered_is_exposed_as_before() {
     assert!(matches!(refused, Err(AttachError::Command(CommandError::TooManyNames(_)))));
     assert_eq!(bed.attachments.list().await.unwrap()[0].addresses, exposed);
     assert_eq!(*bed.host.bridge.lock().unwrap(), exposed.iter().copied().collect());
-    assert!(bed.node.names().by_name.is_empty());
+    assert!(bed.node.names().read().is_empty());
     // What was named before stays so.
     bed.attachments.expose(ask("10.33.0.1/16"), name()).await.unwrap();
     assert!(bed.attachments.expose(both, name()).await.is_err());
-    assert_eq!(bed.node.names().by_name[&name().unwrap()], [exposed[0].addr()]);
+    let named = |name: Name| {
+        let index = bed.node.names().read();
+        index.addresses(name.as_str()).iter().map(|it| it.value).collect::<Vec<_>>()
+    };
+    assert_eq!(named(name().unwrap()), [exposed[0].addr()]);
     assert_eq!(bed.attachments.list().await.unwrap()[0].addresses, exposed);
 }

@@ -183,7 +183,7 @@ where
 
     let mut running = Running::start(driver);
     let dns = options.dns.then(|| {
-        let zone = Zone::new(options.dns_domain.clone(), options.range, node.names.clone());
+        let zone = Zone::new(options.dns_domain.clone(), options.range, node.names().clone());
         Arc::new(DnsService::new(zone, Upstreams::new(options.resolv_conf.clone(), DNS_PORT)))
     });
     let attachments = Attachments::new(node.clone(), Arc::new(kernel.clone()), dns.clone(), ledger);

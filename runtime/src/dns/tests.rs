@@ -1,37 +1,34 @@
 //! The whole server on loopback, asked with raw messages; other servers are played by the test.
 
 use super::*;
-use crate::handle::NamesView;
+use crate::names::{NameIndex, SharedIndex};
 use crate::testing::TempDir;
 use hickory_proto::op::{Edns, Message, MessageType, Query, ResponseCode};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 use std::net::{IpAddr, SocketAddr};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::watch;
 use weft_core::addr::Universe;
 use weft_core::id::PeerId;
-use weft_core::names::{KnownName, NameEntry};
+use weft_core::names::{NameEntry, NamesOfPeer};
 
 struct Bed {
     at: SocketAddr,
     upstream: UdpSocket,
     upstream_tcp: TcpListener,
-    names: watch::Sender<Arc<NamesView>>,
+    names: SharedIndex,
     _server: DnsServer,
     _dir: TempDir,
 }
 
-fn view(names: &[(&str, &str)]) -> Arc<NamesView> {
-    let known = names.iter().map(|(name, address)| KnownName {
-        entry: NameEntry {
-            name: name.parse().unwrap(),
-            address: address.parse().unwrap(),
-            id: "c".parse().unwrap(),
-        },
-        origin: PeerId([0; 32]),
-    });
-    Arc::new(NamesView::new(known.collect()))
+/// What a peer says.
+fn said(names: &[(&str, &str)]) -> [(PeerId, NamesOfPeer); 1] {
+    let entry = |(name, address): &(&str, &str)| NameEntry {
+        name: name.parse().unwrap(),
+        address: address.parse().unwrap(),
+        id: "c".parse().unwrap(),
+    };
+    [(PeerId([0; 32]), names.iter().map(entry).collect())]
 }
 
 /// UDP and TCP on one free port.
@@ -50,13 +47,14 @@ async fn bed(names: &[(&str, &str)]) -> Bed {
     std::fs::write(&file, "nameserver 127.0.0.1\n").unwrap();
     let (upstream, upstream_tcp) = pair().await;
     let port = upstream.local_addr().unwrap().port();
-    let (names, seen) = watch::channel(view(names));
-    let zone = Zone::new("weft.local".parse().unwrap(), Universe::DEFAULT, seen);
+    let index = SharedIndex::new(NameIndex::new(PeerId([0; 32])));
+    index.update(said(names));
+    let zone = Zone::new("weft.local".parse().unwrap(), Universe::DEFAULT, index.clone());
     let (udp, tcp) = pair().await;
     let at = udp.local_addr().unwrap();
     let upstreams = Arc::new(Upstreams::new(file, port));
     let _server = DnsServer::start(udp, tcp, zone, upstreams);
-    Bed { at, upstream, upstream_tcp, names, _server, _dir: dir }
+    Bed { at, upstream, upstream_tcp, names: index, _server, _dir: dir }
 }
 
 fn question(name: &str, kind: RecordType) -> Message {
@@ -185,9 +183,9 @@ async fn a_name_that_was_added_is_answered_at_once_and_no_longer_once_removed() 
     let bed = bed(&[]).await;
     let ask = question("db.weft.local.", RecordType::A);
     assert_eq!(bed.ask(&ask).await.metadata.response_code, ResponseCode::NXDomain);
-    bed.names.send_replace(view(&[("db.weft.local", "10.32.0.7")]));
+    bed.names.update(said(&[("db.weft.local", "10.32.0.7")]));
     assert_eq!(bed.ask(&ask).await.answers.len(), 1);
-    bed.names.send_replace(view(&[]));
+    bed.names.update(said(&[]));
     assert_eq!(bed.ask(&ask).await.metadata.response_code, ResponseCode::NXDomain);
 }
 

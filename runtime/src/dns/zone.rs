@@ -1,14 +1,12 @@
 //! What the mesh's own names stand for, as DNS records.
 
-use crate::handle::NamesView;
+use crate::names::{NameIndex, SharedIndex};
 use hickory_proto::op::Query;
 use hickory_proto::rr::rdata::{A, AAAA, NS, PTR, SOA};
 use hickory_proto::rr::{DNSClass, Name as DnsName, RData, Record, RecordType};
 use ipnet::IpNet;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::IpAddr;
-use std::sync::Arc;
-use tokio::sync::watch;
 use weft_core::addr::Universe;
 use weft_core::names::Name;
 
@@ -33,16 +31,12 @@ pub enum Answer {
 pub struct Zone {
     domain: Name,
     range: Universe,
-    names: watch::Receiver<Arc<NamesView>>,
+    names: SharedIndex,
 }
 
 impl Zone {
     /// The zone of `domain` and of the addresses in `range`.
-    pub const fn new(
-        domain: Name,
-        range: Universe,
-        names: watch::Receiver<Arc<NamesView>>,
-    ) -> Self {
+    pub const fn new(domain: Name, range: Universe, names: SharedIndex) -> Self {
         Self { domain, range, names }
     }
 
@@ -51,30 +45,26 @@ impl Zone {
         if query.query_class() != DNSClass::IN {
             return Answer::NotOurs;
         }
-        let view = Arc::clone(&self.names.borrow());
+        let index = self.names.read();
         if let Ok(net) = query.name().parse_arpa_name() {
-            return self.answer_reverse(&view, query, net);
+            return self.answer_reverse(&index, query, net);
         }
         // A name that is no host name is no name of ours, but may lie in our domain all the same.
         let text = query.name().to_lowercase().to_ascii();
         let text = text.trim_end_matches('.');
-        let name = text.parse::<Name>();
-        let qualified = if text.contains('.') {
-            name.clone()
-        } else {
-            format!("{text}.{}", self.domain).parse::<Name>()
-        };
-        let known =
-            [&name, &qualified].into_iter().find_map(|name| view.by_name.get(name.as_ref().ok()?));
-        if let Some(addresses) = known {
-            let records = addresses.iter().filter_map(|address| forward(query, *address));
+        let mut addresses = index.addresses(text);
+        if addresses.is_empty() && !text.contains('.') {
+            addresses = index.addresses(&format!("{text}.{}", self.domain));
+        }
+        if !addresses.is_empty() {
+            let records = addresses.iter().filter_map(|it| forward(query, it.value));
             return self.records(shuffled(records.collect()), &self.forward_zone());
         }
         if text == self.domain.as_str() {
             self.apex(query, &self.forward_zone())
         } else if !text.ends_with(&format!(".{}", self.domain)) {
             Answer::NotOurs
-        } else if view.parents.contains(text) {
+        } else if index.is_parent(text) {
             // Names lie below it, so it exists (RFC 8020), with nothing of its own.
             Answer::OtherType(Box::new(self.soa(&self.forward_zone())))
         } else {
@@ -83,13 +73,13 @@ impl Zone {
     }
 
     /// What there is to say to a reverse name: that of an address, or of a network.
-    fn answer_reverse(&self, view: &NamesView, query: &Query, net: IpNet) -> Answer {
+    fn answer_reverse(&self, index: &NameIndex, query: &Query, net: IpNet) -> Answer {
         let is_address = net.prefix_len() == net.max_prefix_len();
-        let names = view.by_address.get(&net.addr()).filter(|_| is_address);
+        let names = if is_address { index.names(net.addr()) } else { &[] };
         let zone = self.reverse_zone(net);
-        if let Some(names) = names {
+        if !names.is_empty() {
             let wanted = matches!(query.query_type(), RecordType::PTR | RecordType::ANY);
-            let names = names.iter().filter(|_| wanted).filter_map(dns_name);
+            let names = names.iter().filter(|_| wanted).filter_map(|it| dns_name(&it.value));
             let record = |to| record(query.name(), RData::PTR(PTR(to)));
             let zone = zone.unwrap_or_else(|| query.name().to_lowercase());
             return self.records(shuffled(names.map(record).collect()), &zone);

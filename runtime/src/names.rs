@@ -1,0 +1,261 @@
+//! The names that are answered, looked up from either side.
+//!
+//! A mesh may have a hundred thousand of them, and one changes whenever a container starts somewhere:
+//! the index takes in what changed, and is never built anew.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use weft_core::id::PeerId;
+use weft_core::names::{Name, NameEntry, NamesOfPeer};
+
+/// Names and addresses of all peers.
+#[derive(Debug)]
+pub struct NameIndex {
+    /// The peer whose index it is.
+    me: PeerId,
+    /// What the rest is made of.
+    peers: BTreeMap<PeerId, NamesOfPeer>,
+    by_name: HashMap<Name, Vec<Claimed<IpAddr>>>,
+    by_address: HashMap<IpAddr, Vec<Claimed<Name>>>,
+    /// How many names lie below each of these: below `b.c` and `c`, for `a.b.c`.
+    parents: HashMap<Box<str>, usize>,
+}
+
+/// What somebody says a name, or an address, stands for. Several may say the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claimed<T> {
+    /// What it is.
+    pub value: T,
+    /// How many of its claims are of containers on this host.
+    here: usize,
+    /// How many are of others.
+    elsewhere: usize,
+}
+
+impl<T> Claimed<T> {
+    /// Whether it is on this host.
+    pub const fn is_here(&self) -> bool {
+        self.here > 0
+    }
+}
+
+impl NameIndex {
+    /// Without names; `me` is the peer of this host.
+    pub fn new(me: PeerId) -> Self {
+        Self {
+            me,
+            peers: BTreeMap::new(),
+            by_name: HashMap::new(),
+            by_address: HashMap::new(),
+            parents: HashMap::new(),
+        }
+    }
+
+    /// What `name` stands for, in order of the addresses. It is in lower case, without the final dot.
+    pub fn addresses(&self, name: &str) -> &[Claimed<IpAddr>] {
+        self.by_name.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// The names of `address`, in order.
+    pub fn names(&self, address: IpAddr) -> &[Claimed<Name>] {
+        self.by_address.get(&address).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether names lie below `name`, which is in lower case, without the final dot.
+    pub fn is_parent(&self, name: &str) -> bool {
+        self.parents.contains_key(name)
+    }
+
+    /// How many names there are.
+    pub fn len(&self) -> usize {
+        self.by_name.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.by_name.is_empty()
+    }
+
+    /// From now on the names are those of `peers`, each with all that it has. Costs as much as there are
+    /// peers, and what those have whose names have changed.
+    pub fn update(&mut self, peers: impl IntoIterator<Item = (PeerId, NamesOfPeer)>) {
+        let peers: BTreeMap<PeerId, NamesOfPeer> = peers.into_iter().collect();
+        let before = std::mem::take(&mut self.peers);
+        for (peer, entries) in &before {
+            match peers.get(peer) {
+                Some(now) if Arc::ptr_eq(entries, now) => {}
+                Some(now) => {
+                    let now: BTreeSet<&NameEntry> = now.iter().collect();
+                    let gone = entries.iter().filter(|entry| !now.contains(entry));
+                    gone.for_each(|entry| self.remove(*peer, entry));
+                }
+                None => entries.iter().for_each(|entry| self.remove(*peer, entry)),
+            }
+        }
+        for (peer, entries) in &peers {
+            match before.get(peer) {
+                Some(before) if Arc::ptr_eq(entries, before) => {}
+                Some(before) => {
+                    let before: BTreeSet<&NameEntry> = before.iter().collect();
+                    let new = entries.iter().filter(|entry| !before.contains(entry));
+                    new.for_each(|entry| self.insert(*peer, entry));
+                }
+                None => entries.iter().for_each(|entry| self.insert(*peer, entry)),
+            }
+        }
+        self.peers = peers;
+    }
+
+    fn insert(&mut self, peer: PeerId, entry: &NameEntry) {
+        let is_here = peer == self.me;
+        if !self.by_name.contains_key(&entry.name) {
+            for parent in parents(entry.name.as_str()) {
+                *self.parents.entry(parent.into()).or_default() += 1;
+            }
+        }
+        claim(self.by_name.entry(entry.name.clone()).or_default(), &entry.address, is_here);
+        claim(self.by_address.entry(entry.address).or_default(), &entry.name, is_here);
+    }
+
+    fn remove(&mut self, peer: PeerId, entry: &NameEntry) {
+        let is_here = peer == self.me;
+        let addresses = self.by_name.get_mut(&entry.name);
+        if addresses.is_some_and(|all| unclaim(all, &entry.address, is_here)) {
+            self.by_name.remove(&entry.name);
+            for parent in parents(entry.name.as_str()) {
+                if let Some(count) = self.parents.get_mut(parent) {
+                    *count -= 1;
+                    if *count == 0 {
+                        self.parents.remove(parent);
+                    }
+                }
+            }
+        }
+        let names = self.by_address.get_mut(&entry.address);
+        if names.is_some_and(|all| unclaim(all, &entry.name, is_here)) {
+            self.by_address.remove(&entry.address);
+        }
+    }
+}
+
+/// `b.c` and `c`, for `a.b.c`.
+fn parents(name: &str) -> impl Iterator<Item = &str> {
+    fn parent(name: &str) -> Option<&str> {
+        name.split_once('.').map(|(_, parent)| parent)
+    }
+    std::iter::successors(parent(name), |name| parent(name))
+}
+
+/// One more says so.
+fn claim<T: Ord + Clone>(all: &mut Vec<Claimed<T>>, value: &T, is_here: bool) {
+    let at = match all.binary_search_by(|it| it.value.cmp(value)) {
+        Ok(at) => at,
+        Err(at) => {
+            all.insert(at, Claimed { value: value.clone(), here: 0, elsewhere: 0 });
+            at
+        }
+    };
+    if let Some(claimed) = all.get_mut(at) {
+        *if is_here { &mut claimed.here } else { &mut claimed.elsewhere } += 1;
+    }
+}
+
+/// One less says so; whether nothing is left.
+fn unclaim<T: Ord>(all: &mut Vec<Claimed<T>>, value: &T, is_here: bool) -> bool {
+    if let Ok(at) = all.binary_search_by(|it| it.value.cmp(value))
+        && let Some(claimed) = all.get_mut(at)
+    {
+        *if is_here { &mut claimed.here } else { &mut claimed.elsewhere } -= 1;
+        if claimed.here + claimed.elsewhere == 0 {
+            all.remove(at);
+        }
+    }
+    all.is_empty()
+}
+
+/// An index that the driver keeps up to date, and others read.
+#[derive(Clone, Debug)]
+pub struct SharedIndex(Arc<RwLock<NameIndex>>);
+
+impl SharedIndex {
+    /// Shares `index`.
+    pub fn new(index: NameIndex) -> Self {
+        Self(Arc::new(RwLock::new(index)))
+    }
+
+    /// The index as it is. Whoever reads keeps it from being brought up to date.
+    pub fn read(&self) -> RwLockReadGuard<'_, NameIndex> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Brings it up to date ([`NameIndex::update`]).
+    pub fn update(&self, peers: impl IntoIterator<Item = (PeerId, NamesOfPeer)>) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).update(peers);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const ME: PeerId = PeerId([0; 32]);
+
+    fn entry(name: &str, host: u8) -> NameEntry {
+        NameEntry {
+            name: name.parse().unwrap(),
+            address: IpAddr::from([10, 32, 0, host]),
+            id: "c".parse().unwrap(),
+        }
+    }
+
+    fn peers(all: &BTreeMap<u8, BTreeSet<(u8, u8)>>) -> Vec<(PeerId, NamesOfPeer)> {
+        let names = ["a.weft.local", "b.weft.local", "x.a.weft.local", "c"];
+        let entries = |all: &BTreeSet<(u8, u8)>| {
+            all.iter().map(|(name, host)| entry(names[usize::from(*name)], *host)).collect()
+        };
+        all.iter().map(|(peer, wrote)| (PeerId([*peer; 32]), entries(wrote))).collect()
+    }
+
+    #[test]
+    fn what_two_peers_say_is_gone_when_both_take_it_back() {
+        let mut index = NameIndex::new(ME);
+        let one = || vec![entry("a.weft.local", 1)].into();
+        index.update([(ME, one()), (PeerId([1; 32]), one())]);
+        let [claimed] = index.addresses("a.weft.local") else { panic!("{index:?}") };
+        assert!(claimed.is_here());
+        index.update([(PeerId([1; 32]), one())]);
+        let [claimed] = index.addresses("a.weft.local") else { panic!("{index:?}") };
+        assert!(!claimed.is_here());
+        assert!(index.is_parent("weft.local") && index.is_parent("local"));
+        assert!(!index.is_parent("a.weft.local"));
+        index.update([]);
+        assert!(index.is_empty() && index.by_address.is_empty() && index.parents.is_empty());
+    }
+
+    proptest! {
+        /// However it came to be, it is what would be made of what the peers say last.
+        #[test]
+        fn it_follows_what_changes(
+            steps in proptest::collection::vec(
+                proptest::collection::btree_map(
+                    0_u8..4,
+                    proptest::collection::btree_set((0_u8..4, 0_u8..3), 0..6),
+                    0..4,
+                ),
+                1..6,
+            )
+        ) {
+            let mut index = NameIndex::new(ME);
+            for step in &steps {
+                index.update(peers(step));
+            }
+            let mut anew = NameIndex::new(ME);
+            anew.update(peers(steps.last().unwrap()));
+            prop_assert_eq!(index.by_name, anew.by_name);
+            prop_assert_eq!(index.by_address, anew.by_address);
+            prop_assert_eq!(index.parents, anew.parents);
+        }
+    }
+}
