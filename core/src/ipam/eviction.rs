@@ -116,6 +116,10 @@ impl Ipam {
             mark(Mark::EvictionOfTheLiving);
             return Some(Err(CommandError::StillInReach { peer: named(alive) }));
         }
+        // Before, it is not known whether they own anything.
+        if self.founded.is_none() || !self.has_opened() {
+            return None;
+        }
         let (required, away) = self.electorate(victims, is_forced);
         // It is proposed, frozen and taken over at once by who is alone.
         for _ in 0..STAGES {
@@ -123,9 +127,6 @@ impl Ipam {
                 victims.iter().copied().filter(|victim| self.view_of(*victim).is_some()).collect();
             if left.is_empty() {
                 return Some(Ok(Reply::TakenOver(addresses)));
-            }
-            if !self.has_opened() {
-                return None;
             }
             self.give_up_on(&left, victims, &required, acts);
             let ours: BTreeSet<PeerId> =

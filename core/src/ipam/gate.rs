@@ -1,5 +1,6 @@
 //! The boot gate: after a start, addresses are handed out and given away only once another owner
-//! confirmed what is ours, since a disk may have been put back to before we gave some away.
+//! confirmed what is ours, since a disk may have been put back to before we gave some away, and what a
+//! founding says is ours may have been taken over since.
 
 use super::ledger::Ledger;
 use super::witness::Witnessed;
@@ -61,8 +62,8 @@ impl Ipam {
         is_open
     }
 
-    /// All records of the neighbour `with` are now ours too: opens the boot gate when all addresses
-    /// are ours.
+    /// All records of the neighbour `with` are now ours too: counts as having heard somebody, which opens
+    /// the boot gate when all addresses are ours.
     pub fn merged(&mut self, now: Instant, with: PeerId, acts: &mut Vec<Act>) {
         self.has_met |= with != self.me;
         self.settle(now, acts);

@@ -141,8 +141,8 @@ pub struct Ipam {
     early: BTreeMap<Fingerprint, SignedGrant>,
     /// Records that matter no more, until the node asks.
     dead: Vec<Key>,
-    /// The boot gate: closed after a start with a saved founding, until another owner confirmed what
-    /// is ours.
+    /// The boot gate: open in the first start of a peer, when nothing can have been given away, or taken
+    /// over because it was gone; else closed until another owner confirmed what is ours.
     is_confirmed: bool,
     witnesses: Witnesses,
     /// Whether all that some neighbour knows was taken in since the start.
@@ -177,8 +177,7 @@ impl Ipam {
         saved: &Saved,
         mut rng: ChaCha20Rng,
     ) -> Result<Self, Damaged> {
-        let was_founded =
-            saved.slots.keys().any(|slot| matches!(slot, Slot::Record(Key::Founding(_))));
+        let began = |slot: &Slot| matches!(slot, Slot::Incarnation | Slot::Record(_));
         Ok(Self {
             me,
             universe: config.universe,
@@ -201,7 +200,7 @@ impl Ipam {
             titles: Titles::default(),
             early: BTreeMap::new(),
             dead: Vec::new(),
-            is_confirmed: !was_founded,
+            is_confirmed: !saved.slots.keys().any(began),
             has_met: false,
             has_left: false,
             is_stopping: false,

@@ -10,7 +10,8 @@ use weft_core::record::Key;
 
 /// After a start on a disk with a founding, a peer hands out and gives away nothing before it knows
 /// all that some other owner knows of what it has; an owner of which it can have heard, over whichever
-/// peers. Or it owns everything, or its operator said so.
+/// peers. Or it owns everything, or its operator said so. And what it hands out is its own by all that it
+/// was told by then, in whichever order that came.
 ///
 /// What the node itself says of its gate is not asked.
 #[derive(Debug, Default)]
@@ -65,7 +66,18 @@ impl Invariant for Gate {
                 *life = Life { boots: peer.boots, open, noted, ..Life::default() };
                 continue;
             }
+            let owner = |address: &IpAddr| {
+                let at = view.universe.offset(*address)?;
+                let mut entries = peer.ledger.iter().flatten();
+                entries.find(|entry| entry.range.contains(at)).map(|entry| entry.owner)
+            };
+            let is_foreign =
+                |address: &&IpAddr| owner(address).is_some_and(|it| Some(it) != peer.id);
+            if let Some(address) = noted.difference(&life.noted).find(is_foreign) {
+                return Err(format!("n{} hands out {address}, which is another's", host + 1));
+            }
             if life.open {
+                life.noted = noted;
                 continue;
             }
             life.open |= peer.vouched;
@@ -150,6 +162,22 @@ mod tests {
         fails::<Gate>(&[started(|_| {}), started(hands_out)]);
         let gives = started(|view| view.peers[0].papers.extend([grant(1, 2, (0, 4), 1)]));
         fails::<Gate>(&[started(|_| {}), gives]);
+    }
+
+    #[test]
+    fn gate_fails_when_what_is_handed_out_is_found_to_be_another_peers_by_the_same_message() {
+        let late = |change: fn(&mut View)| {
+            changed(|view| {
+                view.peers[0].lineage = None;
+                change(view);
+            })
+        };
+        let told = late(|view| {
+            hands_out(view);
+            view.peers[0].ledger = Some(vec![owned(0, 16, 1, 2)]);
+        });
+        fails::<Gate>(&[late(|_| {}), told]);
+        holds::<Gate>(&[late(|_| {}), late(hands_out)]);
     }
 
     #[test]
