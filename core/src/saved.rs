@@ -23,7 +23,7 @@ pub enum Slot {
     Incarnation,
     /// What the rest was saved under ([`Network`]): a change of it is refused or starts afresh.
     Network,
-    /// A [`crate::record::Record`] that must survive: grants, the founding, our own vote.
+    /// A [`crate::record::Record`] that must survive: grants, the founding, our own vote and freeze.
     Record(Key),
     /// Addresses held for a container: `Vec<IpNet>`.
     Holding(ContainerId),

@@ -47,6 +47,14 @@ pub enum StoreError {
         /// What is wrong with it.
         why: String,
     },
+    /// Written by an earlier weft.
+    #[error("{} was written by an earlier weft (format {found}, known is {FORMAT}): install that one, or have it leave with `weft reset` and launch this one anew", .path.display())]
+    Earlier {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: u8,
+    },
     /// Written by a later weft.
     #[error("{} was written by a later weft (format {found}, known is {FORMAT}): install that one", .path.display())]
     Later {
@@ -122,8 +130,8 @@ impl RedbStore {
             let slot = codec::decode::<Slot>(key.value()).map_err(|why| fail(&why))?;
             match value.value().split_first() {
                 Some((&FORMAT, bytes)) => saved.slots.insert(slot, bytes.to_vec()),
-                Some((found, _)) if *found < FORMAT => {
-                    return Err(fail(&"an earlier weft wrote it"));
+                Some((&found, _)) if found < FORMAT => {
+                    return Err(StoreError::Earlier { path: self.path.clone(), found });
                 }
                 Some((&found, _)) => {
                     return Err(StoreError::Later { path: self.path.clone(), found });
@@ -240,6 +248,27 @@ mod tests {
         let path = dir.join("weft.redb");
         let _first = RedbStore::open(&path).unwrap();
         assert_eq!(RedbStore::open(&path).unwrap_err(), StoreError::InUse(path));
+    }
+
+    #[test]
+    fn a_file_of_another_format_says_which_weft_can_read_it() {
+        let dir = TempDir::new();
+        let path = dir.join("weft.redb");
+        for found in [FORMAT - 1, FORMAT + 1] {
+            let store = RedbStore::open(&path).unwrap();
+            let transaction = store.database.begin_write().unwrap();
+            let key = codec::encode(&Slot::Names);
+            let value: &[u8] = &[found, 0];
+            transaction.open_table(TABLE).unwrap().insert(key.as_slice(), value).unwrap();
+            transaction.commit().unwrap();
+            let path = path.clone();
+            let expected = if found < FORMAT {
+                StoreError::Earlier { path, found }
+            } else {
+                StoreError::Later { path, found }
+            };
+            assert_eq!(store.read(), Err(expected));
+        }
     }
 
     #[tokio::test]

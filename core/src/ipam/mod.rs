@@ -84,7 +84,7 @@ pub enum IpamMessage {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Act {
     /// Sign and spread a record. The node picks the version (default for content-addressed keys),
-    /// persists it when it is a founding, a grant or our own vote, and does *not* hand it back.
+    /// persists it when it is a founding, a grant, or our own vote or freeze, and does *not* hand it back.
     Publish {
         /// Its key.
         key: Key,

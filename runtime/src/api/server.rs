@@ -618,7 +618,9 @@ async fn stop(State(c): Controlled) -> StatusCode {
 }
 
 fn net(ip: IpAddr, len: u8) -> Answer<IpNet> {
-    IpNet::new(ip, len).map_err(|_| Refusal::bad(format!("/{len} is no prefix length of {ip}")))
+    let most = if ip.is_ipv4() { 32 } else { 128 };
+    let bad = || Refusal::bad(format!("/{len} is no prefix length of {ip}: expected 0 to {most}"));
+    IpNet::new(ip, len).map_err(|_| bad())
 }
 
 fn done(result: Result<Reply, CommandError>) -> Answer<()> {

@@ -4,6 +4,7 @@ use super::common::{Common, Failure, Outcome, say, say_json};
 use super::peers;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
+use weft_core::id::PeerId;
 
 /// Look after the addresses of the mesh
 #[derive(Debug, Args)]
@@ -46,6 +47,14 @@ struct Away {
     addresses: String,
 }
 
+impl Away {
+    /// Whether that is its label, name or id.
+    fn is_called(&self, peer: &str) -> bool {
+        let by_id = || peer.parse::<PeerId>().map(|id| id.default_name().to_string());
+        peer == self.name || peer == self.nickname || by_id().is_ok_and(|name| name == self.name)
+    }
+}
+
 pub(super) async fn ipam(common: &Common, args: &IpamArgs) -> Outcome {
     let IpamCommand::Reclaim(args) = &args.command;
     if !args.all && !args.dry_run && args.peers.is_empty() {
@@ -56,11 +65,16 @@ pub(super) async fn ipam(common: &Common, args: &IpamArgs) -> Outcome {
     let report: Value = common.client().get_json("/report").await?;
     let away = away(&report);
     let is_meant = |owner: &&Away| {
-        args.peers.is_empty()
-            || args.peers.iter().any(|peer| *peer == owner.name || *peer == owner.nickname)
+        args.peers.is_empty() || args.peers.iter().any(|peer| owner.is_called(peer))
     };
     let meant: Vec<&Away> = away.iter().filter(is_meant).collect();
     if args.dry_run {
+        let is_none = |peer: &&String| !away.iter().any(|owner| owner.is_called(peer));
+        if let Some(peer) = args.peers.iter().find(is_none) {
+            return Err(Failure::new(format!(
+                "no owner that cannot be reached is called {peer}: `weft status ipam` lists owners"
+            )));
+        }
         return show(common, &meant, away.len());
     }
     if !args.peers.is_empty() {
@@ -94,13 +108,7 @@ fn show(common: &Common, meant: &[&Away], all: usize) -> Outcome {
         return say_json(&rows.collect::<Vec<_>>());
     }
     if meant.is_empty() {
-        return if all == 0 {
-            say("nothing to reclaim: all that own addresses can be reached")
-        } else {
-            Err(Failure::new(
-                "none of these owns addresses and cannot be reached: `weft status ipam` lists owners",
-            ))
-        };
+        return say("nothing to reclaim: all that own addresses can be reached");
     }
     for Away { name, nickname, addresses } in meant {
         say(format_args!(
