@@ -2,7 +2,6 @@
 
 use super::text::{self, Part};
 use super::types::Surroundings;
-use crate::dns;
 use serde_json::{Value, json};
 use weft_core::id::PeerId;
 use weft_core::status::{Carriage, ConnStatus, DirectStatus, PeerStatus, Status, TargetState};
@@ -194,7 +193,7 @@ fn dns_service(status: &Status, around: &Surroundings) -> Value {
         "Domain": format!("{}.", service.domain),
         "Upstream": service.upstream,
         "Address": service.address.map(|address| std::net::SocketAddr::new(address, 53).to_string()),
-        "TTL": dns::TTL,
+        "TTL": service.ttl,
         "Entries": names(status),
     })
 }

@@ -209,6 +209,7 @@ fn surroundings(controls: &Controls) -> Surroundings {
         dns: options.dns.then(|| Dns {
             domain: options.dns_domain.clone(),
             address: controls.dns_address(),
+            ttl: controls.options.dns_ttl,
             upstream: controls.dns_upstreams(),
             broken: controls.dns_broken(),
         }),

@@ -3,7 +3,6 @@
 //! Labels are right-aligned with the colon in column 16. Source: Weave Net prog/weaver/http.go.
 
 use super::types::Surroundings;
-use crate::dns;
 use ipnet::IpNet;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -132,7 +131,7 @@ pub fn status(status: &Status, around: &Surroundings) -> String {
             "Upstream",
             if upstream.is_empty() { "none".into() } else { upstream.join(", ") },
         );
-        line(&mut out, "TTL", dns::TTL);
+        line(&mut out, "TTL", service.ttl);
         line(&mut out, "Entries", status.names.len());
     }
     out.push('\n');
@@ -548,6 +547,7 @@ mod tests {
             dns: Some(Dns {
                 domain: "weft.local".parse().unwrap(),
                 address: Some("10.32.0.1".parse().unwrap()),
+                ttl: 1,
                 upstream: vec!["192.0.2.53".parse().unwrap()],
                 broken: None,
             }),

@@ -84,6 +84,8 @@ pub struct Dns {
     pub domain: Name,
     /// Where containers ask, on port 53; `None` before the first container needs it.
     pub address: Option<IpAddr>,
+    /// How long an answer may be kept, in seconds.
+    pub ttl: u32,
     /// Whom other names are asked of.
     pub upstream: Vec<IpAddr>,
     /// Why no names are answered, although they should be.

@@ -9,6 +9,7 @@ use super::defaults::{BRIDGE, DOMAIN, MTU, bridge_name};
 use super::trust::{OldSecretArgs, SecretArgs, listed};
 use crate::api::server;
 use crate::daemon::{self, Controls, Daemon, Options, Secrets};
+use crate::dns::TTL;
 use crate::logging;
 use clap::Args;
 use ipnet::IpNet;
@@ -43,6 +44,9 @@ const END_MAX: Duration = Duration::from_secs(5);
 
 /// Time between two looks whether it has ended.
 const LOOK_WAIT: Duration = Duration::from_millis(5);
+
+/// Longest time that answers may be kept, in seconds: a day, after which even what rarely moves has.
+const TTL_MAX: i64 = 86_400;
 
 /// Options whose value must not be seen in the list of processes.
 const PASSWORD_OPTIONS: [&str; 2] = ["--password", "--old-password"];
@@ -115,6 +119,12 @@ pub(super) struct LaunchArgs {
     /// Domain of the names of containers
     #[arg(long, value_name = "DOMAIN", default_value = DOMAIN)]
     dns_domain: Name,
+    /// How long an answer about them may be kept
+    #[arg(long, value_name = "SECONDS", default_value_t = TTL, value_parser = clap::value_parser!(u32).range(0..=TTL_MAX))]
+    dns_ttl: u32,
+    /// Where a name stands for several containers, answer with those on this host first
+    #[arg(long)]
+    dns_local_first: bool,
     /// Where the host's name servers are listed
     #[arg(long, value_name = "FILE", default_value = "/etc/resolv.conf", value_parser = absolute)]
     resolv_conf: PathBuf,
@@ -407,6 +417,8 @@ fn options(common: &Common, args: &LaunchArgs, secrets: Secrets) -> Result<Optio
         mtu: args.mtu,
         dns: !args.no_dns,
         dns_domain: args.dns_domain.clone(),
+        dns_ttl: args.dns_ttl,
+        dns_prefers_here: args.dns_local_first,
         resolv_conf: args.resolv_conf.clone(),
         record: args.record.clone().map(|path| (path, usize::from(args.record_max) << 20)),
     })

@@ -60,6 +60,10 @@ pub struct Options {
     pub dns: bool,
     /// Domain of names.
     pub dns_domain: Name,
+    /// How long what is answered of them may be kept, in seconds.
+    pub dns_ttl: u32,
+    /// Whether containers on this host are answered first.
+    pub dns_prefers_here: bool,
     /// Where the host's name servers are listed.
     pub resolv_conf: PathBuf,
     /// Where all that the node is told is written down, if anywhere, and at most how many bytes.

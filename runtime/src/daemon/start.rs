@@ -9,7 +9,7 @@ use super::upkeep::Upkeep;
 use super::{Controls, Options, StartError, underlay};
 use crate::attachments::{Attachments, Ledger};
 use crate::clock::Clock;
-use crate::dns::{DnsService, Upstreams, Zone};
+use crate::dns::{DnsService, Upstreams, Zone, ZoneOptions};
 use crate::driver::{Driver, Parts};
 use crate::handle::NodeHandle;
 use crate::host::{Kernel, tap_name};
@@ -183,7 +183,13 @@ where
 
     let mut running = Running::start(driver);
     let dns = options.dns.then(|| {
-        let zone = Zone::new(options.dns_domain.clone(), options.range, node.names().clone());
+        let zone = ZoneOptions {
+            domain: options.dns_domain.clone(),
+            range: options.range,
+            ttl: options.dns_ttl,
+            prefers_here: options.dns_prefers_here,
+        };
+        let zone = Zone::new(zone, node.names().clone());
         Arc::new(DnsService::new(zone, Upstreams::new(options.resolv_conf.clone(), DNS_PORT)))
     });
     let attachments = Attachments::new(node.clone(), Arc::new(kernel.clone()), dns.clone(), ledger);

@@ -9,7 +9,7 @@ mod zone;
 
 pub use service::{DnsService, ServeError};
 pub use upstream::Upstreams;
-pub use zone::{Answer, TTL, Zone};
+pub use zone::{Answer, TTL, Zone, ZoneOptions};
 
 use handler::{Handler, Shared};
 use std::sync::Arc;

@@ -42,6 +42,10 @@ async fn pair() -> (UdpSocket, TcpListener) {
 }
 
 async fn bed(names: &[(&str, &str)]) -> Bed {
+    bed_that(false, names).await
+}
+
+async fn bed_that(prefers_here: bool, names: &[(&str, &str)]) -> Bed {
     let dir = TempDir::new();
     let file = dir.join("resolv.conf");
     std::fs::write(&file, "nameserver 127.0.0.1\n").unwrap();
@@ -49,7 +53,13 @@ async fn bed(names: &[(&str, &str)]) -> Bed {
     let port = upstream.local_addr().unwrap().port();
     let index = SharedIndex::new(NameIndex::new(PeerId([0; 32])));
     index.update(said(names));
-    let zone = Zone::new("weft.local".parse().unwrap(), Universe::DEFAULT, index.clone());
+    let options = ZoneOptions {
+        domain: "weft.local".parse().unwrap(),
+        range: Universe::DEFAULT,
+        ttl: TTL,
+        prefers_here,
+    };
+    let zone = Zone::new(options, index.clone());
     let (udp, tcp) = pair().await;
     let at = udp.local_addr().unwrap();
     let upstreams = Arc::new(Upstreams::new(file, port));
@@ -110,6 +120,26 @@ async fn a_name_is_answered_in_whatever_case_and_with_or_without_the_domain() {
         assert_eq!(answer.answers[0].name.to_ascii(), name);
         assert_eq!(answer.answers[0].ttl, 1);
     }
+}
+
+#[tokio::test]
+async fn what_is_here_is_answered_first_when_that_is_wanted() {
+    let bed = bed_that(true, &[("db.weft.local", "10.32.0.7")]).await;
+    let there = |n: u8| NameEntry {
+        name: "db.weft.local".parse().unwrap(),
+        address: IpAddr::from([10, 32, 1, n]),
+        id: "c".parse().unwrap(),
+    };
+    let [here] = said(&[("db.weft.local", "10.32.0.7")]);
+    bed.names.update([here, (PeerId([1; 32]), (0..9).map(there).collect())]);
+    let mut others = std::collections::BTreeSet::new();
+    for _ in 0..40 {
+        let answer = bed.ask(&question("db.weft.local.", RecordType::A)).await;
+        let address = |at: usize| answer.answers[at].data.ip_addr().unwrap();
+        assert_eq!(address(0), IpAddr::from([10, 32, 0, 7]));
+        others.insert(address(1));
+    }
+    assert!(others.len() > 1, "the others are not shuffled");
 }
 
 #[tokio::test]

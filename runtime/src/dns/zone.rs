@@ -1,6 +1,6 @@
 //! What the mesh's own names stand for, as DNS records.
 
-use crate::names::{NameIndex, SharedIndex};
+use crate::names::{Claimed, NameIndex, SharedIndex};
 use hickory_proto::op::Query;
 use hickory_proto::rr::rdata::{A, AAAA, NS, PTR, SOA};
 use hickory_proto::rr::{DNSClass, Name as DnsName, RData, Record, RecordType};
@@ -10,8 +10,22 @@ use std::net::IpAddr;
 use weft_core::addr::Universe;
 use weft_core::names::Name;
 
-/// How long an answer may be kept, in seconds: containers come and go. Source: Weave Net, 1 s.
+/// How long an answer may be kept, in seconds, unless the operator says otherwise: containers come and go.
+/// Source: Weave Net, 1 s.
 pub const TTL: u32 = 1;
+
+/// How names are answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ZoneOptions {
+    /// What names end with.
+    pub domain: Name,
+    /// Whose addresses have reverse names here.
+    pub range: Universe,
+    /// How long an answer may be kept, in seconds.
+    pub ttl: u32,
+    /// Whether what is on this host comes first, where there are several answers.
+    pub prefers_here: bool,
+}
 
 /// What there is to say to a question.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,15 +43,14 @@ pub enum Answer {
 /// The names of the mesh: a domain, and the addresses of the mesh backwards.
 #[derive(Clone, Debug)]
 pub struct Zone {
-    domain: Name,
-    range: Universe,
+    options: ZoneOptions,
     names: SharedIndex,
 }
 
 impl Zone {
-    /// The zone of `domain` and of the addresses in `range`.
-    pub const fn new(domain: Name, range: Universe, names: SharedIndex) -> Self {
-        Self { domain, range, names }
+    /// The zone of `names`.
+    pub const fn new(options: ZoneOptions, names: SharedIndex) -> Self {
+        Self { options, names }
     }
 
     /// What there is to say to `query`.
@@ -54,15 +67,18 @@ impl Zone {
         let text = text.trim_end_matches('.');
         let mut addresses = index.addresses(text);
         if addresses.is_empty() && !text.contains('.') {
-            addresses = index.addresses(&format!("{text}.{}", self.domain));
+            addresses = index.addresses(&format!("{text}.{}", self.options.domain));
         }
         if !addresses.is_empty() {
-            let records = addresses.iter().filter_map(|it| forward(query, it.value));
-            return self.records(shuffled(records.collect()), &self.forward_zone());
+            let data = |it: &IpAddr| data(query.query_type(), *it);
+            let data = self.in_order(addresses).into_iter().filter_map(data);
+            let records = data.map(|data| self.record(query.name(), data));
+            return self.records(records.collect(), &self.forward_zone());
         }
-        if text == self.domain.as_str() {
+        let domain = self.options.domain.as_str();
+        if text == domain {
             self.apex(query, &self.forward_zone())
-        } else if !text.ends_with(&format!(".{}", self.domain)) {
+        } else if !text.strip_suffix(domain).is_some_and(|head| head.ends_with('.')) {
             Answer::NotOurs
         } else if index.is_parent(text) {
             // Names lie below it, so it exists (RFC 8020), with nothing of its own.
@@ -79,10 +95,10 @@ impl Zone {
         let zone = self.reverse_zone(net);
         if !names.is_empty() {
             let wanted = matches!(query.query_type(), RecordType::PTR | RecordType::ANY);
-            let names = names.iter().filter(|_| wanted).filter_map(|it| dns_name(&it.value));
-            let record = |to| record(query.name(), RData::PTR(PTR(to)));
+            let names = self.in_order(names).into_iter().filter(|_| wanted);
+            let record = |to| self.record(query.name(), RData::PTR(PTR(to)));
             let zone = zone.unwrap_or_else(|| query.name().to_lowercase());
-            return self.records(shuffled(names.map(record).collect()), &zone);
+            return self.records(names.filter_map(dns_name).map(record).collect(), &zone);
         }
         match zone {
             Some(zone) if is_address => Answer::NoName(Box::new(self.soa(&zone))),
@@ -95,14 +111,14 @@ impl Zone {
 
     /// The zone of names.
     fn forward_zone(&self) -> DnsName {
-        dns_name(&self.domain).unwrap_or_default()
+        dns_name(&self.options.domain).unwrap_or_default()
     }
 
     /// The zone of ours that `net` lies in: one for each byte of IPv4, or half byte of IPv6, that
     /// the range leaves open, since that is where reverse names have their dots (RFC 1035 section
     /// 3.5, RFC 3596 section 2.5).
     fn reverse_zone(&self, net: IpNet) -> Option<DnsName> {
-        let block = self.range.block_of(net.addr())?;
+        let block = self.options.range.block_of(net.addr())?;
         let step = match block {
             IpNet::V4(_) => 8,
             IpNet::V6(_) => 4,
@@ -123,7 +139,7 @@ impl Zone {
             records.push(self.soa(zone));
         }
         if matches!(kind, RecordType::NS | RecordType::ANY) {
-            records.push(record(zone, RData::NS(NS(self.master()))));
+            records.push(self.record(zone, RData::NS(NS(self.master()))));
         }
         self.records(records, zone)
     }
@@ -145,21 +161,30 @@ impl Zone {
         let contact = self.forward_zone().prepend_label("hostmaster").unwrap_or_default();
         // Nobody transfers this zone, so its serial and its waits mean nothing; the last number
         // is how long "no such name" may be kept.
-        record(zone, RData::SOA(SOA::new(self.master(), contact, 1, 3600, 600, 86400, TTL)))
+        let soa = SOA::new(self.master(), contact, 1, 3600, 600, 86400, self.options.ttl);
+        self.record(zone, RData::SOA(soa))
+    }
+
+    fn record(&self, name: &DnsName, data: RData) -> Record {
+        Record::from_rdata(name.clone(), self.options.ttl, data)
+    }
+
+    /// In the order in which they are answered: most clients take the first.
+    fn in_order<'a, T>(&self, claimed: &'a [Claimed<T>]) -> Vec<&'a T> {
+        let mut shuffled = shuffled(claimed.iter().collect());
+        if self.options.prefers_here {
+            shuffled.sort_by_key(|it| !it.is_here());
+        }
+        shuffled.into_iter().map(|it| &it.value).collect()
     }
 }
 
-fn record(name: &DnsName, data: RData) -> Record {
-    Record::from_rdata(name.clone(), TTL, data)
-}
-
-fn forward(query: &Query, address: IpAddr) -> Option<Record> {
-    let data = match (query.query_type(), address) {
-        (RecordType::A | RecordType::ANY, IpAddr::V4(v4)) => RData::A(A(v4)),
-        (RecordType::AAAA | RecordType::ANY, IpAddr::V6(v6)) => RData::AAAA(AAAA(v6)),
-        _ => return None,
-    };
-    Some(record(query.name(), data))
+fn data(kind: RecordType, address: IpAddr) -> Option<RData> {
+    match (kind, address) {
+        (RecordType::A | RecordType::ANY, IpAddr::V4(v4)) => Some(RData::A(A(v4))),
+        (RecordType::AAAA | RecordType::ANY, IpAddr::V6(v6)) => Some(RData::AAAA(AAAA(v6))),
+        _ => None,
+    }
 }
 
 fn dns_name(name: &Name) -> Option<DnsName> {
@@ -169,11 +194,11 @@ fn dns_name(name: &Name) -> Option<DnsName> {
 }
 
 /// Fisher and Yates, with the standard library's randomness: it spreads load, it hides nothing.
-fn shuffled(mut records: Vec<Record>) -> Vec<Record> {
-    for last in (1..records.len()).rev() {
+fn shuffled<T>(mut items: Vec<T>) -> Vec<T> {
+    for last in (1..items.len()).rev() {
         let draw = RandomState::new().build_hasher().finish();
         let pick = usize::try_from(draw % (last as u64 + 1)).unwrap_or(0);
-        records.swap(last, pick);
+        items.swap(last, pick);
     }
-    records
+    items
 }
