@@ -192,6 +192,7 @@ fn dns_service(status: &Status, around: &Surroundings) -> Value {
     json!({
         "Domain": format!("{}.", service.domain),
         "Upstream": service.upstream,
+        "Forward": service.forwards,
         "Address": service.address.map(|address| std::net::SocketAddr::new(address, 53).to_string()),
         "TTL": service.ttl,
         "Entries": names(status),

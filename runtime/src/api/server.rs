@@ -211,6 +211,7 @@ fn surroundings(controls: &Controls) -> Surroundings {
             address: controls.dns_address(),
             ttl: controls.options.dns_ttl,
             upstream: controls.dns_upstreams(),
+            forwards: controls.options.dns_forwards.iter().map(ToString::to_string).collect(),
             broken: controls.dns_broken(),
         }),
     }

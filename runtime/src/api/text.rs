@@ -131,6 +131,9 @@ pub fn status(status: &Status, around: &Surroundings) -> String {
             "Upstream",
             if upstream.is_empty() { "none".into() } else { upstream.join(", ") },
         );
+        if !service.forwards.is_empty() {
+            line(&mut out, "Forward", service.forwards.join(", "));
+        }
         line(&mut out, "TTL", service.ttl);
         line(&mut out, "Entries", status.names.len());
     }
@@ -548,6 +551,7 @@ mod tests {
                 domain: "weft.local".parse().unwrap(),
                 address: Some("10.32.0.1".parse().unwrap()),
                 ttl: 1,
+                forwards: Vec::new(),
                 upstream: vec!["192.0.2.53".parse().unwrap()],
                 broken: None,
             }),

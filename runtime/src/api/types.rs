@@ -88,6 +88,8 @@ pub struct Dns {
     pub ttl: u32,
     /// Whom other names are asked of.
     pub upstream: Vec<IpAddr>,
+    /// Domains whose names are asked of others, as `DOMAIN=SERVER:PORT`.
+    pub forwards: Vec<String>,
     /// Why no names are answered, although they should be.
     pub broken: Option<String>,
 }

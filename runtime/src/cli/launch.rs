@@ -9,7 +9,7 @@ use super::defaults::{BRIDGE, DOMAIN, MTU, bridge_name};
 use super::trust::{OldSecretArgs, SecretArgs, listed};
 use crate::api::server;
 use crate::daemon::{self, Controls, Daemon, Options, Secrets};
-use crate::dns::TTL;
+use crate::dns::{Forward, TTL};
 use crate::logging;
 use clap::Args;
 use ipnet::IpNet;
@@ -125,6 +125,9 @@ pub(super) struct LaunchArgs {
     /// Where a name stands for several containers, answer with those on this host first
     #[arg(long)]
     dns_local_first: bool,
+    /// Ask SERVER for names in DOMAIN, instead of the host's name servers; can be given several times
+    #[arg(long, value_name = "DOMAIN=SERVER")]
+    dns_forward: Vec<Forward>,
     /// Where the host's name servers are listed
     #[arg(long, value_name = "FILE", default_value = "/etc/resolv.conf", value_parser = absolute)]
     resolv_conf: PathBuf,
@@ -419,6 +422,7 @@ fn options(common: &Common, args: &LaunchArgs, secrets: Secrets) -> Result<Optio
         dns_domain: args.dns_domain.clone(),
         dns_ttl: args.dns_ttl,
         dns_prefers_here: args.dns_local_first,
+        dns_forwards: args.dns_forward.clone(),
         resolv_conf: args.resolv_conf.clone(),
         record: args.record.clone().map(|path| (path, usize::from(args.record_max) << 20)),
     })

@@ -1,6 +1,7 @@
 //! What an operator may choose.
 
 use super::Folders;
+use crate::dns::Forward;
 use crate::secret::Secret;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -64,6 +65,8 @@ pub struct Options {
     pub dns_ttl: u32,
     /// Whether containers on this host are answered first.
     pub dns_prefers_here: bool,
+    /// Domains whose names are asked of servers of their own.
+    pub dns_forwards: Vec<Forward>,
     /// Where the host's name servers are listed.
     pub resolv_conf: PathBuf,
     /// Where all that the node is told is written down, if anywhere, and at most how many bytes.

@@ -190,7 +190,9 @@ where
             prefers_here: options.dns_prefers_here,
         };
         let zone = Zone::new(zone, node.names().clone());
-        Arc::new(DnsService::new(zone, Upstreams::new(options.resolv_conf.clone(), DNS_PORT)))
+        let forwards = options.dns_forwards.clone();
+        let upstreams = Upstreams::new(options.resolv_conf.clone(), DNS_PORT, forwards);
+        Arc::new(DnsService::new(zone, upstreams))
     });
     let attachments = Attachments::new(node.clone(), Arc::new(kernel.clone()), dns.clone(), ledger);
     let controls = Controls {

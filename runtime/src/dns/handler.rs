@@ -3,7 +3,7 @@
 use super::upstream::Upstreams;
 use super::zone::{Answer, Zone};
 use hickory_proto::op::{Edns, Message, Metadata, OpCode, ResponseCode};
-use hickory_proto::rr::Record;
+use hickory_proto::rr::{LowerName, Record};
 use hickory_server::net::runtime::Time;
 use hickory_server::net::xfer::Protocol;
 use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseInfo};
@@ -129,7 +129,7 @@ impl Handler {
                 parts.metadata.response_code = ResponseCode::NXDomain;
                 parts.authorities.push(*soa);
             }
-            Answer::NotOurs => match self.forward(request).await {
+            Answer::NotOurs => match self.forward(request, info.query.name()).await {
                 Ok(message) => {
                     parts.metadata = message.metadata;
                     parts.metadata.id = request.metadata.id;
@@ -147,11 +147,14 @@ impl Handler {
         parts
     }
 
-    async fn forward(&self, request: &Request) -> io::Result<Message> {
+    /// Asks other servers for `name`.
+    async fn forward(&self, request: &Request, name: &LowerName) -> io::Result<Message> {
+        let name = name.to_string();
+        let name = name.trim_end_matches('.');
         let Ok(_place) = self.forwards.try_acquire() else {
             return Err(io::Error::other("too many questions at once"));
         };
         let over_tcp = request.protocol() != Protocol::Udp;
-        self.upstreams.ask(request.as_slice(), over_tcp).await
+        self.upstreams.ask(request.as_slice(), name, over_tcp).await
     }
 }

@@ -1,12 +1,14 @@
 //! Answers names: those of the mesh from what the node knows, all others by asking the host's
 //! name servers.
 
+mod forward;
 mod handler;
 mod service;
 mod tcp;
 mod upstream;
 mod zone;
 
+pub use forward::{Forward, ParseForwardError};
 pub use service::{DnsService, ServeError};
 pub use upstream::Upstreams;
 pub use zone::{Answer, TTL, Zone, ZoneOptions};

@@ -42,10 +42,10 @@ async fn pair() -> (UdpSocket, TcpListener) {
 }
 
 async fn bed(names: &[(&str, &str)]) -> Bed {
-    bed_that(false, names).await
+    bed_that(false, Vec::new(), names).await
 }
 
-async fn bed_that(prefers_here: bool, names: &[(&str, &str)]) -> Bed {
+async fn bed_that(prefers_here: bool, forwards: Vec<Forward>, names: &[(&str, &str)]) -> Bed {
     let dir = TempDir::new();
     let file = dir.join("resolv.conf");
     std::fs::write(&file, "nameserver 127.0.0.1\n").unwrap();
@@ -62,7 +62,7 @@ async fn bed_that(prefers_here: bool, names: &[(&str, &str)]) -> Bed {
     let zone = Zone::new(options, index.clone());
     let (udp, tcp) = pair().await;
     let at = udp.local_addr().unwrap();
-    let upstreams = Arc::new(Upstreams::new(file, port));
+    let upstreams = Arc::new(Upstreams::new(file, port, forwards));
     let _server = DnsServer::start(udp, tcp, zone, upstreams);
     Bed { at, upstream, upstream_tcp, names: index, _server, _dir: dir }
 }
@@ -124,7 +124,7 @@ async fn a_name_is_answered_in_whatever_case_and_with_or_without_the_domain() {
 
 #[tokio::test]
 async fn what_is_here_is_answered_first_when_that_is_wanted() {
-    let bed = bed_that(true, &[("db.weft.local", "10.32.0.7")]).await;
+    let bed = bed_that(true, Vec::new(), &[("db.weft.local", "10.32.0.7")]).await;
     let there = |n: u8| NameEntry {
         name: "db.weft.local".parse().unwrap(),
         address: IpAddr::from([10, 32, 1, n]),
@@ -254,15 +254,7 @@ async fn answers_come_in_changing_order() {
 async fn other_names_are_asked_of_the_hosts_name_server_in_the_same_transport() {
     let bed = bed(&[]).await;
     let ask = question("example.com.", RecordType::A);
-    let reply = |bytes: &[u8], address: [u8; 4]| {
-        let mut message = Message::from_vec(bytes).unwrap();
-        message.metadata.message_type = MessageType::Response;
-        message.metadata.authentic_data = true;
-        let name = message.queries[0].name().clone();
-        let data = RData::A(hickory_proto::rr::rdata::A(address.into()));
-        message.add_answer(Record::from_rdata(name, 300, data));
-        message.to_vec().unwrap()
-    };
+    let reply = |bytes: &[u8], address| reply(bytes, address).to_vec().unwrap();
     let serve_udp = async {
         let mut buffer = [0; 512];
         let (len, from) = bed.upstream.recv_from(&mut buffer).await.unwrap();
@@ -283,6 +275,110 @@ async fn other_names_are_asked_of_the_hosts_name_server_in_the_same_transport() 
     };
     let (answer, ()) = tokio::join!(bed.ask_tcp(&ask), serve_tcp);
     assert_eq!(addresses(&answer), ["192.0.2.2".parse::<IpAddr>().unwrap()]);
+}
+
+/// What a server says to the question in `bytes`.
+fn reply(bytes: &[u8], address: [u8; 4]) -> Message {
+    let mut message = Message::from_vec(bytes).unwrap();
+    message.metadata.message_type = MessageType::Response;
+    message.metadata.authentic_data = true;
+    let name = message.queries[0].name().clone();
+    let data = RData::A(hickory_proto::rr::rdata::A(address.into()));
+    message.add_answer(Record::from_rdata(name, 300, data));
+    message
+}
+
+#[tokio::test]
+async fn names_of_a_domain_with_servers_of_its_own_are_asked_there() {
+    let (theirs, _tcp) = pair().await;
+    let forward = format!("corp.example={}", theirs.local_addr().unwrap());
+    let bed = bed_that(false, vec![forward.parse().unwrap()], &[]).await;
+    let serve = async |socket: &UdpSocket, address| {
+        let mut buffer = [0; 512];
+        let (len, from) = socket.recv_from(&mut buffer).await.unwrap();
+        let reply = reply(&buffer[..len], address).to_vec().unwrap();
+        socket.send_to(&reply, from).await.unwrap();
+    };
+    for (name, socket) in [("WWW.corp.example.", &theirs), ("www.example.", &bed.upstream)] {
+        let address = [192, 0, 2, 7];
+        let ask = question(name, RecordType::A);
+        let (answer, ()) = tokio::join!(bed.ask(&ask), serve(socket, address));
+        assert_eq!(addresses(&answer), [IpAddr::from(address)], "{name}");
+    }
+}
+
+#[tokio::test]
+async fn what_answers_another_question_is_passed_over() {
+    let bed = bed(&[]).await;
+    let ask = question("example.com.", RecordType::A);
+    let serve = async {
+        let mut buffer = [0; 512];
+        let (len, from) = bed.upstream.recv_from(&mut buffer).await.unwrap();
+        let asked = &buffer[..len];
+        let lie = |change: fn(&mut Message)| {
+            let mut message = reply(asked, [203, 0, 113, 1]);
+            change(&mut message);
+            message.to_vec().unwrap()
+        };
+        let lies = [
+            lie(|it| it.metadata.id ^= 1),
+            lie(|it| it.metadata.message_type = MessageType::Query),
+            lie(|it| it.queries = question("example.net.", RecordType::A).queries),
+            lie(|it| it.queries = question("example.com.", RecordType::AAAA).queries),
+            vec![0xff; 65_000],
+            Vec::new(),
+        ];
+        for lie in &lies {
+            bed.upstream.send_to(lie, from).await.unwrap();
+        }
+        let forger = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        // It may be told that nobody listens to it.
+        let _ = forger.send_to(&lie(|_| {}), from).await;
+        let truth = reply(asked, [192, 0, 2, 1]).to_vec().unwrap();
+        bed.upstream.send_to(&truth, from).await.unwrap();
+        Message::from_vec(asked).unwrap().metadata.id
+    };
+    let (answer, first) = tokio::join!(bed.ask(&ask), serve);
+    assert_eq!(addresses(&answer), ["192.0.2.1".parse::<IpAddr>().unwrap()]);
+    assert_eq!(answer.metadata.id, 77);
+    let again = async {
+        let mut buffer = [0; 512];
+        let (len, from) = bed.upstream.recv_from(&mut buffer).await.unwrap();
+        let truth = reply(&buffer[..len], [192, 0, 2, 1]);
+        bed.upstream.send_to(&truth.to_vec().unwrap(), from).await.unwrap();
+        truth.metadata.id
+    };
+    let (_, second) = tokio::join!(bed.ask(&ask), again);
+    assert!((first, second) != (77, 77), "the client's id is passed on");
+}
+
+#[tokio::test]
+async fn a_silent_name_server_delays_no_name_of_ours_and_ties_up_no_more_than_its_share() {
+    let bed = bed(&[("db.weft.local", "10.32.0.7")]).await;
+    let asker = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    asker.connect(bed.at).await.unwrap();
+    let mut refused = 0;
+    let soon = std::time::Duration::from_secs(2);
+    for n in 0..600_u16 {
+        let mut ask = question(&format!("n{n}.example.com."), RecordType::A);
+        ask.metadata.id = n;
+        asker.send(&ask.to_vec().unwrap()).await.unwrap();
+        if n >= 512 {
+            let mut buffer = [0; 512];
+            let len = tokio::time::timeout(soon, asker.recv(&mut buffer)).await.unwrap().unwrap();
+            let answer = Message::from_vec(&buffer[..len]).unwrap();
+            assert_eq!(answer.metadata.response_code, ResponseCode::ServFail);
+            refused += 1;
+        } else {
+            // So that none is lost on its way here.
+            let mut buffer = [0; 512];
+            bed.upstream.recv_from(&mut buffer).await.unwrap();
+        }
+    }
+    assert_eq!(refused, 600 - 512);
+    let ours = question("db.weft.local.", RecordType::A);
+    let answer = tokio::time::timeout(soon, bed.ask(&ours)).await.unwrap();
+    assert_eq!(addresses(&answer), ["10.32.0.7".parse::<IpAddr>().unwrap()]);
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! The host's name servers: which they are, and asking them.
 
+use super::forward::{self, Forward};
 use hickory_proto::op::Message;
 use std::collections::BTreeSet;
 use std::io;
@@ -22,6 +23,7 @@ const SERVERS_MAX: usize = 8;
 pub struct Upstreams {
     file: PathBuf,
     port: u16,
+    forwards: Vec<Forward>,
     state: Mutex<State>,
 }
 
@@ -33,9 +35,20 @@ struct State {
 }
 
 impl Upstreams {
-    /// The servers listed in `file`, asked at `port`.
-    pub fn new(file: PathBuf, port: u16) -> Self {
-        Self { file, port, state: Mutex::default() }
+    /// The servers listed in `file`, asked at `port`; those in `forwards` for names of their domains.
+    pub fn new(file: PathBuf, port: u16, forwards: Vec<Forward>) -> Self {
+        Self { file, port, forwards, state: Mutex::default() }
+    }
+
+    /// Who is asked for `name`, which is in lower case, without the final dot; in order.
+    fn servers_for(&self, name: &str) -> Vec<SocketAddr> {
+        let own = forward::servers_of(&self.forwards, name);
+        if own.is_empty() {
+            let at = |server| SocketAddr::new(server, self.port);
+            self.servers().into_iter().map(at).collect()
+        } else {
+            own
+        }
     }
 
     /// Never asks `own`: that would be ourselves.
@@ -61,17 +74,18 @@ impl Upstreams {
         state.servers.iter().filter(|server| !state.own.contains(server)).copied().collect()
     }
 
-    /// Asks one server after the other, in the same transport as we were asked. Returns the first
-    /// answer, but goes on after one that says that the server itself failed.
+    /// Asks one server after the other, in the same transport as we were asked, for `name`, which is in
+    /// lower case, without the final dot. Returns the first answer, but goes on after one that says that
+    /// the server itself failed. It has another id than `question`.
     ///
     /// # Errors
     /// When there is no server, or none answered in time.
-    pub async fn ask(&self, question: &[u8], over_tcp: bool) -> io::Result<Message> {
+    pub async fn ask(&self, question: &[u8], name: &str, over_tcp: bool) -> io::Result<Message> {
         let started = Instant::now();
-        let servers = self.servers();
+        let servers = self.servers_for(name);
         let mut last = Err(io::Error::new(io::ErrorKind::NotFound, "no name server is configured"));
         for (index, server) in servers.iter().enumerate() {
-            let to = SocketAddr::new(*server, self.port);
+            let (to, question) = (*server, &with_drawn_id(question)?);
             let left = ASK_MAX.saturating_sub(started.elapsed());
             let share = left / u32::try_from(servers.len() - index).unwrap_or(u32::MAX);
             let asked = async {
@@ -94,6 +108,14 @@ impl Upstreams {
         }
         last
     }
+}
+
+/// The message `question` with another id. The client's would be known to who sent the client a page with
+/// many names, and wants to answer in the server's place (RFC 5452 section 4.3).
+fn with_drawn_id(question: &[u8]) -> io::Result<Vec<u8>> {
+    let mut id = [0; 2];
+    getrandom::fill(&mut id).map_err(io::Error::other)?;
+    Ok(id.iter().chain(question.iter().skip(id.len())).copied().collect())
 }
 
 /// The name servers, each once, and what stands in the place of one and is none.
@@ -161,7 +183,7 @@ mod tests {
     fn servers_follow_the_file_and_never_include_ourselves() {
         let dir = TempDir::new();
         let file = dir.join("resolv.conf");
-        let upstreams = Upstreams::new(file.clone(), 53);
+        let upstreams = Upstreams::new(file.clone(), 53, Vec::new());
         assert_eq!(upstreams.servers(), [] as [IpAddr; 0]);
         std::fs::write(&file, "search a\nnameserver 192.0.2.1 # x\nnameserver fe80::1%e\n")
             .unwrap();
