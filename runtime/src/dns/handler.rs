@@ -1,9 +1,11 @@
 //! What is said to a question: what the node knows, or what the host's name servers say.
 
+use super::cache::{Answers, Question};
 use super::upstream::Upstreams;
 use super::zone::{Answer, Zone};
+use hickory_proto::op::LowerQuery;
 use hickory_proto::op::{Edns, Message, Metadata, OpCode, ResponseCode};
-use hickory_proto::rr::{LowerName, Record};
+use hickory_proto::rr::Record;
 use hickory_server::net::runtime::Time;
 use hickory_server::net::xfer::Protocol;
 use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseInfo};
@@ -24,6 +26,7 @@ pub(super) struct Handler {
     zone: Zone,
     upstreams: Arc<Upstreams>,
     forwards: Semaphore,
+    answers: Answers,
 }
 
 /// A handler that questions over UDP and TCP share.
@@ -52,7 +55,7 @@ impl RequestHandler for Shared {
 impl Handler {
     /// Answers from `zone`, and for all other names by asking `upstreams`.
     pub(super) fn new(zone: Zone, upstreams: Arc<Upstreams>) -> Self {
-        Self { zone, upstreams, forwards: Semaphore::new(FORWARDS_MAX) }
+        Self { zone, upstreams, forwards: Semaphore::new(FORWARDS_MAX), answers: Answers::new() }
     }
 
     /// Answers `request` to `client`.
@@ -129,7 +132,7 @@ impl Handler {
                 parts.metadata.response_code = ResponseCode::NXDomain;
                 parts.authorities.push(*soa);
             }
-            Answer::NotOurs => match self.forward(request, info.query.name()).await {
+            Answer::NotOurs => match self.forward(request, info.query).await {
                 Ok(message) => {
                     parts.metadata = message.metadata;
                     parts.metadata.id = request.metadata.id;
@@ -147,14 +150,22 @@ impl Handler {
         parts
     }
 
-    /// Asks other servers for `name`.
-    async fn forward(&self, request: &Request, name: &LowerName) -> io::Result<Message> {
-        let name = name.to_string();
-        let name = name.trim_end_matches('.');
-        let Ok(_place) = self.forwards.try_acquire() else {
-            return Err(io::Error::other("too many questions at once"));
-        };
+    /// What others say to `request`, which asks for `query`.
+    async fn forward(&self, request: &Request, query: &LowerQuery) -> io::Result<Message> {
         let over_tcp = request.protocol() != Protocol::Udp;
-        self.upstreams.ask(request.as_slice(), name, over_tcp).await
+        let name = query.name().to_string();
+        let servers = self.upstreams.servers_for(name.trim_end_matches('.'));
+        let question =
+            Question::of(request, (query.name(), query.query_type()), over_tcp, servers.clone());
+        let ask = async {
+            let Ok(_place) = self.forwards.try_acquire() else {
+                return Err(io::Error::other("too many questions at once"));
+            };
+            Upstreams::ask(&servers, request.as_slice(), over_tcp).await
+        };
+        match question {
+            Some(question) => self.answers.get_or(question, ask).await,
+            None => ask.await,
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Answers names: those of the mesh from what the node knows, all others by asking the host's
 //! name servers.
 
+mod cache;
 mod forward;
 mod handler;
 mod service;

@@ -348,8 +348,72 @@ async fn what_answers_another_question_is_passed_over() {
         bed.upstream.send_to(&truth.to_vec().unwrap(), from).await.unwrap();
         truth.metadata.id
     };
+    let ask = question("example.org.", RecordType::A);
     let (_, second) = tokio::join!(bed.ask(&ask), again);
     assert!((first, second) != (77, 77), "the client's id is passed on");
+}
+
+/// What makes another answer of one.
+type Change = fn(&mut Message);
+
+/// Serves one question: what it asks for is changed by `say`.
+async fn serve(socket: &UdpSocket, say: impl FnOnce(&mut Message)) {
+    let mut buffer = [0; 512];
+    let (len, from) = socket.recv_from(&mut buffer).await.unwrap();
+    let mut message = reply(&buffer[..len], [192, 0, 2, 1]);
+    say(&mut message);
+    socket.send_to(&message.to_vec().unwrap(), from).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_answer_is_kept_for_as_long_as_it_may_and_shared_by_those_who_wait_for_it() {
+    let bed = bed(&[]).await;
+    let ask = question("example.com.", RecordType::A);
+    let all = async { tokio::join!(bed.ask(&ask), bed.ask(&ask), bed.ask(&ask)) };
+    let (answers, ()) = tokio::join!(all, serve(&bed.upstream, |_| {}));
+    for answer in [answers.0, answers.1, answers.2] {
+        assert_eq!(addresses(&answer), ["192.0.2.1".parse::<IpAddr>().unwrap()]);
+    }
+    // Nobody serves this one.
+    let again = bed.ask(&ask).await;
+    assert!(again.answers[0].ttl <= 300 && !again.metadata.authoritative);
+    // With proof it is another question.
+    let mut with_proof = ask.clone();
+    with_proof.edns.get_or_insert_with(Edns::new).set_dnssec_ok(true);
+    let (answer, ()) = tokio::join!(bed.ask(&with_proof), serve(&bed.upstream, |_| {}));
+    assert_eq!(answer.answers.len(), 1);
+}
+
+#[tokio::test]
+async fn what_may_not_be_kept_is_asked_for_again() {
+    let bed = bed(&[]).await;
+    let cases: [(&str, Change); 4] = [
+        ("failed.example.", |it| it.metadata.response_code = ResponseCode::ServFail),
+        ("cut.example.", |it| it.metadata.truncation = true),
+        ("at-once.example.", |it| it.answers[0].ttl = 0),
+        ("nothing.example.", |it| it.answers.clear()),
+    ];
+    for (name, say) in cases {
+        let ask = question(name, RecordType::A);
+        for _ in 0..2 {
+            tokio::join!(bed.ask(&ask), serve(&bed.upstream, say)).0;
+        }
+    }
+    // That there is none is kept when it comes with how long.
+    let ask = question("none.example.", RecordType::A);
+    let say = |it: &mut Message| {
+        it.answers.clear();
+        it.metadata.response_code = ResponseCode::NXDomain;
+        let (ns, contact) = (Name::from_ascii("ns.example.").unwrap(), Name::root());
+        let soa = hickory_proto::rr::rdata::SOA::new(ns, contact, 1, 1, 1, 1, 60);
+        let record =
+            Record::from_rdata(Name::from_ascii("example.").unwrap(), 300, RData::SOA(soa));
+        it.authorities.push(record);
+    };
+    tokio::join!(bed.ask(&ask), serve(&bed.upstream, say)).0;
+    let again = bed.ask(&ask).await;
+    assert_eq!(again.metadata.response_code, ResponseCode::NXDomain);
+    assert!(again.authorities[0].ttl <= 300);
 }
 
 #[tokio::test]

@@ -41,7 +41,7 @@ impl Upstreams {
     }
 
     /// Who is asked for `name`, which is in lower case, without the final dot; in order.
-    fn servers_for(&self, name: &str) -> Vec<SocketAddr> {
+    pub(super) fn servers_for(&self, name: &str) -> Vec<SocketAddr> {
         let own = forward::servers_of(&self.forwards, name);
         if own.is_empty() {
             let at = |server| SocketAddr::new(server, self.port);
@@ -74,15 +74,18 @@ impl Upstreams {
         state.servers.iter().filter(|server| !state.own.contains(server)).copied().collect()
     }
 
-    /// Asks one server after the other, in the same transport as we were asked, for `name`, which is in
-    /// lower case, without the final dot. Returns the first answer, but goes on after one that says that
-    /// the server itself failed. It has another id than `question`.
+    /// Asks one of `servers` after the other, in the same transport as we were asked. Returns the first
+    /// answer, but goes on after one that says that the server itself failed. It has another id than
+    /// `question`.
     ///
     /// # Errors
     /// When there is no server, or none answered in time.
-    pub async fn ask(&self, question: &[u8], name: &str, over_tcp: bool) -> io::Result<Message> {
+    pub async fn ask(
+        servers: &[SocketAddr],
+        question: &[u8],
+        over_tcp: bool,
+    ) -> io::Result<Message> {
         let started = Instant::now();
-        let servers = self.servers_for(name);
         let mut last = Err(io::Error::new(io::ErrorKind::NotFound, "no name server is configured"));
         for (index, server) in servers.iter().enumerate() {
             let (to, question) = (*server, &with_drawn_id(question)?);
