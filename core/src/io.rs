@@ -141,8 +141,9 @@ pub enum Command {
     },
     /// Answers once ownership of the universe is decided. Reply: `Done`.
     Prime,
-    /// Hands all own ranges to another peer, if one is reachable, and gives up the rest. Reply:
-    /// `Done`. Nothing can be allocated afterwards.
+    /// Gives up the addresses held, and hands all own ranges to another peer. Reply: `Done`, once that one
+    /// has them on its disk: ours may be lost then. Given again, it goes on where it was. Nothing can be
+    /// allocated afterwards.
     Leave,
     /// Answers every open request with [`CommandError::Stopping`] and closes all conns. Reply: `Done`.
     Stop,
@@ -175,7 +176,7 @@ pub enum Reply {
     TakenOver(u128),
 }
 
-/// Why a command came to nothing. None of these changed anything.
+/// Why a command came to nothing. None of these changed anything, but [`CommandError::NotTakenOver`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum CommandError {
     /// Held here or elsewhere.
@@ -294,6 +295,25 @@ pub enum CommandError {
     /// More victims than one eviction may have.
     #[error("too many peers to remove at once: name {0} at most")]
     TooManyVictims(usize),
+    /// A peer would leave, and nobody could take over what it owns.
+    #[error(
+        "{why}, so nobody takes over the {addresses} addresses of this peer: start another peer first, or use `weft reset --force`, which leaves them unused for good"
+    )]
+    Stranded {
+        /// Who is missing.
+        why: String,
+        /// How many are ours.
+        addresses: u128,
+    },
+    /// A peer has left, and who was given its addresses has not said in time that it has them. Other than
+    /// after all other errors, nothing can be allocated any more.
+    #[error(
+        "this peer has left, but {heir} has not said that it has its addresses: run `weft reset` again once that one can be reached, see `weft help rmpeer` if it is gone for good, or use `weft reset --force`, which may leave them unused for good"
+    )]
+    NotTakenOver {
+        /// Who.
+        heir: String,
+    },
     /// The id holds nothing.
     #[error("{0} holds no address here: `weft ps` lists what is attached")]
     NotHeld(ContainerId),
@@ -334,6 +354,8 @@ impl CommandError {
             | Self::NotMerged { .. }
             | Self::Exhausted { .. }
             | Self::EvictionUnderWay { .. }
+            | Self::Stranded { .. }
+            | Self::NotTakenOver { .. }
             | Self::TooManyWaiting(_) => true,
             Self::AddressTaken { .. }
             | Self::OutOfRange { .. }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
 use std::time::Duration;
-use weft_tests::command::{Done, run};
+use weft_tests::command::{Done, run, signal};
 use weft_tests::host::Host;
 use weft_tests::lab::{Lab, binary, ip};
 use weft_tests::{holds_within, trace};
@@ -200,6 +200,26 @@ fn a_reset_that_would_strand_addresses_is_refused() -> Result<()> {
     refused(one, &["reset"], FAILED, "1048576 addresses", &["reset --force"])?;
     two.launch(&[&one.address()])?;
     one.wait_linked(1)?;
+    one.weft(&["reset"])?.ok()?;
+    ensure!(!one.is_running() && !one.state_dir.exists());
+    two.weft(&["run", "--", "true"])?.ok()?;
+    lab.finish()
+}
+
+#[test]
+fn a_reset_is_refused_until_the_heir_has_said_that_it_has_the_addresses() -> Result<()> {
+    let lab = Lab::two()?;
+    let [one, two] = [lab.host(1), lab.host(2)];
+    one.launch(&[])?;
+    one.weft(&["run", "--", "true"])?.ok()?;
+    two.launch(&[&one.address()])?;
+    one.wait_linked(1)?;
+    // As if it had died: nobody notices within the next seconds.
+    let heir = two.daemon_pid()?;
+    signal(heir, "STOP")?;
+    one.weft(&["reset"])?.complains(FAILED, "has not said", &["weft reset", "weft help rmpeer"])?;
+    ensure!(one.is_running() && one.state_dir.exists());
+    signal(heir, "CONT")?;
     one.weft(&["reset"])?.ok()?;
     ensure!(!one.is_running() && !one.state_dir.exists());
     two.weft(&["run", "--", "true"])?.ok()?;

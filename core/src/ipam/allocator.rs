@@ -137,6 +137,9 @@ impl Ipam {
             mark(Mark::RefusedStopping);
             return Some(Err(CommandError::Stopping));
         }
+        if matches!(want, Want::Leave) {
+            return self.left();
+        }
         if self.has_left {
             mark(Mark::RefusedLeft);
             return Some(Err(CommandError::Left));
@@ -165,7 +168,7 @@ impl Ipam {
                 self.allocate(now, id, pools, acts)
             }
             Want::This { id, address, offset } => self.claim(now, id, *address, *offset, acts),
-            Want::Eviction { .. } => None,
+            Want::Leave | Want::Eviction { .. } => None,
         }
     }
 
@@ -310,6 +313,9 @@ impl Ipam {
 
     /// Why `want` is not met.
     fn reason(&self, want: &Want) -> CommandError {
+        if matches!(want, Want::Leave) {
+            return self.leaving_reason();
+        }
         if self.founded.is_none() {
             mark(Mark::RefusedNoQuorum);
             if self.mode == FoundingMode::Observer {
@@ -337,7 +343,8 @@ impl Ipam {
                 let owner = owner.default_name().to_string();
                 CommandError::OwnerSilent { address: address.addr(), owner, why }
             }
-            // Never late: it waits for as long as it takes.
+            Want::Leave => self.leaving_reason(),
+            // Never late: who waits for that does so for as long as it takes.
             Want::Founding => self.out_of_range(self.universe.to_string()),
             Want::Eviction { victims, is_forced, .. } => self.eviction_reason(victims, *is_forced),
         }

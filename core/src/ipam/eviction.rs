@@ -264,7 +264,7 @@ impl Ipam {
         let wanted = |victim: &PeerId| {
             self.waiting.iter().any(|waiting| match &waiting.want {
                 Want::Eviction { victims, .. } => victims.contains(victim),
-                Want::Any { .. } | Want::This { .. } | Want::Founding => false,
+                Want::Any { .. } | Want::This { .. } | Want::Founding | Want::Leave => false,
             })
         };
         let own =

@@ -69,17 +69,22 @@ impl Ipam {
         self.settle(now, acts);
     }
 
-    /// While the boot gate is closed, asks the next owner in reach to confirm what is ours.
+    /// While the boot gate is closed, asks the next owner in reach to confirm what is ours; and who leaves
+    /// asks those who were given it.
     pub(super) fn ask_witness(&mut self, now: Instant, acts: &mut Vec<Act>) {
-        let is_wanted = !self.is_confirmed && !self.has_left && !self.is_stopping;
-        let Some((_, ledger)) = self.founded.as_ref().filter(|_| is_wanted) else {
+        let is_gate_closed = !self.is_confirmed && !self.is_stopping;
+        let asked = match &self.founded {
+            Some(_) if self.has_left => Some(self.heirs()).filter(|heirs| !heirs.is_empty()),
+            Some((_, ledger)) => is_gate_closed.then(|| ledger.owners()),
+            None => None,
+        };
+        let Some(mut owners) = asked else {
             self.witnesses.rest();
             return;
         };
         if !self.witnesses.are_due(now) {
             return;
         }
-        let mut owners = ledger.owners();
         owners.retain(|owner| self.reachable.contains(owner));
         if let Some(peer) = self.witnesses.turn(now, &owners)
             && let Some(witnessed) = self.witnessed(self.me, self.witnesses.nonce)
@@ -97,8 +102,9 @@ impl Ipam {
     /// Answers `from`, who asks whether we know the same of what it owns. Our own gate may be closed:
     /// after all peers started again, somebody has to speak first.
     pub(super) fn confirm(&self, from: PeerId, asked: Witnessed, acts: &mut Vec<Act>) {
-        let is_owner = self.ledger().is_some_and(|ledger| ledger.owns_any(self.me));
-        let same = is_owner && self.witnessed(from, asked.nonce) == Some(asked);
+        // What is ours after we have left is about to be somebody else's, who then speaks for it.
+        let same =
+            self.is_owner() && !self.has_left && self.witnessed(from, asked.nonce) == Some(asked);
         mark(if same { Mark::WitnessAgrees } else { Mark::WitnessSilent });
         if same {
             acts.push(Act::Tell { peer: from, message: IpamMessage::Confirmed(asked) });
@@ -116,6 +122,9 @@ impl Ipam {
     ) {
         let is_owner = self.ledger().is_some_and(|ledger| ledger.owns_any(from));
         let holds = self.witnessed(self.me, self.witnesses.nonce) == Some(answer);
+        if self.has_left && from != self.me && is_owner && holds {
+            return self.left_to(now, from, acts);
+        }
         if self.is_confirmed || from == self.me || !is_owner || !holds {
             return mark(Mark::WitnessIgnored);
         }

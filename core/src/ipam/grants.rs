@@ -1,4 +1,4 @@
-//! Grants: taking them in, giving addresses to others, and leaving.
+//! Grants: taking them in, and giving addresses to others.
 
 use super::ledger::{Conflict, Grant};
 use super::titles::{SignedGrant, Taken};
@@ -115,7 +115,13 @@ impl Ipam {
     }
 
     /// Publishes that `range`, all ours, is `to`'s from here on. Returns whether it could.
-    fn give(&mut self, now: Instant, range: Range, to: PeerId, acts: &mut Vec<Act>) -> bool {
+    pub(super) fn give(
+        &mut self,
+        now: Instant,
+        range: Range,
+        to: PeerId,
+        acts: &mut Vec<Act>,
+    ) -> bool {
         let Some((lineage, ledger)) = &self.founded else { return false };
         let Some(grant) = ledger.grant(*lineage, range, self.me, to) else { return false };
         let body = codec::encode(&grant);
@@ -166,41 +172,6 @@ impl Ipam {
             mark(Mark::DonateDenied);
             acts.push(Act::Tell { peer: from, message: IpamMessage::Denied { range } });
         }
-    }
-
-    /// Hands all own ranges to another owner in reach, or else to any peer in reach, and gives up
-    /// the addresses held. Behind a closed boot gate nothing is handed over, for it may not be ours.
-    pub(super) fn leave(&mut self, now: Instant, acts: &mut Vec<Act>) {
-        for id in self.holdings.iter().map(|(id, _)| id.clone()).collect::<Vec<_>>() {
-            if let Some((nets, change)) = self.holdings.release(now, &id, None) {
-                mark(Mark::LeaveHolding);
-                acts.push(Act::Persist(change));
-                let released =
-                    nets.into_iter().map(|address| Event::Released { address, id: id.clone() });
-                acts.extend(released.map(Act::Event));
-            }
-        }
-        if self.founded.is_some() && !self.is_open() {
-            mark(Mark::LeaveGateClosed);
-        } else if let Some((_, ledger)) = &self.founded {
-            let owners = ledger.owners();
-            let heir = self.reachable.iter().find(|peer| owners.contains(peer));
-            mark(match heir {
-                Some(_) => Mark::LeaveToOwner,
-                None if self.reachable.is_empty() => Mark::LeaveNobody,
-                None => Mark::LeaveToPeer,
-            });
-            if let Some(&heir) = heir.or_else(|| self.reachable.first()) {
-                for range in ledger.runs(self.me, self.universe.range()) {
-                    self.give(now, range, heir, acts);
-                }
-            }
-        }
-        self.has_left = true;
-        self.propose_at = None;
-        self.hint_at = None;
-        self.absorb_at = None;
-        self.settle(now, acts);
     }
 
     /// Free space or the ledger has changed: plans what follows from that.

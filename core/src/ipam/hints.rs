@@ -44,7 +44,7 @@ impl Ipam {
     }
 
     /// Whether we own any address.
-    fn is_owner(&self) -> bool {
+    pub(super) fn is_owner(&self) -> bool {
         self.ledger().is_some_and(|ledger| ledger.entries().any(|(.., owner)| owner == self.me))
     }
 

@@ -5,6 +5,7 @@
 //! before its own call returns.
 
 mod allocator;
+mod estate;
 mod eviction;
 pub mod founding;
 pub mod freeze;
@@ -12,6 +13,7 @@ mod gate;
 mod grants;
 mod hints;
 mod holdings;
+mod leaving;
 mod ledger;
 mod regain;
 mod requests;
@@ -39,6 +41,7 @@ use crate::time::Instant;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::time::Duration;
+use estate::Estate;
 use holdings::Holdings;
 use ipnet::IpNet;
 use rand_chacha::ChaCha20Rng;
@@ -148,6 +151,7 @@ pub struct Ipam {
     /// Whether all that some neighbour knows was taken in since the start.
     has_met: bool,
     has_left: bool,
+    estate: Estate,
     is_stopping: bool,
     hints: BTreeMap<PeerId, Space>,
     own_hint: Option<Space>,
@@ -203,6 +207,7 @@ impl Ipam {
             is_confirmed: !saved.slots.keys().any(began),
             has_met: false,
             has_left: false,
+            estate: Estate::default(),
             is_stopping: false,
             hints: BTreeMap::new(),
             own_hint: None,
@@ -244,12 +249,8 @@ impl Ipam {
             }
             Command::Prime => self.begin(now, request, Ok(requests::Want::Founding), acts),
             Command::Leave => {
-                if self.has_left {
-                    mark(Mark::LeaveTwice);
-                } else {
-                    self.leave(now, acts);
-                }
-                acts.push(Act::Reply { request, result: Ok(Reply::Done) });
+                let want = self.want_leave(now, acts);
+                self.begin(now, request, want, acts);
             }
             Command::Stop => {
                 self.is_stopping = true;
@@ -389,6 +390,7 @@ impl Ipam {
         if self.propose_at.take_if(|at| *at <= now).is_some() {
             self.propose(now, acts);
         }
+        self.hand_over_gifts(now, acts);
         self.settle(now, acts);
         if self.absorb_at.take_if(|at| *at <= now).is_some() {
             self.absorb(now, acts);
@@ -513,6 +515,7 @@ impl Ipam {
             witnesses: _,
             has_met: _,
             has_left: _,
+            estate: _,
             is_stopping: _,
             own_hint: _,
             hint_at: _,

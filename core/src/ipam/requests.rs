@@ -32,6 +32,8 @@ pub(super) enum Want {
     This { id: ContainerId, address: IpNet, offset: Offset },
     /// The founding.
     Founding,
+    /// That others have all that was ours.
+    Leave,
     /// That dead peers, who owned so many `addresses`, own nothing any more.
     Eviction { victims: BTreeSet<PeerId>, addresses: u128, is_forced: bool },
 }
@@ -53,7 +55,7 @@ impl Want {
             Self::This { offset, .. } => {
                 alloc::vec![Range { start: *offset, end: Offset(offset.0 + 1) }]
             }
-            Self::Founding | Self::Eviction { .. } => Vec::new(),
+            Self::Founding | Self::Leave | Self::Eviction { .. } => Vec::new(),
         }
     }
 }

@@ -1,5 +1,6 @@
 mod evictions;
 mod families;
+mod leaving;
 mod rest;
 mod strays;
 

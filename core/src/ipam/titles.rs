@@ -114,6 +114,15 @@ impl Titles {
         self.first_unproven(signed).is_none()
     }
 
+    /// Whether `peer` ever owned an address.
+    pub(super) fn names(&self, peer: PeerId) -> bool {
+        let named = |interval: &Interval| {
+            let from = (peer, 0, 0);
+            interval.titles.range(from..).next().is_some_and(|((named, ..), _)| *named == peer)
+        };
+        self.intervals.values().any(named)
+    }
+
     /// How many wait.
     pub(super) fn waiting(&self) -> usize {
         self.waiting.len()

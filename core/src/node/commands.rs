@@ -60,7 +60,9 @@ impl Node {
             | Command::Evict { .. } => return self.ipam_command(at, request, command, out),
             Command::Leave => {
                 self.ipam_command(at, request, command, out);
-                self.unregister(|_| true, out);
+                if self.ipam.has_left() {
+                    self.unregister(|_| true, out);
+                }
                 return;
             }
             Command::Stop => {

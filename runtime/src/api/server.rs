@@ -104,9 +104,11 @@ type Answer<T> = Result<T, Refusal>;
 impl From<CommandError> for Refusal {
     fn from(error: CommandError) -> Self {
         let status = match error {
+            CommandError::Stranded { .. } => StatusCode::CONFLICT,
             CommandError::Stopping
             | CommandError::TooManyWaiting(_)
             | CommandError::EvictionUnderWay { .. }
+            | CommandError::NotTakenOver { .. }
             | CommandError::Broken { .. } => StatusCode::SERVICE_UNAVAILABLE,
             CommandError::AddressTaken { .. }
             | CommandError::OwnerSilent { .. }
@@ -155,7 +157,6 @@ impl From<LeaveError> for Refusal {
         match error {
             LeaveError::Command(error) => error.into(),
             LeaveError::Attached(error) => error.into(),
-            LeaveError::Stranded { .. } => Self::new(StatusCode::CONFLICT, error),
         }
     }
 }

@@ -17,16 +17,6 @@ use weft_datapath::engine::Losses;
 /// Why a peer does not leave the mesh.
 #[derive(Debug, thiserror::Error)]
 pub enum LeaveError {
-    /// The addresses would be lost to the others until they evict us.
-    #[error(
-        "{why}, so nobody takes over the {addresses} addresses of this peer: start another peer first, or use `weft reset --force`, which leaves them unused for good"
-    )]
-    Stranded {
-        /// Who is missing.
-        why: &'static str,
-        /// How many are ours.
-        addresses: u128,
-    },
     /// The node's own reason.
     #[error(transparent)]
     Command(#[from] CommandError),
@@ -36,7 +26,7 @@ pub enum LeaveError {
 }
 
 impl LeaveError {
-    /// What would be lost by leaving now, if anything.
+    /// What the node would say to it now: to be told before containers are taken off the network.
     fn of(status: &Status) -> Option<Self> {
         let own = status.ipam.owners.iter().find(|owner| owner.owner == status.id)?;
         let is_alone = !status.peers.iter().any(|peer| peer.reachable && peer.id != status.id);
@@ -48,7 +38,8 @@ impl LeaveError {
             | IpamState::AwaitingConsensus { .. }
             | IpamState::Left => return None,
         };
-        Some(Self::Stranded { why, addresses: own.addresses })
+        let why = why.to_owned();
+        Some(CommandError::Stranded { why, addresses: own.addresses }.into())
     }
 }
 
@@ -98,11 +89,12 @@ impl Controls {
         let _ = self.stop.subscribe().wait_for(|stop| *stop).await;
     }
 
-    /// Takes all containers off the network, hands our addresses to another peer, then stops: the
-    /// running half of `weft reset`.
+    /// Takes all containers off the network, hands our addresses to another peer, then stops, once that one
+    /// has said that it has them: the running half of `weft reset`.
     ///
     /// # Errors
-    /// When there is nobody to hand them to, the kernel refuses, or the node is stopping already.
+    /// When there is nobody to hand them to, whoever was given them does not say so in time, the kernel
+    /// refuses, or the node is stopping already. All but the last leave a daemon that can be told again.
     pub async fn leave(&self) -> Result<(), LeaveError> {
         if let Some(why) = LeaveError::of(&*self.node.status().await?) {
             return Err(why);

@@ -186,7 +186,7 @@ pub(super) fn no_stuck_request(view: &View) -> Result<(), String> {
     for (host, peer) in view.live() {
         for waiting in &peer.waiting {
             let bounded = match &waiting.command {
-                Command::Prime | Command::Leave => false,
+                Command::Prime => false,
                 Command::Connect { .. }
                 | Command::Forget { .. }
                 | Command::Allocate { .. }
@@ -197,6 +197,7 @@ pub(super) fn no_stuck_request(view: &View) -> Result<(), String> {
                 | Command::OpenGate
                 | Command::Evict { .. }
                 | Command::Trust(_)
+                | Command::Leave
                 | Command::Stop => true,
             };
             let answer_max = peer.told.allocate_max + ANSWER_LATE;

@@ -120,6 +120,8 @@ pub fn could_be_met(view: &View, host: usize, subnet: IpNet, why: &CommandError)
         | CommandError::StillInReach { .. }
         | CommandError::OwnersAway { .. }
         | CommandError::EvictionUnderWay { .. }
+        | CommandError::Stranded { .. }
+        | CommandError::NotTakenOver { .. }
         | CommandError::EvictsItself
         | CommandError::TooManyVictims(_)
         | CommandError::TooManyNames(_)

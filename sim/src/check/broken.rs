@@ -184,6 +184,7 @@ fn about_evictions() -> Vec<Story> {
     use evictions::tests::{frozen, left_at, taken};
     let left = || vec![pair(), taken(|view| left_at(view, 0))];
     vec![
+        ("ipam.left-to-somebody", When::Always, vec![changed(|view| view.peers[0].left = true)]),
         ("ipam.taken-over-in-time", When::Always, left()),
         ("ipam.taken-over-in-time", When::Steady, left()),
         ("ipam.eviction-ends", When::Regularly, vec![frozen(100, |_| {}), frozen(131, |_| {})]),

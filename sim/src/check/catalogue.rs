@@ -30,7 +30,7 @@ pub const CATALOGUE: [Property; 36] = [
     judged(
         "S5",
         "an owner changes by the founding, by a grant of the owner before, or by a takeover",
-        &["ipam.owner-changes-by-grant", "ipam.rests-on-records"],
+        &["ipam.owner-changes-by-grant", "ipam.rests-on-records", "ipam.left-to-somebody"],
     ),
     judged(
         "S6",

@@ -17,6 +17,7 @@ mod evictions;
 mod founding;
 mod gate;
 mod greeting;
+mod leaving;
 mod ledgers;
 mod links;
 #[cfg(test)]
@@ -160,6 +161,7 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
         Box::new(evictions::AtOnce::default()),
         rule("ipam.taken-over-in-time", When::Steady, evictions::everywhere),
         Box::new(evictions::Ends::default()),
+        Box::new(leaving::ToSomebody::default()),
         rule("bounds.tables", When::Always, bounds::changed_tables),
         rule("bounds.tables", When::Regularly, bounds::tables),
         rule("bounds.records", When::Regularly, bounds::records),

@@ -169,6 +169,8 @@ fn wanted(view: &View, why: &CommandError) -> Option<(Range, [Option<Offset>; 2]
         | CommandError::StillInReach { .. }
         | CommandError::OwnersAway { .. }
         | CommandError::EvictionUnderWay { .. }
+        | CommandError::Stranded { .. }
+        | CommandError::NotTakenOver { .. }
         | CommandError::EvictsItself
         | CommandError::TooManyVictims(_)
         | CommandError::TooManyNames(_)

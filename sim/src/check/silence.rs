@@ -117,6 +117,8 @@ impl Silence {
             | CommandError::StillInReach { .. }
             | CommandError::OwnersAway { .. }
             | CommandError::EvictionUnderWay { .. }
+            | CommandError::Stranded { .. }
+            | CommandError::NotTakenOver { .. }
             | CommandError::EvictsItself
             | CommandError::TooManyVictims(_)
             | CommandError::TooManyNames(_)

@@ -246,6 +246,8 @@ pub struct PeerView {
     /// Commands that were refused since the rules were last judged: since when an answer was owed, and
     /// the answer.
     pub refused: Vec<(Instant, CommandError)>,
+    /// Whether it was told since the rules were last judged that it has left.
+    pub left: bool,
     /// Evictions that it was told to be over, in this life and before.
     pub taken: Vec<Taken>,
     /// What it says of evictions, by victim.

@@ -71,7 +71,7 @@ pub enum Outcome {
 }
 
 /// Names of refusals.
-const REFUSALS: [&str; 19] = [
+const REFUSALS: [&str; 21] = [
     "address-taken",
     "owner-silent",
     "out-of-range",
@@ -82,6 +82,8 @@ const REFUSALS: [&str; 19] = [
     "in-reach",
     "owners-away",
     "under-way",
+    "stranded",
+    "not-taken-over",
     "too-many-names",
     "too-many-waiting",
     "left",
@@ -106,6 +108,8 @@ const fn refusal(error: &CommandError) -> &'static str {
         CommandError::StillInReach { .. } => "in-reach",
         CommandError::OwnersAway { .. } => "owners-away",
         CommandError::EvictionUnderWay { .. } => "under-way",
+        CommandError::Stranded { .. } => "stranded",
+        CommandError::NotTakenOver { .. } => "not-taken-over",
         CommandError::EvictsItself | CommandError::TooManyVictims(_) => "no-eviction",
         CommandError::TooManyNames(_) => "too-many-names",
         CommandError::TooManyWaiting(_) => "too-many-waiting",

@@ -221,6 +221,7 @@ impl World {
         for host in &self.view.changed {
             self.view.peers[*host].written.clear();
             self.view.peers[*host].refused.clear();
+            self.view.peers[*host].left = false;
         }
         if is_time {
             self.judged_at = self.now;

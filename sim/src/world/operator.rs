@@ -353,7 +353,10 @@ impl World {
             (Command::Unregister { id, name, address }, Ok(_)) => {
                 there.forget_names(|entry| matches(entry, id, name, address));
             }
-            (Command::Leave, Ok(_)) => there.forget_names(|_| true),
+            (Command::Leave, Ok(_)) => {
+                there.forget_names(|_| true);
+                self.view.peers[host].left = true;
+            }
             (Command::Trust(trust), Ok(_)) => {
                 there.trusts(trust);
                 self.view.peers[host].told.trusts(&there.config);

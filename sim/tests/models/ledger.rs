@@ -455,7 +455,7 @@ impl Model for World {
                 let others = (0..self.count).filter(|with| *with != n);
                 actions.extend(others.map(|with| Action::Meet { me: n, with }));
             }
-            if self.leaves {
+            if self.leaves && !peer.ipam.has_left() {
                 actions.push(Action::Leave(n));
             }
             if state.restarts < self.restarts {

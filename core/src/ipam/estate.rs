@@ -1,0 +1,16 @@
+//! An estate: what a peer gave away in leaving, and who knows that it did. What is done with it is
+//! [`super::leaving`].
+
+use crate::addr::Range;
+use crate::id::PeerId;
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+
+/// Of this peer; empty before it leaves.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Estate {
+    /// What others were given; all there is, when it may have been in an earlier life.
+    pub(super) given: Vec<Range>,
+    /// Who has said since the last gift that nothing is ours.
+    pub(super) confirmed: BTreeSet<PeerId>,
+}

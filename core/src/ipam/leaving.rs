@@ -1,0 +1,169 @@
+//! Leaving: our addresses go to another peer, and it is over once that one has said that it has them.
+//!
+//! What only its giver knows is lost with the giver's disk, and who leaves loses its disk on purpose. The
+//! heir may have died without anybody having noticed yet, or it may be that nothing gets through to it.
+//! So whoever leaves asks the owners of what it gave whether they, too, know that it owns nothing any
+//! more, in the same words as behind a boot gate ([`super::witness`]). An owner has that on its disk before
+//! it says so. Until then the command waits, and after that it is refused: with all of it said once more
+//! to whoever comes into reach, and the same command to be given again.
+
+use super::requests::Want;
+use super::{Act, Ipam};
+use crate::event::Event;
+use crate::id::PeerId;
+use crate::io::{CommandError, Reply};
+use crate::mark::{Mark, mark};
+use crate::time::Instant;
+use alloc::collections::BTreeSet;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+use rand_core::RngCore;
+
+impl Ipam {
+    /// Whether this peer has given up all that it owned and held, or began to.
+    pub const fn has_left(&self) -> bool {
+        self.has_left
+    }
+
+    /// Begins to leave: gives up the addresses held, and from here on hands out nothing. What `Leave` wants;
+    /// or why nothing is begun, when nobody could have our addresses.
+    pub(super) fn want_leave(
+        &mut self,
+        now: Instant,
+        acts: &mut Vec<Act>,
+    ) -> Result<Want, Result<Reply, CommandError>> {
+        if self.is_stopping {
+            // Answered by that.
+            return Ok(Want::Leave);
+        }
+        if self.has_left {
+            mark(Mark::LeaveTwice);
+            self.hand_over(now, acts);
+            self.witnesses.hurry();
+            return Ok(Want::Leave);
+        }
+        if let Some(why) = self.stranded() {
+            return Err(Err(why));
+        }
+        if self.titles.names(self.me) && !self.is_owner() {
+            // Perhaps by leaving, and nobody was heard before we had to start again.
+            self.estate.given.push(self.universe.range());
+        }
+        self.give_up_held(now, acts);
+        self.has_left = true;
+        self.propose_at = None;
+        self.hint_at = None;
+        self.absorb_at = None;
+        self.hand_over(now, acts);
+        self.settle(now, acts);
+        Ok(Want::Leave)
+    }
+
+    /// Why our addresses would be nobody's if we left. Who never owned any takes none along.
+    fn stranded(&self) -> Option<CommandError> {
+        if !self.titles.names(self.me) {
+            return None;
+        }
+        let why = if !self.is_open() {
+            // What we would give may not be ours.
+            mark(Mark::LeaveGateClosed);
+            "no other owner was heard since the start"
+        } else if self.reachable.is_empty() {
+            mark(Mark::LeaveNobody);
+            "no other peer is reachable"
+        } else {
+            return None;
+        };
+        let own = self.ledger().into_iter().flat_map(|ledger| ledger.owned_by(self.me));
+        let addresses = own.map(|range| range.size()).sum();
+        Some(CommandError::Stranded { why: why.to_string(), addresses })
+    }
+
+    fn give_up_held(&mut self, now: Instant, acts: &mut Vec<Act>) {
+        for id in self.holdings.iter().map(|(id, _)| id.clone()).collect::<Vec<_>>() {
+            if let Some((nets, change)) = self.holdings.release(now, &id, None) {
+                mark(Mark::LeaveHolding);
+                acts.push(Act::Persist(change));
+                let released =
+                    nets.into_iter().map(|address| Event::Released { address, id: id.clone() });
+                acts.extend(released.map(Act::Event));
+            }
+        }
+    }
+
+    /// What leaving came to; `None` while those who were given something have not said that they have it.
+    pub(super) fn left(&self) -> Option<Result<Reply, CommandError>> {
+        let is_over = !self.is_owner() && self.unconfirmed().next().is_none();
+        is_over.then_some(Ok(Reply::Done))
+    }
+
+    /// While somebody waits for us to have left: hands over what others gave us since, who had been asked for
+    /// addresses before.
+    pub(super) fn hand_over_gifts(&mut self, now: Instant, acts: &mut Vec<Act>) {
+        if self.is_leaving() {
+            self.hand_over(now, acts);
+        }
+    }
+
+    fn is_leaving(&self) -> bool {
+        self.waiting.iter().any(|waiting| matches!(waiting.want, Want::Leave))
+    }
+
+    /// Gives all that is ours to another owner in reach, or else to any peer in reach.
+    fn hand_over(&mut self, now: Instant, acts: &mut Vec<Act>) {
+        let Some((_, ledger)) = &self.founded else { return };
+        let own = ledger.runs(self.me, self.universe.range());
+        let owners = ledger.owners();
+        let heir = self.reachable.iter().find(|peer| owners.contains(peer));
+        let Some(&heir) = heir.or_else(|| self.reachable.first()) else { return };
+        if own.is_empty() {
+            return;
+        }
+        mark(if owners.contains(&heir) { Mark::LeaveToOwner } else { Mark::LeaveToPeer });
+        for range in own {
+            if self.give(now, range, heir, acts) {
+                self.estate.given.push(range);
+            }
+        }
+        // What was said before was said of less.
+        self.estate.confirmed.clear();
+        self.witnesses.nonce = self.rng.next_u64();
+        self.witnesses.hurry();
+    }
+
+    /// The owners of what was given, range by range, of which none has said that it has it.
+    fn unconfirmed(&self) -> impl Iterator<Item = BTreeSet<PeerId>> {
+        let ledger = self.ledger();
+        let given = self.estate.given.iter();
+        let owners = given.filter_map(move |range| {
+            let owners = ledger?.owners_in(*range).map(|(_, owner)| owner);
+            Some(owners.collect::<BTreeSet<PeerId>>())
+        });
+        owners.filter(|owners| owners.is_disjoint(&self.estate.confirmed))
+    }
+
+    /// Those whose word is wanted before we may go: none while nobody waits for that.
+    pub(super) fn heirs(&self) -> BTreeSet<PeerId> {
+        let heirs = self.is_leaving().then(|| self.unconfirmed().flatten());
+        heirs.into_iter().flatten().filter(|heir| *heir != self.me).collect()
+    }
+
+    /// `from` knows, too, that we own nothing.
+    pub(super) fn left_to(&mut self, now: Instant, from: PeerId, acts: &mut Vec<Act>) {
+        if self.estate.confirmed.insert(from) {
+            mark(Mark::LeaveConfirmed);
+        }
+        self.settle(now, acts);
+    }
+
+    /// Why leaving is not over.
+    pub(super) fn leaving_reason(&self) -> CommandError {
+        mark(Mark::LeaveUnconfirmed);
+        let heirs: BTreeSet<PeerId> = self.unconfirmed().flatten().collect();
+        let heir = match heirs.first() {
+            Some(heir) if heirs.len() == 1 => alloc::format!("peer {}", heir.default_name()),
+            Some(_) | None => "another peer".to_string(),
+        };
+        CommandError::NotTakenOver { heir }
+    }
+}
