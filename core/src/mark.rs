@@ -93,6 +93,7 @@ marks! {
     "ask.silent-again" AskSilentAgain: "All others were asked too: those that were silent get another turn."
     "ask.donor-gone" AskDonorGone: "The owner that was asked can no longer be reached, or owns nothing there any more."
     "ask.denied" AskDenied: "An owner that was asked has nothing."
+    "ask.denial-passed" AskDenialPassed: "An owner that had nothing may have something again: it is so long ago."
     "ask.late-denial" AskLateDenial: "A denial comes that nobody waits for."
     "ask.hinted" AskHinted: "An owner is chosen by what it says is free, not by what it owns."
     "founding.opened" FoundingOpened: "A first ballot is opened."

@@ -327,6 +327,9 @@ impl Ipam {
                     && (is_known || self.hints.len() < self.records_max)
                 {
                     self.hints.insert(peer, space);
+                    if space.free_log2.iter().any(|log2| *log2 > 0) {
+                        self.asks.hinted(peer);
+                    }
                 }
             }
             Key::Peer(_) | Key::Names(_) => {}
@@ -353,7 +356,7 @@ impl Ipam {
         match message {
             IpamMessage::Request { range } => self.donate(now, from, *range, acts),
             IpamMessage::Denied { range } => {
-                self.asks.denied(*range, from);
+                self.asks.denied(now, *range, from);
                 self.stray_denied(now, *range, from);
                 self.settle(now, acts);
             }

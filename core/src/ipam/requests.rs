@@ -15,6 +15,10 @@ use rand_core::RngCore;
 /// A donor that has not answered for this long is passed over for the next one.
 pub(super) const ANSWER_MAX: Duration = Duration::from_millis(400);
 
+/// So long a donor that has said no is not asked again while others may still have something: addresses are
+/// given back at any time, and as long as anybody waits, one question follows the other.
+const DENIED_MAX: Duration = Duration::from_millis(500);
+
 /// A command that waits.
 #[derive(Clone, Debug)]
 pub(super) struct Waiting {
@@ -68,8 +72,16 @@ pub(super) struct Asks(BTreeMap<Range, Ask>);
 struct Ask {
     /// Who was asked, and when that counts as silence.
     open: Option<(PeerId, Instant)>,
-    denied: BTreeSet<PeerId>,
+    /// Who has said no, and was not silent since; and when that counts no more, unless it has passed.
+    denied: BTreeMap<PeerId, Option<Instant>>,
     silent: BTreeSet<PeerId>,
+}
+
+impl Ask {
+    /// Whether it need not be asked: it has just said no.
+    fn denies(&self, peer: PeerId) -> bool {
+        self.denied.get(&peer).is_some_and(Option::is_some)
+    }
 }
 
 /// What asking came to.
@@ -107,16 +119,15 @@ impl Asks {
             self.0.remove(&range);
             return Asked::Nobody;
         }
-        if donors.keys().all(|peer| ask.denied.contains(peer)) {
+        if donors.keys().all(|peer| ask.denies(*peer)) {
             return Asked::Denied;
         }
-        if donors.keys().all(|peer| ask.denied.contains(peer) || ask.silent.contains(peer)) {
+        if donors.keys().all(|peer| ask.denies(*peer) || ask.silent.contains(peer)) {
             mark(Mark::AskSilentAgain);
             ask.silent.clear();
         }
-        let left = donors
-            .iter()
-            .filter(|(peer, _)| !ask.denied.contains(peer) && !ask.silent.contains(peer));
+        let left =
+            donors.iter().filter(|(peer, _)| !ask.denies(**peer) && !ask.silent.contains(*peer));
         let draw = left.map(|(peer, log2)| {
             let weight = (1u64 << (*log2).min(31)) - 1;
             (weight * u64::from(rng.next_u32()), *peer)
@@ -132,21 +143,28 @@ impl Asks {
     }
 
     /// `from` has nothing in `range`.
-    pub(super) fn denied(&mut self, range: Range, from: PeerId) {
+    pub(super) fn denied(&mut self, now: Instant, range: Range, from: PeerId) {
         if let Some(ask) = self.0.get_mut(&range)
             && ask.open.is_some_and(|(peer, _)| peer == from)
         {
             mark(Mark::AskDenied);
             ask.open = None;
-            ask.denied.insert(from);
+            ask.denied.insert(from, Some(now + DENIED_MAX));
         } else {
             mark(Mark::AskLateDenial);
         }
     }
 
-    /// Whether `peer` has said that it has nothing in `range`, since somebody waits for that.
+    /// Whether `peer` has said that it has nothing in `range`, since somebody waits for that, and has not
+    /// kept us waiting since.
     pub(super) fn has_denied(&self, range: Range, peer: PeerId) -> bool {
-        self.0.get(&range).is_some_and(|ask| ask.denied.contains(&peer))
+        self.0.get(&range).is_some_and(|ask| ask.denied.contains_key(&peer))
+    }
+
+    /// `peer` says how much it has to give: what it said before may be so no more.
+    pub(super) fn hinted(&mut self, peer: PeerId) {
+        let denials = self.0.values_mut().filter_map(|ask| ask.denied.get_mut(&peer));
+        denials.for_each(|until| *until = None);
     }
 
     /// We came to own `given`: whatever was asked about it starts over.
@@ -154,11 +172,17 @@ impl Asks {
         self.0.retain(|range, _| range.intersection(given).is_none());
     }
 
-    /// Passes over those who have not answered in time.
+    /// Passes over those who have not answered in time, and comes back to those who said no a while ago.
     pub(super) fn expire(&mut self, now: Instant) {
         for ask in self.0.values_mut() {
+            for until in ask.denied.values_mut() {
+                if until.take_if(|until| *until <= now).is_some() {
+                    mark(Mark::AskDenialPassed);
+                }
+            }
             if let Some((peer, _)) = ask.open.take_if(|(_, silent_at)| *silent_at <= now) {
                 mark(Mark::AskSilent);
+                ask.denied.remove(&peer);
                 ask.silent.insert(peer);
             }
         }
@@ -171,7 +195,9 @@ impl Asks {
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.0.values().filter_map(|ask| ask.open).map(|(_, silent_at)| silent_at).min()
+        let silent = self.0.values().filter_map(|ask| ask.open).map(|(_, silent_at)| silent_at);
+        let denied = self.0.values().flat_map(|ask| ask.denied.values().copied().flatten());
+        silent.chain(denied).min()
     }
 }
 

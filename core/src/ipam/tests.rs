@@ -3,6 +3,7 @@ mod families;
 mod leaving;
 mod rest;
 mod strays;
+mod waiting;
 
 use super::founding::{Votes, decided, propose, step};
 use super::*;

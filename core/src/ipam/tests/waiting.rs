@@ -1,0 +1,65 @@
+//! Commands that wait, and what they wait for.
+
+use super::*;
+
+/// Three owners of which the last one is away and the others have nothing free; the second one holds an
+/// address for `theirs`.
+fn used_up() -> Cluster {
+    let mut cluster = Cluster::new(3, "10.0.0.0/28");
+    cluster.command(0, Command::Prime);
+    cluster.settle(8);
+    for (n, id) in [(2, "away"), (1, "theirs")] {
+        let request = cluster.command(n, allocate(id));
+        cluster.settle(2);
+        address(cluster.answer(n, request));
+    }
+    cluster.kill(2);
+    for n in 0..14 {
+        cluster.command(0, allocate(&std::format!("fill{n}")));
+        cluster.settle(3);
+    }
+    cluster
+}
+
+#[test]
+fn an_owner_that_had_nothing_is_asked_again_while_others_are_waited_for() {
+    let mut cluster = used_up();
+    let waits = [0, 1, 2, 3].map(|n| {
+        let request = cluster.command(0, allocate(&std::format!("late{n}")));
+        cluster.settle(1);
+        request
+    });
+    for early in &waits[..2] {
+        let answer = cluster.answer(0, *early);
+        assert!(matches!(answer, Some(Err(CommandError::Exhausted { .. }))), "{answer:?}");
+    }
+    cluster.command(1, release("theirs"));
+    cluster.settle(1);
+    address(cluster.answer(0, waits[3]));
+}
+
+#[test]
+fn an_owner_that_says_it_has_something_again_is_asked_at_once() {
+    let mut cluster = used_up();
+    let waits = cluster.command(0, allocate("late"));
+    while !cluster.pool.is_empty() {
+        cluster.deliver(0, false);
+    }
+    cluster.command(1, release("theirs"));
+    let asked = |cluster: &Cluster| {
+        let is_asked = |(to, parcel): &(usize, Parcel)| {
+            *to == 1 && matches!(parcel, Parcel::Tell(_, IpamMessage::Request { .. }))
+        };
+        cluster.pool.iter().filter(|parcel| is_asked(parcel)).count()
+    };
+    let hint = |free| codec::encode(&Space { free_log2: [free, 0] });
+    for (free, expected) in [(0, 0), (1, 1)] {
+        let hint = record(peer(1), Key::Space(peer(1)), &hint(free));
+        cluster.call(0, |ipam, now, acts| ipam.record(now, &hint, acts));
+        assert_eq!(asked(&cluster), expected);
+    }
+    while !cluster.pool.is_empty() {
+        cluster.deliver(0, false);
+    }
+    address(cluster.answer(0, waits));
+}
