@@ -62,6 +62,7 @@ marks! {
     "start.damaged" StartDamaged: "What was saved cannot be believed: it does not start."
     "command.stop" CommandStop: "The node is told to stop."
     "command.after-stop" CommandAfterStop: "A command comes to a node that has stopped."
+    "command.prime-outlasted" CommandPrimeOutlasted: "Who has waited for the founding for longest makes room for one more."
     "command.too-many-waiting" CommandTooManyWaiting: "A command that would have to wait is refused because too many do."
     "command.late" CommandLate: "A command is answered with the reason why it could not be met in time."
     "command.released" CommandReleased: "Addresses are given back."

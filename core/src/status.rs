@@ -119,6 +119,8 @@ pub struct Sizes {
 pub struct IpamSizes {
     /// Commands that wait for something.
     pub waiting: usize,
+    /// Commands that wait for the founding.
+    pub primes: usize,
     /// Ranges that other owners are asked for.
     pub asks: usize,
     /// Peers in reach.

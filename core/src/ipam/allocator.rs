@@ -91,8 +91,7 @@ impl Ipam {
         };
         match (outcome, want) {
             (None, Ok(want)) => {
-                let waits_for_ever = matches!(want, Want::Founding);
-                let give_up_at = (!waits_for_ever).then(|| now + self.allocate_max);
+                let give_up_at = now + self.allocate_max;
                 self.waiting.push(Waiting { request, want, give_up_at });
                 self.settle(now, acts);
             }
@@ -100,6 +99,30 @@ impl Ipam {
                 acts.push(Act::Reply { request, result });
                 self.settle(now, acts);
             }
+        }
+    }
+
+    /// Answers `request` once there is a founding. Those who wait for that are no burden but for their number,
+    /// and some of them have long since hung up: so they keep nobody else from waiting, and the one that has
+    /// waited for longest makes room for the next.
+    pub(super) fn prime(&mut self, now: Instant, request: RequestId, acts: &mut Vec<Act>) {
+        if self.primes.len() >= self.waiting_max && !self.primes.is_empty() {
+            mark(Mark::CommandPrimeOutlasted);
+            let result = Err(CommandError::TooManyWaiting(self.primes.len()));
+            acts.push(Act::Reply { request: self.primes.remove(0), result });
+        }
+        self.primes.push(request);
+        self.settle(now, acts);
+    }
+
+    /// Answers those who wait for the founding, if they can be.
+    fn answer_primes(&mut self, now: Instant, acts: &mut Vec<Act>) {
+        if self.primes.is_empty() {
+            return;
+        }
+        if let Some(result) = self.attempt(now, &Want::Founding, acts) {
+            let primes = core::mem::take(&mut self.primes).into_iter();
+            acts.extend(primes.map(|request| Act::Reply { request, result: result.clone() }));
         }
     }
 
@@ -114,8 +137,9 @@ impl Ipam {
     /// Answers all waiting commands that can be answered, first come first.
     pub(super) fn settle(&mut self, now: Instant, acts: &mut Vec<Act>) {
         self.follow_evictions(acts);
+        self.answer_primes(now, acts);
         for waiting in core::mem::take(&mut self.waiting) {
-            let is_late = waiting.give_up_at.is_some_and(|at| at <= now);
+            let is_late = waiting.give_up_at <= now;
             let outcome = self.attempt(now, &waiting.want, acts);
             if outcome.is_none() && is_late {
                 mark(Mark::CommandLate);

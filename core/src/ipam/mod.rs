@@ -165,6 +165,8 @@ pub struct Ipam {
     /// What was saved is being handed in: nothing is said yet.
     is_restoring: bool,
     waiting: Vec<Waiting>,
+    /// Those who wait for the founding, the first one first.
+    primes: Vec<RequestId>,
     asks: Asks,
     strays: Strays,
 }
@@ -218,6 +220,7 @@ impl Ipam {
             freezes: BTreeMap::new(),
             is_restoring: true,
             waiting: Vec::new(),
+            primes: Vec::new(),
             asks: Asks::default(),
             strays: Strays::new(),
         })
@@ -247,7 +250,7 @@ impl Ipam {
                 acts.push(Act::Reply { request, result });
                 self.settle(now, acts);
             }
-            Command::Prime => self.begin(now, request, Ok(requests::Want::Founding), acts),
+            Command::Prime => self.prime(now, request, acts),
             Command::Leave => {
                 let want = self.want_leave(now, acts);
                 self.begin(now, request, want, acts);
@@ -497,6 +500,7 @@ impl Ipam {
             holdings,
             freezes,
             waiting,
+            primes,
             asks,
             strays,
             is_restoring: _,
@@ -529,6 +533,7 @@ impl Ipam {
         let (held, cursors) = holdings.sizes();
         IpamSizes {
             waiting: waiting.len(),
+            primes: primes.len(),
             asks: asks.len(),
             reachable: reachable.len(),
             votes: votes.len(),
@@ -573,7 +578,7 @@ impl Ipam {
             owners: owners.collect(),
             held: self.holdings.len_inside(),
             strays: self.strays_status(),
-            waiting: self.waiting.len(),
+            waiting: self.waiting.len() + self.primes.len(),
         }
     }
 }

@@ -24,8 +24,8 @@ const DENIED_MAX: Duration = Duration::from_millis(500);
 pub(super) struct Waiting {
     pub(super) request: RequestId,
     pub(super) want: Want,
-    /// When it is answered with the reason; never for `Prime`.
-    pub(super) give_up_at: Option<Instant>,
+    /// When it is answered with the reason.
+    pub(super) give_up_at: Instant,
 }
 
 #[derive(Clone, Debug)]
@@ -203,5 +203,5 @@ impl Asks {
 
 /// The earliest moment at which one of `waiting` is given up.
 pub(super) fn give_up_at(waiting: &[Waiting]) -> Option<Instant> {
-    waiting.iter().filter_map(|waiting| waiting.give_up_at).min()
+    waiting.iter().map(|waiting| waiting.give_up_at).min()
 }

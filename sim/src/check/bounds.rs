@@ -102,6 +102,7 @@ fn rows(view: &View, peer: &PeerView, at_rest: bool) -> Vec<Row> {
     } = peer.sizes;
     let IpamSizes {
         waiting,
+        primes,
         asks,
         reachable,
         votes,
@@ -166,6 +167,7 @@ fn rows(view: &View, peer: &PeerView, at_rest: bool) -> Vec<Row> {
         ("peers with names", namers, records_max, of_kind(|key| matches!(key, Key::Names(_)))),
         ("unfinished changes", unfinished, 0, 0),
         ("waiting commands", waiting, told.waiting_max, 0),
+        ("commands that wait for the founding", primes, told.waiting_max, 0),
         ("ranges asked for", asks, told.waiting_max, 0),
         ("peers in reach", reachable, routed, view.peers.len()),
         ("voters", votes, records_max + 1, view.peers.len() + heard_of),

@@ -63,3 +63,22 @@ fn an_owner_that_says_it_has_something_again_is_asked_at_once() {
     }
     address(cluster.answer(0, waits));
 }
+
+#[test]
+fn who_waits_for_the_founding_keeps_nobody_from_waiting_for_an_address() {
+    let mut cluster = Cluster::new(3, "10.0.0.0/24");
+    cluster.hosts[0].ipam.waiting_max = 4;
+    let primes: Vec<RequestId> = (0..10).map(|_| cluster.command(0, Command::Prime)).collect();
+    let waits = cluster.command(0, allocate("a"));
+    assert_eq!(cluster.answer(0, waits), None);
+    let (outlasted, left) = primes.split_at(6);
+    for prime in outlasted {
+        let answer = cluster.answer(0, *prime);
+        assert_eq!(answer, Some(&Err(CommandError::TooManyWaiting(4))));
+    }
+    assert_eq!(cluster.hosts[0].ipam.status().waiting, 5);
+    cluster.settle(8);
+    for prime in left {
+        assert_eq!(cluster.answer(0, *prime), Some(&Ok(Reply::Done)));
+    }
+}
