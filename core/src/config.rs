@@ -3,6 +3,7 @@
 use crate::addr::Universe;
 use crate::conn::Target;
 use crate::id::{PeerId, PeerName};
+use crate::ipam::founding::SEEDS_MAX;
 use crate::names::NAMES_MAX;
 use alloc::collections::BTreeSet;
 use alloc::string::String;
@@ -339,6 +340,11 @@ pub enum ConfigError {
     /// A founding for nobody.
     #[error("a first division needs at least one peer to divide among")]
     Seeds,
+    /// A founding for more than it may name.
+    #[error(
+        "a first division is among {SEEDS_MAX} peers at most, not {0}: leave some out, they are given addresses when they ask"
+    )]
+    TooManySeeds(usize),
     /// A founding with zero peers.
     #[error("consensus needs at least one peer, not {0}")]
     Peers(usize),
@@ -391,6 +397,9 @@ impl Config {
         match self.founding {
             FoundingMode::Consensus { peers: Some(0) } => Err(ConfigError::Peers(0)),
             FoundingMode::Seeds(ref seeds) if seeds.is_empty() => Err(ConfigError::Seeds),
+            FoundingMode::Seeds(ref seeds) if seeds.len() > SEEDS_MAX => {
+                Err(ConfigError::TooManySeeds(seeds.len()))
+            }
             FoundingMode::Consensus { .. } | FoundingMode::Seeds(_) | FoundingMode::Observer => {
                 Ok(())
             }

@@ -42,6 +42,12 @@ pub struct Proposal {
     pub seeds: BTreeSet<PeerId>,
 }
 
+impl Proposal {
+    fn is_sound(&self) -> bool {
+        are_sound(&self.seeds, self.origin.proposer)
+    }
+}
+
 /// Body of [`crate::record::Key::Voter`]: what one peer promised and accepted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Voter {
@@ -65,7 +71,7 @@ impl Voter {
     pub fn is_sound(&self) -> bool {
         self.promised.is_some()
             && self.accepted_ballot() <= self.promised
-            && self.accepted.as_ref().is_none_or(|(_, value)| !value.seeds.is_empty())
+            && self.accepted.as_ref().is_none_or(|(_, value)| value.is_sound())
     }
 
     fn accepted_ballot(&self) -> Option<Ballot> {
@@ -89,6 +95,15 @@ pub struct Founding {
 /// 2^44 of them to use up all rounds, after which nobody could propose.
 pub const ROUND_LEAP_MAX: u64 = 1 << 20;
 
+/// Most peers that the universe is first divided among. With this many a vote is about half as long as a
+/// record may be; all others are given some when they ask.
+pub const SEEDS_MAX: usize = 4096;
+
+/// Whether a universe may be divided among `seeds` by a value that `proposer` made.
+pub fn are_sound(seeds: &BTreeSet<PeerId>, proposer: PeerId) -> bool {
+    seeds.contains(&proposer) && seeds.len() <= SEEDS_MAX
+}
+
 /// The votes that one peer knows, its own included.
 pub type Votes = BTreeMap<PeerId, Voter>;
 
@@ -101,11 +116,18 @@ pub fn propose(me: PeerId, votes: &Votes) -> Option<Voter> {
     Some(vote)
 }
 
+/// Among whom `me` would divide the universe: itself and, of the others whose votes it knows, those with the
+/// lowest ids, as many as there may be.
+fn founders(me: PeerId, votes: &Votes) -> BTreeSet<PeerId> {
+    let others = votes.keys().copied().filter(|peer| *peer != me).take(SEEDS_MAX - 1);
+    others.chain(core::iter::once(me)).collect()
+}
+
 /// The vote that `me` writes next, given all it knows, or `None` when its vote stands.
 ///
 /// It promises the highest ballot seen, accepts what was accepted under a ballot not below its
 /// promise, and, once a quorum promised its own ballot, accepts a value for it: the one of the
-/// highest ballot accepted among those who promised, else all known voters.
+/// highest ballot accepted among those who promised, else the voters that it knows.
 pub fn step(me: PeerId, quorum: usize, votes: &Votes) -> Option<Voter> {
     let before = votes.get(&me).cloned().unwrap_or_default();
     let mut vote = before.clone();
@@ -139,8 +161,7 @@ pub fn step(me: PeerId, quorum: usize, votes: &Votes) -> Option<Voter> {
             let value = top.max_by_key(|(ballot, _)| *ballot).map_or_else(
                 || {
                     mark(Mark::FoundingValueOwn);
-                    let seeds = votes.keys().copied().chain(core::iter::once(me)).collect();
-                    Proposal { origin: ballot, seeds }
+                    Proposal { origin: ballot, seeds: founders(me, votes) }
                 },
                 |(_, value)| {
                     mark(Mark::FoundingValueTakenOver);

@@ -6,6 +6,7 @@ use crate::codec;
 use crate::event::Event;
 use crate::id::{Incarnation, PeerId};
 use crate::io::{ConnId, Outbox, Output};
+use crate::ipam::founding::are_sound;
 use crate::ipam::{Founding, Freeze, Grant, Space, Voter};
 use crate::mark::{Mark, mark};
 use crate::mesh::{Conn, ConnFault, Link};
@@ -388,7 +389,8 @@ fn read(record: &Record, universe: Universe) -> Result<Body, RecordFault> {
         }
         Key::Founding(_) => {
             let founding: Founding = record.decode()?;
-            sound(founding.universe == universe && !founding.seeds.is_empty())?;
+            let seeds = are_sound(&founding.seeds, founding.ballot.proposer);
+            sound(founding.universe == universe && seeds)?;
             Ok(Body::Ownership)
         }
         Key::Grant(_) => record.decode::<Grant>().map(Body::Grant),

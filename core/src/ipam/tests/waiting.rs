@@ -82,3 +82,28 @@ fn who_waits_for_the_founding_keeps_nobody_from_waiting_for_an_address() {
         assert_eq!(cluster.answer(0, *prime), Some(&Ok(Reply::Done)));
     }
 }
+
+#[test]
+fn a_mesh_of_ten_thousand_voters_is_founded_among_as_many_as_there_may_be() {
+    let id = |n: u32| {
+        let mut id = [0; 32];
+        id[..4].copy_from_slice(&n.to_be_bytes());
+        PeerId(id)
+    };
+    let me = id(9_999);
+    let vote = propose(me, &Votes::new()).unwrap();
+    let mut votes: Votes = (0..9_999).map(|n| (id(n), vote.clone())).collect();
+    votes.insert(me, vote);
+    let vote = step(me, 5_001, &votes).unwrap();
+    assert!(vote.is_sound());
+    assert!(codec::encode(&vote).len() <= Record::BODY_LEN_MAX * 5 / 8);
+    let (_, value) = vote.accepted.clone().unwrap();
+    assert_eq!(value.seeds.len(), founding::SEEDS_MAX);
+    assert!(value.seeds.contains(&me) && value.seeds.contains(&id(4_094)));
+    let mut longer = vote.clone();
+    longer.accepted.as_mut().unwrap().1.seeds.insert(id(5_000));
+    assert!(!longer.is_sound());
+    let mut of_others = vote;
+    of_others.accepted.as_mut().unwrap().1.seeds.remove(&me);
+    assert!(!of_others.is_sound());
+}
