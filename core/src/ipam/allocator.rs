@@ -136,6 +136,7 @@ impl Ipam {
 
     /// Answers all waiting commands that can be answered, first come first.
     pub(super) fn settle(&mut self, now: Instant, acts: &mut Vec<Act>) {
+        self.holdings.wake(now);
         self.follow_evictions(acts);
         self.answer_primes(now, acts);
         for waiting in core::mem::take(&mut self.waiting) {
@@ -329,6 +330,7 @@ impl Ipam {
         })?;
         mark(Mark::CommandReleased);
         acts.push(Act::Persist(change));
+        acts.push(Act::Persist(self.holdings.given_back()));
         let events = nets.iter().map(|&address| Event::Released { address, id: id.clone() });
         acts.extend(events.map(Act::Event));
         self.schedule(now);
