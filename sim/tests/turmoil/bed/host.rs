@@ -151,6 +151,9 @@ impl Host {
             mtu: 1_376,
             dns: true,
             dns_domain: "weft.local".parse()?,
+            dns_ttl: weft::dns::TTL,
+            dns_prefers_here: false,
+            dns_forwards: Vec::new(),
             resolv_conf: PathBuf::from("/nonexistent"),
             record: None,
         })
