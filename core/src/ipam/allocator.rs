@@ -329,8 +329,8 @@ impl Ipam {
             if self.has_left { CommandError::Left } else { CommandError::NotHeld(id.clone()) }
         })?;
         mark(Mark::CommandReleased);
-        acts.push(Act::Persist(change));
         acts.push(Act::Persist(self.holdings.given_back()));
+        acts.push(Act::Persist(change));
         let events = nets.iter().map(|&address| Event::Released { address, id: id.clone() });
         acts.extend(events.map(Act::Event));
         self.schedule(now);
