@@ -131,7 +131,7 @@ pub enum Event {
         /// Whose they are.
         heir: PeerId,
         /// In which epoch.
-        epoch: u32,
+        epoch: u64,
     },
     /// A container has an address here that is another peer's from here on: we were evicted.
     Stray {

@@ -293,7 +293,7 @@ pub enum CommandError {
     #[error("this peer cannot remove itself: run `weft reset` to leave the mesh")]
     EvictsItself,
     /// More victims than one eviction may have.
-    #[error("too many peers to remove at once: name {0} at most")]
+    #[error("too many peers to remove at once: {0} at most")]
     TooManyVictims(usize),
     /// A peer would leave, and nobody could take over what it owns.
     #[error(
@@ -313,6 +313,24 @@ pub enum CommandError {
     NotTakenOver {
         /// Who.
         heir: String,
+    },
+    /// With the victims of evictions that this peer has to follow, these are more than may be.
+    #[error(
+        "nothing is taken over: with those that other peers are removing, these are over {0} at once; try again when they are done, or remove fewer at a time"
+    )]
+    TooManyEvictions(usize),
+    /// More peers that are gone than may be may have taken over from the victims.
+    #[error(
+        "nothing is taken over: over {0} peers that are gone began to remove the same ones; remove fewer at a time"
+    )]
+    TooManyProposers(usize),
+    /// No eviction of a victim can count any more.
+    #[error(
+        "nothing is taken over: by what some peer says or said, {peer} has been removed more often than can be. No peer does that by itself: find out whose it is, and keep it out with `weft allow`; if this stays, only a new mesh has the addresses of {peer} again"
+    )]
+    RoundsUsedUp {
+        /// The victim.
+        peer: String,
     },
     /// The id holds nothing.
     #[error("{0} holds no address here: `weft ps` lists what is attached")]
@@ -356,6 +374,7 @@ impl CommandError {
             | Self::EvictionUnderWay { .. }
             | Self::Stranded { .. }
             | Self::NotTakenOver { .. }
+            | Self::TooManyEvictions(_)
             | Self::TooManyWaiting(_) => true,
             Self::AddressTaken { .. }
             | Self::OutOfRange { .. }
@@ -364,6 +383,8 @@ impl CommandError {
             | Self::OwnersAway { .. }
             | Self::EvictsItself
             | Self::TooManyVictims(_)
+            | Self::TooManyProposers(_)
+            | Self::RoundsUsedUp { .. }
             | Self::TooManyNames(_)
             | Self::Trust(_)
             | Self::Left

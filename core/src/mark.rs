@@ -145,6 +145,7 @@ marks! {
     "eviction.settled" EvictionSettled: "All have frozen what the victims own, and it is taken over."
     "eviction.yields" EvictionYields: "Another eviction of the same peer came after ours."
     "eviction.called-off" EvictionCalledOff: "An eviction that nobody waits for is called off."
+    "eviction.recalled" EvictionRecalled: "What was said of evictions, and forgotten, is said again."
     "eviction.forced" EvictionForced: "An eviction does without owners that are away."
     "eviction.of-the-living" EvictionOfTheLiving: "A peer that can be reached is not evicted."
     "eviction.needs-others" EvictionNeedsOthers: "An eviction is given up, for owners are away."

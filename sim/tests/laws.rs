@@ -25,7 +25,7 @@ fn founded() -> Option<Ledger> {
 }
 
 fn grants() -> impl Strategy<Value = Vec<Grant>> {
-    let grant = (0u128..40, 1u128..40, 0u32..2, 1u64..4, 0u8..4).prop_map(
+    let grant = (0u128..40, 1u128..40, 0u64..2, 1u64..4, 0u8..4).prop_map(
         |(start, size, epoch, version, owner)| Grant {
             lineage: Fingerprint::default(),
             range: Range { start: Offset(start), end: Offset(start + size) },
@@ -39,7 +39,7 @@ fn grants() -> impl Strategy<Value = Vec<Grant>> {
 }
 
 /// Epoch and version of each address.
-fn marks(ledger: &Ledger) -> BTreeMap<u128, (u32, u64)> {
+fn marks(ledger: &Ledger) -> BTreeMap<u128, (u64, u64)> {
     let entries = ledger.entries();
     let each = entries.flat_map(|(range, epoch, version, _)| {
         (range.start.0..range.end.0).map(move |at| (at, (epoch, version)))

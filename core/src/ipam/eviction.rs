@@ -1,7 +1,7 @@
 //! Our part in evictions: what we say of those of others, and the pursuit of our own. The rules are
 //! [`super::freeze`].
 
-use super::freeze::{self, Eviction, Freeze, Phase, Stage, Stance};
+use super::freeze::{self, Eviction, Freeze, Phase, Stage, Stance, Step};
 use super::ledger::{Grant, Ledger};
 use super::requests::Want;
 use super::titles::SignedGrant;
@@ -14,17 +14,13 @@ use crate::io::{CommandError, Reply};
 use crate::mark::{Mark, mark};
 use crate::record::{Fingerprint, Key};
 use crate::time::Instant;
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use rand_core::RngCore;
 
-/// How far a round may lie above all that is known of rounds and epochs: a liar that jumps so far each
-/// time needs 2^12 jumps to use up all of them.
-const ROUND_LEAP_MAX: u32 = 1 << 20;
-
 /// Most steps that an eviction makes at once: proposed, frozen, taken over, answered.
-const STAGES: usize = 4;
+const STEPS: usize = 4;
 
 impl Ipam {
     /// What we say of evictions, for judges.
@@ -32,34 +28,47 @@ impl Ipam {
         self.freezes.get(&self.me)
     }
 
-    /// Whether the rounds of `freeze` are such as could have been reached.
-    pub fn admits_round(&self, freeze: &Freeze) -> bool {
-        freeze.round() <= self.top_round().saturating_add(ROUND_LEAP_MAX)
-    }
-
     /// Whether `grant` comes too late: its writer is being evicted.
     pub fn has_frozen(&self, grant: &Grant, writer: PeerId) -> bool {
         grant.victim.is_none() && self.freezes.get(&self.me).is_some_and(|own| own.holds(writer))
     }
 
-    /// The highest round and epoch that is known.
-    fn top_round(&self) -> u32 {
-        let rounds = self.freezes.values().map(Freeze::round);
-        let epochs = self.ledger().into_iter().flat_map(|ledger| ledger.entries());
-        rounds.chain(epochs.map(|(_, epoch, ..)| epoch)).max().unwrap_or(0)
-    }
-
-    /// What `peer` owns by what we know, when that is anything.
-    fn view_of(&self, peer: PeerId) -> Option<Fingerprint> {
-        let (lineage, ledger) = self.founded.as_ref()?;
-        ledger.owns_any(peer).then(|| Witnessed::by(ledger, *lineage, peer, 0).owned)
+    /// What those of `peers` own by what we know who own anything.
+    fn views_of(&self, peers: &BTreeSet<PeerId>) -> BTreeMap<PeerId, Fingerprint> {
+        let founded = self.founded.as_ref();
+        founded.map_or_else(BTreeMap::new, |(lineage, ledger)| {
+            Witnessed::of_each(ledger, *lineage, peers)
+        })
     }
 
     /// A peer says what it does about evictions. What we said ourselves before a restart comes from the
     /// disk, and binds us.
     pub(super) fn take_freeze(&mut self, peer: PeerId, freeze: Freeze) {
-        if self.freezes.contains_key(&peer) || self.freezes.len() < self.records_max {
+        let is_known = self.freezes.contains_key(&peer);
+        if (peer != self.me || self.is_restoring)
+            && (is_known || self.freezes.len() < self.records_max)
+        {
             self.freezes.insert(peer, freeze);
+        }
+    }
+
+    /// What we said of evictions ourselves came from elsewhere, in a version that we do not know: it binds us,
+    /// also when our disk knows nothing of it. Others may have taken over what we had frozen. It is the last we
+    /// said, unless we `said` something since.
+    pub fn recall_freeze(
+        &mut self,
+        now: Instant,
+        freeze: &Freeze,
+        said: bool,
+        acts: &mut Vec<Act>,
+    ) {
+        let before = self.freezes.get(&self.me).cloned().unwrap_or_default();
+        let mut next = if said { before.clone() } else { Freeze::default() };
+        next.recall(freeze);
+        if next.stances != before.stances && next.is_sound(self.me) {
+            mark(Mark::EvictionRecalled);
+            self.say(next, acts);
+            self.settle(now, acts);
         }
     }
 
@@ -68,8 +77,11 @@ impl Ipam {
         if self.freezes.is_empty() || self.is_restoring {
             return;
         }
+        let victims = self.freezes.values().flat_map(|said| said.stances.keys().copied()).collect();
+        let views = self.views_of(&victims);
         let is_alive = |peer| self.reachable.contains(&peer);
-        let next = freeze::follow(self.me, &self.freezes, |peer| self.view_of(peer), is_alive);
+        let view = |peer| views.get(&peer).copied();
+        let next = freeze::follow(self.me, &self.freezes, view, is_alive);
         self.say(next, acts);
     }
 
@@ -120,39 +132,61 @@ impl Ipam {
         if self.founded.is_none() || !self.has_opened() {
             return None;
         }
-        let (required, away) = self.electorate(victims, is_forced);
         // It is proposed, frozen and taken over at once by who is alone.
-        for _ in 0..STAGES {
-            let left: BTreeSet<PeerId> =
-                victims.iter().copied().filter(|victim| self.view_of(*victim).is_some()).collect();
+        for _ in 0..STEPS {
+            let left = self.views_of(victims);
             if left.is_empty() {
                 return Some(Ok(Reply::TakenOver(addresses)));
             }
-            self.give_up_on(&left, victims, &required, acts);
-            let ours: BTreeSet<PeerId> =
-                left.iter().copied().filter(|victim| !self.has_yielded(*victim)).collect();
-            let is_pursued = ours.iter().all(|victim| self.pursues(*victim));
-            let mut stages =
-                ours.iter().map(|victim| freeze::stage(self.me, *victim, &required, &self.freezes));
-            // What came to be theirs after we froze was not agreed on: it may have been given away as well.
-            let has_grown = ours.iter().any(|victim| self.knows_more(*victim));
-            if !is_pursued || has_grown || stages.clone().any(|stage| stage == Stage::Torn) {
-                self.propose_eviction(&ours, acts);
-            } else if ours.is_empty() || stages.clone().any(|stage| stage.is_early()) {
-                return None;
-            } else if stages.clone().any(|stage| stage == Stage::Agreed) {
-                self.refuse_gifts(&ours, acts);
-            } else if stages.all(|stage| stage == Stage::Settled) {
+            match self.step(now, (victims, &left), is_forced, acts) {
+                Ok(true) => {}
+                Ok(false) => return None,
+                Err(why) => return Some(Err(why)),
+            }
+        }
+        None
+    }
+
+    /// Makes the next step in the eviction of those of `victims` that have something `left`. Returns whether
+    /// there was one to make.
+    fn step(
+        &mut self,
+        now: Instant,
+        (victims, left): (&BTreeSet<PeerId>, &BTreeMap<PeerId, Fingerprint>),
+        is_forced: bool,
+        acts: &mut Vec<Act>,
+    ) -> Result<bool, CommandError> {
+        let (required, away) = self.electorate(victims, is_forced);
+        self.give_up_on(left, victims, &required, acts)?;
+        let ours = left.iter().filter(|(victim, _)| !self.has_yielded(**victim));
+        let ours: BTreeMap<PeerId, Fingerprint> = ours.map(|(who, view)| (*who, *view)).collect();
+        let named: BTreeSet<PeerId> = ours.keys().copied().collect();
+        // What came to be theirs after we froze was not agreed on: it may have been given away as well.
+        let stands = |(who, view): (&PeerId, &Fingerprint)| {
+            self.pursues(*who) && !self.has_frozen_else(*who, *view)
+        };
+        let next = if ours.iter().all(stands) {
+            freeze::step(self.me, &named, &required, &self.freezes)
+        } else {
+            Step::Propose
+        };
+        match next {
+            Step::Wait => return Ok(false),
+            Step::Propose => self.propose_eviction(&ours, acts)?,
+            Step::Freeze => {
+                mark(Mark::EvictionAgreed);
+                self.put_phase(&named, Phase::Frozen, acts);
+            }
+            Step::TakeOver => {
+                let grants = self.takeovers(&named)?;
                 if !away.is_empty() {
                     mark(Mark::EvictionForced);
                     acts.push(Act::Event(Event::EvictionForced { unheard: away.len() }));
                 }
-                self.take_over(now, &ours, acts);
-            } else {
-                return None;
+                self.take_over(now, grants, acts);
             }
         }
-        None
+        Ok(true)
     }
 
     /// Who has to agree to the eviction of `victims`: all who may have been given something by them.
@@ -164,7 +198,7 @@ impl Ipam {
     ) -> (BTreeSet<PeerId>, BTreeSet<PeerId>) {
         let mut required = self.ledger().map(Ledger::owners).unwrap_or_default();
         // Who may have taken over from a victim has to be heard as well, whether it owned anything or not.
-        required.extend(self.settlers(victims));
+        required.extend(self.settlers(victims.iter()));
         required.retain(|owner| *owner != self.me && !victims.contains(owner));
         let away: BTreeSet<PeerId> = required.difference(&self.reachable).copied().collect();
         if is_forced {
@@ -203,56 +237,60 @@ impl Ipam {
         )
     }
 
-    /// Whether we have frozen something else than what `victim` owns by what we know.
-    fn knows_more(&self, victim: PeerId) -> bool {
+    /// Whether we have frozen something else than `view`, what `victim` owns by what we know.
+    fn has_frozen_else(&self, victim: PeerId, view: Fingerprint) -> bool {
         let stance = self.stance(victim).filter(|stance| stance.phase == Phase::Frozen);
-        stance.is_some_and(|stance| self.view_of(victim) != Some(stance.view))
+        stance.is_some_and(|stance| stance.view != view)
     }
 
     /// Who may take over from one of `victims`, or has.
-    fn settlers(&self, victims: &BTreeSet<PeerId>) -> BTreeSet<PeerId> {
-        let of = |victim: &PeerId| freeze::settlers(self.me, *victim, &self.freezes);
-        victims.iter().flat_map(of).collect()
+    fn settlers<'a>(&self, victims: impl Iterator<Item = &'a PeerId>) -> BTreeSet<PeerId> {
+        victims.flat_map(|victim| freeze::settlers(self.me, *victim, &self.freezes)).collect()
     }
 
     /// Says of those who may have taken over from one of `left` that they are gone for good, when they are
     /// among the `victims` themselves or, in an eviction that is forced, not among those who are `required`.
     fn give_up_on(
         &mut self,
-        left: &BTreeSet<PeerId>,
+        left: &BTreeMap<PeerId, Fingerprint>,
         victims: &BTreeSet<PeerId>,
         required: &BTreeSet<PeerId>,
         acts: &mut Vec<Act>,
-    ) {
+    ) -> Result<(), CommandError> {
         let mut next = self.freezes.get(&self.me).cloned().unwrap_or_default();
-        let gone = self.settlers(left);
+        let gone = self.settlers(left.keys());
         next.gone.extend(gone.iter().filter(|it| victims.contains(it) || !required.contains(it)));
-        if next.gone.len() <= freeze::VICTIMS_MAX {
-            self.say(next, acts);
+        if next.gone.len() > freeze::VICTIMS_MAX {
+            return Err(CommandError::TooManyProposers(freeze::VICTIMS_MAX));
         }
+        self.say(next, acts);
+        Ok(())
     }
 
     fn stance(&self, victim: PeerId) -> Option<Stance> {
         self.freezes.get(&self.me).and_then(|own| own.stances.get(&victim)).copied()
     }
 
-    /// Begins an eviction of `victims`.
-    fn propose_eviction(&mut self, victims: &BTreeSet<PeerId>, acts: &mut Vec<Act>) {
-        let Some(round) = self.top_round().checked_add(1) else { return };
+    /// Begins evictions of `victims`, who own this by what we know.
+    fn propose_eviction(
+        &mut self,
+        victims: &BTreeMap<PeerId, Fingerprint>,
+        acts: &mut Vec<Act>,
+    ) -> Result<(), CommandError> {
+        let mut next = self.freezes.get(&self.me).cloned().unwrap_or_default();
+        let nonce = self.rng.next_u64();
+        for (victim, view) in victims {
+            let round = self.next_round(*victim).ok_or_else(|| rounds_used_up(victim))?;
+            let eviction = Eviction { round, proposer: self.me, nonce };
+            next.stances.insert(*victim, Stance { eviction, phase: Phase::Gathering, view: *view });
+        }
+        // Others would not believe more.
+        if next.stances.len() > freeze::VICTIMS_MAX {
+            return Err(CommandError::TooManyEvictions(freeze::VICTIMS_MAX));
+        }
         mark(Mark::EvictionProposed);
-        let eviction = Eviction { round, proposer: self.me, nonce: self.rng.next_u64() };
-        let stances = victims.iter().filter_map(|victim| {
-            let view = self.view_of(*victim)?;
-            Some((*victim, Stance { eviction, phase: Phase::Gathering, view }))
-        });
-        let stances: Vec<_> = stances.collect();
-        self.say_also(stances, acts);
-    }
-
-    /// All know the same of `victims` as we: none of their further grants is taken.
-    fn refuse_gifts(&mut self, victims: &BTreeSet<PeerId>, acts: &mut Vec<Act>) {
-        mark(Mark::EvictionAgreed);
-        self.put_phase(victims, Phase::Frozen, acts);
+        self.say(next, acts);
+        Ok(())
     }
 
     /// Ends what we pursue and nobody here waits for, any more or since a restart: others are free of
@@ -261,22 +299,18 @@ impl Ipam {
         if self.is_restoring {
             return;
         }
+        let own = self.freezes.get(&self.me).into_iter().flat_map(|own| &own.stances);
+        let pursued = own.filter(|(_, stance)| {
+            stance.eviction.proposer == self.me && stance.phase != Phase::CalledOff
+        });
+        let pursued: BTreeSet<PeerId> = pursued.map(|(victim, _)| *victim).collect();
         let wanted = |victim: &PeerId| {
             self.waiting.iter().any(|waiting| match &waiting.want {
                 Want::Eviction { victims, .. } => victims.contains(victim),
                 Want::Any { .. } | Want::This { .. } | Want::Founding | Want::Leave => false,
             })
         };
-        let own =
-            self.freezes.get(&self.me).into_iter().flat_map(|own| own.stances.keys().copied());
-        let idle: BTreeSet<PeerId> = own
-            .filter(|victim| !wanted(victim))
-            .filter(|victim| {
-                self.stance(*victim).is_some_and(|stance| {
-                    stance.eviction.proposer == self.me && stance.phase != Phase::CalledOff
-                })
-            })
-            .collect();
+        let idle: BTreeSet<PeerId> = pursued.into_iter().filter(|victim| !wanted(victim)).collect();
         if !idle.is_empty() {
             mark(Mark::EvictionCalledOff);
             self.put_phase(&idle, Phase::CalledOff, acts);
@@ -284,38 +318,46 @@ impl Ipam {
     }
 
     fn put_phase(&mut self, victims: &BTreeSet<PeerId>, phase: Phase, acts: &mut Vec<Act>) {
-        let stance = |victim: &PeerId| Some((*victim, Stance { phase, ..self.stance(*victim)? }));
-        let stances: Vec<_> = victims.iter().filter_map(stance).collect();
-        self.say_also(stances, acts);
-    }
-
-    fn say_also(&mut self, stances: Vec<(PeerId, Stance)>, acts: &mut Vec<Act>) {
         let mut next = self.freezes.get(&self.me).cloned().unwrap_or_default();
-        next.stances.extend(stances);
-        // Others would not believe more. Whoever waits for it is told that it is not over.
-        if next.stances.len() <= freeze::VICTIMS_MAX {
-            self.say(next, acts);
-        }
+        let stances = next.stances.iter_mut().filter(|(victim, _)| victims.contains(victim));
+        stances.for_each(|(_, stance)| stance.phase = phase);
+        self.say(next, acts);
     }
 
-    /// Becomes the owner of all that `victims` own: everybody has frozen that.
-    fn take_over(&mut self, now: Instant, victims: &BTreeSet<PeerId>, acts: &mut Vec<Act>) {
-        mark(Mark::EvictionSettled);
+    /// The grants by which all that `victims` own becomes ours, each of which counts.
+    fn takeovers(&self, victims: &BTreeSet<PeerId>) -> Result<Vec<SignedGrant>, CommandError> {
+        let Some((lineage, ledger)) = &self.founded else { return Ok(Vec::new()) };
+        let mut grants = Vec::new();
         for victim in victims {
-            let Some((lineage, ledger)) = &self.founded else { return };
-            let Some(Stance { eviction, .. }) = self.stance(*victim) else { return };
-            let taken = ledger.owned_by(*victim).into_iter();
-            let grants: Vec<Grant> = taken
-                .filter_map(|range| {
-                    ledger.takeover(*lineage, range, *victim, (eviction.round, self.me))
-                })
-                .collect();
-            for grant in grants {
-                let body = codec::encode(&grant);
-                let print = Fingerprint::by(&self.me, &body);
-                acts.push(Act::Publish { key: Key::Grant(print), body });
-                self.take_grant(now, print, SignedGrant { grant, giver: *victim }, acts);
+            let Some(Stance { eviction, .. }) = self.stance(*victim) else { continue };
+            let by = (eviction.round, self.me);
+            let grant = |range| {
+                let grant = ledger.takeover(*lineage, range, *victim, by)?;
+                let signed = SignedGrant { grant, giver: *victim };
+                self.titles.proves(&signed).then_some(signed)
+            };
+            for run in ledger.runs(*victim, ledger.universe().range()) {
+                if let Some(whole) = grant(run) {
+                    grants.push(whole);
+                    continue;
+                }
+                // Versions in it lie too far apart for one.
+                for (piece, _) in ledger.owners_in(run) {
+                    grants.push(grant(piece).ok_or_else(|| rounds_used_up(victim))?);
+                }
             }
+        }
+        Ok(grants)
+    }
+
+    /// Becomes the owner of all that the victims own: everybody has frozen that.
+    fn take_over(&mut self, now: Instant, grants: Vec<SignedGrant>, acts: &mut Vec<Act>) {
+        mark(Mark::EvictionSettled);
+        for signed in grants {
+            let body = codec::encode(&signed.grant);
+            let print = Fingerprint::by(&self.me, &body);
+            acts.push(Act::Publish { key: Key::Grant(print), body });
+            self.take_grant(now, print, signed, acts);
         }
         self.follow_evictions(acts);
     }
@@ -343,6 +385,11 @@ impl Ipam {
             .collect();
         CommandError::EvictionUnderWay { silent: all_named(&silent) }
     }
+}
+
+/// No eviction of `victim` can be numbered any more, or none by which it could be taken over from.
+fn rounds_used_up(victim: &PeerId) -> CommandError {
+    CommandError::RoundsUsedUp { peer: named(victim) }
 }
 
 /// A peer as people know it.

@@ -15,8 +15,8 @@
 //!
 //! That everybody has to agree, the other proposer included, decides between rivals: a proposer follows
 //! a later eviction of the same victim and takes over nothing from then on, or has taken over before it
-//! follows, which is then what all have to know. An eviction's round is the epoch of what it takes over, so
-//! that a takeover that is lost with its proposer counts below that of the eviction after it.
+//! follows, which is then what all have to know. An eviction raises the epochs of what it takes over by its
+//! round, so that a takeover that is lost with its proposer counts below that of the eviction after it.
 //!
 //! Who has frozen for one proposer cannot know whether that one has taken over since. So it goes over to
 //! a later eviction only once that proposer says that it gives its own up, or the later one's says that it
@@ -26,13 +26,15 @@ use crate::id::PeerId;
 use crate::mark::{Mark, mark};
 use crate::record::Fingerprint;
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 /// Names an eviction. Of two of one victim the later one counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Eviction {
-    /// Above all rounds and epochs that its proposer knows of; the epoch of what is taken over.
-    pub round: u32,
+    /// One above all of the same victim that its proposer knows of ([`super::rounds`]); by so much the epochs
+    /// of what is taken over are raised.
+    pub round: u64,
     /// Who takes over.
     pub proposer: PeerId,
     /// Drawn for each: a proposer whose disk was put back must not take answers to an earlier one for
@@ -76,8 +78,13 @@ pub struct Freeze {
 /// What the peers that are known say, one's own included.
 pub type Freezes = BTreeMap<PeerId, Freeze>;
 
-/// Most victims at a time.
-pub const VICTIMS_MAX: usize = 64;
+/// Most victims at a time: a rack, or a fleet of machines that were short-lived. What is said of so many
+/// fits one record twice ([`crate::record::Record::BODY_LEN_MAX`]).
+pub const VICTIMS_MAX: usize = 1_024;
+
+/// The last round. Evictions would count so far only for the lies of somebody, see
+/// [`super::rounds`].
+pub const ROUND_MAX: u64 = 1 << 42;
 
 impl Freeze {
     /// Whether `writer`, when it keeps the rules, could have written it.
@@ -88,11 +95,19 @@ impl Freeze {
             && !self.stances.contains_key(&writer)
             && !self.gone.contains(&writer)
             && self.stances.values().all(|it| !off(it) || it.eviction.proposer == writer)
+            && self.stances.values().all(|it| (1..=ROUND_MAX).contains(&it.eviction.round))
     }
 
-    /// The highest round in it.
-    pub fn round(&self) -> u32 {
-        self.stances.values().map(|stance| stance.eviction.round).max().unwrap_or(0)
+    /// Takes in what the same writer said `then`, in a time that it has forgotten. Who had frozen has, also
+    /// when it followed a later eviction since: whether it may go over to that one, [`follow`] says.
+    pub(super) fn recall(&mut self, then: &Self) {
+        for (victim, stance) in &then.stances {
+            let order = |it: &Stance| (it.phase == Phase::Frozen, it.eviction, it.phase);
+            let own = self.stances.entry(*victim).or_insert(*stance);
+            if order(stance) > order(own) {
+                *own = *stance;
+            }
+        }
     }
 
     /// Whether no further grant of `peer` is taken.
@@ -117,8 +132,10 @@ pub fn follow(
     let mut next = BTreeMap::new();
     let others: BTreeSet<PeerId> =
         freezes.values().flat_map(|it| it.stances.keys().copied()).collect();
-    let others =
-        others.into_iter().filter(|victim| *victim != me && !own.stances.contains_key(victim));
+    // With whom it hears itself it has nothing to do unless it has begun to, however many are named.
+    let others = others
+        .into_iter()
+        .filter(|victim| *victim != me && !own.stances.contains_key(victim) && !is_alive(*victim));
     // Our own come first: what we have frozen must not give way to evictions that somebody made up.
     for victim in own.stances.keys().copied().chain(others) {
         let Some(view) = view(victim) else {
@@ -230,6 +247,42 @@ impl Stage {
     }
 }
 
+/// What a proposer does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Others have to speak first.
+    Wait,
+    /// Begins an eviction.
+    Propose,
+    /// Freezes, for all know the same of each victim.
+    Freeze,
+    /// Takes over, for all have frozen.
+    TakeOver,
+}
+
+/// What `me` does next in evictions of `victims` that it pursues, when all of `required` must agree: the
+/// same about all of them at once.
+pub fn step(
+    me: PeerId,
+    victims: &BTreeSet<PeerId>,
+    required: &BTreeSet<PeerId>,
+    freezes: &Freezes,
+) -> Step {
+    let stages: Vec<Stage> =
+        victims.iter().map(|victim| stage(me, *victim, required, freezes)).collect();
+    if stages.contains(&Stage::Torn) {
+        Step::Propose
+    } else if stages.is_empty() || stages.iter().any(Stage::is_early) {
+        Step::Wait
+    } else if stages.contains(&Stage::Agreed) {
+        Step::Freeze
+    } else if stages.contains(&Stage::Freezing) {
+        Step::Wait
+    } else {
+        Step::TakeOver
+    }
+}
+
 /// How far the eviction of `victim` is that `me` pursues, when all of `required` must agree.
 pub fn stage(me: PeerId, victim: PeerId, required: &BTreeSet<PeerId>, freezes: &Freezes) -> Stage {
     let said = |peer: PeerId| freezes.get(&peer).and_then(|it| it.stances.get(&victim));
@@ -260,17 +313,24 @@ mod tests {
         PeerId([n; 32])
     }
 
-    fn eviction(round: u32, proposer: u8) -> Eviction {
+    fn eviction(round: u64, proposer: u8) -> Eviction {
         Eviction { round, proposer: peer(proposer), nonce: 0 }
     }
 
-    fn stance(round: u32, proposer: u8, phase: Phase, view: u8) -> Stance {
+    fn stance(round: u64, proposer: u8, phase: Phase, view: u8) -> Stance {
         let view = Fingerprint([view; 16]);
         Stance { eviction: eviction(round, proposer), phase, view }
     }
 
     fn saying(stances: BTreeMap<PeerId, Stance>) -> Freeze {
         Freeze { stances, gone: BTreeSet::new() }
+    }
+
+    /// One of many peers, the last of which are above all others.
+    fn many(n: usize) -> PeerId {
+        let mut id = [200; 32];
+        id[..8].copy_from_slice(&n.to_be_bytes());
+        PeerId(id)
     }
 
     /// What peers say of the eviction of peer 9.
@@ -344,13 +404,73 @@ mod tests {
     #[test]
     fn what_is_frozen_does_not_give_way_to_many_evictions_that_somebody_made_up() {
         let made_up: BTreeMap<PeerId, Stance> =
-            (10..74).map(|n| (peer(n), stance(7, 2, Gathering, 7))).collect();
-        assert_eq!(made_up.len(), VICTIMS_MAX);
+            (0..VICTIMS_MAX).map(|n| (many(n), stance(7, 2, Gathering, 7))).collect();
         let mine = saying([(peer(99), stance(5, 3, Frozen, 7))].into());
         let freezes = [(peer(1), mine.clone()), (peer(2), saying(made_up))].into();
         let next = follow(peer(1), &freezes, |_| Some(Fingerprint([1; 16])), |_| false);
         assert_eq!(next.stances.get(&peer(99)), mine.stances.get(&peer(99)));
         assert_eq!(next.stances.len(), VICTIMS_MAX);
+    }
+
+    #[test]
+    fn what_is_said_of_as_many_victims_as_there_may_be_fits_a_record() {
+        let longest = Stance {
+            eviction: Eviction { round: ROUND_MAX, nonce: u64::MAX, ..eviction(1, 2) },
+            ..stance(1, 2, Frozen, 7)
+        };
+        let stances = (0..VICTIMS_MAX).map(|n| (many(n), longest)).collect();
+        let gone = (0..VICTIMS_MAX).map(many).collect();
+        let said = Freeze { stances, gone };
+        assert!(said.is_sound(peer(1)));
+        assert!(crate::codec::encode(&said).len() * 3 / 2 < crate::record::Record::BODY_LEN_MAX);
+    }
+
+    #[test]
+    fn who_has_frozen_before_is_bound_by_it_whatever_it_has_forgotten() {
+        let mut own = saying(
+            [
+                (peer(6), stance(5, 2, Gathering, 1)),
+                (peer(7), stance(5, 2, Frozen, 1)),
+                (peer(8), stance(6, 3, Gathering, 1)),
+            ]
+            .into(),
+        );
+        let then = saying(
+            [
+                (peer(6), stance(5, 2, Frozen, 7)),
+                (peer(7), stance(5, 2, Gathering, 7)),
+                (peer(8), stance(5, 2, Frozen, 7)),
+                (peer(9), stance(4, 2, Frozen, 7)),
+            ]
+            .into(),
+        );
+        own.recall(&then);
+        let joined = [
+            (peer(6), stance(5, 2, Frozen, 7)),
+            (peer(7), stance(5, 2, Frozen, 1)),
+            (peer(8), stance(5, 2, Frozen, 7)),
+            (peer(9), stance(4, 2, Frozen, 7)),
+        ];
+        assert_eq!(own, saying(joined.into()));
+    }
+
+    #[test]
+    fn a_step_is_made_for_all_victims_at_once() {
+        let required: BTreeSet<PeerId> = [peer(2)].into();
+        let both = |eight: Phase, nine: Phase, view| {
+            let said = |view| {
+                let (eight, nine) = (stance(5, 1, eight, 1), stance(6, 1, nine, view));
+                saying([(peer(8), eight), (peer(9), nine)].into())
+            };
+            let freezes = [(peer(1), said(1)), (peer(2), said(view))].into();
+            step(peer(1), &[peer(8), peer(9)].into(), &required, &freezes)
+        };
+        assert_eq!(both(Gathering, Gathering, 1), Step::Freeze);
+        assert_eq!(both(Gathering, Gathering, 7), Step::Wait);
+        assert_eq!(both(Frozen, Gathering, 1), Step::Freeze);
+        assert_eq!(both(Frozen, Frozen, 7), Step::Propose);
+        assert_eq!(both(Frozen, Frozen, 1), Step::TakeOver);
+        assert_eq!(step(peer(1), &BTreeSet::new(), &required, &Freezes::new()), Step::Wait);
     }
 
     #[test]

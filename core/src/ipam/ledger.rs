@@ -25,8 +25,8 @@ pub struct Grant {
     pub lineage: Fingerprint,
     /// Which addresses.
     pub range: Range,
-    /// Raised only by an eviction, to its round ([`super::freeze`]).
-    pub epoch: u32,
+    /// Raised only by an eviction, by its round ([`super::freeze`]).
+    pub epoch: u64,
     /// One more than the highest version of the range before.
     pub version: u64,
     /// To whom.
@@ -53,7 +53,7 @@ impl Grant {
 /// id, at every peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Mark {
-    epoch: u32,
+    epoch: u64,
     version: u64,
     owner: Reverse<PeerId>,
 }
@@ -168,20 +168,21 @@ impl Ledger {
         grant.fits(self.universe).then_some(grant)
     }
 
-    /// The grant by which `range` of the evicted `victim` passes to `owner` in `epoch`, or `None` when
-    /// it does not own all of it, or epoch or version cannot be raised so.
+    /// The grant by which `range` of the evicted `victim` passes to `owner` in this round, or `None` when
+    /// the victim does not own all of it in one epoch, or epoch or version cannot be raised so.
     pub fn takeover(
         &self,
         lineage: Fingerprint,
         range: Range,
         victim: PeerId,
-        (epoch, owner): (u32, PeerId),
+        (round, owner): (u64, PeerId),
     ) -> Option<Grant> {
         let marks = || self.marks_in(range).map(|(_, mark)| mark);
-        let is_theirs = marks().all(|mark| mark.owner.0 == victim && mark.epoch < epoch);
-        let version = marks().map(|mark| mark.version).max()?.checked_add(1)?;
+        let top = marks().max()?;
+        let is_theirs = marks().all(|mark| (mark.owner.0, mark.epoch) == (victim, top.epoch));
+        let (epoch, version) = (top.epoch.checked_add(round)?, top.version.checked_add(1)?);
         let grant = Grant { lineage, range, epoch, version, owner, victim: Some(victim) };
-        (is_theirs && grant.fits(self.universe)).then_some(grant)
+        (is_theirs && round > 0 && grant.fits(self.universe)).then_some(grant)
     }
 
     /// Runs of two or more touching intervals of `owner` and of one epoch, each as one range.
@@ -194,7 +195,7 @@ impl Ledger {
 
     /// What `owner` owns inside `within`, in order, as few ranges of one epoch each as can be.
     pub fn runs(&self, owner: PeerId, within: Range) -> Vec<Range> {
-        let mut runs: Vec<(Range, u32)> = Vec::new();
+        let mut runs: Vec<(Range, u64)> = Vec::new();
         for (range, mark) in self.marks_in(within).filter(|(_, mark)| mark.owner.0 == owner) {
             match runs.last_mut() {
                 Some((run, epoch)) if run.end == range.start && *epoch == mark.epoch => {
@@ -218,7 +219,7 @@ impl Ledger {
     }
 
     /// All intervals in order, as (range, epoch, version, owner); they tile the universe.
-    pub fn entries(&self) -> impl Iterator<Item = (Range, u32, u64, PeerId)> + '_ {
+    pub fn entries(&self) -> impl Iterator<Item = (Range, u64, u64, PeerId)> + '_ {
         self.marks_in(self.universe.range())
             .map(|(range, mark)| (range, mark.epoch, mark.version, mark.owner.0))
     }

@@ -17,6 +17,7 @@ mod leaving;
 mod ledger;
 mod regain;
 mod requests;
+mod rounds;
 mod strays;
 #[cfg(test)]
 mod tests;
@@ -162,6 +163,8 @@ pub struct Ipam {
     holdings: Holdings,
     /// What peers say of evictions, ourselves included.
     freezes: freeze::Freezes,
+    /// The rounds of evictions by which peers may lead, beyond one leap: one leap for each that was refused.
+    round_lead: u64,
     /// What was saved is being handed in: nothing is said yet.
     is_restoring: bool,
     waiting: Vec<Waiting>,
@@ -218,6 +221,7 @@ impl Ipam {
             absorb_at: None,
             holdings: Holdings::load(config.universe, saved)?,
             freezes: BTreeMap::new(),
+            round_lead: 0,
             is_restoring: true,
             waiting: Vec::new(),
             primes: Vec::new(),
@@ -515,6 +519,7 @@ impl Ipam {
             targets: _,
             other_targets: _,
             lead: _,
+            round_lead: _,
             started: _,
             propose_at: _,
             proposals: _,

@@ -2,6 +2,7 @@ mod evictions;
 mod families;
 mod leaving;
 mod rest;
+mod rounds;
 mod strays;
 mod waiting;
 
@@ -109,7 +110,7 @@ impl Cluster {
                         record.version.sequence = self.requests;
                     }
                     self.hosts[n].saved.apply(Change::put(Slot::Record(key), &record));
-                    for to in (0..self.hosts.len()).filter(|to| *to != n) {
+                    for to in self.living().into_iter().filter(|to| *to != n) {
                         self.pool.push((to, Parcel::Record(record.clone())));
                     }
                 }

@@ -9,6 +9,7 @@
 //! the first grant that made it an owner. Those prove each other down to the founding, and prove
 //! all that the dropped ones could: a chain of owners can only be cut short, never broken.
 
+use super::freeze::ROUND_MAX;
 use super::ledger::{Conflict, Grant, Ledger};
 use crate::addr::{Offset, Range};
 use crate::id::PeerId;
@@ -40,8 +41,10 @@ impl SignedGrant {
 /// one, so that once a second for a century stays within the first block.
 const LEAP: u64 = 1 << 32;
 
-/// So far an eviction may raise the epoch: it counts the evictions before, those that failed included.
-const EPOCH_LEAP: u32 = 1 << 20;
+/// So far one takeover may raise the epoch above a title of the evicted peer, for the same reason: to use
+/// up the epochs of its addresses takes 2^22 of them. An eviction raises it by its round, so that of
+/// whatever round, it counts; who lies about rounds needs as many records to use those up.
+const EPOCH_LEAP: u64 = ROUND_MAX;
 
 /// Which grants are proven, and which of those are still of use.
 #[derive(Clone, Debug, Default)]
@@ -62,9 +65,9 @@ pub(super) struct Titles {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Interval {
     /// What decides about it, in the order of the ledger's marks; of equal ones the lowest print.
-    last: (u32, u64, Reverse<PeerId>, Reverse<Option<Fingerprint>>),
+    last: (u64, u64, Reverse<PeerId>, Reverse<Option<Fingerprint>>),
     /// By peer, epoch and number of [`LEAP`]s: the first title there.
-    titles: BTreeMap<(PeerId, u32, u64), Title>,
+    titles: BTreeMap<(PeerId, u64, u64), Title>,
 }
 
 /// A version, and the grant that has it; `None` for the founding.
@@ -280,16 +283,17 @@ impl Interval {
     /// was evicted, of one before.
     fn has_title(&self, SignedGrant { grant, giver }: &SignedGrant) -> bool {
         let Grant { epoch, version, victim, .. } = *grant;
-        if victim.is_some() {
-            let least = epoch.saturating_sub(EPOCH_LEAP);
-            return self.titles.range((*giver, least, 0)..(*giver, epoch, 0)).next().is_some();
-        }
+        let epochs = match victim {
+            Some(_) => epoch.checked_sub(1).map(|last| (epoch.saturating_sub(EPOCH_LEAP), last)),
+            None => Some((epoch, epoch)),
+        };
+        let Some((least, most)) = epochs else { return false };
         let leaps = version / LEAP;
-        let first = |leaps| self.titles.get(&(*giver, epoch, leaps));
-        if first(leaps).is_some_and(|(first, _)| *first < version) {
+        let titles = || self.titles.range((*giver, least, 0)..=(*giver, most, leaps));
+        if titles().any(|((.., leap), (first, _))| *leap == leaps && *first < version) {
             return true;
         }
-        let is_before = leaps.checked_sub(1).and_then(first).is_some();
+        let is_before = titles().any(|((.., leap), _)| leap.checked_add(1) == Some(leaps));
         if is_before {
             mark(Mark::GrantLeap);
         }
@@ -336,17 +340,31 @@ mod tests {
         Ledger::found(&Founding { universe, seeds: [peer(0), peer(1)].into(), ballot }).unwrap()
     }
 
-    fn grant_by(
-        giver: u8,
-        owner: u8,
-        range: (u128, u128),
-        version: u64,
-    ) -> (Fingerprint, SignedGrant) {
+    type Printed = (Fingerprint, SignedGrant);
+
+    fn grant_by(giver: u8, owner: u8, range: (u128, u128), version: u64) -> Printed {
+        grant_in(0, giver, owner, range, version)
+    }
+
+    fn grant_in(epoch: u64, giver: u8, owner: u8, range: (u128, u128), version: u64) -> Printed {
         let range = Range { start: Offset(range.0), end: Offset(range.1) };
         let lineage = Fingerprint::default();
-        let grant = Grant { lineage, range, epoch: 0, version, owner: peer(owner), victim: None };
+        let grant = Grant { lineage, range, epoch, version, owner: peer(owner), victim: None };
         let print = Fingerprint::by(&peer(giver), &crate::codec::encode(&grant));
         (print, SignedGrant { grant, giver: peer(giver) })
+    }
+
+    /// `owner` takes over what was `victim`'s.
+    fn takeover_by(
+        owner: u8,
+        victim: u8,
+        range: (u128, u128),
+        (epoch, version): (u64, u64),
+    ) -> Printed {
+        let (_, SignedGrant { grant, .. }) = grant_in(epoch, owner, owner, range, version);
+        let grant = Grant { victim: Some(peer(victim)), ..grant };
+        let print = Fingerprint::by(&peer(owner), &crate::codec::encode(&grant));
+        (print, SignedGrant::by(peer(owner), grant))
     }
 
     /// A ledger with its titles and what a node would keep.
@@ -388,20 +406,33 @@ mod tests {
         }
     }
 
+    /// Whether who became an owner in this epoch and version can give on by `grant`: there is neither a leap
+    /// too far nor a way back.
+    fn entitles((epoch, version): (u64, u64), grant: &Grant) -> bool {
+        let is_near = if grant.victim.is_some() {
+            epoch < grant.epoch && grant.epoch - epoch <= EPOCH_LEAP
+        } else {
+            epoch == grant.epoch
+        };
+        let (before, after) = (version / LEAP, grant.version / LEAP);
+        is_near && (before == after && version < grant.version || before + 1 == after)
+    }
+
     /// The definition, address by address: what is proven by what is proven.
     fn by_definition(grants: &[(Fingerprint, SignedGrant)]) -> Ledger {
         let start = founded();
         let mut proven: BTreeSet<Fingerprint> = BTreeSet::new();
         let is_proven = |signed: &SignedGrant, proven: &BTreeSet<Fingerprint>| {
-            let (range, giver, version) = (signed.grant.range, signed.giver, signed.grant.version);
+            let (range, giver) = (signed.grant.range, signed.giver);
             (range.start.0..range.end.0).map(Offset).all(|at| {
-                let by_grant = grants.iter().any(|(print, other)| {
+                let by_grant = grants.iter().any(|(print, SignedGrant { grant: other, .. })| {
                     proven.contains(print)
-                        && other.grant.owner == giver
-                        && other.grant.range.contains(at)
-                        && other.grant.version < version
+                        && other.owner == giver
+                        && other.range.contains(at)
+                        && entitles((other.epoch, other.version), &signed.grant)
                 });
-                by_grant || start.owner(at) == Some(giver)
+                let is_first = start.owner(at) == Some(giver);
+                by_grant || is_first && entitles((0, 0), &signed.grant)
             })
         };
         loop {
@@ -425,10 +456,26 @@ mod tests {
     fn grants() -> impl Strategy<Value = Vec<(Fingerprint, SignedGrant)>> {
         let bounds =
             (0u128..8, 1u128..8).prop_map(|(start, size)| (start * 4, start * 4 + size * 4));
-        let one = (0u8..4, 0u8..4, bounds, 1u64..6).prop_map(|(giver, owner, (start, end), v)| {
-            grant_by(giver, owner, (start, end.min(32)), v)
+        let peers = (0u8..4, 0u8..4, any::<bool>());
+        // Mostly as they count up, and now and then about as far as they may leap, or further.
+        let leaps = [0, LEAP, LEAP - 4, 2 * LEAP, 2 * LEAP - 1, u64::MAX - 6];
+        let version = (1u64..6, 0usize..32).prop_map(move |(version, leap)| {
+            version + leaps.get(leap).copied().unwrap_or_default()
         });
-        proptest::collection::vec(one, 0..24)
+        let leaps = [0, EPOCH_LEAP - 1, EPOCH_LEAP, 2 * EPOCH_LEAP, u64::MAX - 4];
+        let epoch = (0u64..4, 0usize..16)
+            .prop_map(move |(epoch, leap)| epoch + leaps.get(leap).copied().unwrap_or_default());
+        let one = (peers, bounds, epoch, version);
+        let one = one.prop_map(|((giver, owner, is_victim), (start, end), epoch, version)| {
+            let range = (start, end.min(32));
+            // As no grant that fits a universe may be.
+            if is_victim && giver != owner && epoch > 0 {
+                takeover_by(owner, giver, range, (epoch, version))
+            } else {
+                grant_in(epoch, giver, owner, range, version)
+            }
+        });
+        proptest::collection::vec(one, 0..32)
     }
 
     proptest! {
@@ -499,6 +546,19 @@ mod tests {
         let book = Book::of(&trips.collect::<Vec<_>>());
         assert_eq!(book.ledger.owner(Offset(0)), Some(peer(1)));
         assert_eq!(book.kept.len(), 2);
+    }
+
+    #[test]
+    fn one_takeover_uses_up_neither_the_epochs_nor_the_versions_of_its_addresses() {
+        let all = (0, 8);
+        for (epoch, version) in [(EPOCH_LEAP + 1, 1), (u64::MAX, 1), (1, 2 * LEAP), (1, u64::MAX)] {
+            let book = Book::of(&[takeover_by(2, 0, all, (epoch, version))]);
+            assert_eq!(book.ledger, founded(), "{epoch} {version}");
+        }
+        // Whoever leaps as far as that can be evicted as any other.
+        let leap = takeover_by(2, 0, all, (EPOCH_LEAP, 2 * LEAP - 1));
+        let book = Book::of(&[leap, takeover_by(3, 2, all, (2 * EPOCH_LEAP, 2 * LEAP))]);
+        assert_eq!(book.ledger.owner(Offset(0)), Some(peer(3)));
     }
 
     #[test]

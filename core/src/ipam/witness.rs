@@ -6,11 +6,12 @@
 //! so it is as short in a fragmented ledger as in a new one.
 
 use super::ledger::Ledger;
+use crate::addr::Range;
 use crate::codec;
 use crate::id::PeerId;
 use crate::record::Fingerprint;
 use crate::time::Instant;
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::ops::Bound;
 use core::time::Duration;
@@ -38,6 +39,22 @@ impl Witnessed {
         let own = ledger.entries().filter(|(.., owner)| *owner == peer);
         let own: Vec<_> = own.map(|(range, epoch, version, _)| (range, epoch, version)).collect();
         Self { nonce, owned: Fingerprint::of(&codec::encode(&(lineage, own))) }
+    }
+
+    /// What it says of all that each of `peers` owns who owns anything, in one walk.
+    pub(super) fn of_each(
+        ledger: &Ledger,
+        lineage: Fingerprint,
+        peers: &BTreeSet<PeerId>,
+    ) -> BTreeMap<PeerId, Fingerprint> {
+        let mut owned: BTreeMap<PeerId, Vec<(Range, u64, u64)>> = BTreeMap::new();
+        for (range, epoch, version, owner) in ledger.entries() {
+            if peers.contains(&owner) {
+                owned.entry(owner).or_default().push((range, epoch, version));
+            }
+        }
+        let view = |(peer, own)| (peer, Fingerprint::of(&codec::encode(&(lineage, own))));
+        owned.into_iter().map(view).collect()
     }
 }
 

@@ -51,9 +51,7 @@ impl Node {
     ) -> bool {
         let mut had_room = true;
         for record in records {
-            if record.key == Key::Voter(self.me) {
-                self.recall(at, &record, out);
-            }
+            self.recall(at, &record, out);
             if let Some(stranger) = owner(&record.key).filter(|owner| !self.allows(*owner)) {
                 mark(Mark::GossipNotAllowed);
                 self.records_refused += 1;
@@ -99,18 +97,32 @@ impl Node {
         had_room
     }
 
-    /// A vote of ours came. After a disk was put back it may be one that we forgot, of a version
-    /// above or below those we have written since: what it promised stays promised, or a quorum
-    /// that counted it would be none.
+    /// A record came. After a disk was put back it may be one of ours that we forgot, and whatever others
+    /// took us at our word for binds us.
+    ///
+    /// A vote may be of a version above or below those we have written since: what it promised stays
+    /// promised, or a quorum that counted it would be none. Of evictions we say other things as time goes
+    /// by, and only a later version than ours is one that we do not know: it holds in place of what the disk
+    /// says, and beside what we have said since.
     fn recall(&mut self, at: Instant, record: &Record, out: &mut Outbox) {
-        if self.records.get(&record.key) != Some(record)
+        let ours = self.records.get(&record.key);
+        let mut acts = Vec::new();
+        if record.key == Key::Voter(self.me)
+            && ours != Some(record)
             && let Ok(vote) = record.decode::<Voter>()
             && record.check().is_ok()
         {
-            let mut acts = Vec::new();
             self.ipam.recall(at, vote, &mut acts);
-            self.act(acts, out);
+        } else if record.key == Key::Freeze(self.me)
+            && self.records.is_news(record)
+            && let Ok(freeze) = record.decode::<Freeze>()
+            && record.check().is_ok()
+        {
+            let is_since = |ours: &Record| ours.version.incarnation == self.incarnation;
+            let has_said = ours.is_some_and(is_since);
+            self.ipam.recall_freeze(at, &freeze, has_said, &mut acts);
         }
+        self.act(acts, out);
     }
 
     /// Whether `record` is a valid founding of another mesh than ours.
@@ -161,7 +173,7 @@ impl Node {
         }
         if let Body::Freeze(freeze) = &body {
             record.check()?;
-            if !self.ipam.admits_round(freeze) {
+            if !self.ipam.admits_rounds(freeze) {
                 return Err(RecordFault::Leap(key));
             }
         }

@@ -1,5 +1,6 @@
 //! Stories: a few nodes joined by streams and datagrams that arrive at once.
 
+mod freezes;
 mod renewals;
 mod sessions;
 mod trust;

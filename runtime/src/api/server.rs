@@ -109,6 +109,7 @@ impl From<CommandError> for Refusal {
             | CommandError::TooManyWaiting(_)
             | CommandError::EvictionUnderWay { .. }
             | CommandError::NotTakenOver { .. }
+            | CommandError::TooManyEvictions(_)
             | CommandError::Broken { .. } => StatusCode::SERVICE_UNAVAILABLE,
             CommandError::AddressTaken { .. }
             | CommandError::OwnerSilent { .. }
@@ -123,6 +124,8 @@ impl From<CommandError> for Refusal {
             | CommandError::OwnersAway { .. }
             | CommandError::EvictsItself
             | CommandError::TooManyVictims(_)
+            | CommandError::TooManyProposers(_)
+            | CommandError::RoundsUsedUp { .. }
             | CommandError::TooManyNames(_)
             | CommandError::Trust(_)
             | CommandError::Left => StatusCode::BAD_REQUEST,

@@ -124,6 +124,9 @@ pub fn could_be_met(view: &View, host: usize, subnet: IpNet, why: &CommandError)
         | CommandError::NotTakenOver { .. }
         | CommandError::EvictsItself
         | CommandError::TooManyVictims(_)
+        | CommandError::TooManyEvictions(_)
+        | CommandError::TooManyProposers(_)
+        | CommandError::RoundsUsedUp { .. }
         | CommandError::TooManyNames(_)
         | CommandError::TooManyWaiting(_)
         | CommandError::Trust(_)

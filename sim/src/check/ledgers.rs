@@ -265,7 +265,7 @@ impl ByGrant {
 pub(super) struct RestsOnRecords {
     seen: BTreeSet<Key>,
     /// What was granted, by founding, epoch, version and new owner.
-    granted: BTreeMap<(Fingerprint, u32, u64, PeerId), Vec<Range>>,
+    granted: BTreeMap<(Fingerprint, u64, u64, PeerId), Vec<Range>>,
     /// The ledgers that were looked through last.
     looked: BTreeMap<usize, Vec<Owned>>,
 }

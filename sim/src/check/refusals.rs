@@ -173,6 +173,9 @@ fn wanted(view: &View, why: &CommandError) -> Option<(Range, [Option<Offset>; 2]
         | CommandError::NotTakenOver { .. }
         | CommandError::EvictsItself
         | CommandError::TooManyVictims(_)
+        | CommandError::TooManyEvictions(_)
+        | CommandError::TooManyProposers(_)
+        | CommandError::RoundsUsedUp { .. }
         | CommandError::TooManyNames(_)
         | CommandError::TooManyWaiting(_)
         | CommandError::Trust(_)

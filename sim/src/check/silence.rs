@@ -121,6 +121,9 @@ impl Silence {
             | CommandError::NotTakenOver { .. }
             | CommandError::EvictsItself
             | CommandError::TooManyVictims(_)
+            | CommandError::TooManyEvictions(_)
+            | CommandError::TooManyProposers(_)
+            | CommandError::RoundsUsedUp { .. }
             | CommandError::TooManyNames(_)
             | CommandError::TooManyWaiting(_)
             | CommandError::Trust(_)

@@ -27,7 +27,7 @@ pub struct Owned {
     /// Which addresses.
     pub range: Range,
     /// Raised by takeovers.
-    pub epoch: u32,
+    pub epoch: u64,
     /// Raised by grants.
     pub version: u64,
     /// Whose.
@@ -284,7 +284,7 @@ pub struct Takeover {
     /// Whose they were.
     pub victim: PeerId,
     /// In which epoch they passed.
-    pub epoch: u32,
+    pub epoch: u64,
 }
 
 /// All hosts at one moment.

@@ -71,7 +71,7 @@ pub enum Outcome {
 }
 
 /// Names of refusals.
-const REFUSALS: [&str; 21] = [
+const REFUSALS: [&str; 22] = [
     "address-taken",
     "owner-silent",
     "out-of-range",
@@ -84,6 +84,7 @@ const REFUSALS: [&str; 21] = [
     "under-way",
     "stranded",
     "not-taken-over",
+    "used-up",
     "too-many-names",
     "too-many-waiting",
     "left",
@@ -110,7 +111,11 @@ const fn refusal(error: &CommandError) -> &'static str {
         CommandError::EvictionUnderWay { .. } => "under-way",
         CommandError::Stranded { .. } => "stranded",
         CommandError::NotTakenOver { .. } => "not-taken-over",
-        CommandError::EvictsItself | CommandError::TooManyVictims(_) => "no-eviction",
+        CommandError::EvictsItself
+        | CommandError::TooManyVictims(_)
+        | CommandError::TooManyEvictions(_)
+        | CommandError::TooManyProposers(_) => "no-eviction",
+        CommandError::RoundsUsedUp { .. } => "used-up",
         CommandError::TooManyNames(_) => "too-many-names",
         CommandError::TooManyWaiting(_) => "too-many-waiting",
         CommandError::Trust(TrustError::NoSecret) => "no-secret",

@@ -2,16 +2,23 @@
 
 use super::*;
 
-fn evict(victims: &[u8], force: bool) -> Command {
+pub(super) fn evict(victims: &[u8], force: bool) -> Command {
     Command::Evict { peers: victims.iter().copied().map(peer).collect(), force }
 }
 
 /// Hosts each of which owns its share of 32 addresses.
-fn founded(count: u8) -> Cluster {
-    let mut cluster = Cluster::new(count, "10.0.0.0/27");
-    let body = codec::encode(&founding_of(count, "10.0.0.0/27"));
+pub(super) fn founded(count: u8) -> Cluster {
+    founded_in(count, "10.0.0.0/27", count)
+}
+
+/// Hosts each of which owns its share, and of whom only the first ones live.
+fn founded_in(count: u8, block: &str, living: u8) -> Cluster {
+    let mut cluster = Cluster::new(count, block);
+    let body = codec::encode(&founding_of(count, block));
     let founding = record(peer(0), Key::Founding(Fingerprint::of(&body)), &body);
-    for n in 0..usize::from(count) {
+    cluster.dead.extend(usize::from(living)..usize::from(count));
+    for n in 0..usize::from(living) {
+        cluster.link(n);
         cluster.pool.push((n, Parcel::Record(founding.clone())));
     }
     cluster.settle(1);
@@ -108,6 +115,22 @@ fn a_gift_that_only_its_receiver_knows_of_counts() {
     assert_eq!(ledger.owner(Offset(theirs.start.0 + 1)), Some(peer(1)));
     assert_eq!(cluster.hosts[1].ipam.ledger(), Some(ledger));
     cluster.check_one_owner_acts();
+}
+
+#[test]
+fn more_than_a_rack_is_evicted_at_once() {
+    let mut cluster = founded_in(70, "10.0.0.0/24", 3);
+    let dead: Vec<u8> = (3..70).collect();
+    let size: u128 = dead
+        .iter()
+        .flat_map(|n| cluster.hosts[0].ipam.ledger().unwrap().owned_by(peer(*n)))
+        .map(|range| range.size())
+        .sum();
+    let request = cluster.command(0, evict(&dead, false));
+    cluster.settle(1);
+    assert_eq!(cluster.answer(0, request), Some(&Ok(Reply::TakenOver(size))));
+    assert_eq!(cluster.hosts[1].ipam.ledger().unwrap().owners().len(), 3);
+    assert_eq!(cluster.hosts[2].ipam.ledger(), cluster.hosts[0].ipam.ledger());
 }
 
 /// Peers 1 and 2 have frozen what peer 3 owned, for peer 0, which is gone before it has heard of that.

@@ -68,6 +68,8 @@ pub enum Lie {
     BadVote,
     /// A vote of the last round of all.
     LeapingVote,
+    /// That it evicts all owners, in the last round that one record gets to, and then in one far above.
+    LeapingFreeze,
     /// It gives itself all addresses of others.
     StolenAddresses,
     /// Grants of another founding, of a later epoch, and of addresses that there are not.

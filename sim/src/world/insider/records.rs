@@ -7,7 +7,8 @@ use std::net::{IpAddr, SocketAddr};
 use weft_core::addr::{Offset, Range, Universe};
 use weft_core::codec;
 use weft_core::id::{Identity, Incarnation, PeerId, PeerName};
-use weft_core::ipam::{Ballot, Founding, Grant, Space, Voter};
+use weft_core::ipam::freeze::{Eviction, Phase, Stance};
+use weft_core::ipam::{Ballot, Founding, Freeze, Grant, Space, Voter};
 use weft_core::names::{NAMES_MAX, NamesRecord};
 use weft_core::record::{Fingerprint, Key, Record, Version};
 use weft_core::topology::PeerRecord;
@@ -101,6 +102,18 @@ pub(super) fn of(lie: Lie, liar: &Identity, facts: &Facts, count: u32) -> Vec<Re
             let body = codec::encode(&Voter { promised, accepted: None });
             vec![Record::sign(liar, Key::Voter(me), version(1), body)]
         }
+        Lie::LeapingFreeze => [1 << 20, 1 << 41]
+            .into_iter()
+            .zip(1..)
+            .map(|(round, sequence)| {
+                let eviction = Eviction { round, proposer: me, nonce: 1 };
+                let view = Fingerprint::default();
+                let stance = Stance { eviction, phase: Phase::Gathering, view };
+                let stances = facts.owned.iter().map(|owned| (owned.owner, stance)).collect();
+                let body = codec::encode(&Freeze { stances, gone: BTreeSet::new() });
+                Record::sign(liar, Key::Freeze(me), version(sequence), body)
+            })
+            .collect(),
         Lie::StolenAddresses => facts
             .owned
             .iter()
@@ -268,7 +281,7 @@ fn grant(
     giver: &Identity,
     lineage: Option<Fingerprint>,
     range: Range,
-    epoch: u32,
+    epoch: u64,
     version: u64,
     owner: PeerId,
 ) -> Record {
