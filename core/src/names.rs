@@ -211,8 +211,7 @@ impl Names {
         let own = &self.own.entries;
         let own = self.own_shared.get_or_insert_with(|| own.iter().cloned().collect());
         let own = (me, Arc::clone(own));
-        let others = self.others.iter().filter(|(peer, (start, _))| lives(**peer, *start));
-        let others = others.map(|(peer, (_, entries))| (*peer, Arc::clone(entries)));
+        let others = self.living(lives).map(|(peer, entries)| (peer, Arc::clone(entries)));
         others.chain([own]).filter(|(_, entries)| !entries.is_empty()).collect()
     }
 
@@ -222,14 +221,23 @@ impl Names {
         me: PeerId,
         lives: impl Fn(PeerId, Incarnation) -> bool,
     ) -> Vec<KnownName> {
-        let others = self.others.iter().filter(|(peer, (start, _))| lives(**peer, *start));
-        let others = others.flat_map(|(peer, (_, entries))| entries.iter().map(|it| (*peer, it)));
+        let others = self.living(lives);
+        let others = others.flat_map(|(peer, entries)| entries.iter().map(move |it| (peer, it)));
         let own = self.own.entries.iter().map(|entry| (me, entry));
         let known = others.chain(own);
         let mut known: Vec<KnownName> =
             known.map(|(origin, entry)| KnownName { entry: entry.clone(), origin }).collect();
         known.sort();
         known
+    }
+
+    /// What the other peers wrote that live.
+    fn living(
+        &self,
+        lives: impl Fn(PeerId, Incarnation) -> bool,
+    ) -> impl Iterator<Item = (PeerId, &NamesOfPeer)> {
+        let living = self.others.iter().filter(move |(peer, (start, _))| lives(**peer, *start));
+        living.map(|(peer, (_, entries))| (*peer, entries))
     }
 }
 

@@ -128,8 +128,9 @@ impl Ipam {
             mark(Mark::EvictionOfTheLiving);
             return Some(Err(CommandError::StillInReach { peer: named(alive) }));
         }
-        // Before, it is not known whether they own anything.
-        if self.founded.is_none() || !self.has_opened() {
+        // Behind a closed gate it is not known whether they own anything; before a founding nobody does, by
+        // all that was heard.
+        if self.founded.is_some() && !self.has_opened() {
             return None;
         }
         // It is proposed, frozen and taken over at once by who is alone.

@@ -15,9 +15,10 @@ use rand_core::RngCore;
 /// A donor that has not answered for this long is passed over for the next one.
 pub(super) const ANSWER_MAX: Duration = Duration::from_millis(400);
 
-/// So long a donor that has said no is not asked again while others may still have something: addresses are
-/// given back at any time, and as long as anybody waits, one question follows the other.
-const DENIED_MAX: Duration = Duration::from_millis(500);
+/// So long a donor that has said no is not asked again: addresses are given back at any time, and one who waits
+/// may follow the other without end. No shorter than anybody waits, who would else be told that this donor
+/// has not answered.
+const DENIED_MAX: Duration = Duration::from_secs(2);
 
 /// A command that waits.
 #[derive(Clone, Debug)]

@@ -302,7 +302,10 @@ impl World {
         if let Err(why) = &result {
             self.view.peers[host].refused.push((asked_at, why.clone()));
         }
-        if let (Command::Evict { peers, .. }, Ok(Reply::TakenOver(_))) = (&command, &result) {
+        // Who has heard of no founding speaks of what it knows.
+        if let (Command::Evict { peers, .. }, Ok(Reply::TakenOver(_))) = (&command, &result)
+            && self.view.peers[host].lineage.is_some()
+        {
             let boots = self.hosts.iter().map(|host| host.boots).collect();
             let (victims, losses) = (peers.clone(), self.hosts[host].losses);
             self.view.peers[host].taken.push(Taken { victims, boots, losses });
