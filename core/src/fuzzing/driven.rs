@@ -377,8 +377,7 @@ fn signed_slot(slot: Slot, bytes: Vec<u8>) -> (Slot, Vec<u8>) {
         | Slot::Holding(_)
         | Slot::Names
         | Slot::Targets
-        | Slot::Neighbours
-        | Slot::Resting => return (slot, bytes),
+        | Slot::Neighbours => return (slot, bytes),
     };
     if codec::decode::<Record>(&bytes).is_ok() {
         return (slot, bytes);
