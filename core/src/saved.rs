@@ -33,6 +33,8 @@ pub enum Slot {
     Targets,
     /// Where neighbours were found last, by [`crate::id::PeerId`]: a map to `SocketAddr`.
     Neighbours,
+    /// Addresses that were given back last, the last one at the end: `Vec<u128>` of offsets.
+    Resting,
 }
 
 /// The settings that saved state depends on.

@@ -377,7 +377,8 @@ fn signed_slot(slot: Slot, bytes: Vec<u8>) -> (Slot, Vec<u8>) {
         | Slot::Holding(_)
         | Slot::Names
         | Slot::Targets
-        | Slot::Neighbours => return (slot, bytes),
+        | Slot::Neighbours
+        | Slot::Resting => return (slot, bytes),
     };
     if codec::decode::<Record>(&bytes).is_ok() {
         return (slot, bytes);

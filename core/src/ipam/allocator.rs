@@ -136,6 +136,7 @@ impl Ipam {
 
     /// Answers all waiting commands that can be answered, first come first.
     pub(super) fn settle(&mut self, now: Instant, acts: &mut Vec<Act>) {
+        self.holdings.wake(now);
         self.follow_evictions(acts);
         self.answer_primes(now, acts);
         for waiting in core::mem::take(&mut self.waiting) {
@@ -328,6 +329,7 @@ impl Ipam {
             if self.has_left { CommandError::Left } else { CommandError::NotHeld(id.clone()) }
         })?;
         mark(Mark::CommandReleased);
+        acts.push(Act::Persist(self.holdings.given_back()));
         acts.push(Act::Persist(change));
         let events = nets.iter().map(|&address| Event::Released { address, id: id.clone() });
         acts.extend(events.map(Act::Event));

@@ -20,6 +20,10 @@ pub(super) const REST: Duration = Duration::from_secs(45);
 /// Most addresses that rest at once; beyond it, those that have rested for longest do so no more.
 const RESTING_MAX: usize = 4096;
 
+/// Most addresses of which a restart is survived by that they were given back: they are written with each
+/// one that is. After a restart within [`REST`] more than that were given back by few hosts.
+const SAVED_MAX: usize = 64;
+
 /// Most subnets whose last allocation is remembered; beyond it, one is forgotten.
 const CURSORS_MAX: usize = 1024;
 
@@ -33,9 +37,13 @@ pub(super) struct Holdings {
     /// Where the search for a free address of a range goes on: not lowest first, because an
     /// address that was just given back may still live in caches of its neighbours.
     cursors: BTreeMap<Range, u128>,
-    /// When each address that was given back of late has rested. Not kept over a restart, which takes
-    /// some time itself.
+    /// When each address that was given back of late has rested.
     resting: BTreeMap<u128, Instant>,
+    /// The last ones that were given back, whenever that was; the last one at the end.
+    given_back: Vec<u128>,
+    /// These are from the life before, and it is not known yet what time it is: no clock is common to
+    /// both lives, so all of them rest anew.
+    is_waking: bool,
 }
 
 impl Holdings {
@@ -47,6 +55,8 @@ impl Holdings {
             inside: BTreeMap::new(),
             cursors: BTreeMap::new(),
             resting: BTreeMap::new(),
+            given_back: saved.get(&Slot::Resting)?.unwrap_or_default(),
+            is_waking: true,
         };
         for slot in saved.slots.keys() {
             if let Slot::Holding(id) = slot
@@ -76,7 +86,16 @@ impl Holdings {
 
     /// How many addresses are held, and of how many ranges it is known where to look first.
     pub(super) fn sizes(&self) -> (usize, usize) {
-        let Self { universe: _, by_id: _, holders, inside: _, cursors, resting: _ } = self;
+        let Self {
+            universe: _,
+            by_id: _,
+            holders,
+            inside: _,
+            cursors,
+            resting: _,
+            given_back: _,
+            is_waking: _,
+        } = self;
         (holders.len(), cursors.len())
     }
 
@@ -109,7 +128,23 @@ impl Holdings {
         Some((given, change))
     }
 
+    /// What is to be written once something was given back.
+    pub(super) fn given_back(&self) -> Change {
+        Change::put(Slot::Resting, &self.given_back)
+    }
+
+    /// It is `now`: what was given back in the life before rests from here on.
+    pub(super) fn wake(&mut self, now: Instant) {
+        if core::mem::take(&mut self.is_waking) {
+            self.resting.extend(self.given_back.iter().map(|at| (*at, now + REST)));
+        }
+    }
+
     fn rest(&mut self, now: Instant, at: Offset) {
+        self.given_back.retain(|before| *before != at.0);
+        self.given_back.push(at.0);
+        let needless = self.given_back.len().saturating_sub(SAVED_MAX);
+        self.given_back.drain(..needless);
         self.resting.insert(at.0, now + REST);
         if self.resting.len() > RESTING_MAX {
             self.resting.retain(|_, rested_at| *rested_at > now);

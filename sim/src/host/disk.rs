@@ -78,7 +78,7 @@ impl Rot {
             | (Self::Incarnation, Slot::Incarnation)
             | (Self::Range, Slot::Network)
             | (Self::Record, Slot::Record(_))
-            | (Self::Holding, Slot::Holding(_))
+            | (Self::Holding, Slot::Holding(_) | Slot::Resting)
             | (Self::Names, Slot::Names)
             | (Self::Targets, Slot::Targets)
             | (Self::Neighbours, Slot::Neighbours) => true,
@@ -91,7 +91,8 @@ impl Rot {
                 | Slot::Holding(_)
                 | Slot::Names
                 | Slot::Targets
-                | Slot::Neighbours,
+                | Slot::Neighbours
+                | Slot::Resting,
             ) => false,
         }
     }
@@ -259,7 +260,8 @@ impl Disk {
             | Slot::Holding(_)
             | Slot::Names
             | Slot::Targets
-            | Slot::Neighbours => false,
+            | Slot::Neighbours
+            | Slot::Resting => false,
         });
         slots.filter_map(|slot| self.saved.get(slot).ok().flatten()).collect()
     }

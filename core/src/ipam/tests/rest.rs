@@ -80,3 +80,34 @@ fn what_rests_is_given_away_only_when_there_is_nothing_else() {
     assert_eq!(ask(3), Some((7, 8)));
     assert_eq!(ask(3), Some((5, 6)));
 }
+
+#[test]
+fn a_restart_does_not_end_the_rest_of_what_was_given_back() {
+    let mut cluster = Cluster::new(1, "10.0.0.0/29");
+    let given = |cluster: &mut Cluster, id| {
+        let request = cluster.command(0, allocate(id));
+        address(cluster.answer(0, request)).addr().to_string()
+    };
+    assert_eq!(given(&mut cluster, "a"), "10.0.0.1");
+    assert_eq!(given(&mut cluster, "b"), "10.0.0.2");
+    cluster.command(0, release("b"));
+    cluster.restart(0);
+    assert_eq!(given(&mut cluster, "c"), "10.0.0.3");
+    for (id, net) in [("d", "10.0.0.4"), ("e", "10.0.0.5"), ("f", "10.0.0.6")] {
+        assert_eq!(given(&mut cluster, id), net);
+    }
+    assert_eq!(given(&mut cluster, "g"), "10.0.0.2", "there is no other");
+}
+
+#[test]
+fn of_what_was_given_back_the_last_ones_are_remembered_over_a_restart() {
+    let mut cluster = Cluster::new(1, "10.0.0.0/24");
+    for n in 0..200 {
+        cluster.command(0, allocate(&n.to_string()));
+    }
+    for n in 0..200 {
+        cluster.command(0, release(&n.to_string()));
+    }
+    let saved: Vec<u128> = cluster.hosts[0].saved.get(&Slot::Resting).unwrap().unwrap();
+    assert_eq!(saved, (137..=200).collect::<Vec<_>>());
+}
