@@ -109,16 +109,22 @@ impl World {
         }
     }
 
-    /// Judges what must be so 2 s after a command in a settled mesh. A host that finds a container that it
-    /// was not told of gives commands of its own, after which that takes as long again.
+    /// Runs until no command was given for `wait`. A host that finds a container that it was not told of gives
+    /// commands of its own, after which all takes as long again.
+    fn run_unasked(&mut self, wait: Duration) -> Result<(), Violation> {
+        let mut asked = None;
+        while asked.replace(self.requests) != Some(self.requests) {
+            self.run_for(wait)?;
+        }
+        Ok(())
+    }
+
+    /// Judges what must be so 2 s after a command in a settled mesh.
     ///
     /// # Errors
     /// A broken rule.
     pub fn judge_told(&mut self) -> Result<(), Violation> {
-        let mut asked = None;
-        while asked.replace(self.requests) != Some(self.requests) {
-            self.run_for(TOLD_MAX)?;
-        }
+        self.run_unasked(TOLD_MAX)?;
         self.read_all();
         check::judge(&mut self.rules, When::Told, &self.view)
     }
@@ -146,7 +152,7 @@ impl World {
         self.net.lose_nothing();
         self.run_for(Config::default().probe_wait.proven)?;
         self.link_all(bound)?;
-        self.run_for(if self.has_spare_links() { PRUNED_MAX } else { TOLD_MAX })?;
+        self.run_unasked(if self.has_spare_links() { PRUNED_MAX } else { TOLD_MAX })?;
         self.read_all();
         check::judge(&mut self.rules, When::Quiet, &self.view)?;
         self.run_for(QUIET)?;
