@@ -3,7 +3,7 @@
 //! A mesh may have a hundred thousand of them, and one changes whenever a container starts somewhere:
 //! the index takes in what changed, and is never built anew.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use weft_core::id::PeerId;
@@ -15,12 +15,15 @@ pub struct NameIndex {
     /// The peer whose index it is.
     me: PeerId,
     /// What the rest is made of.
-    peers: BTreeMap<PeerId, NamesOfPeer>,
+    peers: Peers,
     by_name: HashMap<Name, Vec<Claimed<IpAddr>>>,
     by_address: HashMap<IpAddr, Vec<Claimed<Name>>>,
     /// How many names lie below each of these: below `b.c` and `c`, for `a.b.c`.
     parents: HashMap<Box<str>, usize>,
 }
+
+/// All names, by the peer whose word they are.
+type Peers = BTreeMap<PeerId, NamesOfPeer>;
 
 /// What somebody says a name, or an address, stands for. Several may say the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,31 +83,14 @@ impl NameIndex {
     /// From now on the names are those of `peers`, each with all that it has. Costs as much as there are
     /// peers, and what those have whose names have changed.
     pub fn update(&mut self, peers: impl IntoIterator<Item = (PeerId, NamesOfPeer)>) {
-        let peers: BTreeMap<PeerId, NamesOfPeer> = peers.into_iter().collect();
-        let before = std::mem::take(&mut self.peers);
-        for (peer, entries) in &before {
-            match peers.get(peer) {
-                Some(now) if Arc::ptr_eq(entries, now) => {}
-                Some(now) => {
-                    let now: BTreeSet<&NameEntry> = now.iter().collect();
-                    let gone = entries.iter().filter(|entry| !now.contains(entry));
-                    gone.for_each(|entry| self.remove(*peer, entry));
-                }
-                None => entries.iter().for_each(|entry| self.remove(*peer, entry)),
-            }
+        let peers: Peers = peers.into_iter().collect();
+        let before = std::mem::replace(&mut self.peers, peers.clone());
+        for (peer, entry) in missing(&before, &peers) {
+            self.remove(peer, entry);
         }
-        for (peer, entries) in &peers {
-            match before.get(peer) {
-                Some(before) if Arc::ptr_eq(entries, before) => {}
-                Some(before) => {
-                    let before: BTreeSet<&NameEntry> = before.iter().collect();
-                    let new = entries.iter().filter(|entry| !before.contains(entry));
-                    new.for_each(|entry| self.insert(*peer, entry));
-                }
-                None => entries.iter().for_each(|entry| self.insert(*peer, entry)),
-            }
+        for (peer, entry) in missing(&peers, &before) {
+            self.insert(peer, entry);
         }
-        self.peers = peers;
     }
 
     fn insert(&mut self, peer: PeerId, entry: &NameEntry) {
@@ -137,6 +123,20 @@ impl NameIndex {
             self.by_address.remove(&entry.address);
         }
     }
+}
+
+/// What is in `these` and not in `those`.
+fn missing<'a>(
+    these: &'a Peers,
+    those: &'a Peers,
+) -> impl Iterator<Item = (PeerId, &'a NameEntry)> {
+    these.iter().flat_map(|(peer, entries)| {
+        let other = those.get(peer);
+        let changed = other.is_none_or(|other| !Arc::ptr_eq(entries, other));
+        let entries = if changed { &entries[..] } else { &[] };
+        let is_there = move |entry| other.is_some_and(|it| it.binary_search(entry).is_ok());
+        entries.iter().filter(move |entry| !is_there(entry)).map(|entry| (*peer, entry))
+    })
 }
 
 /// `b.c` and `c`, for `a.b.c`.
@@ -199,6 +199,7 @@ impl SharedIndex {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::collections::BTreeSet;
 
     const ME: PeerId = PeerId([0; 32]);
 
@@ -213,7 +214,9 @@ mod tests {
     fn peers(all: &BTreeMap<u8, BTreeSet<(u8, u8)>>) -> Vec<(PeerId, NamesOfPeer)> {
         let names = ["a.weft.local", "b.weft.local", "x.a.weft.local", "c"];
         let entries = |all: &BTreeSet<(u8, u8)>| {
-            all.iter().map(|(name, host)| entry(names[usize::from(*name)], *host)).collect()
+            let entry = |(name, host): &(u8, u8)| entry(names[usize::from(*name)], *host);
+            let in_order: BTreeSet<NameEntry> = all.iter().map(entry).collect();
+            in_order.into_iter().collect()
         };
         all.iter().map(|(peer, wrote)| (PeerId([*peer; 32]), entries(wrote))).collect()
     }

@@ -9,7 +9,7 @@ use super::upkeep::Upkeep;
 use super::{Controls, Options, StartError, underlay};
 use crate::attachments::{Attachments, Ledger};
 use crate::clock::Clock;
-use crate::dns::{DnsService, Upstreams, Zone, ZoneOptions};
+use crate::dns::{self, DnsService, Upstreams, Zone, ZoneOptions};
 use crate::driver::{Driver, Parts};
 use crate::handle::NodeHandle;
 use crate::host::{Kernel, tap_name};
@@ -41,9 +41,6 @@ use weft_datapath::{odp, udp};
 
 /// Probes that wait for the node; more are dropped, as the network might have done.
 const FROM_FRAMES_MAX: usize = 256;
-
-/// Port of the host's name servers.
-const DNS_PORT: u16 = 53;
 
 /// Targets named at the launch have this long to say that something is wrong.
 const VERDICT_MAX: Duration = Duration::from_secs(1);
@@ -191,7 +188,7 @@ where
         };
         let zone = Zone::new(zone, node.names().clone());
         let forwards = options.dns_forwards.clone();
-        let upstreams = Upstreams::new(options.resolv_conf.clone(), DNS_PORT, forwards);
+        let upstreams = Upstreams::new(options.resolv_conf.clone(), dns::PORT, forwards);
         Arc::new(DnsService::new(zone, upstreams))
     });
     let attachments = Attachments::new(node.clone(), Arc::new(kernel.clone()), dns.clone(), ledger);

@@ -1,12 +1,10 @@
 //! Domains whose names are asked of servers of their own (split DNS).
 
+use super::PORT;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 use weft_core::names::{Name, ParseNameError};
-
-/// Where DNS servers listen.
-const PORT: u16 = 53;
 
 /// A domain, and a server that knows its names.
 #[derive(Clone, Debug, PartialEq, Eq)]

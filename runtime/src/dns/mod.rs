@@ -19,6 +19,9 @@ use std::sync::Arc;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::task::AbortHandle;
 
+/// The port that DNS servers are asked at (RFC 1035 section 4.2).
+pub const PORT: u16 = 53;
+
 /// A running DNS server; it stops when it is dropped.
 pub struct DnsServer {
     _udp: hickory_server::Server<Shared>,

@@ -1,6 +1,6 @@
 //! The DNS server on the bridge: started when the first container needs it.
 
-use super::{DnsServer, Upstreams, Zone};
+use super::{DnsServer, PORT, Upstreams, Zone};
 use crate::handle::NodeHandle;
 use crate::host::{Host, HostError};
 use std::net::{IpAddr, SocketAddr};
@@ -8,9 +8,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::net::{TcpListener, UdpSocket};
 use weft_core::id::ContainerId;
 use weft_core::io::{Command, CommandError, Reply};
-
-/// The port that resolvers ask.
-const PORT: u16 = 53;
 
 /// Why names cannot be served.
 #[derive(Debug, thiserror::Error)]

@@ -28,7 +28,8 @@ fn said(names: &[(&str, &str)]) -> [(PeerId, NamesOfPeer); 1] {
         address: address.parse().unwrap(),
         id: "c".parse().unwrap(),
     };
-    [(PeerId([0; 32]), names.iter().map(entry).collect())]
+    let entries: std::collections::BTreeSet<_> = names.iter().map(entry).collect();
+    [(PeerId([0; 32]), entries.into_iter().collect())]
 }
 
 /// UDP and TCP on one free port.
