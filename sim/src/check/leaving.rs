@@ -10,8 +10,6 @@ use weft_core::id::PeerId;
 pub(super) struct ToSomebody {
     /// Everybody who ever owned an address by its own ledger.
     owners: BTreeSet<PeerId>,
-    /// Those of whom it was so: what others lose afterwards is not theirs to answer for.
-    gone: BTreeSet<PeerId>,
 }
 
 impl Invariant for ToSomebody {
@@ -30,11 +28,7 @@ impl Invariant for ToSomebody {
             }
             let others = || (0..).zip(&view.peers).filter(|(other, _)| *other != host);
             let is_known = |(_, other): (usize, &PeerView)| has_owners(other, id);
-            if !peer.left || !self.owners.contains(&id) || self.gone.contains(&id) {
-                continue;
-            }
-            self.gone.insert(id);
-            if !others().any(is_known) {
+            if peer.left && self.owners.contains(&id) && !others().any(is_known) {
                 return Err(format!(
                     "n{} is told that it has left, and no other host knows whose all that is by now which it owned",
                     host + 1
