@@ -444,6 +444,8 @@ impl PeerView {
         self.up.clear();
         self.asked_founding = false;
         self.vouched = false;
+        // What its next life owns it has not left.
+        self.left = false;
     }
 
     /// Takes in what its node says has happened to its links, at `mono` of its own clock.
