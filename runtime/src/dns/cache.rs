@@ -74,6 +74,17 @@ impl Expiry<Question, Kept> for ByTtl {
     fn expire_after_create(&self, _: &Question, kept: &Kept, _: Instant) -> Option<Duration> {
         Some(kept.ttl)
     }
+
+    /// What is in place of one that has had its time has its own.
+    fn expire_after_update(
+        &self,
+        _: &Question,
+        kept: &Kept,
+        _: Instant,
+        _: Option<Duration>,
+    ) -> Option<Duration> {
+        Some(kept.ttl)
+    }
 }
 
 /// Answers of other name servers.
@@ -92,6 +103,11 @@ impl Answers {
         };
         let kept = Cache::builder().max_capacity(ROOM).weigher(len).expire_after(ByTtl).build();
         Self { kept }
+    }
+
+    /// What was said to `question` before, if that may be said again.
+    pub(super) async fn get(&self, question: &Question) -> Option<Message> {
+        self.kept.get(question).await.as_ref().map(at_second_hand)
     }
 
     /// What there is to say to `question`: what was said before, or what comes of `ask`, for which all
@@ -113,11 +129,7 @@ impl Answers {
         };
         let kept = self.kept.try_get_with(question, asked).await;
         let kept = kept.map_err(|why| io::Error::new(why.kind(), why.to_string()))?;
-        let mut message = Message::clone(&kept.message);
-        if !is_fresh {
-            grow_old(&mut message, kept.at.elapsed());
-        }
-        Ok(message)
+        Ok(if is_fresh { Message::clone(&kept.message) } else { at_second_hand(&kept) })
     }
 }
 
@@ -140,13 +152,15 @@ fn kept_for(answer: &Message) -> Duration {
     Duration::from_secs(least.into()).min(most)
 }
 
-/// What is left of `message` after it was kept for so long: who has it at second hand.
-fn grow_old(message: &mut Message, kept: Duration) {
-    let seconds = u32::try_from(kept.as_secs()).unwrap_or(u32::MAX);
-    let Message { answers, authorities, additionals, .. } = message;
+/// What is said to those for whom nobody was asked: it is older by now, and not of whose word it is.
+fn at_second_hand(kept: &Kept) -> Message {
+    let mut message = Message::clone(&kept.message);
+    let seconds = u32::try_from(kept.at.elapsed().as_secs()).unwrap_or(u32::MAX);
+    let Message { answers, authorities, additionals, .. } = &mut message;
     for record in answers.iter_mut().chain(authorities).chain(additionals) {
         record.ttl = record.ttl.saturating_sub(seconds);
     }
     message.metadata.authoritative = false;
     message.edns = None;
+    message
 }

@@ -157,12 +157,16 @@ impl Handler {
         let servers = self.upstreams.servers_for(name.trim_end_matches('.'));
         let question =
             Question::of(request, (query.name(), query.query_type()), over_tcp, servers.clone());
-        let ask = async {
-            let Ok(_place) = self.forwards.try_acquire() else {
-                return Err(io::Error::other("too many questions at once"));
-            };
-            Upstreams::ask(&servers, request.as_slice(), over_tcp).await
+        if let Some(question) = &question
+            && let Some(answer) = self.answers.get(question).await
+        {
+            return Ok(answer);
+        }
+        // Also those who wait for the same answer take a place: there may be any number of them.
+        let Ok(_place) = self.forwards.try_acquire() else {
+            return Err(io::Error::other("too many questions at once"));
         };
+        let ask = Upstreams::ask(&servers, request.as_slice(), over_tcp);
         match question {
             Some(question) => self.answers.get_or(question, ask).await,
             None => ask.await,

@@ -386,6 +386,20 @@ async fn an_answer_is_kept_for_as_long_as_it_may_and_shared_by_those_who_wait_fo
 }
 
 #[tokio::test]
+async fn what_was_kept_for_its_time_is_asked_for_again_and_kept_again() {
+    let bed = bed(&[]).await;
+    let ask = question("example.com.", RecordType::A);
+    let ttl = std::time::Duration::from_secs(1);
+    for _ in 0..2 {
+        let say = |it: &mut Message| it.answers[0].ttl = 1;
+        tokio::join!(bed.ask(&ask), serve(&bed.upstream, say)).0;
+        // Nobody serves this one.
+        assert_eq!(bed.ask(&ask).await.answers.len(), 1);
+        tokio::time::sleep(ttl).await;
+    }
+}
+
+#[tokio::test]
 async fn what_may_not_be_kept_is_asked_for_again() {
     let bed = bed(&[]).await;
     let cases: [(&str, Change); 4] = [
@@ -444,6 +458,33 @@ async fn a_silent_name_server_delays_no_name_of_ours_and_ties_up_no_more_than_it
     let ours = question("db.weft.local.", RecordType::A);
     let answer = tokio::time::timeout(soon, bed.ask(&ours)).await.unwrap();
     assert_eq!(addresses(&answer), ["10.32.0.7".parse::<IpAddr>().unwrap()]);
+}
+
+#[tokio::test]
+async fn those_who_wait_for_one_answer_are_no_more_than_may_wait_for_many() {
+    let bed = bed(&[]).await;
+    let asker = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    asker.connect(bed.at).await.unwrap();
+    let ask = question("example.com.", RecordType::A).to_vec().unwrap();
+    let refused = async {
+        let mut buffer = [0; 512];
+        let len = asker.recv(&mut buffer).await.unwrap();
+        let answer = Message::from_vec(&buffer[..len]).unwrap();
+        assert_eq!(answer.metadata.response_code, ResponseCode::ServFail);
+    };
+    // Nobody serves any of them: who is answered is refused for want of room.
+    let floods = async {
+        for _ in 0..2_000 {
+            asker.send(&ask).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = refused => {}
+        () = floods => {}
+        () = tokio::time::sleep(std::time::Duration::from_secs(3)) => panic!("all of them wait"),
+    }
 }
 
 #[tokio::test]
