@@ -65,22 +65,40 @@ fn in_status(pid: u32, field: &str) -> Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::{BufRead as _, BufReader, Write as _};
+    use std::process::{Command, Stdio};
     use std::time::Instant;
 
     #[test]
-    fn memory_files_and_work_of_this_process_are_seen() {
+    fn memory_and_work_of_this_process_are_seen() {
         let pid = std::process::id();
-        let before = (resident(pid).unwrap(), descriptors(pid), worked(pid).unwrap());
+        let before = (resident(pid).unwrap(), worked(pid).unwrap());
         let start = Instant::now();
-        let (mut block, file) = (vec![0u8; 64 << 20], fs::File::open("/proc/self/stat").unwrap());
-        while worked(pid).unwrap() < before.2 + TICK * 3 {
+        let mut block = vec![0u8; 64 << 20];
+        while worked(pid).unwrap() < before.1 + TICK * 3 {
             block.iter_mut().step_by(4096).for_each(|byte| *byte = byte.wrapping_add(1));
             assert!(start.elapsed() < Duration::from_secs(60), "no work is seen");
         }
         assert!(resident(pid).unwrap() >= before.0 + (60 << 20));
-        assert!(descriptors(pid) > before.1);
         // Of this moment or before: other tests of this process take memory and give it back meanwhile.
         assert!(peak(pid).unwrap() >= before.0 + (60 << 20));
-        drop((block, file));
+        drop(block);
+    }
+
+    #[test]
+    fn a_file_that_a_process_opens_is_seen() {
+        // Not of this process: other tests of it open and close files meanwhile.
+        let mut child = Command::new("sh");
+        child.args(["-c", "echo; read _; exec 7</dev/null; echo; read _"]);
+        let mut child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut told = BufReader::new(child.stdout.take().unwrap()).lines();
+        told.next().unwrap().unwrap();
+        let before = descriptors(child.id());
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(b"\n").unwrap();
+        told.next().unwrap().unwrap();
+        assert_eq!(descriptors(child.id()), before + 1);
+        drop(stdin);
+        child.wait().unwrap();
     }
 }
