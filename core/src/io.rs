@@ -160,6 +160,9 @@ pub enum Command {
         /// Do not wait for owners that cannot be reached: what those were given by these peers is lost
         /// to them.
         force: bool,
+        /// Answer later that it is not over: all who have to agree are heard twice, and that takes longer
+        /// than any other command over links of a second or more.
+        wait: bool,
     },
 }
 
@@ -282,7 +285,7 @@ pub enum CommandError {
     },
     /// Peers in reach have not agreed in time.
     #[error(
-        "nothing is taken over yet: waits for {}, where it is not agreed to yet, or a peer that is to be removed is still heard; try again",
+        "nothing is taken over yet: waits for {}, where it is not agreed to yet, or a peer that is to be removed is still heard; try again with --wait",
         waited_for(.silent)
     )]
     EvictionUnderWay {

@@ -2,6 +2,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use std::time::Duration;
+use weft_tests::command::signal;
 use weft_tests::host::Host;
 use weft_tests::lab::Lab;
 use weft_tests::wait_until;
@@ -86,5 +87,37 @@ fn an_attachment_that_is_to_wait_does_so_until_there_are_addresses_and_says_for_
     ensure!(waiting.text().lines().any(|line| line.starts_with("10.")), "{}", waiting.text());
     let never = one.weft(&["attach", "--wait", "net:192.0.2.0/24", &container.namespace])?;
     never.complains(1, "192.0.2.0/24", &["10.32.0.0/12"])?;
+    lab.finish()
+}
+
+#[test]
+fn a_removal_that_is_to_wait_goes_on_until_all_have_agreed_and_says_whom_it_waits_for() -> Result<()>
+{
+    let lab = Lab::full(3)?;
+    let [one, two, three] = [1, 2, 3].map(|n| lab.host(n));
+    let range = ["--ipalloc-range", "10.40.0.0/28"];
+    one.launch(&range)?;
+    let slow = two.launch(&[&range[..], &[&one.address()]].concat())?.trim().to_owned();
+    let gone = three.launch(&[&range[..], &[&one.address(), &two.address()]].concat())?;
+    let gone = gone.trim();
+    for host in lab.hosts() {
+        host.wait_linked(2)?;
+        host.attach(&lab.container()?, &[])?;
+    }
+    three.kill_daemon()?;
+    let is_missed = || owners(one).is_ok_and(|owners| owners.contains("unreachable!"));
+    wait_until("the third peer is missed", CLOSED, is_missed)?;
+    let second = two.daemon_pid()?;
+    signal(second, "STOP")?;
+    let mut command = one.weft_command(&["rmpeer", "--wait", gone])?;
+    let mut waiting = lab.background(&mut command)?;
+    waiting.wait_for("waiting: nothing is taken over yet: waits for ", PATIENCE)?;
+    ensure!(waiting.text().contains(&slow), "{}", waiting.text());
+    signal(second, "CONT")?;
+    ensure!(waiting.wait(PATIENCE)? == 0, "{}", waiting.text());
+    ensure!(waiting.text().contains("IPs taken over from"), "{}", waiting.text());
+    wait_until("both know who owns it now", CLOSED, || {
+        [one, two].iter().all(|host| owners(host).is_ok_and(|owners| !owners.contains(gone)))
+    })?;
     lab.finish()
 }

@@ -91,7 +91,7 @@ impl Ipam {
         };
         match (outcome, want) {
             (None, Ok(want)) => {
-                let give_up_at = now + self.allocate_max;
+                let give_up_at = now + want.patience(self.allocate_max);
                 self.waiting.push(Waiting { request, want, give_up_at });
                 self.settle(now, acts);
             }
@@ -176,7 +176,7 @@ impl Ipam {
                 return Some(Ok(Reply::Addresses(held)));
             }
         }
-        if let Want::Eviction { victims, addresses, is_forced } = want {
+        if let Want::Eviction { victims, addresses, is_forced, .. } = want {
             return self.evict(now, (victims, *addresses), *is_forced, acts);
         }
         self.start(now, acts);

@@ -99,6 +99,7 @@ impl Ipam {
         &self,
         victims: BTreeSet<PeerId>,
         is_forced: bool,
+        is_patient: bool,
     ) -> Result<Want, Result<Reply, CommandError>> {
         if self.is_stopping || self.has_left {
             // Answered by that, whatever is wanted.
@@ -113,7 +114,7 @@ impl Ipam {
         let entries = self.ledger().into_iter().flat_map(Ledger::entries);
         let theirs = entries.filter(|(.., owner)| victims.contains(owner));
         let addresses = theirs.map(|(range, ..)| range.size()).sum();
-        Ok(Want::Eviction { victims, addresses, is_forced })
+        Ok(Want::Eviction { victims, addresses, is_forced, is_patient })
     }
 
     /// Goes on with the eviction of `victims`, who owned so many `addresses`; `None` while it is not over.

@@ -28,6 +28,7 @@ mod witness;
 pub use founding::{Ballot, Founding, Proposal, Voter};
 pub use freeze::Freeze;
 pub use ledger::{Conflict, Grant, Ledger};
+pub use requests::EVICTION_MAX;
 
 use crate::addr::{Offset, Range, Universe};
 use crate::config::{Config, FoundingMode};
@@ -268,8 +269,8 @@ impl Ipam {
                 self.force_gate(now, acts);
                 acts.push(Act::Reply { request, result: Ok(Reply::Done) });
             }
-            Command::Evict { peers, force } => {
-                let want = self.want_eviction(peers, force);
+            Command::Evict { peers, force, wait } => {
+                let want = self.want_eviction(peers, force, wait);
                 self.begin(now, request, want, acts);
             }
             Command::Connect { .. }

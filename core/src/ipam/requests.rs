@@ -20,6 +20,10 @@ pub(super) const ANSWER_MAX: Duration = Duration::from_millis(400);
 /// has not answered.
 const DENIED_MAX: Duration = Duration::from_secs(2);
 
+/// So long an eviction goes on for an operator who would rather wait: enough for links a hundred times as
+/// long as the way around the world. Meanwhile nobody else can evict the same peer.
+pub const EVICTION_MAX: Duration = Duration::from_secs(8);
+
 /// A command that waits.
 #[derive(Clone, Debug)]
 pub(super) struct Waiting {
@@ -40,7 +44,7 @@ pub(super) enum Want {
     /// That others have all that was ours.
     Leave,
     /// That dead peers, who owned so many `addresses`, own nothing any more.
-    Eviction { victims: BTreeSet<PeerId>, addresses: u128, is_forced: bool },
+    Eviction { victims: BTreeSet<PeerId>, addresses: u128, is_forced: bool, is_patient: bool },
 }
 
 /// A subnet of which some address is wanted.
@@ -53,6 +57,18 @@ pub(super) struct Pool {
 }
 
 impl Want {
+    /// How long it waits, when most wait for `usual`.
+    pub(super) fn patience(&self, usual: Duration) -> Duration {
+        match self {
+            Self::Eviction { is_patient: true, .. } => usual.max(EVICTION_MAX),
+            Self::Eviction { is_patient: false, .. }
+            | Self::Any { .. }
+            | Self::This { .. }
+            | Self::Founding
+            | Self::Leave => usual,
+        }
+    }
+
     /// Out of which ranges something is wanted.
     fn ranges(&self) -> Vec<Range> {
         match self {

@@ -535,18 +535,19 @@ async fn open_gate(State(c): Controlled) -> Answer<StatusCode> {
 /// Takes over the addresses of dead peers, each given as `peer` by its label, name or id.
 async fn evict(State(c): Controlled, fields: Fields) -> Answer<String> {
     let named: Vec<&str> = fields.all("peer").collect();
-    take_over(&c, &named, fields.all("force").any(|value| value == "true")).await
+    let is_set = |name| fields.all(name).any(|value| value == "true");
+    take_over(&c, &named, is_set("force"), is_set("wait")).await
 }
 
 async fn evict_one(State(c): Controlled, Parts(peer): Parts<String>) -> Answer<String> {
-    take_over(&c, &[&peer], false).await
+    take_over(&c, &[&peer], false, false).await
 }
 
 /// Answers with how many addresses have another owner.
-async fn take_over(c: &Controls, named: &[&str], force: bool) -> Answer<String> {
+async fn take_over(c: &Controls, named: &[&str], force: bool, wait: bool) -> Answer<String> {
     let known = picture(c).await?;
     let peers = named.iter().map(|peer| peer_called(peer, &known)).collect::<Result<_, _>>()?;
-    count(c.node.command(Command::Evict { peers, force }).await)
+    count(c.node.command(Command::Evict { peers, force, wait }).await)
 }
 
 /// The peer that an operator calls `wanted`: by label, name or id.

@@ -35,6 +35,9 @@ struct ReclaimArgs {
     /// Of all owners that cannot be reached; only when none of them just lies behind a broken network
     #[arg(long, conflicts_with = "peers")]
     all: bool,
+    /// Wait until it is over, or can never be; otherwise at most two seconds
+    #[arg(long)]
+    wait: bool,
     /// Label, name or id of a peer, as `weft status ipam` prints them
     #[arg(value_name = "PEER")]
     peers: Vec<String>,
@@ -78,13 +81,13 @@ pub(super) async fn ipam(common: &Common, args: &IpamArgs) -> Outcome {
         return show(common, &meant, away.len());
     }
     if !args.peers.is_empty() {
-        return peers::take_over(common, &args.peers, false).await;
+        return peers::take_over(common, &args.peers, false, args.wait).await;
     }
     if away.is_empty() {
         return say("0 IPs: all that own addresses can be reached");
     }
     let names: Vec<String> = away.into_iter().map(|owner| owner.name).collect();
-    peers::take_over(common, &names, false).await
+    peers::take_over(common, &names, false, args.wait).await
 }
 
 fn away(report: &Value) -> Vec<Away> {

@@ -1,7 +1,8 @@
 //! `weft connect` and `weft forget`: whom to dial. `weft rmpeer`: who is gone for good.
 
-use super::common::{Common, Outcome, complain, print};
+use super::common::{Common, Outcome, complain, patiently, print};
 use clap::Args;
+use core::cell::Cell;
 use hyper::Method;
 
 /// Dial more peers, or others
@@ -43,17 +44,25 @@ pub(super) struct RmPeerArgs {
     /// Do not wait for owners that cannot be reached
     #[arg(long)]
     force: bool,
+    /// Wait until it is over, or can never be; otherwise at most two seconds
+    #[arg(long)]
+    wait: bool,
     /// Label, name or id of a peer, as `weft status ipam` prints them
     #[arg(required = true, value_name = "PEER")]
     peers: Vec<String>,
 }
 
 pub(super) async fn remove(common: &Common, args: &RmPeerArgs) -> Outcome {
-    take_over(common, &args.peers, args.force).await
+    take_over(common, &args.peers, args.force, args.wait).await
 }
 
 /// Takes over what `peers` own; with `force` without the owners that cannot be reached.
-pub(super) async fn take_over(common: &Common, peers: &[String], force: bool) -> Outcome {
+pub(super) async fn take_over(
+    common: &Common,
+    peers: &[String],
+    force: bool,
+    wait: bool,
+) -> Outcome {
     let mut fields = form(peers);
     if force {
         fields.push(("force", "true"));
@@ -61,7 +70,16 @@ pub(super) async fn take_over(common: &Common, peers: &[String], force: bool) ->
             "warning: owners that cannot be reached are not asked; what they were given may be given twice",
         );
     }
-    let count = common.client().form(Method::POST, "/evict", &fields).await?;
+    let (client, is_told) = (common.client(), Cell::new(false));
+    let count = patiently(wait, async || {
+        let mut fields = fields.clone();
+        // Why it has to wait is told soon, and then it is given the time that it needs.
+        if is_told.replace(true) {
+            fields.push(("wait", "true"));
+        }
+        client.form(Method::POST, "/evict", &fields).await
+    });
+    let count = count.await?;
     print(&format!("{count} IPs taken over from {}\n", peers.join(", ")))
 }
 

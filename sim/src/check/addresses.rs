@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 use weft_core::addr::{Offset, Range};
 use weft_core::io::Command;
+use weft_core::ipam::EVICTION_MAX;
 use weft_core::record::Fingerprint;
 
 /// An allocation is answered within [`weft_core::config::Config::allocate_max`], or so much later
@@ -185,8 +186,10 @@ fn pairs<'a, K, V: Copy + 'a>(
 pub(super) fn no_stuck_request(view: &View) -> Result<(), String> {
     for (host, peer) in view.live() {
         for waiting in &peer.waiting {
-            let bounded = match &waiting.command {
-                Command::Prime => false,
+            let usual = peer.told.allocate_max;
+            let answer_max = match &waiting.command {
+                Command::Prime => continue,
+                Command::Evict { wait: true, .. } => usual.max(EVICTION_MAX),
                 Command::Connect { .. }
                 | Command::Forget { .. }
                 | Command::Allocate { .. }
@@ -195,13 +198,12 @@ pub(super) fn no_stuck_request(view: &View) -> Result<(), String> {
                 | Command::Register { .. }
                 | Command::Unregister { .. }
                 | Command::OpenGate
-                | Command::Evict { .. }
+                | Command::Evict { wait: false, .. }
                 | Command::Trust(_)
                 | Command::Leave
-                | Command::Stop => true,
+                | Command::Stop => usual,
             };
-            let answer_max = peer.told.allocate_max + ANSWER_LATE;
-            if bounded && view.at.since(waiting.since) > answer_max {
+            if view.at.since(waiting.since) > answer_max + ANSWER_LATE {
                 return Err(format!(
                     "n{} owes an answer to {:?} since {}",
                     host + 1,

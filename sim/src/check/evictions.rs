@@ -251,7 +251,7 @@ pub(super) mod tests {
             |view: &mut View| view.peers[0].stances = std::mem::take(&mut view.peers[1].stances);
         fails::<Ends>(&[frozen(100, own), frozen(131, own)]);
         let waits = |view: &mut View| {
-            let command = Command::Evict { peers: [id(3)].into(), force: false };
+            let command = Command::Evict { peers: [id(3)].into(), force: false, wait: false };
             view.peers[0].waiting = vec![super::super::Waiting { since: view.at, command }];
         };
         let away = |view: &mut View| view.peers[1].up.clear();

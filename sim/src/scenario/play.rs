@@ -194,7 +194,7 @@ impl Scenario {
         if peers.is_empty() {
             return Ok(());
         }
-        let evict = Command::Evict { peers, force: false };
+        let evict = Command::Evict { peers, force: false, wait: true };
         let mut answer = world.answer(heir, evict.clone())?;
         for _ in 0..REMOVALS_MAX {
             match answer {

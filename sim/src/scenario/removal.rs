@@ -60,7 +60,9 @@ pub(super) fn removal(
                 let Some(peer) = choices.pick(&others).copied() else { continue };
                 let at = at + Duration::from_millis(choices.below(300));
                 let gone = dead.iter().copied().collect();
-                steps.push(step(at, Act::Evict { peer, gone, alive: false, force: false }));
+                let wait = choices.coin();
+                let evict = Act::Evict { peer, gone, alive: false, force: false, wait };
+                steps.push(step(at, evict));
             }
         }
     }

@@ -440,6 +440,9 @@ pub enum Act {
         /// Without other owners that cannot be reached.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         force: bool,
+        /// However long it takes.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        wait: bool,
     },
     /// Prove another secret from here on; the one before stays valid.
     AddSecret {

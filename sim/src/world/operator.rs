@@ -115,7 +115,7 @@ impl World {
             Act::Forget { to, .. } => Some(Command::Forget { targets: target(to) }),
             Act::Prime { force: false, .. } => Some(Command::Prime),
             Act::Prime { force: true, .. } => Some(Command::OpenGate),
-            Act::Evict { peer, gone, alive, force } => {
+            Act::Evict { peer, gone, alive, force, wait } => {
                 let gone = || gone.iter().flat_map(|peer| self.gone_from(peer.0, *alive));
                 // As `weft status ipam` shows them; who owned nothing is named only when nobody did.
                 let ledger = || self.view.peers.get(peer.0).and_then(|peer| peer.ledger.as_ref());
@@ -124,7 +124,8 @@ impl World {
                 if peers.is_empty() {
                     peers.extend(gone());
                 }
-                (!peers.is_empty()).then_some(Command::Evict { peers, force: *force })
+                let (force, wait) = (*force, *wait);
+                (!peers.is_empty()).then_some(Command::Evict { peers, force, wait })
             }
             Act::AddSecret { password, .. } => {
                 Some(Command::Trust(Trust::AddSecret { secret: secret(password)? }))
@@ -483,8 +484,10 @@ pub(super) fn short(command: &Command) -> String {
         Command::Unregister { id: None, .. } => "unregister names".to_owned(),
         Command::Prime => "prime".to_owned(),
         Command::OpenGate => "open the gate".to_owned(),
-        Command::Evict { peers, force: false } => format!("evict {} peers", peers.len()),
-        Command::Evict { peers, force: true } => format!("evict {} peers by force", peers.len()),
+        Command::Evict { peers, force: false, .. } => format!("evict {} peers", peers.len()),
+        Command::Evict { peers, force: true, .. } => {
+            format!("evict {} peers by force", peers.len())
+        }
         Command::Trust(Trust::AddSecret { .. }) => "add a secret".to_owned(),
         Command::Trust(Trust::RetireSecret { force: false }) => "retire a secret".to_owned(),
         Command::Trust(Trust::RetireSecret { force: true }) => {

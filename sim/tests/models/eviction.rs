@@ -234,7 +234,7 @@ impl Search {
                 let force = matches!(self.world.rules, Rules::Hears(_));
                 let dead = Some(super::peer(0)).filter(|id| self.world.dies && *id != peer.me);
                 let peers = dead.into_iter().chain([self.victim()]).collect();
-                let evict = Command::Evict { peers, force };
+                let evict = Command::Evict { peers, force, wait: false };
                 peer.call(|ipam, acts| ipam.command(NOW, RequestId(1), evict, acts))
             }
             Event::GiveUp => {

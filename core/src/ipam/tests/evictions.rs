@@ -3,7 +3,7 @@
 use super::*;
 
 pub(super) fn evict(victims: &[u8], force: bool) -> Command {
-    Command::Evict { peers: victims.iter().copied().map(peer).collect(), force }
+    Command::Evict { peers: victims.iter().copied().map(peer).collect(), force, wait: false }
 }
 
 /// Hosts each of which owns its share of 32 addresses.

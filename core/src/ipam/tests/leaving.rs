@@ -105,7 +105,7 @@ fn of_an_heir_that_was_evicted_whoever_took_over_says_that_it_has_the_addresses(
     assert!(matches!(cluster.answer(2, early), Some(Err(CommandError::NotTakenOver { .. }))));
     cluster.link(1);
     cluster.link(2);
-    let evict = Command::Evict { peers: [peer(0)].into(), force: false };
+    let evict = Command::Evict { peers: [peer(0)].into(), force: false, wait: false };
     let evicted = cluster.command(1, evict);
     cluster.settle(2);
     assert!(matches!(cluster.answer(1, evicted), Some(Ok(Reply::TakenOver(_)))));

@@ -15,7 +15,8 @@ fn evicted() -> Cluster {
     cluster.dead.insert(2);
     cluster.pool.clear();
     (0..2).for_each(|n| cluster.link(n));
-    let request = cluster.command(0, Command::Evict { peers: [peer(2)].into(), force: false });
+    let request =
+        cluster.command(0, Command::Evict { peers: [peer(2)].into(), force: false, wait: false });
     cluster.settle(8);
     assert!(matches!(cluster.answer(0, request), Some(Ok(Reply::TakenOver(_)))));
     cluster
