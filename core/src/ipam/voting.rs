@@ -21,8 +21,9 @@ use rand_core::RngCore;
 const PROPOSE_WAIT_MIN: Duration = Duration::from_millis(200);
 
 /// Longest wait between two proposals. Weave Net: 5 s, the same for all, so that rivals may go on
-/// overtaking each other; here drawn at random between the shortest and a bound that doubles.
-const PROPOSE_WAIT_MAX: Duration = Duration::from_secs(2);
+/// overtaking each other; here drawn at random between the shortest and a bound that doubles. Who proposes
+/// again before a ballot of its own could be over only overtakes itself, and a ballot is two round trips.
+const PROPOSE_WAIT_MAX: Duration = Duration::from_secs(8);
 
 impl Ipam {
     pub(super) const fn quorum(&self) -> usize {
@@ -98,7 +99,7 @@ impl Ipam {
                 mark(Mark::FoundingSuspended);
             }
         } else if self.propose_at.is_none() {
-            let doubled = PROPOSE_WAIT_MIN * (2 << self.proposals.min(4));
+            let doubled = PROPOSE_WAIT_MIN * (2 << self.proposals.min(5));
             let span = doubled.min(PROPOSE_WAIT_MAX) - PROPOSE_WAIT_MIN;
             let drawn = span / 1024 * (self.rng.next_u32() >> 22);
             self.propose_at = Some(now + PROPOSE_WAIT_MIN + drawn);
