@@ -32,6 +32,10 @@ impl Invariant for Valid {
                 // Who voted once took part, whatever its operator says later.
                 *self.parties.entry(id).or_default() |= !peer.told.observes;
             }
+            // It may have been started, and have lost its disk, at this very moment.
+            for id in &peer.former {
+                self.parties.entry(*id).or_insert(!peer.told.observes);
+            }
         }
         for (host, peer) in view.changed() {
             for (writer, vote) in votes(&peer.papers) {

@@ -540,10 +540,15 @@ impl PeerView {
         true
     }
 
+    /// It runs as `id`, if only for this moment.
+    pub fn is_known_as(&mut self, id: PeerId) {
+        let before = self.id.replace(id).filter(|before| *before != id);
+        self.former.extend(before);
+    }
+
     /// Reads what the node says of addresses.
     pub fn read_ipam(&mut self, node: &Node) {
-        let before = self.id.replace(node.id()).filter(|before| *before != node.id());
-        self.former.extend(before);
+        self.is_known_as(node.id());
         self.name = node.name();
         let ipam = node.ipam();
         (self.gate_open, self.quorum) = match ipam.status().state {

@@ -57,6 +57,7 @@ impl World {
             self.breach("sim.starts", detail);
         }
         self.trace.names.know(node.id(), Peer(host));
+        self.view.peers[host].is_known_as(node.id());
         let forwarder = Forwarder::new(node.name(), hops_max);
         let booted_at = self.hosts[host].clock.steady(self.now);
         self.hosts[host].running = Some(Running::new(node, forwarder, booted_at));
