@@ -198,6 +198,40 @@ impl FromStr for PeerName {
     }
 }
 
+/// A peer as people know it, by what was heard of it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct PeerLabel {
+    /// Who.
+    pub id: PeerId,
+    /// Its name; the one that follows from its id while nothing was heard.
+    pub name: PeerName,
+    /// What its operator calls it; empty while nothing was heard.
+    pub nickname: String,
+}
+
+impl PeerLabel {
+    /// Of a peer of which nothing was heard.
+    pub fn unheard(id: PeerId) -> Self {
+        Self { id, name: id.default_name(), nickname: String::new() }
+    }
+
+    /// Whether that is what somebody calls it: its nickname, its name, its id, or what is printed of it.
+    pub fn is_called(&self, text: &str) -> bool {
+        let by_name = text == self.nickname || text == self.to_string();
+        // There is no empty nickname to be called by.
+        !text.is_empty()
+            && (by_name || text.parse() == Ok(self.name) || text.parse() == Ok(self.id))
+    }
+}
+
+/// `name(nickname)`, or the name alone while nothing was heard.
+impl fmt::Display for PeerLabel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { id: _, name, nickname } = self;
+        if nickname.is_empty() { write!(f, "{name}") } else { write!(f, "{name}({nickname})") }
+    }
+}
+
 /// Which start of a peer: a counter kept on its disk, so a later start is a larger number.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
@@ -299,6 +333,22 @@ mod tests {
         ] {
             assert!(bad.parse::<PeerName>().is_err(), "{bad:?} was accepted");
         }
+    }
+
+    #[test]
+    fn a_peer_is_called_by_all_that_is_printed_of_it_and_by_nothing_else() {
+        let (id, name) = (PeerId([7; 32]), PeerName([10, 0, 0, 0, 0, 1]));
+        let label = PeerLabel { id, name, nickname: "host1".to_string() };
+        assert_eq!(label.to_string(), "0a:00:00:00:00:01(host1)");
+        for text in ["host1", "0a:00:00:00:00:01", "a::1", &label.to_string(), &id.hex()] {
+            assert!(label.is_called(text), "{text:?}");
+        }
+        let unheard = PeerLabel::unheard(id);
+        assert_eq!(unheard.to_string(), id.default_name().to_string());
+        for text in ["", "()", "(host1)", "host", "::1"] {
+            assert!(!label.is_called(text) && !unheard.is_called(text), "{text:?}");
+        }
+        assert!(unheard.is_called(&unheard.to_string()) && !unheard.is_called("host1"));
     }
 
     #[test]

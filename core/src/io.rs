@@ -5,13 +5,13 @@ pub use crate::conn::{CloseReason, ConnId, DialFailure, ParseTargetError, Target
 use crate::addr::Universe;
 use crate::event::Event;
 use crate::forward::ForwardingChange;
-use crate::id::{ContainerId, PeerId, PeerName};
+use crate::id::{ContainerId, PeerId, PeerLabel, PeerName};
 use crate::names::Name;
 use crate::saved::Change;
 use crate::time::Instant;
 use crate::trust::{Trust, TrustError};
 use alloc::collections::BTreeSet;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
@@ -198,7 +198,7 @@ pub enum CommandError {
         /// Which.
         address: IpAddr,
         /// Whose.
-        owner: String,
+        owner: PeerLabel,
         /// "is not reachable", "did not answer within 2s", …
         why: String,
     },
@@ -272,16 +272,17 @@ pub enum CommandError {
     )]
     StillInReach {
         /// Which.
-        peer: String,
+        peer: PeerLabel,
     },
     /// Other owners than those to be evicted are away, and may have been given something by them, or
     /// peers that may have taken over from them already.
     #[error(
-        "nothing is taken over: of all that own addresses, or began to remove the same peers, {peers} cannot be reached, so what was given away is not known. Start them, name them too if they are gone for good, or see `weft help rmpeer` about --force"
+        "nothing is taken over: of all that own addresses, or began to remove the same peers, {} cannot be reached, so what was given away is not known. Start them, name them too if they are gone for good, or see `weft help rmpeer` about --force",
+        listed(.peers)
     )]
     OwnersAway {
         /// Which.
-        peers: String,
+        peers: Vec<PeerLabel>,
     },
     /// Peers in reach have not agreed in time.
     #[error(
@@ -290,7 +291,7 @@ pub enum CommandError {
     )]
     EvictionUnderWay {
         /// Which; none, when an eviction that another peer began is not over.
-        silent: String,
+        silent: Vec<PeerLabel>,
     },
     /// A peer was told to evict itself.
     #[error("this peer cannot remove itself: run `weft reset` to leave the mesh")]
@@ -311,11 +312,12 @@ pub enum CommandError {
     /// A peer has left, and who was given its addresses has not said in time that it has them. Other than
     /// after all other errors, nothing can be allocated any more.
     #[error(
-        "this peer has left, but {heir} has not said that it has its addresses: run `weft reset` again once that one can be reached, see `weft help rmpeer` if it is gone for good, or use `weft reset --force`, which may leave them unused for good"
+        "this peer has left, but {} has not said that it has its addresses: run `weft reset` again once that one can be reached, see `weft help rmpeer` if it is gone for good, or use `weft reset --force`, which may leave them unused for good",
+        awaited(.heir)
     )]
     NotTakenOver {
-        /// Who.
-        heir: String,
+        /// Who, when it is one peer.
+        heir: Option<PeerLabel>,
     },
     /// With the victims of evictions that this peer has to follow, these are more than may be.
     #[error(
@@ -333,7 +335,7 @@ pub enum CommandError {
     )]
     RoundsUsedUp {
         /// The victim.
-        peer: String,
+        peer: PeerLabel,
     },
     /// The id holds nothing.
     #[error("{0} holds no address here: `weft ps` lists what is attached")]
@@ -395,6 +397,36 @@ impl CommandError {
             | Self::Broken { .. } => false,
         }
     }
+
+    /// The peers that it names. IPAM knows their ids alone; who hands the error on says what people call them.
+    pub fn peers_mut(&mut self) -> &mut [PeerLabel] {
+        match self {
+            Self::OwnerSilent { owner: peer, .. }
+            | Self::StillInReach { peer }
+            | Self::RoundsUsedUp { peer } => core::slice::from_mut(peer),
+            Self::OwnersAway { peers } | Self::EvictionUnderWay { silent: peers } => peers,
+            Self::NotTakenOver { heir } => heir.as_mut_slice(),
+            Self::AddressTaken { .. }
+            | Self::OutOfRange { .. }
+            | Self::NoQuorum { .. }
+            | Self::Observing { .. }
+            | Self::NotMerged { .. }
+            | Self::OwnersSilent { .. }
+            | Self::Exhausted { .. }
+            | Self::EvictsItself
+            | Self::TooManyVictims(_)
+            | Self::Stranded { .. }
+            | Self::TooManyEvictions(_)
+            | Self::TooManyProposers(_)
+            | Self::NotHeld(_)
+            | Self::TooManyNames(_)
+            | Self::Trust(_)
+            | Self::Left
+            | Self::Stopping
+            | Self::TooManyWaiting(_)
+            | Self::Broken { .. } => &mut [],
+        }
+    }
 }
 
 /// What opens the boot gate.
@@ -428,11 +460,17 @@ fn undivided(heard: usize, needed: usize, universe: &Universe) -> String {
     }
 }
 
-fn waited_for(silent: &str) -> &str {
-    match silent {
-        "" => "other peers",
-        peers => peers,
-    }
+fn listed(peers: &[PeerLabel]) -> String {
+    let texts: Vec<String> = peers.iter().map(ToString::to_string).collect();
+    texts.join(", ")
+}
+
+fn waited_for(silent: &[PeerLabel]) -> String {
+    if silent.is_empty() { String::from("other peers") } else { listed(silent) }
+}
+
+fn awaited(heir: &Option<PeerLabel>) -> String {
+    heir.as_ref().map_or_else(|| String::from("another peer"), |it| alloc::format!("peer {it}"))
 }
 
 fn holder(held_by: &Option<ContainerId>) -> String {

@@ -22,7 +22,7 @@ use crate::config::{Config, ConfigError, NetworkSecret};
 use crate::forward::{ForwardingChange, Routes};
 use crate::gossip::{Lacking, Prefix, Print, Records};
 use crate::id::{Identity, Incarnation, PeerId, PeerName};
-use crate::io::{ConnId, Deadline, Input, Outbox, Output, Target, Timer};
+use crate::io::{CommandError, ConnId, Deadline, Input, Outbox, Output, Target, Timer};
 use crate::ipam::{Act, Ipam};
 use crate::mark::{Mark, mark};
 use crate::mesh::{Acquaintances, Conn, ConnFault, Dialer, Directs, Unicast, UnicastBody, Way};
@@ -418,7 +418,13 @@ impl Node {
                     self.pass_on(Unicast::sign(&self.identity, peer, hops, body));
                 }
                 Act::Persist(change) => self.turn.changes.push(change),
-                Act::Reply { request, result } => out.push(Output::Reply { request, result }),
+                Act::Reply { request, mut result } => {
+                    let named = result.as_mut().err().map(CommandError::peers_mut);
+                    for peer in named.into_iter().flatten() {
+                        *peer = self.label(peer.id);
+                    }
+                    out.push(Output::Reply { request, result });
+                }
                 Act::Event(event) => out.push(Output::Event(event)),
             }
         }

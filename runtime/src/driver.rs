@@ -401,7 +401,7 @@ impl<N: Net, S: Store, F: Frames, P: Probe> Driver<N, S, F, P> {
                     }
                 }
                 Output::Event(event) => {
-                    let label = |peer| self.node.label_of(peer);
+                    let label = |peer| self.node.label(peer).to_string();
                     self.events.write(Instant::now(), &event, label);
                 }
             }

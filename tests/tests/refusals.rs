@@ -1,7 +1,7 @@
 //! What cannot work is refused in one line that names the culprit and a remedy, and nothing is
 //! left behind.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use weft_tests::command::{Done, run, signal};
 use weft_tests::host::Host;
 use weft_tests::lab::{Lab, binary, ip};
-use weft_tests::{holds_within, trace};
+use weft_tests::{holds_within, trace, wait_until};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const FAILED: i32 = 1;
@@ -223,6 +223,55 @@ fn a_reset_is_refused_until_the_heir_has_said_that_it_has_the_addresses() -> Res
     one.weft(&["reset"])?.ok()?;
     ensure!(!one.is_running() && !one.state_dir.exists());
     two.weft(&["run", "--", "true"])?.ok()?;
+    lab.finish()
+}
+
+#[test]
+fn a_refusal_names_a_peer_as_the_status_does_and_what_it_says_can_be_given_back() -> Result<()> {
+    let lab = Lab::two()?;
+    let [one, two] = [lab.host(1), lab.host(2)];
+    one.launch(&[])?;
+    let name = "02:00:00:00:00:0b";
+    two.launch(&["--name", name, "--nickname", "second", &one.address()])?;
+    one.wait_linked(1)?;
+    let label = format!("{name}(second)");
+    let owned_by = |owner: &str| {
+        let owners = one.weft(&["status", "ipam"]).map(|done| done.stdout).unwrap_or_default();
+        owners.lines().any(|line| line.starts_with(&label) && line.contains(owner))
+    };
+    let container = lab.container()?;
+    let theirs = two.attach(&container, &[])?.to_string();
+    two.weft(&["detach", &container.namespace])?.ok()?;
+    wait_until("the second owns a part", PATIENCE, || owned_by("IPs"))?;
+    for called in ["second", name, &label] {
+        refused(one, &["rmpeer", called], FAILED, &format!("peer {label}"), &["weft reset"])?;
+    }
+    refused(one, &["rmpeer", ""], FAILED, "no peer is called", &["weft status peers"])?;
+    two.kill_daemon()?;
+    wait_until("the second is missed", PATIENCE, || owned_by("unreachable!"))?;
+    // What the first run makes for all, such as the address of the name server, may stay.
+    one.weft(&["run", "--", "true"])?.ok()?;
+    let claim = ["run", "--ip", &theirs, "--", "true"];
+    refused(one, &claim, FAILED, &format!("peer {label}"), &["start that peer"])?;
+    one.weft(&["ipam", "reclaim", "--dry-run", &label])?.ok()?;
+    one.weft(&["rmpeer", &label])?.ok()?;
+    one.weft(&claim)?.ok()?;
+    lab.finish()
+}
+
+#[test]
+fn of_peers_that_are_called_the_same_the_ids_are_named() -> Result<()> {
+    let lab = Lab::two()?;
+    let [one, two] = [lab.host(1), lab.host(2)];
+    one.launch(&["--nickname", "twin"])?;
+    two.launch(&["--nickname", "twin", &one.address()])?;
+    one.wait_linked(1)?;
+    let shown = two.weft(&["status"])?.ok()?;
+    let id = shown.lines().find_map(|line| line.trim().strip_prefix("Id: "));
+    let id = id.context("no id in the status")?;
+    let culprit = "2 peers are called twin";
+    refused(one, &["rmpeer", "twin"], FAILED, culprit, &[&format!("{id} is ")])?;
+    refused(one, &["rmpeer", id], FAILED, "(twin) can be reached", &["weft reset"])?;
     lab.finish()
 }
 

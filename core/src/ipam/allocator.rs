@@ -5,7 +5,7 @@ use super::{Act, Ipam, IpamMessage};
 use crate::addr::{Offset, Range};
 use crate::config::FoundingMode;
 use crate::event::Event;
-use crate::id::{ContainerId, PeerId};
+use crate::id::{ContainerId, PeerId, PeerLabel};
 use crate::io::{CommandError, Reply, RequestId};
 use crate::mark::{Mark, mark};
 use crate::time::Instant;
@@ -366,7 +366,7 @@ impl Ipam {
                     mark(Mark::RefusedOwnerAway);
                     "is not reachable".to_string()
                 };
-                let owner = owner.default_name().to_string();
+                let owner = PeerLabel::unheard(owner);
                 CommandError::OwnerSilent { address: address.addr(), owner, why }
             }
             Want::Leave => self.leaving_reason(),

@@ -9,13 +9,12 @@ use super::witness::Witnessed;
 use super::{Act, Ipam};
 use crate::codec;
 use crate::event::Event;
-use crate::id::PeerId;
+use crate::id::{PeerId, PeerLabel};
 use crate::io::{CommandError, Reply};
 use crate::mark::{Mark, mark};
 use crate::record::{Fingerprint, Key};
 use crate::time::Instant;
 use alloc::collections::{BTreeMap, BTreeSet};
-use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use rand_core::RngCore;
 
@@ -127,7 +126,7 @@ impl Ipam {
     ) -> Option<Result<Reply, CommandError>> {
         if let Some(alive) = victims.iter().find(|victim| self.reachable.contains(victim)) {
             mark(Mark::EvictionOfTheLiving);
-            return Some(Err(CommandError::StillInReach { peer: named(alive) }));
+            return Some(Err(CommandError::StillInReach { peer: PeerLabel::unheard(*alive) }));
         }
         // Behind a closed gate it is not known whether they own anything; before a founding nobody does, by
         // all that was heard.
@@ -373,7 +372,7 @@ impl Ipam {
         let (required, away) = self.electorate(victims, is_forced);
         if !is_forced && !away.is_empty() {
             mark(Mark::EvictionNeedsOthers);
-            return CommandError::OwnersAway { peers: all_named(&away) };
+            return CommandError::OwnersAway { peers: unheard(&away) };
         }
         mark(Mark::EvictionLate);
         let silent: BTreeSet<PeerId> = victims
@@ -385,21 +384,15 @@ impl Ipam {
                 }
             })
             .collect();
-        CommandError::EvictionUnderWay { silent: all_named(&silent) }
+        CommandError::EvictionUnderWay { silent: unheard(&silent) }
     }
 }
 
 /// No eviction of `victim` can be numbered any more, or none by which it could be taken over from.
 fn rounds_used_up(victim: &PeerId) -> CommandError {
-    CommandError::RoundsUsedUp { peer: named(victim) }
+    CommandError::RoundsUsedUp { peer: PeerLabel::unheard(*victim) }
 }
 
-/// A peer as people know it.
-fn named(peer: &PeerId) -> String {
-    peer.default_name().to_string()
-}
-
-fn all_named(peers: &BTreeSet<PeerId>) -> String {
-    let names: Vec<String> = peers.iter().map(named).collect();
-    names.join(", ")
+fn unheard(peers: &BTreeSet<PeerId>) -> Vec<PeerLabel> {
+    peers.iter().copied().map(PeerLabel::unheard).collect()
 }

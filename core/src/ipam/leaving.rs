@@ -10,7 +10,7 @@
 use super::requests::Want;
 use super::{Act, Ipam};
 use crate::event::Event;
-use crate::id::PeerId;
+use crate::id::{PeerId, PeerLabel};
 use crate::io::{CommandError, Reply};
 use crate::mark::{Mark, mark};
 use crate::time::Instant;
@@ -160,10 +160,7 @@ impl Ipam {
     pub(super) fn leaving_reason(&self) -> CommandError {
         mark(Mark::LeaveUnconfirmed);
         let heirs: BTreeSet<PeerId> = self.unconfirmed().flatten().collect();
-        let heir = match heirs.first() {
-            Some(heir) if heirs.len() == 1 => alloc::format!("peer {}", heir.default_name()),
-            Some(_) | None => "another peer".to_string(),
-        };
-        CommandError::NotTakenOver { heir }
+        let only = heirs.first().filter(|_| heirs.len() == 1);
+        CommandError::NotTakenOver { heir: only.copied().map(PeerLabel::unheard) }
     }
 }

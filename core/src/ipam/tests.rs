@@ -9,6 +9,7 @@ mod waiting;
 use super::founding::{Votes, decided, propose, step};
 use super::*;
 use crate::codec;
+use crate::id::PeerLabel;
 use crate::record::{Signature, Version};
 use alloc::string::{String, ToString};
 use proptest::prelude::*;

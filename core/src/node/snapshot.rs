@@ -2,7 +2,7 @@
 
 use super::Node;
 use crate::config::NetworkSecret;
-use crate::id::{PeerId, PeerName};
+use crate::id::{PeerId, PeerLabel};
 use crate::mesh::{Attempt, Conn, DialState, Direct, Phase};
 use crate::status::{
     Carriage, ConnState, ConnStatus, DirectState, DirectStatus, LinkStatus, PeerStatus, Status,
@@ -11,13 +11,12 @@ use crate::status::{
 use crate::time::Instant;
 use crate::topology::PeerRecord;
 use alloc::collections::BTreeSet;
-use alloc::string::String;
 use alloc::vec::Vec;
 
 impl Node {
     pub(super) fn snapshot(&self, now: Instant) -> Status {
         let hops = self.topology.graph().next_hops();
-        let name = |peer: &PeerId| self.label(*peer).0;
+        let name = |peer: &PeerId| self.label(*peer).name;
         let unicast = hops.unicast.iter().map(|(to, hop)| (name(to), name(hop)));
         let broadcast = hops
             .broadcast
@@ -53,22 +52,16 @@ impl Node {
         conn.link().map(|link| link.channel.version())
     }
 
-    /// A peer as people read it: `name(nickname)`.
-    pub fn label_of(&self, peer: PeerId) -> String {
-        let (name, nickname) = self.label(peer);
-        alloc::format!("{name}({nickname})")
-    }
-
-    /// Name and nickname, as its record or its link says.
-    fn label(&self, peer: PeerId) -> (PeerName, String) {
-        if let Some(record) = self.topology.get(peer) {
-            return (record.name, record.nickname.clone());
+    /// A peer as people know it, by what its record or its link says.
+    pub fn label(&self, id: PeerId) -> PeerLabel {
+        if let Some(record) = self.topology.get(id) {
+            return PeerLabel { id, name: record.name, nickname: record.nickname.clone() };
         }
-        let conn = self.neighbours.get(&peer).and_then(|conn| self.conns.get(conn));
-        match conn.and_then(Conn::link) {
-            Some(link) => (link.hello.name, link.hello.nickname.clone()),
-            None => (peer.default_name(), String::new()),
-        }
+        let conn = self.neighbours.get(&id).and_then(|conn| self.conns.get(conn));
+        conn.and_then(Conn::link).map_or_else(
+            || PeerLabel::unheard(id),
+            |link| PeerLabel { id, name: link.hello.name, nickname: link.hello.nickname.clone() },
+        )
     }
 
     fn target_statuses(&self, now: Instant) -> Vec<TargetStatus> {
@@ -171,7 +164,7 @@ impl Node {
         } else if self.directs.get(peer).is_some_and(|direct| direct.is_used) {
             Carriage::Direct
         } else {
-            Carriage::Relayed(self.label(hop).0)
+            Carriage::Relayed(self.label(hop).name)
         })
     }
 
@@ -192,7 +185,7 @@ impl Node {
         DirectStatus {
             id,
             name: direct.name,
-            nickname: self.label(id).1,
+            nickname: self.label(id).nickname,
             state,
             datagrams_to: path.and_then(|path| path.path.to),
             encrypted: path.is_some_and(|path| path.sealed),
@@ -205,7 +198,7 @@ impl Node {
     }
 
     fn link_status(&self, of: PeerId, other: PeerId) -> LinkStatus {
-        let (name, nickname) = self.label(other);
-        LinkStatus { id: other, name, nickname, mutual: self.topology.is_mutual(of, other) }
+        let PeerLabel { id, name, nickname } = self.label(other);
+        LinkStatus { id, name, nickname, mutual: self.topology.is_mutual(of, other) }
     }
 }

@@ -6,14 +6,17 @@ mod sessions;
 mod trust;
 
 use super::*;
+use crate::addr::Offset;
 use crate::config::FoundingMode;
 use crate::event::Event;
+use crate::id::PeerLabel;
 use crate::io::{CloseReason, Command, DialFailure, Reply, RequestId};
 use crate::mesh::ConnFault;
 use alloc::collections::VecDeque;
 use alloc::string::{String, ToString};
 use core::net::SocketAddr;
 use core::time::Duration;
+use ipnet::IpNet;
 use proptest::prelude::*;
 use std::format;
 
@@ -23,7 +26,7 @@ struct Host {
     saved: Saved,
     accepted: u64,
     events: Vec<Event>,
-    replies: Vec<Result<Reply, crate::io::CommandError>>,
+    replies: Vec<Result<Reply, CommandError>>,
     routes: Routes,
     /// Which session frames for a peer take, in place of the routes.
     direct: BTreeMap<PeerName, SessionIndex>,
@@ -269,7 +272,7 @@ impl World {
         self.now = end;
     }
 
-    fn command(&mut self, host: usize, command: Command) -> Result<Reply, crate::io::CommandError> {
+    fn command(&mut self, host: usize, command: Command) -> Result<Reply, CommandError> {
         let replies = self.hosts[host].as_ref().unwrap().replies.len();
         self.input(host, Input::Command { request: RequestId(0), command });
         self.run(Duration::from_secs(3));
@@ -400,6 +403,38 @@ fn a_peer_that_restarts_is_back_with_its_names_and_the_old_link_is_gone() {
     world.assert_same_view();
     assert_eq!(world.node(0).names().len(), 1);
     assert_eq!(world.command(1, allocate("a")), Ok(given));
+}
+
+#[test]
+fn a_refusal_names_a_peer_as_its_operator_does_and_one_of_which_nothing_was_heard_by_its_id() {
+    fn chosen(host: usize) -> PeerName {
+        PeerName([2, 0, 0, 0, 0, u8::try_from(host).unwrap()])
+    }
+    let named = |host| Config { name: Some(chosen(host)), ..config(host) };
+    let mut world = World::new(2, named);
+    world.run(SECOND * 3);
+    assert_eq!(world.command(0, Command::Prime), Ok(Reply::Done));
+    let id = world.node(1).id();
+    let label = PeerLabel { id, name: chosen(1), nickname: "n1".to_string() };
+    let evict = Command::Evict { peers: [id].into(), force: false };
+    assert_eq!(world.command(0, evict), Err(CommandError::StillInReach { peer: label.clone() }));
+    let theirs = world.node(0).ipam().ledger().unwrap().owned_by(id)[0];
+    let address = world.node(0).config.universe.address(Offset(theirs.start.0 + 1));
+    let claim = |id: &str| {
+        let address = IpNet::new(address, 12).unwrap();
+        Command::Claim { id: id.parse().unwrap(), address }
+    };
+    let away = |owner| {
+        Err(CommandError::OwnerSilent { address, owner, why: "is not reachable".to_string() })
+    };
+    world.kill(1);
+    world.run(SECOND);
+    assert_eq!(world.command(0, claim("a")), away(label));
+    // What a peer says of itself is not kept over a restart, but what it owns is.
+    let saved = world.kill(0);
+    world.start(0, saved);
+    assert_eq!(world.command(0, Command::OpenGate), Ok(Reply::Done));
+    assert_eq!(world.command(0, claim("a")), away(PeerLabel::unheard(id)));
 }
 
 #[test]
@@ -655,7 +690,7 @@ fn a_stopped_node_answers_everything_and_wants_nothing() {
     let mut world = World::new(2, config);
     world.run(SECOND * 3);
     assert_eq!(world.command(0, Command::Stop), Ok(Reply::Done));
-    assert_eq!(world.command(0, allocate("a")), Err(crate::io::CommandError::Stopping));
+    assert_eq!(world.command(0, allocate("a")), Err(CommandError::Stopping));
     assert_eq!(world.node(0).deadline(), None);
     assert!(world.streams.is_empty());
 }

@@ -20,6 +20,7 @@ use crate::record::Key;
 use crate::time::Instant;
 use crate::trust::{Trust, TrustError};
 use alloc::collections::BTreeSet;
+use alloc::string::ToString;
 use alloc::vec::Vec;
 
 impl Node {
@@ -115,7 +116,7 @@ impl Node {
         let links = self.conns.iter().filter_map(|(id, conn)| Some((*id, conn.link()?)));
         let (ids, peers): (Vec<ConnId>, Vec<_>) = links
             .filter(|(_, link)| self.is_on_old_secret(link))
-            .map(|(id, link)| (id, self.label_of(link.hello.id)))
+            .map(|(id, link)| (id, self.label(link.hello.id).to_string()))
             .unzip();
         mark(match (ids.is_empty(), force) {
             (true, _) => Mark::TrustRetired,

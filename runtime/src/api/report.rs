@@ -165,6 +165,7 @@ fn ipam(status: &Status) -> Value {
     let entries = status.ipam.owners.iter().map(|owner| {
         json!({
             "Peer": name_of(&owner.owner, status),
+            "Id": owner.owner.hex(),
             "Nickname": people.get(&owner.owner).map(|(_, nickname)| *nickname),
             "Size": number(owner.addresses),
             "IsKnownPeer": owner.reachable,

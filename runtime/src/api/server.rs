@@ -22,10 +22,10 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
-use weft_core::id::{ContainerId, ParseContainerIdError, PeerId, PeerName};
+use weft_core::id::{ContainerId, ParseContainerIdError, PeerId, PeerLabel};
 use weft_core::io::{Command, CommandError, Reply, Target};
 use weft_core::names::Name;
-use weft_core::status::Status;
+use weft_core::status::{PeerStatus, Status};
 use weft_core::trust::Trust;
 
 /// Longest time a request may take, reading its body included; only `GET /ring` waits longer.
@@ -552,19 +552,19 @@ async fn take_over(c: &Controls, named: &[&str], force: bool, wait: bool) -> Ans
 
 /// The peer that an operator calls `wanted`: by label, name or id.
 fn peer_called(wanted: &str, known: &Status) -> Answer<PeerId> {
-    let is_wanted = |id: PeerId, name: PeerName, nickname: &str| {
-        wanted == nickname || wanted.parse() == Ok(name) || wanted.parse() == Ok(id)
-    };
-    let heard_of = known.peers.iter().map(|peer| (peer.id, peer.name, peer.nickname.as_str()));
+    let heard_of = known.peers.iter().map(|PeerStatus { id, name, nickname, .. }| PeerLabel {
+        id: *id,
+        name: *name,
+        nickname: nickname.clone(),
+    });
     // What a peer says of itself is forgotten with a restart, and what it owns is not.
-    let owners = known.ipam.owners.iter().map(|it| (it.owner, it.owner.default_name(), ""));
-    let found: BTreeSet<PeerId> = heard_of
-        .chain(owners)
-        .filter(|(id, name, nickname)| is_wanted(*id, *name, nickname))
-        .map(|(id, ..)| id)
-        .collect();
+    let owners = known.ipam.owners.iter().map(|it| PeerLabel::unheard(it.owner));
+    let mut found: Vec<PeerLabel> =
+        heard_of.chain(owners).filter(|it| it.is_called(wanted)).collect();
+    found.sort_by_key(|it| it.id);
+    found.dedup_by_key(|it| it.id);
     match (found.first(), found.len()) {
-        (Some(peer), 1) => Ok(*peer),
+        (Some(peer), 1) => Ok(peer.id),
         (None, _) => {
             let why = format!(
                 "no peer is called {wanted}: `weft status peers` and `weft status ipam` list those that are known"
@@ -572,10 +572,12 @@ fn peer_called(wanted: &str, known: &Status) -> Answer<PeerId> {
             Err(Refusal::new(StatusCode::NOT_FOUND, why))
         }
         (Some(_), several) => {
-            let names: Vec<String> = found.iter().map(|it| it.default_name().to_string()).collect();
+            // Their names may be the same, too.
+            let ids: Vec<String> =
+                found.iter().map(|it| format!("{} is {it}", it.id.hex())).collect();
             Err(Refusal::bad(format!(
-                "{several} peers are called {wanted}: use one of the names {}",
-                names.join(", ")
+                "{several} peers are called {wanted}: use the id of one, {}",
+                ids.join(", ")
             )))
         }
     }

@@ -4,7 +4,7 @@ use super::common::{Common, Failure, Outcome, say, say_json};
 use super::peers;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
-use weft_core::id::PeerId;
+use weft_core::id::PeerLabel;
 
 /// Look after the addresses of the mesh
 #[derive(Debug, Args)]
@@ -45,17 +45,8 @@ struct ReclaimArgs {
 
 /// An owner that cannot be reached.
 struct Away {
-    name: String,
-    nickname: String,
+    peer: PeerLabel,
     addresses: String,
-}
-
-impl Away {
-    /// Whether that is its label, name or id.
-    fn is_called(&self, peer: &str) -> bool {
-        let by_id = || peer.parse::<PeerId>().map(|id| id.default_name().to_string());
-        peer == self.name || peer == self.nickname || by_id().is_ok_and(|name| name == self.name)
-    }
 }
 
 pub(super) async fn ipam(common: &Common, args: &IpamArgs) -> Outcome {
@@ -66,16 +57,18 @@ pub(super) async fn ipam(common: &Common, args: &IpamArgs) -> Outcome {
         ));
     }
     let report: Value = common.client().get_json("/report").await?;
-    let away = away(&report);
+    let away = away(&report).ok_or_else(|| {
+        Failure::new("the daemon is of another version of weft: `weft stop`, then launch this one")
+    })?;
     let is_meant = |owner: &&Away| {
-        args.peers.is_empty() || args.peers.iter().any(|peer| owner.is_called(peer))
+        args.peers.is_empty() || args.peers.iter().any(|text| owner.peer.is_called(text))
     };
     let meant: Vec<&Away> = away.iter().filter(is_meant).collect();
     if args.dry_run {
-        let is_none = |peer: &&String| !away.iter().any(|owner| owner.is_called(peer));
-        if let Some(peer) = args.peers.iter().find(is_none) {
+        let is_none = |text: &&String| !away.iter().any(|owner| owner.peer.is_called(text));
+        if let Some(text) = args.peers.iter().find(is_none) {
             return Err(Failure::new(format!(
-                "no owner that cannot be reached is called {peer}: `weft status ipam` lists owners"
+                "no owner that cannot be reached is called {text}: `weft status ipam` lists owners"
             )));
         }
         return show(common, &meant, away.len());
@@ -86,18 +79,20 @@ pub(super) async fn ipam(common: &Common, args: &IpamArgs) -> Outcome {
     if away.is_empty() {
         return say("0 IPs: all that own addresses can be reached");
     }
-    let names: Vec<String> = away.into_iter().map(|owner| owner.name).collect();
+    let names: Vec<String> = away.iter().map(|owner| owner.peer.name.to_string()).collect();
     peers::take_over(common, &names, false, args.wait).await
 }
 
-fn away(report: &Value) -> Vec<Away> {
+/// The owners of a report that cannot be reached; `None` when it says of one not who that is.
+fn away(report: &Value) -> Option<Vec<Away>> {
     let entries = report["IPAM"]["Entries"].as_array().into_iter().flatten();
     let away = entries.filter(|entry| entry["IsKnownPeer"] == false);
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    away.map(|entry| Away {
-        name: text(&entry["Peer"]),
-        nickname: entry["Nickname"].as_str().unwrap_or_default().to_owned(),
-        addresses: text(&entry["Size"]),
+    away.map(|entry| {
+        let (id, name) = (entry["Id"].as_str()?.parse(), entry["Peer"].as_str()?.parse());
+        let nickname = entry["Nickname"].as_str().unwrap_or_default().to_owned();
+        let peer = PeerLabel { id: id.ok()?, name: name.ok()?, nickname };
+        Some(Away { peer, addresses: text(&entry["Size"]) })
     })
     .collect()
 }
@@ -105,21 +100,19 @@ fn away(report: &Value) -> Vec<Away> {
 fn show(common: &Common, meant: &[&Away], all: usize) -> Outcome {
     if common.json {
         let rows = meant.iter().map(|owner| {
-            let Away { name, nickname, addresses } = owner;
-            json!({ "Peer": name, "Nickname": nickname, "Size": addresses })
+            let Away { peer: PeerLabel { id, name, nickname }, addresses } = owner;
+            let (id, name) = (id.hex(), name.to_string());
+            json!({ "Peer": name, "Id": id, "Nickname": nickname, "Size": addresses })
         });
         return say_json(&rows.collect::<Vec<_>>());
     }
     if meant.is_empty() {
         return say("nothing to reclaim: all that own addresses can be reached");
     }
-    for Away { name, nickname, addresses } in meant {
-        say(format_args!(
-            "{:<37} {addresses:>8} IPs - unreachable!",
-            format!("{name}({nickname})")
-        ))?;
+    for Away { peer, addresses } in meant {
+        say(format_args!("{:<37} {addresses:>8} IPs - unreachable!", peer.to_string()))?;
     }
-    let names: Vec<&str> = meant.iter().map(|owner| owner.name.as_str()).collect();
+    let names: Vec<String> = meant.iter().map(|owner| owner.peer.name.to_string()).collect();
     let left = all - meant.len();
     if left > 0 {
         say(format_args!(

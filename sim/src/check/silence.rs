@@ -234,6 +234,7 @@ mod tests {
     use super::super::made_up::{changed, fails, holds, last, owned, secs, universe};
     use super::super::refusals::TrueRefusal;
     use super::*;
+    use weft_core::id::PeerLabel;
 
     /// Two that hand out what they own, since a while ago, after `change`.
     fn before(change: &dyn Fn(&mut View)) -> View {
@@ -266,7 +267,8 @@ mod tests {
 
     fn silent(last: u8) -> CommandError {
         let address = IpAddr::from([10, 0, 0, last]);
-        CommandError::OwnerSilent { address, owner: "n2".to_owned(), why: "sleeps".to_owned() }
+        let owner = PeerLabel::unheard(PeerId([2; 32]));
+        CommandError::OwnerSilent { address, owner, why: "sleeps".to_owned() }
     }
 
     fn all_silent() -> CommandError {

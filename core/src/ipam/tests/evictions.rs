@@ -71,7 +71,7 @@ fn two_evictions_at_once_have_one_heir() {
 fn nobody_who_can_be_reached_and_nobody_alone_is_evicted() {
     let mut cluster = founded(3);
     let request = cluster.command(0, evict(&[2], false));
-    let alive = Err(CommandError::StillInReach { peer: peer(2).default_name().to_string() });
+    let alive = Err(CommandError::StillInReach { peer: PeerLabel::unheard(peer(2)) });
     assert_eq!(cluster.answer(0, request), Some(&alive));
     let request = cluster.command(0, evict(&[0], false));
     assert_eq!(cluster.answer(0, request), Some(&Err(CommandError::EvictsItself)));
@@ -80,7 +80,7 @@ fn nobody_who_can_be_reached_and_nobody_alone_is_evicted() {
     cluster.kill(1);
     let request = cluster.command(0, evict(&[2], false));
     cluster.settle(3);
-    let away = Err(CommandError::OwnersAway { peers: peer(1).default_name().to_string() });
+    let away = Err(CommandError::OwnersAway { peers: std::vec![PeerLabel::unheard(peer(1))] });
     assert_eq!(cluster.answer(0, request), Some(&away));
     assert!(cluster.hosts[0].ipam.ledger().unwrap().owns_any(peer(2)), "nothing was changed");
     for (victims, force) in [(&[2][..], true), (&[1], false)] {
@@ -157,7 +157,7 @@ fn who_has_frozen_for_a_dead_proposer_goes_on_once_that_is_named_too() {
         let mut cluster = frozen_for_the_dead();
         let request = cluster.command(1, evict(&[3], false));
         cluster.settle(3);
-        let away = Err(CommandError::OwnersAway { peers: peer(0).default_name().to_string() });
+        let away = Err(CommandError::OwnersAway { peers: std::vec![PeerLabel::unheard(peer(0))] });
         assert_eq!(cluster.answer(1, request), Some(&away));
         for n in [1, 2] {
             let own = &cluster.hosts[n].ipam.freezes[&peer(u8::try_from(n).unwrap())];

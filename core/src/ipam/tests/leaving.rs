@@ -55,7 +55,7 @@ fn an_heir_that_died_unnoticed_keeps_who_leaves_until_it_is_back() {
     cluster.settle(1);
     assert_eq!(cluster.answer(1, request), None);
     cluster.settle(2);
-    let heir = std::format!("peer {}", peer(0).default_name());
+    let heir = Some(PeerLabel::unheard(peer(0)));
     assert_eq!(cluster.answer(1, request), Some(&Err(CommandError::NotTakenOver { heir })));
     let again = leave(&mut cluster, 1);
     cluster.settle(1);

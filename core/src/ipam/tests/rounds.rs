@@ -82,7 +82,7 @@ fn who_comes_to_the_last_round_of_a_peer_is_told_so_and_evicts_others() {
     let mut cluster = founded(4);
     (2..4).for_each(|n| cluster.kill(n));
     lie_about(&mut cluster, 2, freeze::ROUND_MAX);
-    let used_up = Err(CommandError::RoundsUsedUp { peer: peer(2).default_name().to_string() });
+    let used_up = Err(CommandError::RoundsUsedUp { peer: PeerLabel::unheard(peer(2)) });
     for _ in 0..2 {
         let request = cluster.command(0, evict(&[2, 3], false));
         assert_eq!(cluster.answer(0, request), Some(&used_up));
@@ -91,7 +91,7 @@ fn who_comes_to_the_last_round_of_a_peer_is_told_so_and_evicts_others() {
     // The other one has to agree, or to be gone as well.
     let request = cluster.command(0, evict(&[3], false));
     cluster.settle(3);
-    let away = Err(CommandError::OwnersAway { peers: peer(2).default_name().to_string() });
+    let away = Err(CommandError::OwnersAway { peers: std::vec![PeerLabel::unheard(peer(2))] });
     assert_eq!(cluster.answer(0, request), Some(&away));
     let request = cluster.command(0, evict(&[3], true));
     cluster.settle(1);

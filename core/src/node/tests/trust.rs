@@ -16,8 +16,8 @@ fn retire(force: bool) -> Command {
     Command::Trust(Trust::RetireSecret { force })
 }
 
-fn refused(fault: TrustError) -> Result<Reply, crate::io::CommandError> {
-    Err(crate::io::CommandError::Trust(fault))
+fn refused(fault: TrustError) -> Result<Reply, CommandError> {
+    Err(CommandError::Trust(fault))
 }
 
 impl World {
@@ -66,7 +66,7 @@ fn an_old_secret_that_somebody_needs_is_retired_by_force_only_and_then_they_are_
     let mut world = World::new(2, config);
     world.run(SECOND * 3);
     assert_eq!(world.command(0, add()), Ok(Reply::Done));
-    let other = world.node(0).label_of(world.node(1).id());
+    let other = world.node(0).label(world.node(1).id()).to_string();
     let in_use = refused(TrustError::OldSecretInUse(std::vec![other]));
     assert_eq!(world.command(0, retire(false)), in_use);
     assert_eq!(world.reached(0), [1]);
