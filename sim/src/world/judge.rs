@@ -36,6 +36,9 @@ const TOLD_MAX: Duration = Duration::from_secs(2);
 /// and to the next comparison of records.
 const PRUNED_MAX: Duration = Duration::from_secs(90 + 20 + 10);
 
+/// How often it is waited for a while in which no command is given.
+const UNASKED_MAX: usize = 8;
+
 /// A mesh at rest is watched for so long: two comparisons of records, and some rounds of probes.
 const QUIET: Duration = Duration::from_secs(20);
 
@@ -110,10 +113,14 @@ impl World {
     }
 
     /// Runs until no command was given for `wait`. A host that finds a container that it was not told of gives
-    /// commands of its own, after which all takes as long again.
+    /// commands of its own, after which all takes as long again; one that is refused gives them for ever, and
+    /// is not waited for.
     fn run_unasked(&mut self, wait: Duration) -> Result<(), Violation> {
         let mut asked = None;
-        while asked.replace(self.requests) != Some(self.requests) {
+        for _ in 0..UNASKED_MAX {
+            if asked.replace(self.requests) == Some(self.requests) {
+                break;
+            }
             self.run_for(wait)?;
         }
         Ok(())
