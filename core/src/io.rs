@@ -14,6 +14,7 @@ use alloc::collections::BTreeSet;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
+use core::time::Duration;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
@@ -164,6 +165,33 @@ pub enum Command {
         /// than any other command over links of a second or more.
         wait: bool,
     },
+}
+
+/// So long an eviction goes on for an operator who would rather wait: enough for round trips of three
+/// seconds. Meanwhile nobody else can evict the same peer.
+pub const EVICTION_MAX: Duration = Duration::from_secs(8);
+
+impl Command {
+    /// The longest until it is answered, where most are after `usual`
+    /// ([`crate::config::Config::allocate_max`]); `None` if that can take for ever.
+    pub fn answer_max(&self, usual: Duration) -> Option<Duration> {
+        match self {
+            Self::Prime => None,
+            Self::Evict { wait: true, .. } => Some(usual.max(EVICTION_MAX)),
+            Self::Connect { .. }
+            | Self::Forget { .. }
+            | Self::Allocate { .. }
+            | Self::Claim { .. }
+            | Self::Release { .. }
+            | Self::Register { .. }
+            | Self::Unregister { .. }
+            | Self::OpenGate
+            | Self::Evict { wait: false, .. }
+            | Self::Trust(_)
+            | Self::Leave
+            | Self::Stop => Some(usual),
+        }
+    }
 }
 
 /// What a command came to.

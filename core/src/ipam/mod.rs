@@ -28,7 +28,6 @@ mod witness;
 pub use founding::{Ballot, Founding, Proposal, Voter};
 pub use freeze::Freeze;
 pub use ledger::{Conflict, Grant, Ledger};
-pub use requests::EVICTION_MAX;
 
 use crate::addr::{Offset, Range, Universe};
 use crate::config::{Config, FoundingMode};

@@ -2,7 +2,7 @@
 
 use crate::addr::{Offset, Range};
 use crate::id::{ContainerId, PeerId};
-use crate::io::RequestId;
+use crate::io::{EVICTION_MAX, RequestId};
 use crate::mark::{Mark, mark};
 use crate::time::Instant;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -19,10 +19,6 @@ pub(super) const ANSWER_MAX: Duration = Duration::from_millis(400);
 /// may follow the other without end. No shorter than anybody waits, who would else be told that this donor
 /// has not answered.
 const DENIED_MAX: Duration = Duration::from_secs(2);
-
-/// So long an eviction goes on for an operator who would rather wait: enough for links a hundred times as
-/// long as the way around the world. Meanwhile nobody else can evict the same peer.
-pub const EVICTION_MAX: Duration = Duration::from_secs(8);
 
 /// A command that waits.
 #[derive(Clone, Debug)]

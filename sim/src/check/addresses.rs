@@ -6,8 +6,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 use weft_core::addr::{Offset, Range};
-use weft_core::io::Command;
-use weft_core::ipam::EVICTION_MAX;
 use weft_core::record::Fingerprint;
 
 /// An allocation is answered within [`weft_core::config::Config::allocate_max`], or so much later
@@ -186,24 +184,8 @@ fn pairs<'a, K, V: Copy + 'a>(
 pub(super) fn no_stuck_request(view: &View) -> Result<(), String> {
     for (host, peer) in view.live() {
         for waiting in &peer.waiting {
-            let usual = peer.told.allocate_max;
-            let answer_max = match &waiting.command {
-                Command::Prime => continue,
-                Command::Evict { wait: true, .. } => usual.max(EVICTION_MAX),
-                Command::Connect { .. }
-                | Command::Forget { .. }
-                | Command::Allocate { .. }
-                | Command::Claim { .. }
-                | Command::Release { .. }
-                | Command::Register { .. }
-                | Command::Unregister { .. }
-                | Command::OpenGate
-                | Command::Evict { wait: false, .. }
-                | Command::Trust(_)
-                | Command::Leave
-                | Command::Stop => usual,
-            };
-            if view.at.since(waiting.since) > answer_max + ANSWER_LATE {
+            let answer_max = waiting.command.answer_max(peer.told.allocate_max);
+            if answer_max.is_some_and(|most| view.at.since(waiting.since) > most + ANSWER_LATE) {
                 return Err(format!(
                     "n{} owes an answer to {:?} since {}",
                     host + 1,

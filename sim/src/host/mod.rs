@@ -285,13 +285,17 @@ impl Host {
         Some(Now { mono, unix: self.clock.wall(at) })
     }
 
-    /// Since when an answer is owed to whoever asks at `at`, as the rules see it: neither the time in
-    /// which a node cannot run counts, nor what a slow clock adds to its limits.
-    pub fn owed_from(&self, at: Instant) -> Instant {
+    /// Since when an answer to `command` is owed to whoever gives it at `at`, as the rules see it: neither the
+    /// time in which a node cannot run counts, nor what a slow clock adds to its limits.
+    pub fn owed_from(&self, at: Instant, command: &Command) -> Instant {
         let free_at = self.running.as_ref().and_then(|running| running.desk.free_at);
-        let limit = self.config.allocate_max;
-        let slow = self.clock.speed().min(Speed::RIGHT).stretch(limit).saturating_sub(limit);
-        free_at.map_or(at, |free_at| free_at.max(at)) + slow
+        free_at.map_or(at, |free_at| free_at.max(at)) + self.lag(command)
+    }
+
+    /// How much longer than elsewhere an answer to `command` may take by a clock that is slow.
+    pub fn lag(&self, command: &Command) -> Duration {
+        let limit = command.answer_max(self.config.allocate_max).unwrap_or_default();
+        self.clock.speed().min(Speed::RIGHT).stretch(limit).saturating_sub(limit)
     }
 
     /// Puts `frame` onto the host's bridge, as if a container or the forwarder had sent it; what

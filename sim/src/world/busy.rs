@@ -1,6 +1,7 @@
 //! Hosts that are slow: stopped processes, starved ones, slow disks, and clocks that go wrong.
 
 use super::World;
+use crate::host::Host;
 use crate::host::clock::Speed;
 use std::time::Duration;
 use weft_core::io::Input;
@@ -39,11 +40,17 @@ impl World {
     pub fn drift(&mut self, host: usize, speed: Speed) {
         let now = self.now;
         let there = &mut self.hosts[host];
-        let before = there.owed_from(now);
+        let lags = |there: &Host| -> Vec<Duration> {
+            let asked = there.running.iter().flat_map(|running| running.asked.values());
+            asked.map(|(_, command)| there.lag(command)).collect()
+        };
+        let before = lags(there);
         there.clock.go(now, speed);
-        let more = there.owed_from(now).since(before);
+        let after = lags(there);
         if let Some(running) = &mut there.running {
-            running.asked.values_mut().for_each(|(since, _)| *since += more);
+            let more =
+                after.iter().zip(&before).map(|(after, before)| after.saturating_sub(*before));
+            running.asked.values_mut().zip(more).for_each(|((since, _), more)| *since += more);
             self.touched.insert(host);
             let wake_at = running.deadline.map(|deadline| there.clock.world(deadline));
             let old = std::mem::replace(&mut running.wake_at, wake_at);

@@ -27,7 +27,7 @@ impl World {
         let request = RequestId(self.requests);
         self.requests += 1;
         self.expect(host, &command);
-        let owed_from = self.hosts[host].owed_from(self.now);
+        let owed_from = self.hosts[host].owed_from(self.now, &command);
         if let Some(running) = &mut self.hosts[host].running {
             running.asked.insert(request, (owed_from, command.clone()));
             let what = What::Ask { request: request.0, text: short(&command) };
