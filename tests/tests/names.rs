@@ -4,7 +4,10 @@ use anyhow::{Context as _, Result, ensure};
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
+use weft_tests::command::run;
 use weft_tests::lab::{Container, Lab, binary};
+
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Two hosts; `db` is a container on the second, and `asker` one on the first.
 struct Names {
@@ -137,7 +140,7 @@ fn a_container_with_a_thousand_dns_streams_keeps_neither_others_nor_the_operator
     // As many descriptors as many hosts allow, and no way to have more.
     let mut launch = host.command("sh");
     launch.args(["-c", "ulimit -n 1024 && exec \"$0\" launch"]).arg(binary("weft")?);
-    weft_tests::command::run(&mut launch, Duration::from_secs(20))?.ok()?;
+    run(&mut launch, PATIENCE)?.ok()?;
     let [flooder, asker] = [lab.container()?, lab.container()?];
     host.attach(&flooder, &[])?;
     let address = host.named(&asker, "asker")?;
@@ -170,6 +173,74 @@ fn a_name_server_whose_port_is_taken_is_complained_of() -> Result<()> {
     let first = verdict.lines().next().unwrap_or_default();
     ensure!(first.contains("DEGRADED") && first.contains("port 53"), "{first}");
     drop(held);
+    lab.finish()
+}
+
+#[test]
+fn names_are_answered_at_an_address_of_the_host_too_for_those_who_are_not_on_the_bridge()
+-> Result<()> {
+    let lab = Lab::two()?;
+    let [one, two] = [lab.host(1), lab.host(2)];
+    let own = one.address();
+    // As on a host whose own programs ask weft: it must not ask itself.
+    let resolv_conf = lab.dir().join("resolv.conf");
+    fs::write(&resolv_conf, format!("nameserver {own}\n"))?;
+    let file = resolv_conf.to_string_lossy();
+    one.launch(&["--dns-listen-address", &own, "--resolv-conf", &file])?;
+    one.weft(&["dns-add", "192.0.2.7", "-h", "printer"])?.ok()?;
+    let dig = |args: &[&str]| {
+        let mut command = two.command("dig");
+        command.args(["+time=3", "+tries=1", &format!("@{own}")]).args(args);
+        run(&mut command, PATIENCE)?.ok()
+    };
+    for transport in ["+notcp", "+tcp"] {
+        let answer = dig(&[transport, "+short", "printer.weft.local"])?;
+        ensure!(answer == "192.0.2.7", "{transport}: {answer:?}");
+    }
+    let answer = dig(&["www.example.org"])?;
+    ensure!(answer.contains("status: SERVFAIL"), "{answer}");
+    ensure!(one.weft(&["dns-args", "--hostname=web"])?.ok()? == format!("--dns={own}"));
+    let shown = one.weft(&["status"])?.ok()?;
+    ensure!(shown.contains(&format!("ListenAddress: {own}:53")), "{shown}");
+    // Containers on the bridge have no way there, and ask on the bridge as ever.
+    let [asker, db] = [lab.container()?, lab.container()?];
+    one.attach(&asker, &[])?;
+    let address = one.named(&db, "db")?.to_string();
+    let server = format!("@{}", one.dns_server()?);
+    let args = ["+time=3", &server, "+short", "db.weft.local"];
+    ensure!(server != format!("@{own}") && asker.run("dig", &args)?.ok()? == address);
+    ensure!(dig(&["+short", "db.weft.local"])? == address);
+    one.weft(&["stop"])?.ok()?;
+    // Another port, which nobody can be told of who is told an address alone.
+    one.launch(&["--dns-listen-address", "127.0.0.1:5353", "--resolv-conf", &file])?;
+    ensure!(one.get("/dns-address-port")? == "127.0.0.1:5353");
+    ensure!(format!("@{}", one.get("/dns-address")?) == server);
+    lab.finish()
+}
+
+#[test]
+fn an_address_at_which_no_names_can_be_answered_is_named() -> Result<()> {
+    let lab = Lab::two()?;
+    let host = lab.host(1);
+    let option = "--dns-listen-address";
+    let launch = |at: &str| host.weft(&["launch", option, at]);
+    for at in ["docker0", "10.0.0.1:0", "0.0.0.0:53", "::", "224.0.0.53"] {
+        launch(at)?.complains(2, at, &["expected one address of this host"])?;
+    }
+    launch("10.32.0.53")?.complains(2, "10.32.0.53", &["expected another one"])?;
+    host.weft(&["launch", option, &host.address(), "--no-dns"])?.complains(
+        2,
+        option,
+        &["--no-dns"],
+    )?;
+    launch("192.0.2.9")?.complains(1, "192.0.2.9", &["choose another"])?;
+    let mut hold = host.command(binary("probe")?);
+    let at = format!("{}:53", host.address());
+    let held = lab.background(hold.args(["hold", &at]))?;
+    held.wait_for("ready", PATIENCE)?;
+    launch(&at)?.complains(1, &at, &["in use"])?;
+    drop(held);
+    ensure!(!host.is_running() && !host.links()?.iter().any(|link| link.starts_with("weft")));
     lab.finish()
 }
 

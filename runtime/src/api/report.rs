@@ -2,7 +2,9 @@
 
 use super::text::{self, Part};
 use super::types::Surroundings;
+use crate::dns::PORT;
 use serde_json::{Value, json};
+use std::net::SocketAddr;
 use weft_core::id::PeerId;
 use weft_core::status::{Carriage, ConnStatus, DirectStatus, PeerStatus, Status, TargetState};
 
@@ -194,7 +196,8 @@ fn dns_service(status: &Status, around: &Surroundings) -> Value {
         "Domain": format!("{}.", service.domain),
         "Upstream": service.upstream,
         "Forward": service.forwards,
-        "Address": service.address.map(|address| std::net::SocketAddr::new(address, 53).to_string()),
+        "Address": service.address.map(|address| SocketAddr::new(address, PORT).to_string()),
+        "ListenAddress": service.elsewhere.map(|at| at.to_string()),
         "TTL": service.ttl,
         "Entries": names(status),
     })

@@ -8,6 +8,7 @@ use super::types::{
 };
 use crate::attachments::{AddressRequest, Attach, AttachError, Attached, not_reserved};
 use crate::daemon::{Controls, LeaveError};
+use crate::dns;
 use crate::secret::Secret;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
@@ -213,6 +214,7 @@ fn surroundings(controls: &Controls) -> Surroundings {
         dns: options.dns.then(|| Dns {
             domain: options.dns_domain.clone(),
             address: controls.dns_address(),
+            elsewhere: controls.dns_elsewhere(),
             ttl: controls.options.dns_ttl,
             upstream: controls.dns_upstreams(),
             forwards: controls.options.dns_forwards.iter().map(ToString::to_string).collect(),
@@ -490,15 +492,17 @@ async fn domain(State(c): Controlled) -> String {
     format!("{}.", c.options.dns_domain)
 }
 
-fn dns_socket(c: &Controls) -> Answer<SocketAddr> {
+/// Where names are answered: where the operator wants that, if `is_wanted`, or else on the bridge.
+fn dns_socket(c: &Controls, is_wanted: fn(&SocketAddr) -> bool) -> Answer<SocketAddr> {
     if !c.options.dns {
         return Err(no_dns());
     }
-    let address = c.dns_address().ok_or_else(|| {
+    // What the operator chose is there from the start, and reached from other networks as well.
+    let on_bridge = || c.dns_address().map(|address| SocketAddr::new(address, dns::PORT));
+    c.dns_elsewhere().filter(is_wanted).or_else(on_bridge).ok_or_else(|| {
         let why = "names are not served yet: this peer has no address to serve them on";
         Refusal::new(StatusCode::SERVICE_UNAVAILABLE, why)
-    })?;
-    Ok(SocketAddr::new(address, 53))
+    })
 }
 
 /// Addresses of a name, or names of an address, as the DNS server would answer. Asked of the node
@@ -517,11 +521,12 @@ async fn lookup(State(c): Controlled, Parts(wanted): Parts<String>) -> Answer<Js
 }
 
 async fn dns_address(State(c): Controlled) -> Answer<String> {
-    dns_socket(&c).map(|socket| socket.ip().to_string())
+    // Whoever is given an address alone asks at the usual port.
+    dns_socket(&c, |at| at.port() == dns::PORT).map(|socket| socket.ip().to_string())
 }
 
 async fn dns_address_port(State(c): Controlled) -> Answer<String> {
-    dns_socket(&c).map(|socket| socket.to_string())
+    dns_socket(&c, |_| true).map(|socket| socket.to_string())
 }
 
 async fn ring(State(c): Controlled) -> Answer<()> {

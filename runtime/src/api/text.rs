@@ -126,6 +126,9 @@ pub fn status(status: &Status, around: &Surroundings) -> String {
         out.push('\n');
         line(&mut out, "Service", "dns");
         line(&mut out, "Domain", format_args!("{}.", service.domain));
+        if let Some(at) = service.elsewhere {
+            line(&mut out, "ListenAddress", at);
+        }
         line(
             &mut out,
             "Upstream",
@@ -550,6 +553,7 @@ mod tests {
             dns: Some(Dns {
                 domain: "weft.local".parse().unwrap(),
                 address: Some("10.32.0.1".parse().unwrap()),
+                elsewhere: None,
                 ttl: 1,
                 forwards: Vec::new(),
                 upstream: vec!["192.0.2.53".parse().unwrap()],

@@ -3,7 +3,7 @@
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use weft_core::id::ContainerId;
 use weft_core::names::Name;
 
@@ -84,6 +84,8 @@ pub struct Dns {
     pub domain: Name,
     /// Where containers ask, on port 53; `None` before the first container needs it.
     pub address: Option<IpAddr>,
+    /// Where names are answered too, for whoever can ask there.
+    pub elsewhere: Option<SocketAddr>,
     /// How long an answer may be kept, in seconds.
     pub ttl: u32,
     /// Whom other names are asked of.

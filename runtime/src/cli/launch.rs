@@ -9,7 +9,7 @@ use super::defaults::{BRIDGE, DOMAIN, MTU, bridge_name};
 use super::trust::{OldSecretArgs, SecretArgs, listed};
 use crate::api::server;
 use crate::daemon::{self, Controls, Daemon, Options, Secrets};
-use crate::dns::{Forward, TTL};
+use crate::dns::{Forward, TTL, socket_address};
 use crate::logging;
 use clap::Args;
 use ipnet::IpNet;
@@ -21,6 +21,7 @@ use serde_json::json;
 use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Write};
+use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -116,6 +117,9 @@ pub(super) struct LaunchArgs {
     /// Answer no names
     #[arg(long)]
     no_dns: bool,
+    /// Answer names at this address of the host too, for those who cannot ask on the bridge
+    #[arg(long, value_name = "ADDRESS[:PORT]", value_parser = listen_address, conflicts_with = "no_dns")]
+    dns_listen_address: Option<SocketAddr>,
     /// Domain of the names of containers
     #[arg(long, value_name = "DOMAIN", default_value = DOMAIN)]
     dns_domain: Name,
@@ -400,6 +404,13 @@ fn options(common: &Common, args: &LaunchArgs, secrets: Secrets) -> Result<Optio
             )));
         }
     }
+    if let Some(at) = args.dns_listen_address
+        && range.offset(at.ip()).is_some()
+    {
+        return Err(Failure::usage(format!(
+            "--dns-listen-address {at} is inside the range {range}, of which containers are given addresses: expected another one that this host has"
+        )));
+    }
     let allowed = (!args.allow_peers.is_empty()).then(|| listed(&args.allow_peers)).transpose()?;
     Ok(Options {
         name: args.name,
@@ -419,6 +430,7 @@ fn options(common: &Common, args: &LaunchArgs, secrets: Secrets) -> Result<Optio
         bridge: args.bridge.clone(),
         mtu: args.mtu,
         dns: !args.no_dns,
+        dns_listen: args.dns_listen_address,
         dns_domain: args.dns_domain.clone(),
         dns_ttl: args.dns_ttl,
         dns_prefers_here: args.dns_local_first,
@@ -463,6 +475,15 @@ fn nickname(text: &str) -> Result<String, String> {
 /// The daemon goes to another folder.
 fn absolute(text: &str) -> std::io::Result<PathBuf> {
     std::path::absolute(text)
+}
+
+/// Where names can be answered: one address, since an answer has to come from where it was asked.
+fn listen_address(text: &str) -> Result<SocketAddr, String> {
+    let at = socket_address(text).filter(|at| at.port() != 0);
+    at.filter(|at| !at.ip().is_unspecified() && !at.ip().is_multicast()).ok_or_else(|| {
+        "expected one address of this host, or one with a port as in 172.17.0.1:53 or [fd00::1]:53"
+            .to_owned()
+    })
 }
 
 /// One block of the range.
@@ -528,6 +549,30 @@ mod tests {
             assert!(nickname(bad).is_err(), "{bad:?} was accepted");
         }
         assert!(nickname(&host_name()).is_ok());
+    }
+
+    #[test]
+    fn names_are_answered_at_one_address_with_or_without_a_port() {
+        for (text, at) in [
+            ("172.17.0.1", "172.17.0.1:53"),
+            ("127.0.0.1:5353", "127.0.0.1:5353"),
+            ("fd00::1", "[fd00::1]:53"),
+            ("[fd00::1]:54", "[fd00::1]:54"),
+        ] {
+            assert_eq!(listen_address(text).map(|at| at.to_string()).as_deref(), Ok(at));
+        }
+        for bad in [
+            "",
+            "docker0",
+            "172.17.0",
+            "172.17.0.1:",
+            "10.0.0.1:0",
+            "0.0.0.0",
+            "[::]:53",
+            "224.0.0.1",
+        ] {
+            assert!(listen_address(bad).is_err(), "{bad:?} was accepted");
+        }
     }
 
     #[test]

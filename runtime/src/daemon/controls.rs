@@ -6,7 +6,7 @@ use crate::attachments::{AttachError, Attachments};
 use crate::dns::DnsService;
 use crate::handle::NodeHandle;
 use crate::host::Kernel;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use tokio::sync::watch;
 use weft_core::forward::Counters;
@@ -128,9 +128,14 @@ impl Controls {
         self.sleeve.losses()
     }
 
-    /// Where the DNS server answers; `None` when it is off or nothing is attached yet.
+    /// Where the DNS server answers on the bridge; `None` when it is off or nothing is attached yet.
     pub fn dns_address(&self) -> Option<IpAddr> {
         self.dns.as_ref()?.address()
+    }
+
+    /// Where it answers too, if the operator wants that.
+    pub fn dns_elsewhere(&self) -> Option<SocketAddr> {
+        self.dns.as_ref()?.elsewhere()
     }
 
     /// Why the DNS server does not answer, when that was tried in vain.

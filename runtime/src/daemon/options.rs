@@ -6,6 +6,7 @@ use crate::secret::Secret;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use weft_core::addr::Universe;
 use weft_core::config::FoundingMode;
@@ -59,6 +60,8 @@ pub struct Options {
     pub mtu: u32,
     /// Whether names are answered.
     pub dns: bool,
+    /// Where names are answered beside the bridge, if anywhere.
+    pub dns_listen: Option<SocketAddr>,
     /// Domain of names.
     pub dns_domain: Name,
     /// How long what is answered of them may be kept, in seconds.

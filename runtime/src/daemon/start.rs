@@ -21,7 +21,7 @@ use crate::store::RedbStore;
 use nix::sys::stat::{Mode, umask};
 use std::fmt::Display;
 use std::io::{self, Read};
-use std::net::UdpSocket;
+use std::net::{SocketAddr, UdpSocket};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -148,6 +148,10 @@ where
     })?;
     no_overlap(&options, kernel).await?;
     let (listener, socket) = ports(options.port).await?;
+    let names = match options.dns_listen {
+        Some(at) => Some((at, dns_sockets(at).await?)),
+        None => None,
+    };
     let frames = Tap::open(&tap_name(&options.bridge)).map_err(line)?;
     let (tell, from_frames) = mpsc::channel(FROM_FRAMES_MAX);
     let sleeve = Sleeve::default();
@@ -189,7 +193,7 @@ where
         let zone = Zone::new(zone, node.names().clone());
         let forwards = options.dns_forwards.clone();
         let upstreams = Upstreams::new(options.resolv_conf.clone(), dns::PORT, forwards);
-        Arc::new(DnsService::new(zone, upstreams))
+        Arc::new(DnsService::new(zone, upstreams, names))
     });
     let attachments = Attachments::new(node.clone(), Arc::new(kernel.clone()), dns.clone(), ledger);
     let controls = Controls {
@@ -397,6 +401,21 @@ async fn ports(port: u16) -> Result<(TcpListener, UdpSocket), StartError> {
     };
     let listener = TokioNet.listen_everywhere(port).await.map_err(in_use)?;
     Ok((listener, udp::bind(port).map_err(in_use)?))
+}
+
+async fn dns_sockets(at: SocketAddr) -> Result<dns::Sockets, StartError> {
+    dns::bind(at).await.map_err(|why| {
+        let what = if why.kind() == io::ErrorKind::AddrInUse {
+            "it is in use: stop what uses it (ss -lntup), or".to_string()
+        } else if why.kind() == io::ErrorKind::AddrNotAvailable {
+            format!("this host has no address {} (ip address);", at.ip())
+        } else {
+            format!("{why};")
+        };
+        StartError(format!(
+            "cannot answer names at {at}: {what} choose another --dns-listen-address"
+        ))
+    })
 }
 
 /// The control socket, for root alone from its first moment on.

@@ -1,8 +1,8 @@
 //! Domains whose names are asked of servers of their own (split DNS).
 
-use super::PORT;
+use super::socket_address;
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::str::FromStr;
 use weft_core::names::{Name, ParseNameError};
 
@@ -39,13 +39,8 @@ impl FromStr for Forward {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let none = || ParseForwardError::NoServer(text.to_owned());
         let (domain, server) = text.split_once('=').ok_or_else(none)?;
-        let bare = server.strip_prefix('[').and_then(|it| it.strip_suffix(']')).unwrap_or(server);
-        let server = match (bare.parse::<IpAddr>(), server.parse::<SocketAddr>()) {
-            (Ok(ip), _) => SocketAddr::new(ip, PORT),
-            (Err(_), Ok(server)) => server,
-            (Err(_), Err(_)) => return Err(ParseForwardError::Server(server.to_owned())),
-        };
-        Ok(Self { domain: domain.parse()?, server })
+        let none = || ParseForwardError::Server(server.to_owned());
+        Ok(Self { server: socket_address(server).ok_or_else(none)?, domain: domain.parse()? })
     }
 }
 

@@ -22,6 +22,7 @@ const FORWARDS_MAX: usize = 512;
 const PAYLOAD_MAX: u16 = 4096;
 
 /// Answers questions, however they came.
+#[derive(Debug)]
 pub(super) struct Handler {
     zone: Zone,
     upstreams: Arc<Upstreams>,

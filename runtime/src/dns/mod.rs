@@ -15,12 +15,31 @@ pub use upstream::Upstreams;
 pub use zone::{Answer, TTL, Zone, ZoneOptions};
 
 use handler::{Handler, Shared};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::task::AbortHandle;
 
+/// Where questions come in over UDP and TCP.
+pub type Sockets = (UdpSocket, TcpListener);
+
+/// Both sockets, bound to `at`.
+///
+/// # Errors
+/// The kernel's.
+pub async fn bind(at: SocketAddr) -> std::io::Result<Sockets> {
+    Ok((UdpSocket::bind(at).await?, TcpListener::bind(at).await?))
+}
+
 /// The port that DNS servers are asked at (RFC 1035 section 4.2).
 pub const PORT: u16 = 53;
+
+/// An address, with [`PORT`] where `text` names none; `None` when that is no address.
+pub(crate) fn socket_address(text: &str) -> Option<SocketAddr> {
+    let bare = text.strip_prefix('[').and_then(|it| it.strip_suffix(']')).unwrap_or(text);
+    let without_port = bare.parse().map(|ip: IpAddr| SocketAddr::new(ip, PORT));
+    without_port.or_else(|_| text.parse()).ok()
+}
 
 /// A running DNS server; it stops when it is dropped.
 pub struct DnsServer {
@@ -41,9 +60,8 @@ impl std::fmt::Debug for DnsServer {
 }
 
 impl DnsServer {
-    /// Answers what comes to `udp` and `tcp`, bound to the same address.
-    pub fn start(udp: UdpSocket, tcp: TcpListener, zone: Zone, upstreams: Arc<Upstreams>) -> Self {
-        let handler = Arc::new(Handler::new(zone, upstreams));
+    /// Answers what comes to `udp` and `tcp`, bound to the same address, by what `handler` says.
+    fn start((udp, tcp): Sockets, handler: Arc<Handler>) -> Self {
         let mut server = hickory_server::Server::new(Shared(Arc::clone(&handler)));
         server.register_socket(udp);
         let tcp = tokio::spawn(tcp::serve(tcp, handler)).abort_handle();

@@ -1,11 +1,12 @@
-//! The DNS server on the bridge: started when the first container needs it.
+//! The DNS server on the bridge, started when the first container needs it, and the one that the operator
+//! wants elsewhere.
 
-use super::{DnsServer, PORT, Upstreams, Zone};
+use super::handler::Handler;
+use super::{DnsServer, PORT, Sockets, Upstreams, Zone, bind};
 use crate::handle::NodeHandle;
 use crate::host::{Host, HostError};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::net::{TcpListener, UdpSocket};
 use weft_core::id::ContainerId;
 use weft_core::io::{Command, CommandError, Reply};
 
@@ -23,26 +24,41 @@ pub enum ServeError {
 /// The DNS server of this host, and its address once it has one.
 #[derive(Debug)]
 pub struct DnsService {
-    zone: Zone,
+    handler: Arc<Handler>,
     upstreams: Arc<Upstreams>,
+    /// Where it answers too, whoever asks.
+    elsewhere: Option<(SocketAddr, DnsServer)>,
     starting: tokio::sync::Mutex<()>,
     running: Mutex<Option<(IpAddr, DnsServer)>>,
     broken: Mutex<Option<String>>,
 }
 
 impl DnsService {
-    /// A service that has not started yet.
-    pub fn new(zone: Zone, upstreams: Upstreams) -> Self {
+    /// A service that has not started yet, but for what comes to the sockets of an address `elsewhere`.
+    pub fn new(zone: Zone, upstreams: Upstreams, elsewhere: Option<(SocketAddr, Sockets)>) -> Self {
+        let upstreams = Arc::new(upstreams);
+        let handler = Arc::new(Handler::new(zone, Arc::clone(&upstreams)));
+        let elsewhere = elsewhere.map(|(at, sockets)| {
+            upstreams.exclude(at);
+            tracing::info!(%at, "answering names");
+            (at, DnsServer::start(sockets, Arc::clone(&handler)))
+        });
         Self {
-            zone,
-            upstreams: Arc::new(upstreams),
+            handler,
+            upstreams,
+            elsewhere,
             starting: tokio::sync::Mutex::new(()),
             running: Mutex::default(),
             broken: Mutex::default(),
         }
     }
 
-    /// Where it answers; `None` until it does.
+    /// Where it answers beside the bridge, if anywhere.
+    pub fn elsewhere(&self) -> Option<SocketAddr> {
+        self.elsewhere.as_ref().map(|(at, _)| *at)
+    }
+
+    /// Where it answers on the bridge; `None` until it does.
     pub fn address(&self) -> Option<IpAddr> {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         running.as_ref().map(|(address, _)| *address)
@@ -96,12 +112,11 @@ impl DnsService {
         let Reply::Addresses(addresses) = reply else { return Ok(None) };
         let Some(address) = addresses.first().map(ipnet::IpNet::addr) else { return Ok(None) };
         host.add_dns(address).await?;
-        self.upstreams.exclude(address);
         let at = SocketAddr::new(address, PORT);
+        self.upstreams.exclude(at);
         match bind(at).await {
-            Ok((udp, tcp)) => {
-                let server =
-                    DnsServer::start(udp, tcp, self.zone.clone(), Arc::clone(&self.upstreams));
+            Ok(sockets) => {
+                let server = DnsServer::start(sockets, Arc::clone(&self.handler));
                 let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
                 *running = Some((address, server));
                 *self.broken.lock().unwrap_or_else(PoisonError::into_inner) = None;
@@ -115,8 +130,4 @@ impl DnsService {
             }
         }
     }
-}
-
-async fn bind(at: SocketAddr) -> std::io::Result<(UdpSocket, TcpListener)> {
-    Ok((UdpSocket::bind(at).await?, TcpListener::bind(at).await?))
 }

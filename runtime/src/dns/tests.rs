@@ -61,10 +61,10 @@ async fn bed_that(prefers_here: bool, forwards: Vec<Forward>, names: &[(&str, &s
         prefers_here,
     };
     let zone = Zone::new(options, index.clone());
-    let (udp, tcp) = pair().await;
-    let at = udp.local_addr().unwrap();
+    let sockets = pair().await;
+    let at = sockets.0.local_addr().unwrap();
     let upstreams = Arc::new(Upstreams::new(file, port, forwards));
-    let _server = DnsServer::start(udp, tcp, zone, upstreams);
+    let _server = DnsServer::start(sockets, Arc::new(Handler::new(zone, upstreams)));
     Bed { at, upstream, upstream_tcp, names: index, _server, _dir: dir }
 }
 

@@ -31,7 +31,7 @@ pub struct Upstreams {
 struct State {
     read_at: Option<(SystemTime, u64)>,
     servers: Vec<IpAddr>,
-    own: BTreeSet<IpAddr>,
+    own: BTreeSet<SocketAddr>,
 }
 
 impl Upstreams {
@@ -42,17 +42,17 @@ impl Upstreams {
 
     /// Who is asked for `name`, which is in lower case, without the final dot; in order.
     pub(super) fn servers_for(&self, name: &str) -> Vec<SocketAddr> {
-        let own = forward::servers_of(&self.forwards, name);
-        if own.is_empty() {
-            let at = |server| SocketAddr::new(server, self.port);
-            self.servers().into_iter().map(at).collect()
+        let theirs = forward::servers_of(&self.forwards, name);
+        if theirs.is_empty() {
+            self.servers().into_iter().map(|server| SocketAddr::new(server, self.port)).collect()
         } else {
-            own
+            let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            theirs.into_iter().filter(|server| !state.own.contains(server)).collect()
         }
     }
 
     /// Never asks `own`: that would be ourselves.
-    pub fn exclude(&self, own: IpAddr) {
+    pub fn exclude(&self, own: SocketAddr) {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).own.insert(own);
     }
 
@@ -71,7 +71,8 @@ impl Upstreams {
             state.servers = servers;
             state.read_at = stamp;
         }
-        state.servers.iter().filter(|server| !state.own.contains(server)).copied().collect()
+        let is_own = |server: &&IpAddr| state.own.contains(&SocketAddr::new(**server, self.port));
+        state.servers.iter().filter(|server| !is_own(server)).copied().collect()
     }
 
     /// Asks one of `servers` after the other, in the same transport as we were asked. Returns the first
@@ -186,14 +187,15 @@ mod tests {
     fn servers_follow_the_file_and_never_include_ourselves() {
         let dir = TempDir::new();
         let file = dir.join("resolv.conf");
-        let upstreams = Upstreams::new(file.clone(), 53, Vec::new());
+        let forwards = ["a=10.32.0.1", "b=10.32.0.1:54"].map(|text| text.parse().unwrap());
+        let upstreams = Upstreams::new(file.clone(), 53, forwards.to_vec());
         assert_eq!(upstreams.servers(), [] as [IpAddr; 0]);
         std::fs::write(&file, "search a\nnameserver 192.0.2.1 # x\nnameserver fe80::1%e\n")
             .unwrap();
         let first: IpAddr = "192.0.2.1".parse().unwrap();
         assert_eq!(upstreams.servers(), [first]);
         assert_eq!(parse("nameserver fe80::1%e\nnameserver ::1\n").1, ["fe80::1%e"]);
-        let own = "10.32.0.1".parse().unwrap();
+        let own: SocketAddr = "10.32.0.1:53".parse().unwrap();
         std::fs::write(
             &file,
             "nameserver 10.32.0.1\nnameserver 2001:db8::1\nnameserver 192.0.2.1\n",
@@ -201,5 +203,12 @@ mod tests {
         .unwrap();
         upstreams.exclude(own);
         assert_eq!(upstreams.servers(), ["2001:db8::1".parse().unwrap(), first]);
+        // At another port there is somebody else.
+        upstreams.exclude(SocketAddr::new(first, 5353));
+        assert_eq!(upstreams.servers().len(), 2);
+        assert_eq!(
+            (upstreams.servers_for("x.a").len(), upstreams.servers_for("x.b").len()),
+            (0, 1)
+        );
     }
 }

@@ -150,6 +150,7 @@ impl Host {
             bridge: "weft".to_owned(),
             mtu: 1_376,
             dns: true,
+            dns_listen: None,
             dns_domain: "weft.local".parse()?,
             dns_ttl: weft::dns::TTL,
             dns_prefers_here: false,
