@@ -3,9 +3,11 @@
 use super::cache::{Answers, Question};
 use super::upstream::Upstreams;
 use super::zone::{Answer, Zone};
+use hickory_proto::ProtoError;
 use hickory_proto::op::LowerQuery;
 use hickory_proto::op::{Edns, Message, Metadata, OpCode, ResponseCode};
 use hickory_proto::rr::Record;
+use hickory_proto::serialize::binary::{BinEncodable as _, BinEncoder};
 use hickory_server::net::runtime::Time;
 use hickory_server::net::xfer::Protocol;
 use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseInfo};
@@ -42,6 +44,36 @@ struct Parts {
     additionals: Vec<Record>,
 }
 
+impl Parts {
+    /// Leaves out what has no room beside the OPT record. Whoever sends the answer fills all room with what
+    /// comes before that, and it must not be the OPT record that is left out (RFC 6891 section 6.1.1).
+    fn cut(&mut self, request: &Request) -> Result<(), ProtoError> {
+        let Some(edns) = &self.edns else { return Ok(()) };
+        let opt_len = Record::from(edns).to_bytes()?.len();
+        let is_udp = request.protocol() == Protocol::Udp;
+        let room = if is_udp { edns.max_payload() } else { u16::MAX };
+        let mut bytes = Vec::new();
+        let mut encoder = BinEncoder::new(&mut bytes);
+        encoder.set_max_size(room.saturating_sub(u16::try_from(opt_len).unwrap_or(u16::MAX)));
+        // Other codes need EDNS, which is not there yet.
+        let mut metadata = self.metadata;
+        metadata.response_code = ResponseCode::NoError;
+        let whole = MessageResponseBuilder::from_message_request(request).build(
+            metadata,
+            &self.answers,
+            &self.authorities,
+            [],
+            &self.additionals,
+        );
+        let fits = whole.destructive_emit(&mut encoder)?;
+        self.metadata.truncation = fits.truncation;
+        self.answers.truncate(fits.counts().answers.into());
+        self.authorities.truncate(fits.counts().authorities.into());
+        self.additionals.truncate(fits.counts().additionals.into());
+        Ok(())
+    }
+}
+
 #[async_trait::async_trait]
 impl RequestHandler for Shared {
     async fn handle_request<R: ResponseHandler, T: Time>(
@@ -74,6 +106,9 @@ impl Handler {
             ours.set_version(0);
             ours
         });
+        if let Err(why) = parts.cut(request) {
+            tracing::debug!(%why, "cannot see how long a DNS answer is");
+        }
         let mut builder = MessageResponseBuilder::from_message_request(request);
         if let Some(edns) = &parts.edns {
             builder.edns(edns);

@@ -240,6 +240,21 @@ async fn what_does_not_fit_is_cut_and_marked_and_comes_whole_over_tcp_or_with_ed
 }
 
 #[tokio::test]
+async fn an_answer_that_fills_all_room_has_its_opt_record_all_the_same() {
+    let text: Vec<String> = (1..=60).map(|n| format!("10.32.0.{n}")).collect();
+    let names: Vec<_> = text.iter().map(|address| ("many.weft.local", address.as_str())).collect();
+    let bed = bed(&names).await;
+    // The records of an answer are 16 bytes each: some of these rooms are filled to the last byte.
+    for room in 512..=528 {
+        let mut ask = question("many.weft.local.", RecordType::A);
+        ask.edns.get_or_insert_with(Edns::new).set_max_payload(room);
+        let cut = bed.ask(&ask).await;
+        assert!(cut.metadata.truncation && cut.answers.len() > 25, "{room}: {cut}");
+        assert_eq!(cut.edns.map(|edns| edns.max_payload()), Some(room));
+    }
+}
+
+#[tokio::test]
 async fn answers_come_in_changing_order() {
     let bed = bed(&[("db.weft.local", "10.32.0.7"), ("db.weft.local", "10.32.0.8")]).await;
     let ask = question("db.weft.local.", RecordType::A);
