@@ -15,6 +15,7 @@ const TARGETS: &[Target] = &[
     ("saved", fuzzing::saved),
     ("node_inputs", fuzzing::node_inputs),
     ("parse", fuzzing::parse),
+    ("dns_question", weft::dns::fuzzing::question),
     ("world", sim::fuzzing::world),
     ("scenario", sim::fuzzing::scenario),
 ];

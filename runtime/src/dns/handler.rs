@@ -3,16 +3,20 @@
 use super::cache::{Answers, Question};
 use super::upstream::Upstreams;
 use super::zone::{Answer, Zone};
+use futures_util::StreamExt as _;
 use hickory_proto::ProtoError;
 use hickory_proto::op::LowerQuery;
-use hickory_proto::op::{Edns, Message, Metadata, OpCode, ResponseCode};
+use hickory_proto::op::{Edns, Message, MessageType, Metadata, OpCode, ResponseCode};
 use hickory_proto::rr::Record;
 use hickory_proto::serialize::binary::{BinEncodable as _, BinEncoder};
 use hickory_server::net::runtime::Time;
-use hickory_server::net::xfer::Protocol;
-use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseInfo};
+use hickory_server::net::xfer::{BufDnsStreamHandle, Protocol};
+use hickory_server::server::{
+    Request, RequestHandler, ResponseHandle, ResponseHandler, ResponseInfo,
+};
 use hickory_server::zone_handler::MessageResponseBuilder;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 
@@ -89,6 +93,22 @@ impl Handler {
     /// Answers from `zone`, and for all other names by asking `upstreams`.
     pub(super) fn new(zone: Zone, upstreams: Arc<Upstreams>) -> Self {
         Self { zone, upstreams, forwards: Semaphore::new(FORWARDS_MAX), answers: Answers::new() }
+    }
+
+    /// The answer to `question`, which came from `from`; `None` when it is none.
+    pub(super) async fn answer(
+        &self,
+        question: Vec<u8>,
+        from: SocketAddr,
+        protocol: Protocol,
+    ) -> Option<Vec<u8>> {
+        let request = Request::from_bytes(question, from, protocol).ok()?;
+        if request.metadata.message_type != MessageType::Query {
+            return None;
+        }
+        let (to, mut answers) = BufDnsStreamHandle::new(from);
+        self.respond(&request, ResponseHandle::new(from, to, protocol)).await;
+        answers.next().await.map(|answer| answer.into_parts().0)
     }
 
     /// Answers `request` to `client`.

@@ -3,6 +3,8 @@
 
 mod cache;
 mod forward;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod handler;
 mod service;
 mod tcp;

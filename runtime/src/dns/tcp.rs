@@ -2,10 +2,7 @@
 //! so that no container can use up the daemon's file descriptors.
 
 use super::handler::Handler;
-use futures_util::StreamExt;
-use hickory_proto::op::MessageType;
-use hickory_server::net::xfer::{BufDnsStreamHandle, Protocol};
-use hickory_server::server::{Request, ResponseHandle};
+use hickory_server::net::xfer::Protocol;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -96,7 +93,9 @@ pub(super) async fn serve(listener: TcpListener, handler: Arc<Handler>) {
 async fn converse(mut stream: TcpStream, from: SocketAddr, handler: &Handler) -> io::Result<()> {
     loop {
         let question = timeout(IDLE_MAX, read(&mut stream)).await??;
-        let Some(answer) = answer(handler, question, from).await else { return Ok(()) };
+        let Some(answer) = handler.answer(question, from, Protocol::Tcp).await else {
+            return Ok(());
+        };
         let len = u16::try_from(answer.len()).map_err(io::Error::other)?;
         let framed: Vec<u8> = len.to_be_bytes().into_iter().chain(answer).collect();
         timeout(IDLE_MAX, stream.write_all(&framed)).await??;
@@ -108,17 +107,6 @@ async fn read(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
     let mut message = vec![0; usize::from(stream.read_u16().await?)];
     stream.read_exact(&mut message).await?;
     Ok(message)
-}
-
-/// The answer to `question`; `None` when it is none.
-async fn answer(handler: &Handler, question: Vec<u8>, from: SocketAddr) -> Option<Vec<u8>> {
-    let request = Request::from_bytes(question, from, Protocol::Tcp).ok()?;
-    if request.metadata.message_type != MessageType::Query {
-        return None;
-    }
-    let (to, mut answers) = BufDnsStreamHandle::new(from);
-    handler.respond(&request, ResponseHandle::new(from, to, Protocol::Tcp)).await;
-    answers.next().await.map(|answer| answer.into_parts().0)
 }
 
 #[cfg(test)]
