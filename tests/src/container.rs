@@ -1,7 +1,7 @@
 //! A network namespace that stands for a container.
 
 use crate::command::{Done, run};
-use crate::tools::inside;
+use crate::tools::{inside, within};
 use anyhow::Result;
 use std::net::IpAddr;
 use std::path::Path;
@@ -29,6 +29,14 @@ impl Container {
     /// When it cannot be started or does not end in 20 s.
     pub fn run(&self, program: &str, args: &[&str]) -> Result<Done> {
         run(self.command(program).args(args), PATIENCE)
+    }
+
+    /// Runs `work` on a thread that is inside: the sockets that it opens are, too.
+    ///
+    /// # Errors
+    /// Those of `work`, and when the kernel refuses.
+    pub fn within<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+        within(&self.namespace, work)
     }
 
     /// Whether one ping to `to` is answered within a second.

@@ -2,17 +2,15 @@
 
 use crate::command::{Done, run};
 use crate::container::Container;
-use crate::tools::{binary, inside};
-use crate::{outcome, trace, wait_until};
+use crate::tools::{binary, inside, within};
+use crate::{trace, wait_until};
 use anyhow::{Context as _, Result, ensure};
-use nix::sched::{CloneFlags, setns};
-use std::fs::{self, File};
+use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::thread;
 use std::time::Duration;
 
 /// Longer than any command may take: its own limits are far shorter.
@@ -59,12 +57,7 @@ impl Host {
     /// # Errors
     /// Those of `work`, and when the kernel refuses.
     pub fn within<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
-        let namespace = File::open(format!("/run/netns/{}", self.namespace))?;
-        let inside = || {
-            setns(&namespace, CloneFlags::CLONE_NEWNET).context("cannot enter the namespace")?;
-            work()
-        };
-        outcome(thread::scope(|scope| scope.spawn(inside).join()))
+        within(&self.namespace, work)
     }
 
     /// `program` in the host's network namespace.

@@ -17,12 +17,18 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Programs that the tests run, and the Debian packages that bring them.
-const TOOLS: [(&str, &str); 11] = [
+const TOOLS: [(&str, &str); 17] = [
+    ("/usr/bin/python3", "python3-dnspython"),
+    ("busybox", "busybox"),
     ("dig", "bind9-dnsutils"),
+    ("drill", "ldnsutils"),
+    ("gobuster", "gobuster"),
     ("ip", "iproute2"),
     ("iperf3", "iperf3"),
+    ("kdig", "knot-dnsutils"),
     ("kill", "procps"),
     ("mount", "mount"),
+    ("musl-gcc", "musl-tools"),
     ("nsenter", "util-linux"),
     ("ping", "iputils-ping"),
     ("setpriv", "util-linux"),

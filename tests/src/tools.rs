@@ -1,9 +1,13 @@
 //! Programs that tests run: `ip`, and what was built with them.
 
 use crate::command::run;
+use crate::outcome;
 use anyhow::{Context as _, Result};
+use nix::sched::{CloneFlags, setns};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -13,6 +17,19 @@ pub(crate) fn inside(name: &str, program: &Path) -> Command {
     let mut command = Command::new("ip");
     command.args(["netns", "exec", name]).arg(program);
     command
+}
+
+/// Runs `work` on a thread that is in the namespace `name`: the sockets that it opens are, too.
+///
+/// # Errors
+/// Those of `work`, and when the kernel refuses.
+pub(crate) fn within<T: Send>(name: &str, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    let namespace = File::open(format!("/run/netns/{name}"))?;
+    let inside = || {
+        setns(&namespace, CloneFlags::CLONE_NEWNET).context("cannot enter the namespace")?;
+        work()
+    };
+    outcome(thread::scope(|scope| scope.spawn(inside).join()))
 }
 
 /// Runs `ip` with `words`, separated by spaces.
