@@ -5,10 +5,11 @@
 //! grouping of grants do not matter.
 
 use super::founding::Founding;
+use super::intervals::Intervals;
 use crate::addr::{Offset, Range, Universe};
 use crate::id::PeerId;
 use crate::record::Fingerprint;
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 use serde::{Deserialize, Serialize};
@@ -73,8 +74,7 @@ pub struct Conflict {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ledger {
     universe: Universe,
-    /// By first address; each runs up to the next. Neighbours differ.
-    marks: BTreeMap<u128, Mark>,
+    marks: Intervals<Mark>,
 }
 
 impl Ledger {
@@ -85,14 +85,12 @@ impl Ledger {
     /// Source: Weave Net ipam/ring/ring.go `ClaimForPeers`.
     pub fn found(founding: &Founding) -> Option<Self> {
         let seeds: Vec<PeerId> = founding.seeds.iter().copied().collect();
-        let mut marks = BTreeMap::new();
+        let mut shares = Vec::new();
         for (_, range) in founding.universe.shares() {
-            divide(range, &seeds, &mut marks)?;
+            divide(range, &seeds, &mut shares)?;
         }
         // Who is given the end of the first block and the start of the second one has one interval.
-        let mut before = None;
-        marks.retain(|_, mark| before.replace(*mark) != Some(*mark));
-        Some(Self { universe: founding.universe, marks })
+        Some(Self { universe: founding.universe, marks: shares.into_iter().collect() })
     }
 
     /// Joins `grant` in; says where it met an equal claim of another owner. A grant that does not
@@ -102,17 +100,12 @@ impl Ledger {
         if !grant.fits(self.universe) {
             return conflicts;
         }
-        let (start, end) = (grant.range.start.0, grant.range.end.0);
-        self.split(start);
-        self.split(end);
         let theirs = grant.mark();
-        let mut piece_end = end;
-        for (&piece, mark) in self.marks.range_mut(start..end).rev() {
+        self.marks.update(grant.range, |range, mark| {
             if (mark.epoch, mark.version) == (theirs.epoch, theirs.version)
                 && mark.owner != theirs.owner
             {
                 let (kept, lost) = (mark.owner.0.min(grant.owner), mark.owner.0.max(grant.owner));
-                let range = Range { start: Offset(piece), end: Offset(piece_end) };
                 crate::mark::mark(crate::mark::Mark::GrantConflict);
                 conflicts.push(Conflict { range, kept, lost });
             }
@@ -120,32 +113,8 @@ impl Ledger {
                 crate::mark::mark(crate::mark::Mark::GrantOutdated);
             }
             *mark = theirs.max(*mark);
-            piece_end = piece;
-        }
-        self.join(start, end);
+        });
         conflicts
-    }
-
-    /// Cuts the interval that `at` lies in, so that one starts there.
-    fn split(&mut self, at: u128) {
-        if at < self.universe.size()
-            && let Some((_, &mark)) = self.marks.range(..=at).next_back()
-        {
-            self.marks.insert(at, mark);
-        }
-    }
-
-    /// Removes cuts from `start` to `end` that separate equals.
-    fn join(&mut self, start: u128, end: u128) {
-        let mut before = self.marks.range(..start).next_back().map(|(_, mark)| *mark);
-        let cuts: Vec<(u128, Mark)> =
-            self.marks.range(start..=end).map(|(&at, &mark)| (at, mark)).collect();
-        for (at, mark) in cuts {
-            if before == Some(mark) {
-                self.marks.remove(&at);
-            }
-            before = Some(mark);
-        }
     }
 
     /// The grant by which the owner of `range` gives it to `to`, or `None` when `by` does not own
@@ -157,9 +126,10 @@ impl Ledger {
         by: PeerId,
         to: PeerId,
     ) -> Option<Grant> {
-        let top = self.marks_in(range).map(|(_, mark)| mark).max()?;
+        let top = self.marks.pieces(range).map(|(_, mark)| mark).max()?;
         // An owner that has yet to hear of its eviction must not raise what it lost above that.
-        if !self.marks_in(range).all(|(_, mark)| (mark.owner.0, mark.epoch) == (by, top.epoch)) {
+        if !self.marks.pieces(range).all(|(_, mark)| (mark.owner.0, mark.epoch) == (by, top.epoch))
+        {
             return None;
         }
         // The highest version of a mixed range is raised: above every part of it.
@@ -177,7 +147,7 @@ impl Ledger {
         victim: PeerId,
         (round, owner): (u64, PeerId),
     ) -> Option<Grant> {
-        let marks = || self.marks_in(range).map(|(_, mark)| mark);
+        let marks = || self.marks.pieces(range).map(|(_, mark)| mark);
         let top = marks().max()?;
         let is_theirs = marks().all(|mark| (mark.owner.0, mark.epoch) == (victim, top.epoch));
         let (epoch, version) = (top.epoch.checked_add(round)?, top.version.checked_add(1)?);
@@ -189,14 +159,14 @@ impl Ledger {
     pub fn fragments(&self, owner: PeerId) -> Vec<Range> {
         self.runs(owner, self.universe.range())
             .into_iter()
-            .filter(|run| self.marks_in(*run).count() > 1)
+            .filter(|run| self.marks.pieces(*run).count() > 1)
             .collect()
     }
 
     /// What `owner` owns inside `within`, in order, as few ranges of one epoch each as can be.
     pub fn runs(&self, owner: PeerId, within: Range) -> Vec<Range> {
         let mut runs: Vec<(Range, u64)> = Vec::new();
-        for (range, mark) in self.marks_in(within).filter(|(_, mark)| mark.owner.0 == owner) {
+        for (range, mark) in self.marks.pieces(within).filter(|(_, mark)| mark.owner.0 == owner) {
             match runs.last_mut() {
                 Some((run, epoch)) if run.end == range.start && *epoch == mark.epoch => {
                     run.end = range.end;
@@ -214,19 +184,19 @@ impl Ledger {
 
     /// Who owns `offset`, or `None` outside the universe.
     pub fn owner(&self, offset: Offset) -> Option<PeerId> {
-        let (_, mark) = self.marks.range(..=offset.0).next_back()?;
-        self.universe.range().contains(offset).then_some(mark.owner.0)
+        self.marks.get(offset).map(|mark| mark.owner.0)
     }
 
     /// All intervals in order, as (range, epoch, version, owner); they tile the universe.
     pub fn entries(&self) -> impl Iterator<Item = (Range, u64, u64, PeerId)> + '_ {
-        self.marks_in(self.universe.range())
+        self.marks
+            .pieces(self.universe.range())
             .map(|(range, mark)| (range, mark.epoch, mark.version, mark.owner.0))
     }
 
     /// The intervals that meet `within`, cut to it, with their owners.
     pub fn owners_in(&self, within: Range) -> impl Iterator<Item = (Range, PeerId)> + '_ {
-        self.marks_in(within).map(|(range, mark)| (range, mark.owner.0))
+        self.marks.pieces(within).map(|(range, mark)| (range, mark.owner.0))
     }
 
     /// What `owner` owns, in order, as few ranges as can be.
@@ -243,38 +213,25 @@ impl Ledger {
 
     /// Everyone who owns at least one address.
     pub fn owners(&self) -> BTreeSet<PeerId> {
-        self.marks.values().map(|mark| mark.owner.0).collect()
+        self.entries().map(|(.., owner)| owner).collect()
     }
 
     /// Whether `peer` owns at least one address.
     pub fn owns_any(&self, peer: PeerId) -> bool {
-        self.marks.values().any(|mark| mark.owner.0 == peer)
-    }
-
-    fn marks_in(&self, within: Range) -> impl Iterator<Item = (Range, Mark)> + '_ {
-        let within = within.intersection(self.universe.range());
-        let within = within.unwrap_or(Range { start: Offset(0), end: Offset(0) });
-        let first = self.marks.range(..=within.start.0).next_back().map_or(0, |(&at, _)| at);
-        let starts = self.marks.range(first..within.end.0.max(first));
-        let ends = self.marks.range(first..).skip(1).map(|(&at, _)| at);
-        let ends = ends.chain(core::iter::once(self.universe.size()));
-        starts.zip(ends).filter_map(move |((&start, &mark), end)| {
-            let piece = Range { start: Offset(start), end: Offset(end) };
-            Some((piece.intersection(within)?, mark))
-        })
+        self.entries().any(|(.., owner)| owner == peer)
     }
 }
 
 /// Gives each of `seeds` its block of `range`. `None` when there is no seed.
-fn divide(range: Range, seeds: &[PeerId], marks: &mut BTreeMap<u128, Mark>) -> Option<()> {
+fn divide(range: Range, seeds: &[PeerId], shares: &mut Vec<(u128, Mark)>) -> Option<()> {
     let first = seeds.first()?;
     if seeds.len() == 1 || range.size() == 1 {
         let mark = Mark { epoch: 0, version: 0, owner: Reverse(*first) };
-        marks.insert(range.start.0, mark);
+        shares.push((range.size(), mark));
         return Some(());
     }
     let middle = Offset(range.start.0 + range.size() / 2);
     let (low, high) = seeds.split_at(seeds.len() / 2);
-    divide(Range { end: middle, ..range }, low, marks)?;
-    divide(Range { start: middle, ..range }, high, marks)
+    divide(Range { end: middle, ..range }, low, shares)?;
+    divide(Range { start: middle, ..range }, high, shares)
 }

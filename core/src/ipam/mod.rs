@@ -13,6 +13,7 @@ mod gate;
 mod grants;
 mod hints;
 mod holdings;
+mod intervals;
 mod leaving;
 mod ledger;
 mod regain;
