@@ -135,7 +135,7 @@ pub struct IpamSizes {
     pub unproven: usize,
     /// Intervals of the ledger.
     pub ledger: usize,
-    /// Intervals of known owners, past and present, and the grants that these follow from.
+    /// Intervals of each known owner, past and present, and the grants that these follow from.
     pub titles: usize,
     /// Records that matter no more, and were not yet dropped.
     pub dead: usize,

@@ -17,6 +17,21 @@ pub(super) struct Intervals<T> {
 }
 
 impl<T: Clone + PartialEq> Intervals<T> {
+    /// `value` for all offsets below `size`.
+    pub(super) fn new(size: u128, value: T) -> Self {
+        core::iter::once((size, value)).collect()
+    }
+
+    /// How many offsets have a value.
+    pub(super) const fn size(&self) -> u128 {
+        self.size
+    }
+
+    /// How many pieces there are.
+    pub(super) fn len(&self) -> usize {
+        self.starts.len()
+    }
+
     /// The value at `at`, or `None` when that is beyond the last.
     pub(super) fn get(&self, at: Offset) -> Option<&T> {
         let (_, value) = self.starts.range(..=at.0).next_back()?;
@@ -171,7 +186,7 @@ mod tests {
             prop_assert_eq!(unrolled(map.pieces(within)), there);
             // As few pieces as can be, so that equal ones are kept alike.
             let again: Intervals<u8> = list.iter().map(|value| (1, *value)).collect();
-            prop_assert_eq!(map.starts.len(), list.chunk_by(|one, two| one == two).count());
+            prop_assert_eq!(map.len(), list.chunk_by(|one, two| one == two).count());
             prop_assert_eq!(map, again);
         }
     }

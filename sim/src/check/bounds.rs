@@ -70,7 +70,6 @@ fn rows(view: &View, peer: &PeerView, at_rest: bool) -> Vec<Row> {
     };
     let heard_of = of_kind(|key| matches!(key, Key::Peer(_)));
     let gone = view.peers.iter().filter(|other| !other.live).count();
-    let grants = peer.papers.keys().filter(|key| matches!(key, Key::Grant(_))).count();
     let near = peer.near.len() + SPARE;
     // At rest, one session at most takes the place of another.
     let of_links = near + peer.near.len();
@@ -87,7 +86,7 @@ fn rows(view: &View, peer: &PeerView, at_rest: bool) -> Vec<Row> {
         postponed: _,
         lost,
         acquaintances,
-        records: _,
+        records,
         records_len: _,
         lacking,
         peers,
@@ -132,8 +131,9 @@ fn rows(view: &View, peer: &PeerView, at_rest: bool) -> Vec<Row> {
     let routed =
         if told.was_listed || peer.waiting.iter().any(is_told) { records_max + 1 } else { peers };
     let waiting_max = told.records_max / WAITING_PART;
-    // Addresses that lie apart, and the grants and the founding that say whose they are.
-    let titles_max = any.saturating_add(grants + 1);
+    // What the doc of `ipam::titles` comes to, and the grants themselves: each share of a founding has
+    // an address, and each grant of use is held. Papers may be read later than sizes.
+    let titles_max = any.saturating_mul(4).saturating_add((5 + 1) * records);
     vec![
         ("links", links, links_max, links_max),
         ("streams", conns - dialing, links_max + UNPROVEN_MAX, near),
@@ -304,7 +304,7 @@ mod tests {
             |view: &mut View| view.peers[0].sizes.ipam.early = 9,
             |view: &mut View| view.peers[0].sizes.ipam.unproven = 9,
             |view: &mut View| view.peers[0].sizes.ipam.ledger = 17,
-            |view: &mut View| view.peers[0].sizes.ipam.titles = 18,
+            |view: &mut View| view.peers[0].sizes.ipam.titles = 65,
             |view: &mut View| view.peers[0].sizes.ipam.dead = 65_537,
             |view: &mut View| view.peers[0].sizes.ipam.hints = 67,
             |view: &mut View| view.peers[0].sizes.ipam.held = 17,
