@@ -19,18 +19,19 @@
 
 mod survivor;
 
+use super::letter::{self, Letter, Letters, NOW, bit, record};
 use super::shared::{Memo, Pool, Shared};
 use super::{peer, search, search_for};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use stateright::{Model, Property};
 use std::collections::BTreeSet;
-use survivor::{LATE, Letter, Letters, NOW, Peer, bit, config, record, told};
+use survivor::{LATE, Peer, config};
 use weft_core::addr::{Offset, Range};
 use weft_core::codec;
 use weft_core::id::PeerId;
 use weft_core::io::{Command, RequestId};
-use weft_core::ipam::{Ballot, Founding, Ipam, IpamMessage, Ledger};
+use weft_core::ipam::{Founding, Ipam, Ledger};
 use weft_core::record::{Fingerprint, Key, Record};
 use weft_core::saved::{Change, Saved, Slot};
 
@@ -168,11 +169,9 @@ impl Search {
         }
     }
 
+    /// The victim is one of those who founded.
     fn founding(&self) -> Record {
-        let ballot = Ballot { round: 1, proposer: peer(0) };
-        let seeds = (0..=self.world.survivors).map(peer).collect();
-        let body = codec::encode(&Founding { universe: config().universe, seeds, ballot });
-        record(peer(0), Key::Founding(Fingerprint::of(&body)), 0, body)
+        letter::founding(config().universe, self.world.survivors + 1)
     }
 
     /// What the victim gives away, one after the other.
@@ -254,7 +253,8 @@ impl Search {
             }
             Event::Meet(with) => {
                 (peer.is_closed && peer.sight.contains(&with.me)).then_some(())?;
-                let answer = with.answer(peer.me, &self.question(&peer)?)?;
+                let question = letter::question(&peer.ipam, self.others(peer.me))?;
+                let answer = letter::answer(&with.ipam, peer.me, &question)?;
                 let from = with.me;
                 peer.call(|ipam, acts| ipam.message(NOW, from, &answer, acts))
             }
@@ -271,16 +271,6 @@ impl Search {
         let said = said.map(|one| self.sayings.share(Letter(one.clone()))).collect();
         peer.heard |= grants;
         Some(Turn { peer: self.peers.share(peer.judged(self.victim())), grants, said })
-    }
-
-    /// What a peer that has started again asks of any owner.
-    fn question(&self, peer: &Peer) -> Option<IpamMessage> {
-        let mut ipam = peer.ipam.clone();
-        let mut acts = Vec::new();
-        for others in [BTreeSet::new(), self.others(peer.me)] {
-            ipam.reachable(NOW, &others, &mut acts);
-        }
-        told(acts)
     }
 
     fn start_again(&self, before: &Peer) -> (Peer, Vec<Record>) {
@@ -347,7 +337,7 @@ impl Search {
     }
 
     fn sent(&self, letters: Letters) -> Vec<Shared<Letter>> {
-        self.grants.with((0..Letters::BITS).filter(|id| letters >> id & 1 == 1))
+        self.grants.with(letter::numbers(letters))
     }
 }
 
@@ -461,10 +451,7 @@ impl Model for Search {
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
             Property::always(ONE_OWNER, |_, state: &State| {
-                let owned = |sum: u32, peer: &Shared<Peer>| {
-                    (sum & peer.owns == 0).then_some(sum | peer.owns)
-                };
-                state.living().try_fold(0, owned).is_some()
+                letter::is_disjoint(state.living().map(|peer| peer.owns))
             }),
             Property::always("equal grants make equal ledgers", |_, state: &State| {
                 state.peers.iter().enumerate().all(|(n, one)| {

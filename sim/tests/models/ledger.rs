@@ -11,25 +11,23 @@
 //! four times with two restarts, and peers that leave. Takeovers are the matter of the model of
 //! evictions.
 
-use super::shared::{Memo, Pool, Shared};
+use super::letter::{self, Letter, Letters, NOW, bit, record};
+use super::shared::{Memo, Pool, Shared, ordered_by};
 use super::{peer, search, search_for};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use stateright::{Model, Property};
 use std::collections::BTreeSet;
-use std::fmt::{self, Debug, Formatter};
 use std::sync::OnceLock;
-use weft_core::addr::{Offset, Range, Universe};
-use weft_core::codec;
-use weft_core::config::{Config, FoundingMode};
+use weft_core::addr::{Offset, Range};
+use weft_core::config::Config;
 use weft_core::event::Event as Told;
 use weft_core::id::PeerId;
 use weft_core::io::{Command, RequestId};
-use weft_core::ipam::{Act, Ballot, Founding, Grant, Ipam, IpamMessage};
-use weft_core::record::{Fingerprint, Key, Record, Signature, Version};
+use weft_core::ipam::{Act, Grant, Ipam, IpamMessage};
+use weft_core::record::Record;
 use weft_core::saved::{Change, Saved, Slot};
 use weft_core::status::IpamState;
-use weft_core::time::Instant;
 
 /// No address has two owners who would both hand it out.
 const ONE_OWNER: &str = "ipam.one-owner";
@@ -97,12 +95,6 @@ struct Peer {
     faults: BTreeSet<&'static str>,
 }
 
-/// A record under way; records are equal when their keys are.
-struct Letter(Record);
-
-/// Some letters of a world, a bit for the number of each.
-type Letters = u128;
-
 /// What a peer came to be, and what it sent.
 type Turn = (Shared<Peer>, Letters);
 
@@ -161,13 +153,6 @@ impl World {
         }
     }
 
-    fn founding(&self) -> Record {
-        let ballot = Ballot { round: 1, proposer: peer(0) };
-        let seeds = (0..self.seeds).map(peer).collect();
-        let body = codec::encode(&Founding { universe: config().universe, seeds, ballot });
-        record(peer(0), Key::Founding(Fingerprint::of(&body)), body)
-    }
-
     /// Looks at what `event` makes of `peer`; at `None` when nothing.
     fn turn<R>(&self, peer: &Shared<Peer>, event: Event<'_>, look: fn(&Option<Turn>) -> R) -> R {
         let mark = match event {
@@ -218,7 +203,8 @@ impl World {
             }
             Event::Meet(with) => {
                 peer.awaits.then_some(())?;
-                let answer = with.answer(peer.me, &self.question(&peer)?)?;
+                let question = letter::question(&peer.ipam, self.others(peer.me))?;
+                let answer = letter::answer(&with.ipam, peer.me, &question)?;
                 let from = with.me;
                 sent = peer.call(self.disk, |ipam, acts| ipam.message(NOW, from, &answer, acts));
             }
@@ -236,16 +222,6 @@ impl World {
         let sent = sent.into_iter().map(|record| bit(&self.letters.share(Letter(record)))).sum();
         peer.heard |= sent;
         Some((self.peers.share(peer.judged()), sent))
-    }
-
-    /// What a peer that has started again asks of any owner.
-    fn question(&self, peer: &Peer) -> Option<IpamMessage> {
-        let mut ipam = peer.ipam.clone();
-        let mut acts = Vec::new();
-        for others in [BTreeSet::new(), self.others(peer.me)] {
-            ipam.reachable(NOW, &others, &mut acts);
-        }
-        told(acts)
     }
 
     fn others(&self, me: PeerId) -> BTreeSet<PeerId> {
@@ -276,45 +252,15 @@ impl World {
     }
 }
 
-const NOW: Instant = Instant::ZERO;
-
+/// Of all peers.
 fn config() -> Config {
-    Config {
-        universe: Universe::new("10.0.0.0/30".parse().unwrap()).unwrap(),
-        founding: FoundingMode::Consensus { peers: Some(1) },
-        ..Config::default()
-    }
-}
-
-/// Nobody here checks signatures: that is done before a record gets to IPAM.
-fn record(writer: PeerId, key: Key, body: Vec<u8>) -> Record {
-    let signature = Signature([0; 32], [0; 32]);
-    Record { key, version: Version::default(), body, writer, signature }
-}
-
-/// What is said in `acts` to another peer.
-fn told(acts: Vec<Act>) -> Option<IpamMessage> {
-    acts.into_iter().find_map(|act| match act {
-        Act::Tell { message, .. } => Some(message),
-        Act::Publish { .. } | Act::Persist(_) | Act::Reply { .. } | Act::Event(_) => None,
-    })
-}
-
-fn bit(letter: &Shared<Letter>) -> Letters {
-    1_u128.checked_shl(Shared::id(letter)).unwrap()
+    letter::config("10.0.0.0/30")
 }
 
 impl Peer {
     /// What its node has on disk for it.
     fn records(&self) -> impl Iterator<Item = Letter> {
         self.saved.slots.keys().map(|slot| Letter(self.saved.get(slot).unwrap().unwrap()))
-    }
-
-    /// What it answers to `question` of `by`, if anything.
-    fn answer(&self, by: PeerId, question: &IpamMessage) -> Option<IpamMessage> {
-        let mut acts = Vec::new();
-        self.ipam.clone().message(NOW, by, question, &mut acts);
-        told(acts)
     }
 
     fn hear(&mut self, letter: &Shared<Letter>) {
@@ -335,7 +281,7 @@ impl Peer {
         for act in acts {
             match act {
                 Act::Publish { key, body } => {
-                    let record = record(self.me, key, body);
+                    let record = record(self.me, key, 0, body);
                     let change = Change::put(Slot::Record(key), &record);
                     match disk {
                         Disk::First => self.saved.apply(change),
@@ -374,8 +320,7 @@ impl Peer {
             }
             at = range.end;
         }
-        let owned = (0..ADDRESSES).filter(|at| self.ipam.acts_as_owner(Offset(*at)));
-        self.owns = owned.map(|at| 1 << at).sum();
+        self.owns = letter::owned(&self.ipam, config().universe);
         self.ledger = format!("{:?}", self.ipam.ledger());
         self.awaits = self.ipam.status().state == IpamState::AwaitingMerge;
         self.gives = OnceLock::new();
@@ -384,54 +329,15 @@ impl Peer {
     }
 }
 
-impl PartialEq for Peer {
-    fn eq(&self, other: &Self) -> bool {
-        self.key == other.key
-    }
-}
-impl Eq for Peer {}
-impl PartialOrd for Peer {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for Peer {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.key.cmp(&other.key)
-    }
-}
-
-impl Debug for Letter {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Ok(grant) = self.0.decode::<Grant>() else { return write!(f, "founding") };
-        let (from, to, range) = (self.0.writer, grant.owner, grant.range);
-        write!(f, "{from} gave {}..{} to {to}, v{}", range.start.0, range.end.0, grant.version)
-    }
-}
-
-impl PartialEq for Letter {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.key == other.0.key
-    }
-}
-impl Eq for Letter {}
-impl PartialOrd for Letter {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for Letter {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.0.key.cmp(&other.0.key)
-    }
-}
+ordered_by!(Peer, |peer| &peer.key);
 
 impl Model for World {
     type State = State;
     type Action = Action;
 
     fn init_states(&self) -> Vec<State> {
-        let founding = self.letters.share(Letter(self.founding()));
+        let founding = letter::founding(config().universe, self.seeds);
+        let founding = self.letters.share(Letter(founding));
         let start = |n| {
             let mut new = self.start(peer(n), Saved::default());
             if n < self.seeds {
@@ -444,8 +350,7 @@ impl Model for World {
     }
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
-        let sent = (0..Letters::BITS).filter(|id| state.sent >> id & 1 == 1);
-        let sent = self.letters.with(sent);
+        let sent = self.letters.with(letter::numbers(state.sent));
         for (n, peer) in state.peers.iter().enumerate() {
             let given = self.gives(peer).iter();
             actions.extend(given.map(|&(to, what)| Action::Ask { giver: n, to, what }));
@@ -489,10 +394,7 @@ impl Model for World {
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
             Property::always(ONE_OWNER, |_, state: &State| {
-                let owned = |sum: u32, peer: &Shared<Peer>| {
-                    (sum & peer.owns == 0).then_some(sum | peer.owns)
-                };
-                state.peers.iter().try_fold(0, owned).is_some()
+                letter::is_disjoint(state.peers.iter().map(|peer| peer.owns))
             }),
             Property::always("equal grants make equal ledgers", |_, state: &State| {
                 state.peers.iter().enumerate().all(|(n, one)| {

@@ -9,6 +9,7 @@
 mod eviction;
 mod founding;
 mod ledger;
+mod letter;
 mod shared;
 
 use stateright::report::{ReportData, ReportDiscovery, Reporter};

@@ -30,6 +30,32 @@ struct All<T: 'static> {
 #[derive(Debug)]
 pub(crate) struct Memo<K, V>(Box<[RwLock<BTreeMap<K, V>>]>);
 
+/// Has values of `$type` be equal, and ordered, as what is `$by` of each.
+macro_rules! ordered_by {
+    ($type:ty, |$value:ident| $by:expr) => {
+        impl PartialEq for $type {
+            fn eq(&self, other: &Self) -> bool {
+                self.cmp(other).is_eq()
+            }
+        }
+        impl Eq for $type {}
+        impl PartialOrd for $type {
+            fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+                Some(self.cmp(other))
+            }
+        }
+        impl Ord for $type {
+            fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+                let ($value, than) = (self, other);
+                let by = $by;
+                let $value = than;
+                by.cmp(&$by)
+            }
+        }
+    };
+}
+pub(crate) use ordered_by;
+
 /// About one for each peer that the models know.
 const SHARDS: usize = 1 << 16;
 
