@@ -479,7 +479,7 @@ fn way_out(owners: usize, targets: usize) -> String {
 fn undivided(heard: usize, needed: usize, universe: &Universe) -> String {
     if heard < needed {
         alloc::format!(
-            "{heard} of the {needed} peers needed to divide {universe} are reachable. Start the others, or launch with --ipalloc-init consensus=1 if this is the first peer"
+            "{heard} of the {needed} peers needed to divide {universe} are reachable. Start the others, or launch with --ipalloc-init consensus=1 if this is the first peer and no other has given out addresses"
         )
     } else {
         alloc::format!(

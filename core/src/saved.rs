@@ -35,6 +35,8 @@ pub enum Slot {
     Neighbours,
     /// Addresses that were given back last, the last one at the end: `Vec<u128>` of offsets.
     Resting,
+    /// Voters that were met before the founding: `BTreeSet<PeerId>`.
+    Met,
 }
 
 /// The settings that saved state depends on.

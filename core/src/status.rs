@@ -125,6 +125,8 @@ pub struct IpamSizes {
     pub asks: usize,
     /// Peers in reach.
     pub reachable: usize,
+    /// Voters that were met before the founding.
+    pub met: usize,
     /// Peers that have voted.
     pub votes: usize,
     /// Peers that say something of evictions.

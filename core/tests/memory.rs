@@ -206,6 +206,7 @@ fn records(n: usize, ids: &[PeerId], me: PeerId) -> Vec<Record> {
         incarnation: LIFE,
         links,
         addresses: vec![address(10), address(192)],
+        votes: true,
     };
     let entry = NameEntry {
         name: format!("web-{n}.weft.local").parse().unwrap(),

@@ -240,6 +240,7 @@ fn made_up(n: u32) -> [Record; 3] {
         incarnation,
         links: Vec::new(),
         addresses: Vec::new(),
+        votes: true,
     };
     let bodies = [
         (Key::Peer(id), codec::encode(&body)),

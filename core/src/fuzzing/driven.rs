@@ -214,6 +214,7 @@ impl World {
                 incarnation: Incarnation(1),
                 links: links.into_iter().collect(),
                 addresses: [THERE].into(),
+                votes: true,
             };
             let version = Version { incarnation: Incarnation(1), sequence: self.probes };
             signed(who, 3, version, codec::encode(&body))
@@ -378,7 +379,8 @@ fn signed_slot(slot: Slot, bytes: Vec<u8>) -> (Slot, Vec<u8>) {
         | Slot::Names
         | Slot::Targets
         | Slot::Neighbours
-        | Slot::Resting => return (slot, bytes),
+        | Slot::Resting
+        | Slot::Met => return (slot, bytes),
     };
     if codec::decode::<Record>(&bytes).is_ok() {
         return (slot, bytes);

@@ -133,6 +133,9 @@ impl Ipam {
         if self.founded.is_some() && !self.has_opened() {
             return None;
         }
+        if self.founded.is_none() {
+            acts.extend(self.met.forget(victims).map(Act::Persist));
+        }
         // It is proposed, frozen and taken over at once by who is alone.
         for _ in 0..STEPS {
             let left = self.views_of(victims);

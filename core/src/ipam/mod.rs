@@ -16,6 +16,7 @@ mod holdings;
 mod intervals;
 mod leaving;
 mod ledger;
+mod met;
 mod regain;
 mod requests;
 mod rounds;
@@ -46,6 +47,7 @@ use core::time::Duration;
 use estate::Estate;
 use holdings::Holdings;
 use ipnet::IpNet;
+use met::Met;
 use rand_chacha::ChaCha20Rng;
 use rand_core::RngCore;
 use requests::{Asks, Waiting};
@@ -132,6 +134,7 @@ pub struct Ipam {
     targets: usize,
     /// Those that are not known to be ourselves.
     other_targets: usize,
+    met: Met,
     votes: founding::Votes,
     /// The rounds by which votes may lead, beyond one leap: one leap for each refused vote.
     lead: u64,
@@ -201,6 +204,7 @@ impl Ipam {
             reachable: BTreeSet::new(),
             targets: 0,
             other_targets: 0,
+            met: Met::load(saved)?,
             votes: BTreeMap::new(),
             lead: 0,
             started: false,
@@ -385,7 +389,15 @@ impl Ipam {
         self.settle(now, acts);
     }
 
-    /// How many targets the operator configured: with no explicit count they make the quorum. Of
+    /// `voters` are in reach and have a part in the founding. Where the operator gave no number, a quorum is one
+    /// of all that were ever met.
+    pub fn meet(&mut self, voters: impl Iterator<Item = PeerId>, acts: &mut Vec<Act>) {
+        if self.founded.is_none() && matches!(self.mode, FoundingMode::Consensus { peers: None }) {
+            acts.extend(self.met.add(voters).map(Act::Persist));
+        }
+    }
+
+    /// How many targets the operator configured: with no explicit count the quorum is of no fewer. Of
     /// them `others` may be other peers: with none a sole owner need not wait.
     pub fn targets(&mut self, now: Instant, count: usize, others: usize, acts: &mut Vec<Act>) {
         if (self.targets, self.other_targets) != (count, others) {
@@ -496,6 +508,7 @@ impl Ipam {
     pub fn sizes(&self) -> IpamSizes {
         let Self {
             reachable,
+            met,
             votes,
             founded,
             titles,
@@ -542,6 +555,7 @@ impl Ipam {
             primes: primes.len(),
             asks: asks.len(),
             reachable: reachable.len(),
+            met: met.len(),
             votes: votes.len(),
             freezes: freezes.len(),
             early: early.len(),

@@ -26,12 +26,12 @@ const PROPOSE_WAIT_MIN: Duration = Duration::from_millis(200);
 const PROPOSE_WAIT_MAX: Duration = Duration::from_secs(8);
 
 impl Ipam {
-    pub(super) const fn quorum(&self) -> usize {
+    pub(super) fn quorum(&self) -> usize {
         let peers = match self.mode {
             FoundingMode::Consensus { peers: Some(peers) } => peers,
             FoundingMode::Consensus { peers: None }
             | FoundingMode::Seeds(_)
-            | FoundingMode::Observer => self.targets.saturating_add(1),
+            | FoundingMode::Observer => self.targets.max(self.met.len()).saturating_add(1),
         };
         peers / 2 + 1
     }
@@ -203,6 +203,7 @@ impl Ipam {
         self.titles = Titles::found(&ledger);
         self.founded = Some((lineage, ledger));
         self.propose_at = None;
+        acts.extend(self.met.clear().map(Act::Persist));
         for peer in core::mem::take(&mut self.votes).into_keys() {
             self.bury(Key::Voter(peer));
         }

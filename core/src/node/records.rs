@@ -3,6 +3,7 @@
 use super::Node;
 use crate::addr::Universe;
 use crate::codec;
+use crate::config::FoundingMode;
 use crate::event::Event;
 use crate::id::{Incarnation, PeerId};
 use crate::io::{ConnId, Outbox, Output};
@@ -350,7 +351,9 @@ impl Node {
         if is_changed {
             self.dialer.reach_changed(at, (self.me, &came), self.topology.hops());
             let reachable: BTreeSet<PeerId> = self.topology.hops().keys().copied().collect();
+            let votes = |peer: &PeerId| self.topology.get(*peer).is_some_and(|it| it.votes);
             let mut acts = Vec::new();
+            self.ipam.meet(reachable.iter().copied().filter(votes), &mut acts);
             self.ipam.reachable(at, &reachable, &mut acts);
             self.act(acts, out);
         }
@@ -377,6 +380,7 @@ impl Node {
             incarnation: self.incarnation,
             links: counted.into_iter().take(PeerRecord::LINKS_MAX).collect(),
             addresses: addresses.take(PeerRecord::ADDRESSES_MAX).collect(),
+            votes: matches!(self.config.founding, FoundingMode::Consensus { .. }),
         }
     }
 }

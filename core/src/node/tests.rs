@@ -416,7 +416,7 @@ fn a_refusal_names_a_peer_as_its_operator_does_and_one_of_which_nothing_was_hear
     assert_eq!(world.command(0, Command::Prime), Ok(Reply::Done));
     let id = world.node(1).id();
     let label = PeerLabel { id, name: chosen(1), nickname: "n1".to_string() };
-    let evict = Command::Evict { peers: [id].into(), force: false };
+    let evict = Command::Evict { peers: [id].into(), force: false, wait: false };
     assert_eq!(world.command(0, evict), Err(CommandError::StillInReach { peer: label.clone() }));
     let theirs = world.node(0).ipam().ledger().unwrap().owned_by(id)[0];
     let address = world.node(0).config.universe.address(Offset(theirs.start.0 + 1));

@@ -28,6 +28,8 @@ pub struct PeerRecord {
     /// Addresses at which others may dial it, in order: those of its ends of its control links, with
     /// its control port; at most 8.
     pub addresses: Vec<SocketAddr>,
+    /// Whether it has a part in the founding.
+    pub votes: bool,
 }
 
 impl PeerRecord {
@@ -165,6 +167,7 @@ mod tests {
             incarnation: Incarnation(1),
             links: links.iter().map(|n| peer(*n)).collect(),
             addresses: Vec::new(),
+            votes: true,
         }
     }
 

@@ -3,6 +3,7 @@
 use super::{PeerView, View, Waiting};
 use weft_core::forward::ForwarderSizes;
 use weft_core::io::Command;
+use weft_core::ipam::founding::SEEDS_MAX;
 use weft_core::record::{Key, Record};
 use weft_core::status::{IpamSizes, Queues, Sizes};
 use weft_core::trust::Trust;
@@ -104,6 +105,7 @@ fn rows(view: &View, peer: &PeerView, at_rest: bool) -> Vec<Row> {
         primes,
         asks,
         reachable,
+        met,
         votes,
         freezes,
         early,
@@ -170,6 +172,7 @@ fn rows(view: &View, peer: &PeerView, at_rest: bool) -> Vec<Row> {
         ("commands that wait for the founding", primes, told.waiting_max, 0),
         ("ranges asked for", asks, told.waiting_max, 0),
         ("peers in reach", reachable, routed, view.peers.len()),
+        ("voters that were met before the founding", met, SEEDS_MAX, SEEDS_MAX),
         ("voters", votes, records_max + 1, view.peers.len() + heard_of),
         ("peers that speak of evictions", freezes, records_max, view.peers.len() + heard_of),
         ("early grants", early, waiting_max, waiting_max),

@@ -81,7 +81,7 @@ impl Rot {
             | (Self::Holding, Slot::Holding(_) | Slot::Resting)
             | (Self::Names, Slot::Names)
             | (Self::Targets, Slot::Targets)
-            | (Self::Neighbours, Slot::Neighbours) => true,
+            | (Self::Neighbours, Slot::Neighbours | Slot::Met) => true,
             (
                 _,
                 Slot::Identity
@@ -92,7 +92,8 @@ impl Rot {
                 | Slot::Names
                 | Slot::Targets
                 | Slot::Neighbours
-                | Slot::Resting,
+                | Slot::Resting
+                | Slot::Met,
             ) => false,
         }
     }
@@ -261,7 +262,8 @@ impl Disk {
             | Slot::Names
             | Slot::Targets
             | Slot::Neighbours
-            | Slot::Resting => false,
+            | Slot::Resting
+            | Slot::Met => false,
         });
         slots.filter_map(|slot| self.saved.get(slot).ok().flatten()).collect()
     }

@@ -47,6 +47,7 @@ struct File {
     peers: Spanned<usize>,
     universe: Option<Spanned<String>>,
     voters: Option<Spanned<usize>>,
+    meets: Option<bool>,
     discovery: Option<bool>,
     password: Option<String>,
     #[serde(default, with = "crate::world::versions")]
@@ -101,6 +102,9 @@ impl Scenario {
         }
         if setup.voters != usual.voters {
             entry(&mut text, "voters", &setup.voters);
+        }
+        if setup.meets != usual.meets {
+            entry(&mut text, "meets", &setup.meets);
         }
         if setup.discovery != usual.discovery {
             entry(&mut text, "discovery", &setup.discovery);
@@ -173,6 +177,7 @@ fn scenario(file: File) -> Result<Scenario, Fault> {
         setup.voters = *voters.get_ref();
         setup.starts_at_all().map_err(|why| (voters.span(), why))?;
     }
+    setup.meets = file.meets.unwrap_or(setup.meets);
     setup.discovery = file.discovery.unwrap_or(setup.discovery);
     setup.password = file.password.unwrap_or(setup.password);
     setup.versions = file.versions.unwrap_or(setup.versions);

@@ -24,6 +24,8 @@ pub struct Setup {
     pub universe: Universe,
     /// How many peers are told to found the mesh together: a majority of them must agree.
     pub voters: usize,
+    /// Whether nobody is told so: then a majority of those that each is told to dial or has met must agree.
+    pub meets: bool,
     /// Whether peers dial those they only heard of.
     pub discovery: bool,
     /// Pairs that never reach each other.
@@ -126,6 +128,7 @@ impl Setup {
                 .and_then(|block| Universe::new(block).ok())
                 .unwrap_or(Universe::DEFAULT),
             voters: hosts,
+            meets: false,
             discovery: true,
             walls: Vec::new(),
             password: "weft".to_owned(),
@@ -213,7 +216,7 @@ impl Setup {
             port,
             secret: secret(&self.password),
             universe: self.universe,
-            founding: FoundingMode::Consensus { peers: Some(self.voters) },
+            founding: FoundingMode::Consensus { peers: (!self.meets).then_some(self.voters) },
             discovery: self.discovery,
             versions: self.versions,
             ..Config::default()

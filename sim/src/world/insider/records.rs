@@ -48,6 +48,7 @@ fn says(
         incarnation: version.incarnation,
         links: links.into_iter().collect(),
         addresses: addresses.into_iter().collect(),
+        votes: true,
     };
     Record::sign(by, Key::Peer(by.id()), version, codec::encode(&body))
 }
@@ -234,6 +235,7 @@ fn bad_bodies(me: PeerId) -> Vec<(Key, Vec<u8>)> {
         incarnation: Incarnation(1),
         links: Vec::new(),
         addresses: Vec::new(),
+        votes: true,
     };
     let elsewhere = Founding {
         universe: Universe::DEFAULT,
