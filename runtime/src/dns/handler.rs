@@ -6,7 +6,9 @@ use super::zone::{Answer, Zone};
 use futures_util::StreamExt as _;
 use hickory_proto::ProtoError;
 use hickory_proto::op::LowerQuery;
-use hickory_proto::op::{Edns, Message, MessageType, Metadata, OpCode, ResponseCode};
+use hickory_proto::op::{
+    Edns, Header, HeaderCounts, Message, MessageType, Metadata, OpCode, ResponseCode,
+};
 use hickory_proto::rr::Record;
 use hickory_proto::serialize::binary::{BinEncodable as _, BinEncoder};
 use hickory_server::net::runtime::Time;
@@ -117,6 +119,9 @@ impl Handler {
         request: &Request,
         mut client: R,
     ) -> ResponseInfo {
+        if !is_written_out(request.as_slice()).unwrap_or(false) {
+            return unsent(request.metadata);
+        }
         let mut parts = self.parts(request).await;
         // Sizes are between us and this client, and so is whether there is EDNS at all.
         parts.edns = request.edns.as_ref().map(|theirs| {
@@ -144,11 +149,7 @@ impl Handler {
             Ok(info) => info,
             Err(why) => {
                 tracing::debug!(%why, "cannot send a DNS answer");
-                hickory_proto::op::Header {
-                    metadata: parts.metadata,
-                    counts: hickory_proto::op::HeaderCounts::default(),
-                }
-                .into()
+                unsent(parts.metadata)
             }
         }
     }
@@ -229,3 +230,35 @@ impl Handler {
         }
     }
 }
+
+/// What is known of an answer that is not sent.
+fn unsent(metadata: Metadata) -> ResponseInfo {
+    Header { metadata, counts: HeaderCounts::default() }.into()
+}
+
+/// Whether the names in the question of `message` are written out; `None` when it is cut short. One that is
+/// not can point to nothing but the head or another question, and the answer, which has a copy of the
+/// question, has another head.
+fn is_written_out(message: &[u8]) -> Option<bool> {
+    let (head, mut rest) = message.split_at_checked(HEAD_LEN)?;
+    let count = u16::from_be_bytes([*head.get(4)?, *head.get(5)?]);
+    for _ in 0..count {
+        loop {
+            let (len, tail) = rest.split_first()?;
+            if *len > LABEL_LEN_MAX {
+                return Some(false);
+            }
+            rest = tail.get(usize::from(*len)..)?;
+            if *len == 0 {
+                break;
+            }
+        }
+        // Type and class.
+        rest = rest.get(4..)?;
+    }
+    Some(true)
+}
+
+/// Length of the head of a message, and of the longest label, in bytes (RFC 1035 sections 4.1.1 and 2.3.4).
+const HEAD_LEN: usize = 12;
+const LABEL_LEN_MAX: u8 = 63;
