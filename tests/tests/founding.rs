@@ -1,0 +1,40 @@
+//! Who divides the addresses, where each peer was launched as the README has it: with the first one to dial.
+
+use anyhow::{Result, ensure};
+use std::time::Duration;
+use weft_tests::lab::Lab;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+#[test]
+fn a_first_peer_that_is_cut_off_from_those_that_joined_it_does_not_divide_the_addresses_alone()
+-> Result<()> {
+    let lab = Lab::full(3)?;
+    let [one, two, three] = [1, 2, 3].map(|n| lab.host(n));
+    one.launch(&[])?;
+    two.launch(&[&one.address()])?;
+    three.launch(&[&one.address()])?;
+    for host in lab.hosts() {
+        host.wait_linked(2)?;
+    }
+    lab.unplug(1)?;
+    let container = lab.container()?;
+    let alone = |why: &str| {
+        let refused = one.weft(&["attach", &container.namespace])?;
+        refused.complains(1, why, &["start the others", "try again"])
+    };
+    // Before it is noticed that they are away, they do not answer; after it, they are missed.
+    alone("to divide 10.32.0.0/12")?;
+    let theirs = [two, three].map(|host| host.attach(&lab.container()?, &[]));
+    let theirs = theirs.into_iter().collect::<Result<Vec<_>>>()?;
+    one.kill_daemon()?;
+    one.launch(&[])?;
+    alone("1 of the 2 peers")?;
+    let mut command = one.weft_command(&["attach", "--wait", &container.namespace])?;
+    let mut waiting = lab.background(&mut command)?;
+    waiting.wait_for("waiting: no address yet: 1 of the 2 peers", PATIENCE)?;
+    lab.plug(1)?;
+    ensure!(waiting.wait(PATIENCE)? == 0, "{}", waiting.text());
+    ensure!(!theirs.iter().any(|address| waiting.text().contains(&format!("{address}/"))));
+    lab.finish()
+}
