@@ -291,6 +291,7 @@ pub(super) mod tests {
     use super::*;
     use weft_core::addr::Universe;
     use weft_core::id::{ContainerId, PeerId};
+    use weft_core::io::Command;
     use weft_core::time::Instant;
 
     fn owned(start: u128, end: u128, owner: u8) -> Owned {
