@@ -273,6 +273,9 @@ impl Node {
             node.records.put(record);
             node.act(acts, out);
         }
+        let mut acts = Vec::new();
+        node.ipam.restored(at, &mut acts);
+        node.act(acts, out);
         node.publish_names();
         node.finish(at, first, out);
         Ok(node)

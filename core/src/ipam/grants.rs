@@ -68,7 +68,8 @@ impl Ipam {
                 mark(if grants.len() > 1 { Mark::GrantProvesOthers } else { Mark::GrantCounts });
                 for grant in grants {
                     conflicts.extend(ledger.apply(&grant));
-                    if grant.owner != self.me || !self.strays.is_empty() {
+                    // What is on disk comes in any order: what we gave away before what came back.
+                    if !self.is_restoring && (grant.owner != self.me || !self.strays.is_empty()) {
                         changed.push(grant.range);
                     }
                     if let Grant { range, victim: Some(victim), owner: heir, epoch, .. } = grant {

@@ -244,7 +244,7 @@ impl Ipam {
         command: Command,
         acts: &mut Vec<Act>,
     ) {
-        self.is_restoring = false;
+        self.restored(now, acts);
         match command {
             Command::Allocate { id, subnet } => {
                 let want = self.want_any(id, subnet);
@@ -349,6 +349,13 @@ impl Ipam {
         self.settle(now, acts);
     }
 
+    /// All that was saved has been handed in. Called by whoever hands it in, or else by what comes first.
+    pub fn restored(&mut self, now: Instant, acts: &mut Vec<Act>) {
+        if core::mem::take(&mut self.is_restoring) {
+            self.look_for_strays(now, self.universe.range(), acts);
+        }
+    }
+
     /// `peer` is one to have nothing to do with: what it said of itself, its vote and its free space,
     /// does not count any more. A founding would else give it addresses that nobody could use.
     pub fn forget(&mut self, peer: PeerId) {
@@ -379,7 +386,7 @@ impl Ipam {
 
     /// The peers that can be reached have changed; `me` is never among them.
     pub fn reachable(&mut self, now: Instant, peers: &BTreeSet<PeerId>, acts: &mut Vec<Act>) {
-        self.is_restoring = false;
+        self.restored(now, acts);
         if self.reachable != *peers {
             self.reachable.clone_from(peers);
             self.witnesses.hurry();
@@ -408,7 +415,7 @@ impl Ipam {
 
     /// Does what is due.
     pub fn timeout(&mut self, now: Instant, acts: &mut Vec<Act>) {
-        self.is_restoring = false;
+        self.restored(now, acts);
         self.asks.expire(now);
         if self.propose_at.take_if(|at| *at <= now).is_some() {
             self.propose(now, acts);

@@ -84,6 +84,39 @@ fn an_address_that_the_heir_has_handed_out_stays_listed_until_one_of_the_two_giv
 }
 
 #[test]
+fn what_was_given_away_and_came_back_is_no_stray_in_whatever_order_the_disk_has_it() {
+    let mut cluster = Cluster::new(1, "10.0.0.0/24");
+    cluster.command(0, claim("mine", "10.0.0.5/24"));
+    let Host { config, ipam, saved, .. } = &cluster.hosts[0];
+    let (lineage, mut ledger) = ipam.founded.clone().unwrap();
+    let range = Range { start: Offset(0), end: Offset(16) };
+    let mut gift = |giver: PeerId, to: PeerId| {
+        let grant = ledger.grant(lineage, range, giver, to).unwrap();
+        ledger.apply(&grant);
+        let body = codec::encode(&grant);
+        record(giver, Key::Grant(Fingerprint::by(&giver, &body)), &body)
+    };
+    let away = gift(peer(0), peer(1));
+    let back = gift(peer(1), peer(0));
+    let away_again = gift(peer(0), peer(1));
+    let founding = saved.slots.keys().find(|slot| matches!(slot, Slot::Record(_))).unwrap();
+    let founding: Record = saved.get(founding).unwrap().unwrap();
+    for (gifts, strays) in
+        [(&[&away, &back][..], 0), (&[&back, &away], 0), (&[&away, &back, &away_again], 1)]
+    {
+        let mut ipam = start(config, peer(0), saved);
+        let mut acts = Vec::new();
+        for record in [&founding].into_iter().chain(gifts.iter().copied()) {
+            ipam.record(at(2), record, &mut acts);
+        }
+        ipam.restored(at(2), &mut acts);
+        let is_stray = |act: &&Act| matches!(act, Act::Event(Event::Stray { .. }));
+        assert_eq!(acts.iter().filter(is_stray).count(), strays);
+        assert_eq!(ipam.status().strays.len(), strays);
+    }
+}
+
+#[test]
 fn of_many_strays_a_few_are_asked_for_at_a_time() {
     let mut ipam = start(&config("10.0.0.0/24", 1), peer(1), &Saved::default());
     let mut acts = Vec::new();
