@@ -241,6 +241,27 @@ pub enum CommandError {
         universe: Universe,
     },
     /// Ownership is not decided, for want of peers.
+    /// A given address comes with a prefix so short that its network is more than this mesh.
+    #[error(
+        "{address} would send all of {} to containers, and of that this mesh has {block} alone: use a prefix length of {} to {}",
+        .address.trunc(), .block.prefix_len(), .block.max_prefix_len()
+    )]
+    TooWide {
+        /// As given.
+        address: IpNet,
+        /// The block of the universe that it lies in.
+        block: IpNet,
+    },
+    /// The container has the address already, with another prefix length.
+    #[error(
+        "{address} is held by that container already, as {held}: ask for that, or detach it first"
+    )]
+    HeldOtherwise {
+        /// As given.
+        address: IpNet,
+        /// As it is held.
+        held: IpNet,
+    },
     #[error(
         "no address yet: {}",
         undivided(*.heard, *.needed, .universe)
@@ -412,6 +433,8 @@ impl CommandError {
             Self::AddressTaken { .. }
             | Self::OutOfRange { .. }
             | Self::NotHeld(_)
+            | Self::TooWide { .. }
+            | Self::HeldOtherwise { .. }
             | Self::StillInReach { .. }
             | Self::OwnersAway { .. }
             | Self::EvictsItself
@@ -437,6 +460,8 @@ impl CommandError {
             Self::AddressTaken { .. }
             | Self::OutOfRange { .. }
             | Self::NoQuorum { .. }
+            | Self::TooWide { .. }
+            | Self::HeldOtherwise { .. }
             | Self::Observing { .. }
             | Self::NotMerged { .. }
             | Self::OwnersSilent { .. }

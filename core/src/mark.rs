@@ -81,6 +81,8 @@ marks! {
     "claim.again" ClaimAgain: "A holder claims again what it holds."
     "claim.taken" ClaimTaken: "The address is held by another container of this host."
     "claim.overtaken" ClaimOvertaken: "While a claim waited, another took the address."
+    "claim.wide" ClaimWide: "An address is claimed with a prefix that is shorter than that of the universe."
+    "claim.otherwise" ClaimOtherwise: "A holder claims what it holds with another prefix length."
     "claim.edge" ClaimEdge: "A network or broadcast address is claimed."
     "claim.denied" ClaimDenied: "The owner says that the address is held there."
     "refused.no-quorum" RefusedNoQuorum: "An address is refused because ownership is not decided."

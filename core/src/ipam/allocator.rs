@@ -55,15 +55,19 @@ impl Ipam {
                 mark(Mark::ClaimTaken);
                 return Err(Err(taken(address, Some(holder.clone()))));
             }
-            mark(Mark::ClaimAgain);
-            let held = self.holdings.held_as(&id, address.addr()).unwrap_or(address);
-            return Err(Ok(Reply::Addresses(alloc::vec![held])));
+            return Err(self.held_already(&id, address));
         }
         let Some(offset) = self.universe.offset(address.addr()) else {
             // Nobody owns it, so nobody could keep another peer from giving it a second time.
             mark(Mark::ClaimOutside);
             return Err(Err(self.out_of_range(address.to_string())));
         };
+        // The containers' route to its network would else take what lies beyond the mesh, or all there is.
+        if self.universe.subrange(address.trunc()).is_none() {
+            mark(Mark::ClaimWide);
+            let block = self.universe.block_of(address.addr()).unwrap_or(address);
+            return Err(Err(CommandError::TooWide { address, block }));
+        }
         // A subnet of one or two addresses has none to spare for network and broadcast (RFC 3021).
         let has_edges = address.max_prefix_len() - address.prefix_len() > 1;
         if has_edges && [address.network(), address.broadcast()].contains(&address.addr()) {
@@ -71,6 +75,20 @@ impl Ipam {
             return Err(Err(self.out_of_range(address.to_string())));
         }
         Ok(Want::This { id, address, offset })
+    }
+
+    /// What `id` is told that claims an address of its own.
+    fn held_already(&self, id: &ContainerId, address: IpNet) -> Outcome {
+        match self.holdings.held_as(id, address.addr()) {
+            Some(held) if held != address => {
+                mark(Mark::ClaimOtherwise);
+                Err(CommandError::HeldOtherwise { address, held })
+            }
+            Some(_) | None => {
+                mark(Mark::ClaimAgain);
+                Ok(Reply::Addresses(alloc::vec![address]))
+            }
+        }
     }
 
     fn out_of_range(&self, what: String) -> CommandError {
@@ -259,9 +277,8 @@ impl Ipam {
         // Another claim may have been first while this one waited.
         if let Some(holder) = self.holdings.holder(address.addr()) {
             mark(Mark::ClaimOvertaken);
-            let holder = holder.clone();
-            return Some(if holder == *id {
-                Ok(Reply::Addresses(alloc::vec![address]))
+            return Some(if holder == id {
+                self.held_already(id, address)
             } else {
                 Err(taken(address, Some(holder)))
             });

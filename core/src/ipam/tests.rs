@@ -299,6 +299,42 @@ fn what_does_not_lie_inside_the_universe_is_not_given() {
 }
 
 #[test]
+fn a_given_address_has_a_prefix_no_shorter_than_that_of_the_universe() {
+    let mut cluster = Cluster::new(1, "10.32.0.0/16");
+    for prefix in [0, 1, 8, 15] {
+        let asked: IpNet = std::format!("10.32.5.6/{prefix}").parse().unwrap();
+        let request = cluster.command(0, claim("a", &asked.to_string()));
+        let block = "10.32.0.0/16".parse().unwrap();
+        let refused = CommandError::TooWide { address: asked, block };
+        let words = refused.to_string();
+        assert!(words.ends_with("use a prefix length of 16 to 32"), "{words}");
+        assert_eq!(cluster.answer(0, request), Some(&Err(refused)));
+        assert_eq!(cluster.hosts[0].ipam.held().count(), 0);
+    }
+    for (id, asked) in [("a", "10.32.5.6/16"), ("b", "10.32.5.7/24"), ("c", "10.32.5.8/32")] {
+        let request = cluster.command(0, claim(id, asked));
+        assert_eq!(address(cluster.answer(0, request)).to_string(), asked);
+    }
+}
+
+#[test]
+fn an_address_that_is_held_with_another_prefix_is_not_given_again_as_if_it_were_that_one() {
+    let mut cluster = Cluster::new(2, "10.32.0.0/16");
+    // Two claims that wait for the founding, then one of what is held.
+    let (held, asked) = ("10.32.5.6/16", "10.32.5.6/24");
+    let [first, second] = [held, asked].map(|address| cluster.command(0, claim("a", address)));
+    cluster.settle(8);
+    let third = cluster.command(0, claim("a", asked));
+    let again = cluster.command(0, claim("a", held));
+    assert_eq!(address(cluster.answer(0, first)).to_string(), held);
+    assert_eq!(address(cluster.answer(0, again)).to_string(), held);
+    let (address, held) = (asked.parse().unwrap(), held.parse().unwrap());
+    let refused = Err(CommandError::HeldOtherwise { address, held });
+    assert_eq!(cluster.answer(0, second), Some(&refused));
+    assert_eq!(cluster.answer(0, third), Some(&refused));
+}
+
+#[test]
 fn nothing_is_given_to_whom_we_cannot_reach() {
     let mut cluster = Cluster::new(2, "10.0.0.0/24");
     cluster.command(0, Command::Prime);

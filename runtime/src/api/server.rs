@@ -116,6 +116,8 @@ impl From<CommandError> for Refusal {
             | CommandError::OwnerSilent { .. }
             | CommandError::OwnersSilent { .. }
             | CommandError::OutOfRange { .. }
+            | CommandError::TooWide { .. }
+            | CommandError::HeldOtherwise { .. }
             | CommandError::NoQuorum { .. }
             | CommandError::Observing { .. }
             | CommandError::NotMerged { .. }

@@ -116,6 +116,8 @@ pub fn could_be_met(view: &View, host: usize, subnet: IpNet, why: &CommandError)
         CommandError::AddressTaken { .. }
         | CommandError::OwnerSilent { .. }
         | CommandError::OutOfRange { .. }
+        | CommandError::TooWide { .. }
+        | CommandError::HeldOtherwise { .. }
         | CommandError::NotHeld(_)
         | CommandError::StillInReach { .. }
         | CommandError::OwnersAway { .. }

@@ -161,6 +161,8 @@ fn wanted(view: &View, why: &CommandError) -> Option<(Range, [Option<Offset>; 2]
         CommandError::AddressTaken { held_by: Some(_), .. }
         | CommandError::OwnerSilent { .. }
         | CommandError::OutOfRange { .. }
+        | CommandError::TooWide { .. }
+        | CommandError::HeldOtherwise { .. }
         | CommandError::NoQuorum { .. }
         | CommandError::Observing { .. }
         | CommandError::NotMerged { .. }

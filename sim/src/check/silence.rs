@@ -111,6 +111,8 @@ impl Silence {
             CommandError::NoQuorum { heard, needed, .. } => founds(here, &near, *heard, *needed),
             CommandError::AddressTaken { .. }
             | CommandError::OutOfRange { .. }
+            | CommandError::TooWide { .. }
+            | CommandError::HeldOtherwise { .. }
             | CommandError::Observing { .. }
             | CommandError::Exhausted { .. }
             | CommandError::NotHeld(_)

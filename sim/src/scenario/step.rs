@@ -71,10 +71,12 @@ pub enum Outcome {
 }
 
 /// Names of refusals.
-const REFUSALS: [&str; 22] = [
+const REFUSALS: [&str; 24] = [
     "address-taken",
     "owner-silent",
     "out-of-range",
+    "too-wide",
+    "held-otherwise",
     "no-quorum",
     "not-merged",
     "exhausted",
@@ -102,6 +104,8 @@ const fn refusal(error: &CommandError) -> &'static str {
         CommandError::AddressTaken { .. } => "address-taken",
         CommandError::OwnerSilent { .. } | CommandError::OwnersSilent { .. } => "owner-silent",
         CommandError::OutOfRange { .. } => "out-of-range",
+        CommandError::TooWide { .. } => "too-wide",
+        CommandError::HeldOtherwise { .. } => "held-otherwise",
         CommandError::NoQuorum { .. } | CommandError::Observing { .. } => "no-quorum",
         CommandError::NotMerged { .. } => "not-merged",
         CommandError::Exhausted { .. } => "exhausted",
