@@ -56,13 +56,14 @@ pub enum UniverseError {
 
 /// Blocks that hold no unicast addresses that packets between hosts may bear: this network,
 /// loopback, multicast and broadcast, and in IPv6 also link-local ones, of which each interface has
-/// its own. Source: RFC 6890.
-const UNUSABLE: [IpNet; 7] = [
+/// its own, and those that stand for IPv4 addresses in programs and never on a wire. Source: RFC 6890.
+const UNUSABLE: [IpNet; 8] = [
     IpNet::V4(ipnet::Ipv4Net::new_assert(Ipv4Addr::new(0, 0, 0, 0), 8)),
     IpNet::V4(ipnet::Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8)),
     IpNet::V4(ipnet::Ipv4Net::new_assert(Ipv4Addr::new(224, 0, 0, 0), 4)),
     IpNet::V4(ipnet::Ipv4Net::new_assert(Ipv4Addr::new(255, 0, 0, 0), 8)),
     IpNet::V6(ipnet::Ipv6Net::new_assert(Ipv6Addr::UNSPECIFIED, 127)),
+    IpNet::V6(ipnet::Ipv6Net::new_assert(Ipv6Addr::new(0, 0, 0, 0, 0, 0xffff, 0, 0), 96)),
     IpNet::V6(ipnet::Ipv6Net::new_assert(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10)),
     IpNet::V6(ipnet::Ipv6Net::new_assert(Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0), 8)),
 ];
@@ -343,6 +344,7 @@ mod tests {
             "192.0.0.0/2",
             "255.1.0.0/16",
             "::/64",
+            "::ffff:10.9.0.0/112",
             "fe80::/64",
             "ff02::/64",
         ] {
