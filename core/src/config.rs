@@ -348,6 +348,11 @@ pub enum ConfigError {
     /// A founding with zero peers.
     #[error("consensus needs at least one peer, not {0}")]
     Peers(usize),
+    /// A founding that waits for more peers than may vote.
+    #[error(
+        "consensus is among {SEEDS_MAX} peers at most, not {0}: say how many there are at first, all others are given addresses when they ask"
+    )]
+    TooManyPeers(usize),
     /// No range of versions.
     #[error("protocol versions {oldest} to {newest} are none: expected the oldest first")]
     Versions {
@@ -396,6 +401,9 @@ impl Config {
         }
         match self.founding {
             FoundingMode::Consensus { peers: Some(0) } => Err(ConfigError::Peers(0)),
+            FoundingMode::Consensus { peers: Some(peers) } if peers > SEEDS_MAX => {
+                Err(ConfigError::TooManyPeers(peers))
+            }
             FoundingMode::Seeds(ref seeds) if seeds.is_empty() => Err(ConfigError::Seeds),
             FoundingMode::Seeds(ref seeds) if seeds.len() > SEEDS_MAX => {
                 Err(ConfigError::TooManySeeds(seeds.len()))
@@ -446,6 +454,16 @@ mod tests {
             assert_eq!(ours.common(theirs), common);
             assert_eq!(theirs.common(ours), common);
         }
+    }
+
+    #[test]
+    fn consensus_is_among_no_more_peers_than_a_founding_can_name() {
+        let checked = |peers| {
+            let founding = FoundingMode::Consensus { peers: Some(peers) };
+            Config { nickname: String::from("a"), founding, ..Config::default() }.check()
+        };
+        assert_eq!(checked(SEEDS_MAX), Ok(()));
+        assert_eq!(checked(SEEDS_MAX + 1), Err(ConfigError::TooManyPeers(SEEDS_MAX + 1)));
     }
 
     #[test]
