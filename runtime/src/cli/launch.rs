@@ -93,7 +93,7 @@ pub(super) struct LaunchArgs {
     ipalloc_range: Vec<IpNet>,
     /// Where addresses come from when no subnet is asked for, at most one of each family [default: the
     /// whole range]
-    #[arg(long, value_name = "CIDR", value_delimiter = ',')]
+    #[arg(long, value_name = "CIDR", value_delimiter = ',', value_parser = block)]
     ipalloc_default_subnet: Vec<IpNet>,
     /// How the range is first divided: consensus, consensus=PEERS, seed=ID,ID,… (of all peers that
     /// get a share; `weft id` shows it) or observer
@@ -486,7 +486,7 @@ fn listen_address(text: &str) -> Result<SocketAddr, String> {
     })
 }
 
-/// One block of the range.
+/// One block, of the range or that of a default subnet: smaller ones have no address to give.
 fn block(text: &str) -> Result<IpNet, UniverseError> {
     let block = text.parse().map_err(|_| UniverseError::NoBlock(text.to_owned()))?;
     Universe::new(block).map(|_| block)

@@ -190,6 +190,17 @@ mod tests {
     }
 
     #[test]
+    fn a_default_subnet_has_an_address_to_give_and_no_bits_below_its_prefix() {
+        let launch = |subnet| parse(&format!("weft launch --ipalloc-default-subnet {subnet}"));
+        for bad in ["10.33.0.0/31", "10.33.0.0/32", "10.33.0.1/16", "fd00::/127"] {
+            assert!(launch(bad).is_err(), "{bad} was accepted");
+        }
+        for good in ["10.33.0.0/30", "10.33.0.0/16", "10.33.0.0/16,fd00::/126"] {
+            assert!(launch(good).is_ok(), "{good} was refused");
+        }
+    }
+
+    #[test]
     fn minus_h_gives_a_name_where_it_did_in_weave_net() {
         let Command::Expose(args) =
             parse("weft expose 10.32.0.9/12 -h a.weft.local").unwrap().command
