@@ -151,7 +151,8 @@ pub enum Command {
     /// Changes whom to trust, as [`Trust`] says. Reply: `Done`.
     Trust(Trust),
     /// Opens the boot gate although no other owner was heard since the start: the operator vouches
-    /// that this disk is as the last run left it. Reply: `Done`, also when the gate stands open.
+    /// that this disk is as the last run left it. Reply: `Done`, also when the gate stands open, or why the
+    /// addresses are not divided yet.
     OpenGate,
     /// Takes over what these peers own, which are gone for good and cannot be reached: all other owners
     /// and all who can be reached have to agree, or, with `force`, only the latter. Reply: `TakenOver`.
@@ -240,7 +241,6 @@ pub enum CommandError {
         /// The universe.
         universe: Universe,
     },
-    /// Ownership is not decided, for want of peers.
     /// A given address comes with a prefix so short that its network is more than this mesh.
     #[error(
         "{address} would send all of {} to containers, and of that this mesh has {block} alone: use a prefix length of {} to {}",
@@ -262,6 +262,7 @@ pub enum CommandError {
         /// As it is held.
         held: IpNet,
     },
+    /// Ownership is not decided, for want of peers.
     #[error(
         "no address yet: {}",
         undivided(*.heard, *.needed, .universe)
@@ -432,9 +433,9 @@ impl CommandError {
             | Self::TooManyWaiting(_) => true,
             Self::AddressTaken { .. }
             | Self::OutOfRange { .. }
-            | Self::NotHeld(_)
             | Self::TooWide { .. }
             | Self::HeldOtherwise { .. }
+            | Self::NotHeld(_)
             | Self::StillInReach { .. }
             | Self::OwnersAway { .. }
             | Self::EvictsItself
@@ -459,9 +460,9 @@ impl CommandError {
             Self::NotTakenOver { heir } => heir.as_mut_slice(),
             Self::AddressTaken { .. }
             | Self::OutOfRange { .. }
-            | Self::NoQuorum { .. }
             | Self::TooWide { .. }
             | Self::HeldOtherwise { .. }
+            | Self::NoQuorum { .. }
             | Self::Observing { .. }
             | Self::NotMerged { .. }
             | Self::OwnersSilent { .. }

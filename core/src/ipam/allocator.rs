@@ -280,7 +280,7 @@ impl Ipam {
             return Some(if holder == id {
                 self.held_already(id, address)
             } else {
-                Err(taken(address, Some(holder)))
+                Err(taken(address, Some(holder.clone())))
             });
         }
         if !self.has_opened() {
@@ -355,7 +355,7 @@ impl Ipam {
     }
 
     /// Why `want` is not met.
-    fn reason(&self, want: &Want) -> CommandError {
+    pub(super) fn reason(&self, want: &Want) -> CommandError {
         if matches!(want, Want::Leave) {
             return self.leaving_reason();
         }

@@ -3,10 +3,12 @@
 //! founding says is ours may have been taken over since.
 
 use super::ledger::Ledger;
+use super::requests::Want;
 use super::witness::Witnessed;
 use super::{Act, Ipam, IpamMessage};
 use crate::event::Event;
 use crate::id::PeerId;
+use crate::io::{CommandError, Reply};
 use crate::mark::{Mark, mark};
 use crate::time::Instant;
 use alloc::vec::Vec;
@@ -40,8 +42,15 @@ impl Ipam {
     }
 
     /// The operator vouches for what our disk says, since nobody else can. A disk that was put back
-    /// may make us hand out what we gave away since.
-    pub(super) fn force_gate(&mut self, now: Instant, acts: &mut Vec<Act>) {
+    /// may make us hand out what we gave away since. Before a founding there is nothing to vouch for.
+    pub(super) fn force_gate(
+        &mut self,
+        now: Instant,
+        acts: &mut Vec<Act>,
+    ) -> Result<Reply, CommandError> {
+        if !self.is_stopping {
+            self.start(now, acts);
+        }
         if self.founded.is_some() && !self.is_open() && !self.has_left {
             let (owners, targets) = self.missed();
             acts.push(Act::Event(Event::GateForced { unheard: owners + targets }));
@@ -49,6 +58,10 @@ impl Ipam {
             self.schedule(now);
         }
         self.settle(now, acts);
+        match self.founded {
+            Some(_) => Ok(Reply::Done),
+            None => Err(self.reason(&Want::Founding)),
+        }
     }
 
     /// As [`Ipam::is_open`], for whom an address is wanted.

@@ -270,8 +270,8 @@ impl Ipam {
                 acts.push(Act::Reply { request, result: Ok(Reply::Done) });
             }
             Command::OpenGate => {
-                self.force_gate(now, acts);
-                acts.push(Act::Reply { request, result: Ok(Reply::Done) });
+                let result = self.force_gate(now, acts);
+                acts.push(Act::Reply { request, result });
             }
             Command::Evict { peers, force, wait } => {
                 let want = self.want_eviction(peers, force, wait);

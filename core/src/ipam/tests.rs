@@ -653,6 +653,30 @@ fn an_operator_who_vouches_for_the_disk_opens_the_gate_though_the_other_owner_is
 }
 
 #[test]
+fn who_has_no_founding_to_vouch_for_is_told_so_at_once() {
+    for founding in [FoundingMode::Observer, FoundingMode::Consensus { peers: Some(3) }] {
+        let config = Config { founding: founding.clone(), ..Config::default() };
+        let mut ipam = start(&config, peer(1), &Saved::default());
+        let mut acts = Vec::new();
+        ipam.command(at(1), RequestId(1), Command::OpenGate, &mut acts);
+        let replies: Vec<&Act> =
+            acts.iter().filter(|act| matches!(act, Act::Reply { .. })).collect();
+        let universe = config.universe;
+        let why = match founding {
+            FoundingMode::Observer => CommandError::Observing { universe },
+            FoundingMode::Consensus { .. } | FoundingMode::Seeds(_) => {
+                CommandError::NoQuorum { heard: 1, needed: 2, universe }
+            }
+        };
+        let [Act::Reply { result, .. }] = replies[..] else { panic!("{replies:?}") };
+        assert_eq!(*result, Err(why));
+    }
+    let mut alone = Cluster::new(1, "10.0.0.0/24");
+    let opened = alone.command(0, Command::OpenGate);
+    assert_eq!(alone.answer(0, opened), Some(&Ok(Reply::Done)), "it founds a mesh of its own");
+}
+
+#[test]
 fn an_observer_is_not_told_to_found_a_mesh_of_its_own() {
     let config = Config { founding: FoundingMode::Observer, ..Config::default() };
     let rng = ChaCha20Rng::from_seed([1; 32]);
