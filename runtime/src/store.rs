@@ -1,11 +1,13 @@
 //! What survives a restart.
 //!
-//! One redb file with one table: the key is a [`Slot`] in postcard, the value is a byte with the
-//! format's version, then the bytes that the core gave.
+//! One file: a head of our own, and behind it what redb keeps. That has a table with all values, the key of
+//! which is a [`Slot`] in postcard, and one with the number of the last commit.
 
-use redb::backends::FileBackend;
+mod head;
+
+use head::{Body, FORMAT, Head};
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -13,10 +15,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use weft_core::codec;
 use weft_core::saved::{Change, Saved, Slot};
 
-/// Format of keys and values. A daemon refuses to read a later one.
-const FORMAT: u8 = 3;
-
 const TABLE: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("weft");
+
+/// How many commits there were. The head says how many of them were confirmed.
+const COMMITS: TableDefinition<'_, (), u64> = TableDefinition::new("commits");
 
 /// Where a node's saved state is kept.
 pub trait Store: Send + 'static {
@@ -77,14 +79,15 @@ pub enum StoreError {
 #[derive(Clone, Debug)]
 pub struct RedbStore {
     path: PathBuf,
+    file: Arc<File>,
     database: Arc<Database>,
 }
 
 impl RedbStore {
-    /// Opens the file at `path`, or makes it, readable for its owner only.
+    /// Opens the file at `path`, or makes it, readable for its owner only. All of it is read.
     ///
     /// # Errors
-    /// When another daemon has it open, it is damaged, or cannot be made.
+    /// When another daemon has it open, it is damaged, lacks what was committed, or cannot be made.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let disk = |why: io::Error| StoreError::Disk { path: path.into(), why: advised(&why) };
         let file = OpenOptions::new()
@@ -95,25 +98,52 @@ impl RedbStore {
             .mode(0o600)
             .open(path)
             .map_err(disk)?;
-        // redb trusts what it reads; on a file of garbage it may panic where it should complain.
-        let opened = std::panic::catch_unwind(|| {
-            FileBackend::new(file).and_then(|file| Database::builder().create_with_backend(file))
-        });
-        let database = match opened {
-            Ok(Ok(database)) => database,
-            Ok(Err(DatabaseError::DatabaseAlreadyOpen)) => {
-                return Err(StoreError::InUse(path.into()));
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(StoreError::InUse(path.into())),
+            Err(TryLockError::Error(why)) => return Err(disk(why)),
+        }
+        let head = Head::read(&file).map_err(disk)?;
+        if let Head::Foreign(found) = head {
+            let path = path.into();
+            let is_earlier = found < FORMAT;
+            return Err(if is_earlier {
+                StoreError::Earlier { path, found }
+            } else {
+                StoreError::Later { path, found }
+            });
+        }
+        let file = Arc::new(file);
+        let database = Arc::new(opened(path, Body(file.clone()))?);
+        let store = Self { path: path.into(), file, database };
+        let commits = store.commits()?;
+        match head {
+            Head::Blank if commits == 0 => {}
+            Head::Confirmed(confirmed) if confirmed <= commits => {}
+            Head::Confirmed(confirmed) => {
+                let why = format!("of {confirmed} commits {commits} are left");
+                return Err(damaged(path, &why));
             }
-            Ok(Err(DatabaseError::Storage(redb::StorageError::Io(why))))
-                if why.kind() != ErrorKind::InvalidData
-                    && why.kind() != ErrorKind::UnexpectedEof =>
-            {
-                return Err(disk(why));
+            Head::Blank | Head::Foreign(_) | Head::Damaged => {
+                return Err(damaged(path, &"its head is not what was written"));
             }
-            Ok(Err(why)) => return Err(damaged(path, &why)),
-            Err(_) => return Err(damaged(path, &"it cannot be made sense of")),
-        };
-        Ok(Self { path: path.into(), database: Arc::new(database) })
+        }
+        // Also of one that was cut off when all of it was written: from here on it is believed.
+        head::confirm(&store.file, commits).map_err(disk)?;
+        Ok(store)
+    }
+
+    fn commits(&self) -> Result<u64, StoreError> {
+        let fail = |why: &dyn std::fmt::Display| damaged(&self.path, why);
+        let transaction = self.database.begin_read().map_err(|why| fail(&why))?;
+        match transaction.open_table(COMMITS) {
+            Ok(table) => {
+                let commits = table.get(()).map_err(|why| fail(&why))?;
+                Ok(commits.map_or(0, |commits| commits.value()))
+            }
+            Err(redb::TableError::TableDoesNotExist(_)) => Ok(0),
+            Err(why) => Err(fail(&why)),
+        }
     }
 
     fn read(&self) -> Result<Saved, StoreError> {
@@ -128,39 +158,46 @@ impl RedbStore {
         for row in table.iter().map_err(|why| fail(&why))? {
             let (key, value) = row.map_err(|why| fail(&why))?;
             let slot = codec::decode::<Slot>(key.value()).map_err(|why| fail(&why))?;
-            match value.value().split_first() {
-                Some((&FORMAT, bytes)) => saved.slots.insert(slot, bytes.to_vec()),
-                Some((&found, _)) if found < FORMAT => {
-                    return Err(StoreError::Earlier { path: self.path.clone(), found });
-                }
-                Some((&found, _)) => {
-                    return Err(StoreError::Later { path: self.path.clone(), found });
-                }
-                None => return Err(fail(&"an empty value")),
-            };
+            saved.slots.insert(slot, value.value().to_vec());
         }
         Ok(saved)
     }
 
     fn write(&self, changes: &[Change]) -> Result<(), redb::Error> {
         let transaction = self.database.begin_write()?;
-        {
+        let commits = {
             let mut table = transaction.open_table(TABLE)?;
             for change in changes {
                 let key = codec::encode(&change.slot);
                 match &change.value {
-                    Some(bytes) => {
-                        let value: Vec<u8> = [FORMAT].iter().chain(bytes).copied().collect();
-                        table.insert(key.as_slice(), value.as_slice())?;
-                    }
-                    None => {
-                        table.remove(key.as_slice())?;
-                    }
-                }
+                    Some(bytes) => table.insert(key.as_slice(), bytes.as_slice())?,
+                    None => table.remove(key.as_slice())?,
+                };
             }
-        }
+            let mut table = transaction.open_table(COMMITS)?;
+            let commits = table.get(())?.map_or(0, |commits| commits.value()) + 1;
+            table.insert((), commits)?;
+            commits
+        };
         transaction.commit()?;
+        head::confirm(&self.file, commits)?;
         Ok(())
+    }
+}
+
+/// The database in `body`, the file of which is at `path`.
+fn opened(path: &Path, body: Body) -> Result<Database, StoreError> {
+    // Without the check redb believes a file that it closed itself, and may panic on what it reads there.
+    let open = || Database::builder().set_check_integrity_on_open(true).create_with_backend(body);
+    match std::panic::catch_unwind(open) {
+        Ok(Ok(database)) => Ok(database),
+        Ok(Err(DatabaseError::Storage(redb::StorageError::Io(why))))
+            if why.kind() != ErrorKind::InvalidData && why.kind() != ErrorKind::UnexpectedEof =>
+        {
+            Err(StoreError::Disk { path: path.into(), why: advised(&why) })
+        }
+        Ok(Err(why)) => Err(damaged(path, &why)),
+        Err(_) => Err(damaged(path, &"it cannot be made sense of")),
     }
 }
 
@@ -215,6 +252,7 @@ impl Store for MemoryStore {
 mod tests {
     use super::*;
     use crate::testing::TempDir;
+    use weft_core::id::ContainerId;
 
     #[tokio::test]
     async fn what_was_committed_is_there_when_the_file_is_opened_again() {
@@ -254,20 +292,18 @@ mod tests {
     fn a_file_of_another_format_says_which_weft_can_read_it() {
         let dir = TempDir::new();
         let path = dir.join("weft.redb");
-        for found in [FORMAT - 1, FORMAT + 1] {
-            let store = RedbStore::open(&path).unwrap();
-            let transaction = store.database.begin_write().unwrap();
-            let key = codec::encode(&Slot::Names);
-            let value: &[u8] = &[found, 0];
-            transaction.open_table(TABLE).unwrap().insert(key.as_slice(), value).unwrap();
-            transaction.commit().unwrap();
+        let later = head::encoded(FORMAT + 1, 0);
+        for (found, bytes) in [(3, &b"redb\x1a\x0a\xa9\x0d\x0a"[..]), (FORMAT + 1, &later)] {
+            std::fs::write(&path, bytes).unwrap();
+            let why = RedbStore::open(&path).unwrap_err();
+            assert_eq!(std::fs::read(&path).unwrap(), bytes, "it is left as it is");
             let path = path.clone();
             let expected = if found < FORMAT {
                 StoreError::Earlier { path, found }
             } else {
                 StoreError::Later { path, found }
             };
-            assert_eq!(store.read(), Err(expected));
+            assert_eq!(why, expected);
         }
     }
 
@@ -283,5 +319,72 @@ mod tests {
             let result = RedbStore::open(&path).and_then(|mut store| store.load());
             assert!(matches!(result, Err(StoreError::Damaged { .. })), "{result:?}");
         }
+    }
+
+    /// A file as a killed process leaves it: thirty values, five of them removed, one commit for each.
+    async fn killed(path: &Path) -> (Vec<u8>, Saved) {
+        let mut store = RedbStore::open(path).unwrap();
+        let slot = |at| Slot::Holding(format!("k{at}").parse::<ContainerId>().unwrap());
+        for at in 0..30_u8 {
+            store.commit(vec![Change::put(slot(at), &at)]).await.unwrap();
+        }
+        for at in 0..5 {
+            store.commit(vec![Change::remove(slot(at))]).await.unwrap();
+        }
+        (std::fs::read(path).unwrap(), store.load().unwrap())
+    }
+
+    fn reopened(path: &Path) -> Result<Saved, StoreError> {
+        RedbStore::open(path)?.load()
+    }
+
+    #[tokio::test]
+    async fn a_killed_daemon_finds_all_that_was_confirmed_or_is_refused_whichever_bit_was_damaged()
+    {
+        let dir = TempDir::new();
+        let (bytes, saved) = killed(&dir.join("killed.redb")).await;
+        let path = dir.join("weft.redb");
+        std::fs::write(&path, &bytes).unwrap();
+        assert_eq!(reopened(&path), Ok(saved.clone()), "nothing is damaged");
+
+        // All bits of what says which commit counts; of the rest of the heads, ours and that of redb, one of
+        // each byte; and of all else that is not zero some.
+        let switches =
+            (0..29).chain(4096..4096 + 16).flat_map(|at| (0..8).map(move |bit| (at, bit)));
+        let heads = (4096..4096 + 320).map(|at| (at, at % 8));
+        let others = (4096 + 320..bytes.len()).filter(|at| bytes[*at] != 0);
+        let others = others.step_by(479).map(|at| (at, at % 8));
+        let mut refused = 0;
+        for (at, bit) in switches.chain(heads).chain(others) {
+            let mut flipped = bytes.clone();
+            flipped[at] ^= 1 << bit;
+            std::fs::write(&path, &flipped).unwrap();
+            let Err(why) = reopened(&path).map(|found| assert_eq!(found, saved, "{at}.{bit}"))
+            else {
+                continue;
+            };
+            assert!(matches!(why, StoreError::Damaged { .. }), "{at}.{bit}: {why}");
+            assert!(reopened(&path).is_err(), "{at}.{bit}: the second start believes it");
+            refused += 1;
+        }
+        assert!(refused > 0, "not even damage to the last commit is noticed");
+    }
+
+    #[tokio::test]
+    async fn a_commit_that_was_cut_off_is_forgotten_without_a_word() {
+        let dir = TempDir::new();
+        let (before, saved) = killed(&dir.join("killed.redb")).await;
+        let path = dir.join("weft.redb");
+        std::fs::write(&path, &before).unwrap();
+        let mut store = RedbStore::open(&path).unwrap();
+        let opened = std::fs::read(&path).unwrap();
+        store.commit(vec![Change::put(Slot::Names, "a")]).await.unwrap();
+        let mut torn = std::fs::read(&path).unwrap();
+        drop(store);
+        // The head of redb was written, and neither our own nor any other page.
+        torn[..4096].copy_from_slice(&opened[..4096]);
+        torn[8192..].copy_from_slice(&opened[8192..]);
+        std::fs::write(&path, &torn).unwrap();
+        assert_eq!(reopened(&path), Ok(saved));
     }
 }
