@@ -1,26 +1,25 @@
 //! Containers on the bridge: addresses, veth pairs and names, put on and taken off together.
 
 use crate::dns::{DnsService, ServeError};
-use crate::handle::NodeHandle;
+use crate::handle::{NodeHandle, addresses_of};
 use crate::host::{Host, HostError, Wish};
 use crate::namespace::Namespace;
 use crate::store::advised;
 use ipnet::IpNet;
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::OwnedMutexGuard;
 use tokio::time::{MissedTickBehavior, interval};
 use weft_core::id::ContainerId;
-use weft_core::io::{Command, CommandError, Reply};
+use weft_core::io::{Command, CommandError};
 use weft_core::names::{KnownName, Name, NameEntry};
 use weft_datapath::container::host_interface_name;
 use weft_datapath::link::{InterfaceName, LinkError};
 
 mod ledger;
 mod request;
+mod turns;
 
 /// Time between two looks for containers that have died.
 const RECONCILE_WAIT: Duration = Duration::from_secs(5);
@@ -28,6 +27,9 @@ const RECONCILE_WAIT: Duration = Duration::from_secs(5);
 pub use ledger::Ledger;
 use ledger::Place;
 pub use request::{AddressRequest, ParseAddressRequestError};
+pub(crate) use turns::ALONE_MAX;
+pub use turns::TurnError;
+use turns::{Asker, Turns};
 
 /// What to attach, and how.
 #[derive(Clone, Debug)]
@@ -42,6 +44,26 @@ pub struct Attach {
     pub names: Vec<Name>,
     /// Name of the interface inside; `ethwe` by default.
     pub interface: InterfaceName,
+}
+
+impl Attach {
+    /// That nothing be changed at its interface, yet.
+    fn wish(&self) -> Wish {
+        Wish {
+            id: self.id.clone(),
+            namespace: self.namespace.clone(),
+            interface: self.interface.to_string(),
+            addresses: Vec::new(),
+            dns_route: None,
+        }
+    }
+}
+
+/// What an attachment finds.
+#[derive(Debug)]
+struct Before {
+    held: Vec<IpNet>,
+    place: Option<Place>,
 }
 
 /// A container on the bridge.
@@ -110,6 +132,9 @@ pub enum AttachError {
         /// The subnets.
         defaults: Vec<IpNet>,
     },
+    /// It took too long.
+    #[error(transparent)]
+    Turn(#[from] TurnError),
     /// The record of what is attached cannot be kept.
     #[error("cannot note what is attached in {}: {why}, and try again", .path.display())]
     Ledger {
@@ -136,7 +161,7 @@ pub struct Attachments {
     host: Arc<dyn Host>,
     dns: Option<Arc<DnsService>>,
     ledger: Arc<Ledger>,
-    busy: Arc<Mutex<BTreeMap<ContainerId, Arc<tokio::sync::Mutex<()>>>>>,
+    turns: Turns,
 }
 
 impl Attachments {
@@ -147,7 +172,7 @@ impl Attachments {
         dns: Option<Arc<DnsService>>,
         ledger: Ledger,
     ) -> Self {
-        Self { node, host, dns, ledger: Arc::new(ledger), busy: Arc::default() }
+        Self { node, host, dns, ledger: Arc::new(ledger), turns: Turns::default() }
     }
 
     /// Gives a namespace an interface on the bridge, with addresses and names. Returns what it
@@ -156,9 +181,25 @@ impl Attachments {
     /// # Errors
     /// The first step that failed; the steps before it were undone.
     pub async fn attach(&self, attach: Attach) -> Result<Attached, AttachError> {
+        not_reserved(&attach.id)?;
+        let this = self.clone();
+        let turn = self.turns.take(&attach.id).await?;
+        turn.run(|asker| async move { this.attach_now(&attach, asker).await }).await
+    }
+
+    async fn attach_now(&self, attach: &Attach, asker: Asker<Attached, AttachError>) {
+        let before = match self.before(attach).await {
+            Ok(before) => before,
+            Err(why) => return asker.refuse(why),
+        };
+        let mut is_on = false;
+        let outcome = self.try_attach(attach, &before, &asker, &mut is_on).await;
+        asker.settle(outcome, self.undo(attach, before, is_on)).await;
+    }
+
+    /// What `attach` finds.
+    async fn before(&self, attach: &Attach) -> Result<Before, AttachError> {
         let id = &attach.id;
-        not_reserved(id)?;
-        let _busy = self.lock(id).await;
         let place = self.ledger.place(id);
         if let Some(Place { interface: there, .. }) = &place
             && there != attach.interface.as_str()
@@ -166,26 +207,26 @@ impl Attachments {
         {
             return Err(AttachError::OtherInterface { id: id.clone(), there: there.clone() });
         }
-        let before = self.held(id).await?;
-        let result = self.try_attach(&attach, &before, place.is_some()).await;
-        if result.is_err() {
-            self.undo(id, &before, place).await;
-        }
-        result
+        Ok(Before { held: self.held(id).await?, place })
     }
 
+    /// Sets `is_on` once the interface may have the addresses.
     async fn try_attach(
         &self,
         attach: &Attach,
-        before: &[IpNet],
-        was_attached: bool,
+        Before { held: before, .. }: &Before,
+        asker: &Asker<Attached, AttachError>,
+        is_on: &mut bool,
     ) -> Result<Attached, AttachError> {
         let id = &attach.id;
-        let mut asked = self.obtain(id, &attach.addresses, before).await?;
+        let asked = self.obtain(id, &attach.addresses, before).await?;
         let dns = match &self.dns {
             Some(dns) => dns.ensure(&self.node, &*self.host).await?,
             None => None,
         };
+        if !asker.is_waiting() {
+            return Err(TurnError::Busy(id.clone()).into());
+        }
         let mut addresses = asked.clone();
         addresses.extend(before.iter().filter(|address| !asked.contains(address)));
         let place = Place {
@@ -195,30 +236,18 @@ impl Attachments {
         };
         self.note(id, Some(place.clone()))?;
         let wish = Wish {
-            id: id.clone(),
-            namespace: attach.namespace.clone(),
-            interface: attach.interface.to_string(),
             addresses: addresses.clone(),
             dns_route: dns.filter(|dns| !addresses.iter().any(|net| net.contains(dns))),
+            ..attach.wish()
         };
         let mac = self.host.attach(&wish).await.map_err(|why| self.attached_as(why))?.to_string();
-        let named = async {
-            self.note(id, Some(Place { mac: Some(mac.clone()), ..place }))?;
-            for address in &asked {
-                for name in attach.names.clone() {
-                    let (id, address) = (id.clone(), address.addr());
-                    self.node.command(Command::Register { id, name, address }).await?;
-                }
+        *is_on = true;
+        self.note(id, Some(Place { mac: Some(mac.clone()), ..place }))?;
+        for address in &asked {
+            for name in attach.names.clone() {
+                let (id, address) = (id.clone(), address.addr());
+                self.node.command(Command::Register { id, name, address }).await?;
             }
-            Ok::<(), AttachError>(())
-        };
-        if let Err(why) = named.await {
-            if was_attached {
-                // The interface stays, so what it was given just now must go by itself.
-                asked.retain(|address| !before.contains(address));
-                self.host.take(&Wish { addresses: asked, ..wish }).await?;
-            }
-            return Err(why);
         }
         Ok(Attached { id: id.clone(), mac: Some(mac), addresses })
     }
@@ -234,24 +263,75 @@ impl Attachments {
         why.into()
     }
 
-    /// Takes back what a failed attachment did: the interface, unless it was at `place` before, and
-    /// the addresses that were not held `before`.
-    async fn undo(&self, id: &ContainerId, before: &[IpNet], place: Option<Place>) {
+    /// Takes back what a failed attachment did: the interface, unless it was there `before`, and the
+    /// addresses that were not held before; off the interface first, when it `is_on`.
+    async fn undo(&self, attach: &Attach, before: Before, is_on: bool) {
+        let id = &attach.id;
         let undone = async {
-            match (&place, before) {
+            let mut given = self.held(id).await?;
+            given.retain(|address| !before.held.contains(address));
+            match (&before.place, &before.held[..]) {
                 (None, []) => return self.remove(id).await,
                 (None, [..]) => self.host.detach(id).await?,
+                (Some(_), _) if is_on && !given.is_empty() => {
+                    self.host.take(&Wish { addresses: given.clone(), ..attach.wish() }).await?;
+                }
                 (Some(_), _) => {}
             }
+            for address in given {
+                self.release(id, address).await?;
+            }
+            self.note(id, before.place)
+        };
+        if let Err(why) = undone.await {
+            tracing::warn!(%id, %why, "left behind by a failed attachment");
+        }
+    }
+
+    /// Gives `id` an address without an interface: one of `subnet`, or of the default subnets.
+    ///
+    /// # Errors
+    /// The node's own; nothing was given then.
+    pub async fn allocate(
+        &self,
+        id: ContainerId,
+        subnet: Option<IpNet>,
+    ) -> Result<Vec<IpNet>, AttachError> {
+        self.give(id.clone(), Command::Allocate { id, subnet }).await
+    }
+
+    /// Gives `id` just this `address` without an interface.
+    ///
+    /// # Errors
+    /// As [`Attachments::allocate`].
+    pub async fn claim(&self, id: ContainerId, address: IpNet) -> Result<Vec<IpNet>, AttachError> {
+        self.give(id.clone(), Command::Claim { id, address }).await
+    }
+
+    async fn give(&self, id: ContainerId, command: Command) -> Result<Vec<IpNet>, AttachError> {
+        not_reserved(&id)?;
+        let this = self.clone();
+        let turn = self.turns.take(&id).await?;
+        turn.run(|asker| async move {
+            let (before, outcome) = this.node.command_of(&id, command).await;
+            let outcome = outcome.map(addresses_of).map_err(AttachError::from);
+            asker.settle(outcome, this.take_back(&id, &before)).await;
+        })
+        .await
+    }
+
+    /// Gives back what `id` was given since it held what was held `before`.
+    async fn take_back(&self, id: &ContainerId, before: &[IpNet]) {
+        let taken = async {
             for address in self.held(id).await? {
                 if !before.contains(&address) {
                     self.release(id, address).await?;
                 }
             }
-            self.note(id, place)
+            Ok::<(), AttachError>(())
         };
-        if let Err(why) = undone.await {
-            tracing::warn!(%id, %why, "left behind by a failed attachment");
+        if let Err(why) = taken.await {
+            tracing::warn!(%id, %why, "an address is held that nobody was told of");
         }
     }
 
@@ -266,7 +346,16 @@ impl Attachments {
         addresses: Vec<AddressRequest>,
     ) -> Result<Vec<IpNet>, AttachError> {
         not_reserved(&id)?;
-        let _busy = self.lock(&id).await;
+        let this = self.clone();
+        let turn = self.turns.take(&id).await?;
+        turn.run(|asker| async move { asker.commit(this.detach_now(id, addresses)).await }).await
+    }
+
+    async fn detach_now(
+        &self,
+        id: ContainerId,
+        addresses: Vec<AddressRequest>,
+    ) -> Result<Vec<IpNet>, AttachError> {
         let held = self.held(&id).await?;
         let place = self.ledger.place(&id);
         if held.is_empty() && place.is_none() {
@@ -301,12 +390,19 @@ impl Attachments {
         address: Option<IpAddr>,
     ) -> Result<(), AttachError> {
         not_reserved(&id)?;
-        let _busy = self.lock(&id).await;
-        if self.ledger.place(&id).is_some() {
-            return Err(AttachError::InUse(id));
-        }
-        self.node.command(Command::Release { id, address }).await?;
-        Ok(())
+        let this = self.clone();
+        let turn = self.turns.take(&id).await?;
+        turn.run(|asker| async move {
+            let given_back = async {
+                if this.ledger.place(&id).is_some() {
+                    return Err(AttachError::InUse(id));
+                }
+                this.node.command(Command::Release { id, address }).await?;
+                Ok(())
+            };
+            asker.commit(given_back).await;
+        })
+        .await
     }
 
     /// Gives the host addresses on the bridge (one of the default subnet when empty), and each of
@@ -319,31 +415,62 @@ impl Attachments {
         addresses: Vec<AddressRequest>,
         name: Option<Name>,
     ) -> Result<Vec<IpNet>, AttachError> {
-        let id = ContainerId::expose();
-        let _busy = self.lock(&id).await;
-        let before = self.held(&id).await?;
-        let mut named = Vec::new();
-        let exposed = async {
-            let asked = self.obtain(&id, &addresses, &before).await?;
-            for address in &asked {
-                self.host.add(*address).await?;
-            }
-            let Some(name) = name.clone() else { return Ok(asked) };
-            let known = self.node.status().await?;
-            for address in asked.iter().map(IpNet::addr) {
-                let entry = NameEntry { name: name.clone(), address, id: id.clone() };
-                let is_ours = |known: &KnownName| known.entry == entry;
-                let was_named = known.names.iter().any(is_ours);
-                let (id, name) = (id.clone(), name.clone());
-                self.node.command(Command::Register { id, name, address }).await?;
-                if !was_named {
-                    named.push(address);
-                }
-            }
-            Ok(asked)
+        let this = self.clone();
+        let turn = self.turns.take(&ContainerId::expose()).await?;
+        turn.run(|asker| async move { this.expose_now(&addresses, name, asker).await }).await
+    }
+
+    async fn expose_now(
+        &self,
+        addresses: &[AddressRequest],
+        name: Option<Name>,
+        asker: Asker<Vec<IpNet>, AttachError>,
+    ) {
+        let before = match self.held(&ContainerId::expose()).await {
+            Ok(before) => before,
+            Err(why) => return asker.refuse(why),
         };
-        let result = exposed.await;
-        if result.is_err() {
+        let mut named = Vec::new();
+        let outcome = self.try_expose(addresses, &name, &before, &asker, &mut named).await;
+        asker.settle(outcome, self.unexpose(&before, name, named)).await;
+    }
+
+    /// Puts down in `named` what has the name by this call.
+    async fn try_expose(
+        &self,
+        addresses: &[AddressRequest],
+        name: &Option<Name>,
+        before: &[IpNet],
+        asker: &Asker<Vec<IpNet>, AttachError>,
+        named: &mut Vec<IpAddr>,
+    ) -> Result<Vec<IpNet>, AttachError> {
+        let id = ContainerId::expose();
+        let asked = self.obtain(&id, addresses, before).await?;
+        if !asker.is_waiting() {
+            return Err(TurnError::Busy(id).into());
+        }
+        for address in &asked {
+            self.host.add(*address).await?;
+        }
+        let Some(name) = name else { return Ok(asked) };
+        let known = self.node.status().await?;
+        for address in asked.iter().map(IpNet::addr) {
+            let entry = NameEntry { name: name.clone(), address, id: id.clone() };
+            let is_ours = |known: &KnownName| known.entry == entry;
+            let was_named = known.names.iter().any(is_ours);
+            let (id, name) = (id.clone(), name.clone());
+            self.node.command(Command::Register { id, name, address }).await?;
+            if !was_named {
+                named.push(address);
+            }
+        }
+        Ok(asked)
+    }
+
+    /// Takes from the host what it did not have `before`, and its name from those that were `named`.
+    async fn unexpose(&self, before: &[IpNet], name: Option<Name>, named: Vec<IpAddr>) {
+        let id = ContainerId::expose();
+        let undone = async {
             for address in named {
                 let (id, address) = (Some(id.clone()), Some(address));
                 let command = Command::Unregister { id, name: name.clone(), address };
@@ -355,8 +482,11 @@ impl Attachments {
                     self.release(&id, address).await?;
                 }
             }
+            Ok::<(), AttachError>(())
+        };
+        if let Err(why) = undone.await {
+            tracing::warn!(%why, "the host stays exposed by a failed call");
         }
-        result
     }
 
     /// Takes exposed addresses (all when empty) from the bridge, and their names. Returns those taken.
@@ -364,8 +494,13 @@ impl Attachments {
     /// # Errors
     /// When none is exposed or one that is named is not, and nothing was taken; or the kernel refuses.
     pub async fn hide(&self, addresses: Vec<AddressRequest>) -> Result<Vec<IpNet>, AttachError> {
+        let this = self.clone();
+        let turn = self.turns.take(&ContainerId::expose()).await?;
+        turn.run(|asker| async move { asker.commit(this.hide_now(addresses)).await }).await
+    }
+
+    async fn hide_now(&self, addresses: Vec<AddressRequest>) -> Result<Vec<IpNet>, AttachError> {
         let id = ContainerId::expose();
-        let _busy = self.lock(&id).await;
         let held = self.held(&id).await?;
         for request in &addresses {
             if self.meant(&held, std::slice::from_ref(request)).await?.is_empty() {
@@ -390,7 +525,7 @@ impl Attachments {
     /// The first thing that could not be taken off.
     pub async fn withdraw(&self) -> Result<(), AttachError> {
         for id in self.ledger.ids() {
-            let _busy = self.lock(&id).await;
+            let _busy = self.turns.wait(&id).await;
             self.remove(&id).await?;
         }
         match self.hide(Vec::new()).await {
@@ -464,7 +599,7 @@ impl Attachments {
     pub(crate) async fn reconcile(&self) -> Result<(), AttachError> {
         let mut outcome = Ok(());
         for id in self.ledger.ids() {
-            let Ok(_busy) = self.mutex(&id).try_lock_owned() else { continue };
+            let Some(_busy) = self.turns.free(&id) else { continue };
             if self.ledger.place(&id).is_none() {
                 continue;
             }
@@ -512,10 +647,7 @@ impl Attachments {
         let mut obtained = Vec::new();
         // All of them are over when this returns, so what they gave can be taken back if one failed.
         for outcome in self.node.commands(commands).await {
-            match outcome? {
-                Reply::Addresses(addresses) => obtained.extend(addresses),
-                Reply::Done | Reply::Removed(_) | Reply::TakenOver(_) => {}
-            }
+            obtained.extend(addresses_of(outcome?));
         }
         Ok(obtained)
     }
@@ -581,17 +713,6 @@ impl Attachments {
             path: self.ledger.path().into(),
             why: advised(&why),
         })
-    }
-
-    /// Waits until nobody else works on `id`.
-    async fn lock(&self, id: &ContainerId) -> OwnedMutexGuard<()> {
-        self.mutex(id).lock_owned().await
-    }
-
-    fn mutex(&self, id: &ContainerId) -> Arc<tokio::sync::Mutex<()>> {
-        let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
-        busy.retain(|_, mutex| Arc::strong_count(mutex) > 1);
-        Arc::clone(busy.entry(id.clone()).or_default())
     }
 }
 

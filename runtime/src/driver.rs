@@ -305,9 +305,11 @@ impl<N: Net, S: Store, F: Frames, P: Probe> Driver<N, S, F, P> {
     /// Takes `first` and the requests that wait already behind it; breaks when one of them stops the node.
     fn take_requests(&mut self, first: Request) -> ControlFlow<()> {
         let mut request = first;
-        for taken in 1.. {
+        let mut taken = 0;
+        loop {
             match request {
                 Request::Commands(commands) => {
+                    taken += 1;
                     for (command, answer) in commands {
                         let stops = command == Command::Stop;
                         self.command(command, Some(answer));
@@ -316,7 +318,14 @@ impl<N: Net, S: Store, F: Frames, P: Probe> Driver<N, S, F, P> {
                         }
                     }
                 }
-                Request::Picture(picture) => self.pictures.push(picture),
+                // Goes ahead of the commands that it is about, which count.
+                Request::HeldSoFar(id, answer) => {
+                    let _ = answer.send(self.node.ipam().held_by(&id).to_vec());
+                }
+                Request::Picture(picture) => {
+                    taken += 1;
+                    self.pictures.push(picture);
+                }
             }
             if taken == GROUP_MAX {
                 break;

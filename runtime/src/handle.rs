@@ -17,6 +17,8 @@ pub(crate) type Answer = oneshot::Sender<Result<Reply, CommandError>>;
 pub(crate) enum Request {
     /// Things for the node to do, one after the other.
     Commands(Vec<(Command, Answer)>),
+    /// Which addresses are held for this one before anything is done that is asked for later.
+    HeldSoFar(ContainerId, oneshot::Sender<Vec<IpNet>>),
     /// To see something of the node as it is.
     Picture(Picture),
 }
@@ -75,6 +77,19 @@ impl NodeHandle {
         outcomes
     }
 
+    /// As [`NodeHandle::command`], and what was held for `id` just before. The answer to that costs no wait
+    /// of its own, as a picture would, which is drawn after all that is done meanwhile.
+    pub(crate) async fn command_of(
+        &self,
+        id: &ContainerId,
+        command: Command,
+    ) -> (Vec<IpNet>, Result<Reply, CommandError>) {
+        let (reply, before) = oneshot::channel();
+        let _ = self.requests.send(Request::HeldSoFar(id.clone(), reply)).await;
+        let outcome = self.command(command).await;
+        (before.await.unwrap_or_default(), outcome)
+    }
+
     /// A picture of the node as it is now.
     ///
     /// # Errors
@@ -119,5 +134,13 @@ impl NodeHandle {
     /// All names that are answered.
     pub const fn names(&self) -> &SharedIndex {
         &self.names
+    }
+}
+
+/// The addresses that a command was answered with, if any.
+pub(crate) fn addresses_of(reply: Reply) -> Vec<IpNet> {
+    match reply {
+        Reply::Addresses(addresses) => addresses,
+        Reply::Done | Reply::Removed(_) | Reply::TakenOver(_) => Vec::new(),
     }
 }

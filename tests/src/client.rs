@@ -49,13 +49,22 @@ impl Client {
     /// When the daemon cannot be reached, hangs up, or does not answer in time: then what was asked
     /// for may have been done, and the next request has a stream of its own.
     pub fn ask(&mut self, method: &str, path: &str) -> io::Result<Answer> {
+        self.ask_with(method, path, "")
+    }
+
+    /// As [`Client::ask`], with a body.
+    ///
+    /// # Errors
+    /// As [`Client::ask`].
+    pub fn ask_with(&mut self, method: &str, path: &str, body: &str) -> io::Result<Answer> {
         let mut stream = match self.stream.take() {
             Some(stream) => stream,
             None => opened(&self.socket, self.patience)?,
         };
+        let length = body.len();
         write!(
             stream.get_mut(),
-            "{method} {path} HTTP/1.1\r\nhost: weft\r\ncontent-length: 0\r\n\r\n"
+            "{method} {path} HTTP/1.1\r\nhost: weft\r\ncontent-length: {length}\r\n\r\n{body}"
         )?;
         let answer = read(&mut stream)?;
         self.stream = Some(stream);

@@ -299,13 +299,14 @@ const NOT_HELD: &str = "holds no address here";
 const TAKEN: &str = "is taken";
 
 /// What a refusal says, and whether it may be said of a request for an address and of a release.
-/// Source: `CommandError` of the core.
-const REFUSALS: [(&str, [bool; 2]); 11] = [
+/// Source: `CommandError` of the core, `AttachError`.
+const REFUSALS: [(&str, [bool; 2]); 12] = [
     ("no free address in", [true, false]),
     ("needed to divide", [true, false]),
     ("after a restart a peer hands out addresses only once", [true, false]),
     ("own some and have not answered", [true, false]),
     ("commands wait for addresses already", [true, false]),
+    ("another call for", [true, true]),
     (TAKEN, [true, false]),
     ("which is not reachable", [true, false]),
     ("which did not answer within", [true, false]),

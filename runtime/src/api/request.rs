@@ -9,10 +9,15 @@ use axum::http::StatusCode;
 use axum::http::request::Parts as Head;
 use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
+use std::time::Duration;
+use tokio::time::timeout;
 use weft_core::names::Name;
 
 /// Most bytes of a request's body: a thousand targets.
 pub(super) const BODY_LEN_MAX: usize = 64 << 10;
+
+/// Longest time a request may take, and the reading of its body by itself; only `GET /ring` waits longer.
+pub(super) const ANSWER_MAX: Duration = crate::attachments::ALONE_MAX;
 
 /// An error on its way to the client.
 #[derive(Debug)]
@@ -46,7 +51,11 @@ impl IntoResponse for Refusal {
 
 /// The whole body, if it is not too long.
 async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Refusal> {
-    Bytes::from_request(request, state).await.map_err(|why| {
+    let read = timeout(ANSWER_MAX, Bytes::from_request(request, state)).await.map_err(|_| {
+        let why = format!("the body did not come within {ANSWER_MAX:?}");
+        Refusal::new(StatusCode::REQUEST_TIMEOUT, why)
+    })?;
+    read.map_err(|why| {
         if why.status() == StatusCode::PAYLOAD_TOO_LARGE {
             let limit = format!("the body is too large: at most {BODY_LEN_MAX} bytes are taken");
             Refusal::new(why.status(), limit)

@@ -1,12 +1,12 @@
 //! The server of the API: each path is a few lines that hand on to the daemon's [`Controls`].
 
 use super::report;
-use super::request::{BODY_LEN_MAX, Body, Fields, Parts, Refusal};
+use super::request::{ANSWER_MAX, BODY_LEN_MAX, Body, Fields, Parts, Refusal};
 use super::text::{self, Part};
 use super::types::{
     AllowRequest, AttachRequest, Container, DetachRequest, Dns, ExposeRequest, Surroundings,
 };
-use crate::attachments::{AddressRequest, Attach, AttachError, Attached, not_reserved};
+use crate::attachments::{AddressRequest, Attach, AttachError, Attached, TurnError};
 use crate::daemon::{Controls, LeaveError};
 use crate::dns;
 use crate::secret::Secret;
@@ -15,22 +15,18 @@ use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post, put};
+use axum::routing::{MethodRouter, delete, get, post, put};
 use axum::{Json, Router};
 use ipnet::IpNet;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 use weft_core::id::{ContainerId, ParseContainerIdError, PeerId, PeerLabel};
 use weft_core::io::{Command, CommandError, Reply, Target};
 use weft_core::names::Name;
 use weft_core::status::{PeerStatus, Status};
 use weft_core::trust::Trust;
-
-/// Longest time a request may take, reading its body included; only `GET /ring` waits longer.
-const ANSWER_MAX: Duration = Duration::from_secs(10);
 
 /// Longest list of peers, in bytes: more than ten thousand ids.
 const LIST_LEN_MAX: usize = 1 << 20;
@@ -58,15 +54,8 @@ fn router(controls: Controls) -> Router {
         .route("/surroundings", get(async |State(c): Controlled| Json(surroundings(&c))))
         .route("/connect", post(connect))
         .route("/forget", post(forget))
-        .route("/attach", post(attach))
-        .route("/detach", post(detach))
-        .route("/expose", post(expose))
-        .route("/hide", post(hide))
         .route("/ps", get(ps))
         .route("/ip", get(owned))
-        .route("/ip/{id}", post(allocate).get(held).delete(release))
-        .route("/ip/{id}/{ip}", delete(release_one))
-        .route("/ip/{id}/{ip}/{len}", post(allocate_in).put(claim).get(held_one))
         .route("/ipinfo/defaultsubnet", get(default_subnet))
         .route("/ipinfo/tracker", get(async || ""))
         .route("/name", get(get_names).delete(unregister))
@@ -84,8 +73,21 @@ fn router(controls: Controls) -> Router {
         .route("/secret", post(add_secret).delete(retire_secret))
         .route("/allow", post(allow).layer(DefaultBodyLimit::max(LIST_LEN_MAX)))
         .layer(middleware::from_fn(in_time));
+    // These see to the time themselves: who is told that it is over must be able to rely on that.
+    let attaching = Router::new()
+        .route("/attach", post(attach))
+        .route("/detach", post(detach))
+        .route("/expose", post(expose))
+        .route("/hide", post(hide))
+        .route("/ip/{id}", post(allocate).delete(release).merge(in_good_time(get(held))))
+        .route("/ip/{id}/{ip}", delete(release_one))
+        .route(
+            "/ip/{id}/{ip}/{len}",
+            post(allocate_in).put(claim).merge(in_good_time(get(held_one))),
+        );
     Router::new()
         .route("/ring", get(ring))
+        .merge(attaching)
         .merge(timed)
         .fallback(async |uri: Uri| {
             let why = format!("the API has no path {}", uri.path());
@@ -97,6 +99,10 @@ fn router(controls: Controls) -> Router {
         })
         .layer(DefaultBodyLimit::max(BODY_LEN_MAX))
         .with_state(controls)
+}
+
+fn in_good_time(route: MethodRouter<Controls>) -> MethodRouter<Controls> {
+    route.layer(middleware::from_fn(in_time))
 }
 
 type Controlled = State<Controls>;
@@ -151,10 +157,22 @@ impl From<AttachError> for Refusal {
             | AttachError::OtherInterface { .. }
             | AttachError::AttachedAs(_)
             | AttachError::InUse(_) => Self::bad(error),
+            AttachError::Turn(why) => why.into(),
             AttachError::Host(_) | AttachError::Ledger { .. } => {
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, error)
             }
         }
+    }
+}
+
+impl From<TurnError> for Refusal {
+    fn from(error: TurnError) -> Self {
+        let (status, may_pass) = match &error {
+            TurnError::Busy(_) => (StatusCode::SERVICE_UNAVAILABLE, true),
+            TurnError::Late => (StatusCode::GATEWAY_TIMEOUT, true),
+            TurnError::Ended(_) => (StatusCode::INTERNAL_SERVER_ERROR, false),
+        };
+        Self::new(status, error).passing(may_pass)
     }
 }
 
@@ -174,7 +192,7 @@ impl From<ParseContainerIdError> for Refusal {
 }
 
 /// Ends a request that takes too long. What changes the host runs to its end all the same
-/// ([`whole`]).
+/// ([`whole`]), or is undone by itself ([`TurnError::Late`]).
 async fn in_time(request: Request, next: Next) -> Response {
     match tokio::time::timeout(ANSWER_MAX, next.run(request)).await {
         Ok(response) => response,
@@ -329,8 +347,7 @@ async fn attach(
         names: named(request.name, &c)?.into_iter().collect(),
         interface: interface.parse().map_err(Refusal::bad)?,
     };
-    let attached = whole(async move { c.attachments.attach(attach).await }).await?;
-    Ok(Json(container(attached)))
+    Ok(Json(container(c.attachments.attach(attach).await?)))
 }
 
 async fn detach(
@@ -338,7 +355,7 @@ async fn detach(
     Body(request): Body<DetachRequest>,
 ) -> Answer<Json<Vec<IpNet>>> {
     let addresses = addresses(&request.addresses)?;
-    whole(async move { c.attachments.detach(request.id, addresses).await }).await.map(Json)
+    Ok(Json(c.attachments.detach(request.id, addresses).await?))
 }
 
 async fn expose(
@@ -346,7 +363,7 @@ async fn expose(
     Body(request): Body<ExposeRequest>,
 ) -> Answer<Json<Vec<IpNet>>> {
     let (wanted, name) = (addresses(&request.addresses)?, named(request.name, &c)?);
-    whole(async move { c.attachments.expose(wanted, name).await }).await.map(Json)
+    Ok(Json(c.attachments.expose(wanted, name).await?))
 }
 
 async fn hide(
@@ -354,14 +371,11 @@ async fn hide(
     Body(request): Body<ExposeRequest>,
 ) -> Answer<Json<Vec<IpNet>>> {
     let wanted = addresses(&request.addresses)?;
-    whole(async move {
-        match c.attachments.hide(wanted).await {
-            // Hiding twice is no error, as in Weave Net, unless something is named.
-            Err(AttachError::NotExposed) => Ok(Json(Vec::new())),
-            hidden => hidden.map(Json),
-        }
-    })
-    .await
+    match c.attachments.hide(wanted).await {
+        // Hiding twice is no error, as in Weave Net, unless something is named.
+        Err(AttachError::NotExposed) => Ok(Json(Vec::new())),
+        hidden => Ok(Json(hidden?)),
+    }
 }
 
 fn container(attached: Attached) -> Container {
@@ -382,8 +396,7 @@ async fn owned(State(c): Controlled) -> Answer<Json<Value>> {
 }
 
 async fn allocate(State(c): Controlled, Parts(id): Parts<String>) -> Answer<String> {
-    let command = Command::Allocate { id: free_id(&id)?, subnet: None };
-    words(c.node.command(command).await)
+    Ok(joined(c.attachments.allocate(id.parse()?, None).await?.iter()))
 }
 
 async fn allocate_in(
@@ -391,15 +404,15 @@ async fn allocate_in(
     Parts((id, ip, len)): Parts<(String, IpAddr, u8)>,
 ) -> Answer<String> {
     let subnet = Some(net(ip, len)?.trunc());
-    words(c.node.command(Command::Allocate { id: free_id(&id)?, subnet }).await)
+    Ok(joined(c.attachments.allocate(id.parse()?, subnet).await?.iter()))
 }
 
 async fn claim(
     State(c): Controlled,
     Parts((id, ip, len)): Parts<(String, IpAddr, u8)>,
 ) -> Answer<StatusCode> {
-    let command = Command::Claim { id: free_id(&id)?, address: net(ip, len)? };
-    empty(c.node.command(command).await)
+    c.attachments.claim(id.parse()?, net(ip, len)?).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 async fn held(State(c): Controlled, Parts(id): Parts<String>) -> Answer<String> {
@@ -432,15 +445,8 @@ async fn release_one(
 }
 
 async fn give_back(c: Controls, id: ContainerId, ip: Option<IpAddr>) -> Answer<StatusCode> {
-    whole(async move { c.attachments.give_back(id, ip).await }).await?;
+    c.attachments.give_back(id, ip).await?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-/// An id that is not ours alone.
-fn free_id(text: &str) -> Answer<ContainerId> {
-    let id = text.parse()?;
-    not_reserved(&id)?;
-    Ok(id)
 }
 
 async fn default_subnet(State(c): Controlled) -> Answer<String> {
@@ -654,13 +660,6 @@ fn count(result: Result<Reply, CommandError>) -> Answer<String> {
         Reply::Removed(count) => Ok(count.to_string()),
         Reply::TakenOver(count) => Ok(count.to_string()),
         Reply::Done | Reply::Addresses(_) => Ok(String::new()),
-    }
-}
-
-fn words(result: Result<Reply, CommandError>) -> Answer<String> {
-    match result? {
-        Reply::Addresses(addresses) => Ok(joined(addresses.iter())),
-        Reply::Done | Reply::Removed(_) | Reply::TakenOver(_) => Ok(String::new()),
     }
 }
 

@@ -6,11 +6,13 @@ use crate::driver::{Driver, NoFrames, Parts};
 use crate::net::TokioNet;
 use crate::probe::NoProbe;
 use crate::testing::{TempDir, TestStore};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
 use std::net::IpAddr;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::mpsc;
+use tokio::time::sleep;
 use weft_core::config::{Config, FoundingMode};
 use weft_core::forward::Mac;
 use weft_core::node::Seed;
@@ -18,6 +20,7 @@ use weft_core::node::Seed;
 #[derive(Debug, Default)]
 struct FakeHost {
     refuses: AtomicBool,
+    is_slow: AtomicBool,
     attached: Mutex<BTreeMap<ContainerId, BTreeSet<IpNet>>>,
     replugged: Mutex<BTreeSet<ContainerId>>,
     bridge: Mutex<BTreeSet<IpNet>>,
@@ -34,6 +37,9 @@ impl FakeHost {
 impl Host for FakeHost {
     async fn attach(&self, wish: &Wish) -> Result<Mac, HostError> {
         self.check()?;
+        if self.is_slow.load(Ordering::Relaxed) {
+            sleep(ALONE_MAX + Duration::from_secs(1)).await;
+        }
         let mut attached = self.attached.lock().unwrap();
         attached.entry(wish.id.clone()).or_default().extend(&wish.addresses);
         Ok(Mac([2, 0, 0, 0, 0, 1]))
@@ -175,6 +181,22 @@ async fn a_failed_attachment_leaves_only_what_was_there_before() {
     assert_eq!(bed.attachments.list().await.unwrap()[0].addresses, before.addresses);
     assert!(bed.attachments.expose(Vec::new(), None).await.is_err());
     assert_eq!(bed.attachments.list().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn who_was_told_that_it_took_too_long_is_given_nothing_afterwards() {
+    let bed = bed().await;
+    bed.host.is_slow.store(true, Ordering::Relaxed);
+    tokio::time::pause();
+    let late = bed.attachments.attach(container(&[])).await;
+    assert!(matches!(late, Err(AttachError::Turn(TurnError::Late))), "{late:?}");
+    // This waits until the kernel is done.
+    let back = bed.attachments.give_back("c".parse().unwrap(), None).await;
+    let is_not_held = matches!(back, Err(AttachError::Command(CommandError::NotHeld(_))));
+    assert!(is_not_held, "{back:?}");
+    assert!(bed.host.attached.lock().unwrap().is_empty());
+    assert!(bed.node.names().read().is_empty());
+    assert!(bed.attachments.ledger.ids().is_empty());
 }
 
 #[tokio::test]

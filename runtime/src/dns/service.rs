@@ -3,12 +3,13 @@
 
 use super::handler::Handler;
 use super::{DnsServer, PORT, Sockets, Upstreams, Zone, bind};
-use crate::handle::NodeHandle;
+use crate::handle::{NodeHandle, addresses_of};
 use crate::host::{Host, HostError};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use weft_core::id::ContainerId;
-use weft_core::io::{Command, CommandError, Reply};
+use weft_core::io::{Command, CommandError};
 
 /// Why names cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -28,7 +29,9 @@ pub struct DnsService {
     upstreams: Arc<Upstreams>,
     /// Where it answers too, whoever asks.
     elsewhere: Option<(SocketAddr, DnsServer)>,
-    starting: tokio::sync::Mutex<()>,
+    /// Who tries to start it; and how often that was tried in vain, and why the last time.
+    starting: tokio::sync::Mutex<Option<CommandError>>,
+    failures: AtomicU64,
     running: Mutex<Option<(IpAddr, DnsServer)>>,
     broken: Mutex<Option<String>>,
 }
@@ -47,7 +50,8 @@ impl DnsService {
             handler,
             upstreams,
             elsewhere,
-            starting: tokio::sync::Mutex::new(()),
+            starting: tokio::sync::Mutex::new(None),
+            failures: AtomicU64::new(0),
             running: Mutex::default(),
             broken: Mutex::default(),
         }
@@ -101,15 +105,25 @@ impl DnsService {
         node: &NodeHandle,
         host: &dyn Host,
     ) -> Result<Option<IpAddr>, ServeError> {
-        let _one_at_a_time = self.starting.lock().await;
+        let before = self.failures.load(Ordering::SeqCst);
+        let mut last = self.starting.lock().await;
         if let Some(address) = self.address() {
             return Ok(Some(address));
+        }
+        // Somebody has waited for an address in vain meanwhile: nobody is to do so after having waited for that.
+        if self.failures.load(Ordering::SeqCst) != before
+            && let Some(why) = last.clone()
+        {
+            return Err(why.into());
         }
         // One address is enough to ask it for names of both families.
         let subnet = node.status().await?.ipam.default_subnets.first().copied();
         let command = Command::Allocate { id: ContainerId::dns(), subnet };
-        let reply = node.command(command).await?;
-        let Reply::Addresses(addresses) = reply else { return Ok(None) };
+        let given = node.command(command).await.inspect_err(|why| {
+            *last = Some(why.clone());
+            self.failures.fetch_add(1, Ordering::SeqCst);
+        });
+        let addresses = addresses_of(given?);
         let Some(address) = addresses.first().map(ipnet::IpNet::addr) else { return Ok(None) };
         host.add_dns(address).await?;
         let at = SocketAddr::new(address, PORT);
