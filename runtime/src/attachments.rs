@@ -214,11 +214,19 @@ impl Attachments {
     async fn try_attach(
         &self,
         attach: &Attach,
-        Before { held: before, .. }: &Before,
+        Before { held: before, place }: &Before,
         asker: &Asker<Attached, AttachError>,
         is_on: &mut bool,
     ) -> Result<Attached, AttachError> {
         let id = &attach.id;
+        let place = Place {
+            namespace: attach.namespace.clone(),
+            interface: attach.interface.to_string(),
+            mac: place.as_ref().and_then(|place| place.mac.clone()),
+            before: before.to_vec(),
+        };
+        // Ahead of the addresses: else nobody would know, after a crash, that nothing bears them.
+        self.note(id, Some(place.clone()))?;
         let asked = self.obtain(id, &attach.addresses, before).await?;
         let dns = match &self.dns {
             Some(dns) => dns.ensure(&self.node, &*self.host).await?,
@@ -229,12 +237,6 @@ impl Attachments {
         }
         let mut addresses = asked.clone();
         addresses.extend(before.iter().filter(|address| !asked.contains(address)));
-        let place = Place {
-            namespace: attach.namespace.clone(),
-            interface: attach.interface.to_string(),
-            mac: None,
-        };
-        self.note(id, Some(place.clone()))?;
         let wish = Wish {
             addresses: addresses.clone(),
             dns_route: dns.filter(|dns| !addresses.iter().any(|net| net.contains(dns))),
@@ -242,7 +244,8 @@ impl Attachments {
         };
         let mac = self.host.attach(&wish).await.map_err(|why| self.attached_as(why))?.to_string();
         *is_on = true;
-        self.note(id, Some(Place { mac: Some(mac.clone()), ..place }))?;
+        let there = Place { mac: Some(mac.clone()), before: Vec::new(), ..place };
+        self.note(id, Some(there))?;
         for address in &asked {
             for name in attach.names.clone() {
                 let (id, address) = (id.clone(), address.addr());
@@ -369,7 +372,7 @@ impl Attachments {
         if taken.is_empty() {
             return Err(AttachError::NoSuchAddress(id));
         }
-        if let Some(Place { namespace, interface, mac: _ }) = place {
+        if let Some(Place { namespace, interface, .. }) = place {
             let addresses = taken.clone();
             let wish = Wish { id: id.clone(), namespace, interface, addresses, dns_route: None };
             self.host.take(&wish).await?;
@@ -556,7 +559,7 @@ impl Attachments {
     pub async fn restore(&self) -> Result<(), AttachError> {
         for id in self.ledger.ids() {
             self.host.replug(&id).await?;
-            let Some(Place { namespace, interface, mac: _ }) = self.ledger.place(&id) else {
+            let Some(Place { namespace, interface, .. }) = self.ledger.place(&id) else {
                 continue;
             };
             // Its namespace may be gone, or have lost its name: no reason not to start.
@@ -600,9 +603,7 @@ impl Attachments {
         let mut outcome = Ok(());
         for id in self.ledger.ids() {
             let Some(_busy) = self.turns.free(&id) else { continue };
-            if self.ledger.place(&id).is_none() {
-                continue;
-            }
+            let Some(Place { mac, before, .. }) = self.ledger.place(&id) else { continue };
             let is_attached = self.host.is_attached(&id).await?;
             let holds_any = !self.held(&id).await?.is_empty();
             // One that cannot be struck out must not keep the others' addresses.
@@ -611,6 +612,11 @@ impl Attachments {
                 (true, false) => {
                     tracing::warn!(%id, "the container is cut off: this peer holds no address for it");
                     self.remove(&id).await
+                }
+                (false, true | false) if mac.is_none() && !before.is_empty() => {
+                    tracing::info!(%id, "the container has never been attached to the end");
+                    self.take_back(&id, &before).await;
+                    self.note(&id, None)
                 }
                 (false, true | false) => {
                     tracing::info!(%id, "the container is gone");

@@ -2,6 +2,7 @@
 //! so that after a crash or a boot it is known whose interfaces should be there.
 
 use crate::namespace::Namespace;
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -17,6 +18,9 @@ pub(crate) struct Place {
     pub(crate) interface: String,
     /// MAC inside; unknown while it is being attached.
     pub(crate) mac: Option<String>,
+    /// What was held for it already when it began to be attached: that stays if this never ends.
+    #[serde(default)]
+    pub(crate) before: Vec<IpNet>,
 }
 
 /// All places, in memory and in a file.

@@ -304,6 +304,39 @@ async fn a_container_whose_interface_vanished_is_released_and_a_bare_allocation_
 }
 
 #[tokio::test]
+async fn what_an_attachment_was_given_that_never_ended_is_released_and_what_was_held_before_stays() {
+    let bed = bed().await;
+    for (id, before) in [("c", Vec::new()), ("d", vec!["10.33.0.1/16".parse().unwrap()])] {
+        let id: ContainerId = id.parse().unwrap();
+        for address in &before {
+            bed.attachments.claim(id.clone(), *address).await.unwrap();
+        }
+        // As a crash leaves it, between the address and the interface.
+        let namespace = "c".parse().unwrap();
+        let place = Place { namespace, interface: "ethwe".to_string(), mac: None, before };
+        bed.attachments.ledger.note(&id, Some(place)).unwrap();
+        bed.node.command(Command::Allocate { id, subnet: None }).await.unwrap();
+    }
+    bed.attachments.reconcile().await.unwrap();
+    let left = bed.attachments.list().await.unwrap();
+    assert_eq!(left.iter().map(|it| it.id.as_str()).collect::<Vec<_>>(), ["d"]);
+    assert_eq!(left[0].addresses, ["10.33.0.1/16".parse().unwrap()]);
+    assert!(bed.attachments.ledger.ids().is_empty());
+}
+
+#[tokio::test]
+async fn an_attachment_is_noted_before_it_is_given_an_address() {
+    let bed = bed().await;
+    // In the way of the file that is written beside the list.
+    let beside = bed.dir.join("attached.tmp");
+    std::fs::create_dir(&beside).unwrap();
+    let commits = bed.store.commits();
+    assert!(matches!(bed.attachments.attach(container(&[])).await, Err(AttachError::Ledger { .. })));
+    assert_eq!(bed.store.commits(), commits);
+    std::fs::remove_dir(&beside).unwrap();
+}
+
+#[tokio::test]
 async fn dead_containers_that_cannot_be_struck_out_give_their_addresses_back_all_the_same() {
     let bed = bed().await;
     for id in ["c", "d"] {
