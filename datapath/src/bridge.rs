@@ -68,7 +68,7 @@ fn is_bridge(link: &LinkMessage, name: &str) -> Result<(), LinkError> {
 }
 
 /// Puts the interface `port` on `bridge`, with the bridge's MTU (bytes), as one of `owner`'s, and
-/// sets it up. Frames are not sent back to the port they came from.
+/// sets it up. What is noted on it stays. Frames are not sent back to the port they came from.
 ///
 /// # Errors
 /// [`LinkError::Missing`] for either, [`LinkError::Kernel`].
@@ -80,7 +80,9 @@ pub async fn attach_port(
     owner: &Owner,
 ) -> Result<(), LinkError> {
     let master = link::index(handle, bridge).await?;
-    let index = link::index(handle, port).await?;
+    let there = find(handle, port).await?.ok_or_else(|| LinkError::Missing(port.to_string()))?;
+    let index = there.header.index;
+    let mark = owner.noted(&there).map_or_else(|| owner.mark(), |noted| owner.mark_with(noted));
     let doing = || format!("put '{port}' on the bridge '{bridge}'");
     // A port is no host: without an address of its own it sends no router solicitations.
     let quiet = LinkMessageBuilder::<LinkUnspec>::new()
@@ -93,7 +95,7 @@ pub async fn attach_port(
         tracing::debug!(port, %why, "the port keeps its own IPv6 address");
     }
     let on = LinkMessageBuilder::<LinkUnspec>::new().index(index).mtu(mtu).controller(master).up();
-    let on = on.append_extra_attribute(owner.mark());
+    let on = on.append_extra_attribute(mark);
     link::change(handle, on.build()).await.doing(doing)?;
     let straight = LinkBridgePort::new(index).hairpin(false).build();
     handle.link().set_port(straight).execute().await.doing(doing)

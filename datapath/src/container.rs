@@ -42,6 +42,8 @@ pub struct Attachment {
     pub bridge: String,
     /// Whose interface it is.
     pub owner: Owner,
+    /// What is noted on the host's end.
+    pub note: String,
     /// Addresses with their prefix.
     pub addresses: Vec<IpNet>,
     /// The DNS server, when a route to it is needed.
@@ -203,6 +205,8 @@ async fn configure(
         why,
     })?;
     link::up(inside, "lo").await?;
+    // Ahead of the addresses: it must say of none that it is not there.
+    link::note(host, &spec.host_if, &spec.owner, &spec.note).await?;
     for address in &spec.addresses {
         if address::add(inside, dev, *address).await? {
             added.push(*address);

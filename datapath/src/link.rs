@@ -3,6 +3,7 @@
 use futures_util::TryStreamExt;
 use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
 use rtnetlink::{Handle, LinkMessageBuilder, LinkUnspec};
+use std::collections::BTreeMap;
 use std::str::FromStr;
 use std::{fmt, io};
 use weft_core::forward::Mac;
@@ -157,6 +158,32 @@ pub async fn owned(handle: &Handle, wanted: &str, owner: &Owner) -> Result<Vec<S
     Ok(names)
 }
 
+/// What is noted on each interface of one kind (`bridge`, `veth`, …) that `owner` made, by its name;
+/// nothing on most.
+///
+/// # Errors
+/// [`LinkError::Kernel`].
+pub async fn notes(
+    handle: &Handle,
+    wanted: &str,
+    owner: &Owner,
+) -> Result<BTreeMap<String, String>, LinkError> {
+    let all = all(handle).await?;
+    let meant = all.iter().filter(|link| kind(link).as_deref() == Some(wanted));
+    Ok(meant.filter_map(|link| Some((name(link)?, owner.noted(link)?.to_string()))).collect())
+}
+
+/// Notes something else on the interface `name`; no error when it is gone.
+///
+/// # Errors
+/// [`LinkError::Kernel`].
+pub async fn note(handle: &Handle, name: &str, owner: &Owner, text: &str) -> Result<(), LinkError> {
+    let Some(link) = find(handle, name).await? else { return Ok(()) };
+    let noted = LinkMessageBuilder::<LinkUnspec>::new().index(link.header.index);
+    let noted = noted.append_extra_attribute(owner.mark_with(text)).build();
+    change(handle, noted).await.doing(|| format!("note on '{name}' what it has"))
+}
+
 /// Whether `name` is a veth that is on no bridge and bears nobody's mark.
 ///
 /// # Errors
@@ -172,15 +199,21 @@ pub async fn is_loose_veth(handle: &Handle, name: &str) -> Result<bool, LinkErro
 }
 
 /// Who made an interface. It is written on the interface, as its alias, so that it is known for as
-/// long as the interface is there, whatever becomes of our files.
+/// long as the interface is there, whatever becomes of our files; and after it there may be a note.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner(String);
 
 impl Owner {
-    /// Longest text, in bytes. Source: linux/if.h, `IFALIASZ`, less the final zero.
-    const LEN_MAX: usize = 255;
+    /// Longest text with its note, in bytes. Source: linux/if.h, `IFALIASZ`, less the final zero.
+    const ALIAS_LEN_MAX: usize = 255;
 
-    /// The weft whose state is at `place`. What is too long for an alias is told apart by its end.
+    /// Longest text, in bytes. Leaves most of an alias to the note.
+    const LEN_MAX: usize = 80;
+
+    /// Where a note begins. No path has it that a person would choose.
+    const NOTE: char = '\t';
+
+    /// The weft whose state is at `place`. A place that is too long is told apart by its end.
     pub fn new(place: &str) -> Self {
         const PREFIX: &str = "weft ";
         let over = place.len().saturating_sub(Self::LEN_MAX - PREFIX.len());
@@ -188,9 +221,31 @@ impl Owner {
         Self(format!("{PREFIX}{}", place.get(start..).unwrap_or_default()))
     }
 
+    /// Longest note that there is room for, in bytes.
+    pub const fn note_len_max(&self) -> usize {
+        Self::ALIAS_LEN_MAX - self.0.len() - 1
+    }
+
     /// Whether `link` bears our mark.
     pub(crate) fn owns(&self, link: &LinkMessage) -> bool {
-        link.attributes.contains(&self.mark())
+        self.noted(link).is_some()
+    }
+
+    /// What is noted on `link`, which may be nothing; `None` when it does not bear our mark.
+    pub(crate) fn noted<'a>(&self, link: &'a LinkMessage) -> Option<&'a str> {
+        link.attributes.iter().find_map(|attribute| {
+            let LinkAttribute::IfAlias(alias) = attribute else { return None };
+            let rest = alias.strip_prefix(self.0.as_str())?;
+            if rest.is_empty() { Some("") } else { rest.strip_prefix(Self::NOTE) }
+        })
+    }
+
+    /// What makes an interface ours, and a note. One that is too long is left out: half of it would say
+    /// something else.
+    pub(crate) fn mark_with(&self, note: &str) -> LinkAttribute {
+        let alias = format!("{}{}{note}", self.0, Self::NOTE);
+        let is_note = !note.is_empty() && alias.len() <= Self::ALIAS_LEN_MAX;
+        if is_note { LinkAttribute::IfAlias(alias) } else { self.mark() }
     }
 
     /// What makes an interface ours.
@@ -315,5 +370,22 @@ mod tests {
         assert_ne!(one, two);
         assert!(one.0.len() <= Owner::LEN_MAX, "{}", one.0.len());
         assert_eq!(Owner::new("/var/lib/weft").0, "weft /var/lib/weft");
+    }
+
+    #[test]
+    fn a_note_is_read_by_its_owner_alone_and_left_out_whole_when_it_is_too_long() {
+        let [one, other, longer] = ["/a", "/b", "/a/c"].map(Owner::new);
+        let link =
+            |alias| LinkMessageBuilder::<LinkUnspec>::new().append_extra_attribute(alias).build();
+        let noted = link(one.mark_with("db 10.32.0.1/12"));
+        assert_eq!(one.noted(&noted), Some("db 10.32.0.1/12"));
+        assert_eq!((other.noted(&noted), longer.noted(&noted)), (None, None));
+        assert_eq!(one.noted(&link(longer.mark())), None);
+        assert_eq!(one.noted(&link(one.mark())), Some(""));
+        assert_eq!(
+            one.noted(&link(one.mark_with(&"x".repeat(248)))),
+            Some("x".repeat(248).as_str())
+        );
+        assert_eq!(one.noted(&link(one.mark_with(&"x".repeat(249)))), Some(""));
     }
 }

@@ -4,6 +4,7 @@ use crate::dns::{DnsService, ServeError};
 use crate::handle::{NodeHandle, addresses_of};
 use crate::host::{Host, HostError, Wish};
 use crate::namespace::Namespace;
+use crate::resident::Resident;
 use crate::store::advised;
 use ipnet::IpNet;
 use std::net::IpAddr;
@@ -504,7 +505,8 @@ impl Attachments {
 
     async fn hide_now(&self, addresses: Vec<AddressRequest>) -> Result<Vec<IpNet>, AttachError> {
         let id = ContainerId::expose();
-        let held = self.held(&id).await?;
+        let mut held = self.held(&id).await?;
+        held.extend(self.node.standing().of(&id));
         for request in &addresses {
             if self.meant(&held, std::slice::from_ref(request)).await?.is_empty() {
                 return Err(AttachError::NotExposedWith(request.clone()));
@@ -516,7 +518,10 @@ impl Attachments {
         }
         for address in &taken {
             self.host.remove(*address).await?;
-            self.release(&id, *address).await?;
+            self.node.standing().forget(&id, Some(*address)).await;
+            if self.held(&id).await?.contains(address) {
+                self.release(&id, *address).await?;
+            }
         }
         Ok(taken)
     }
@@ -543,12 +548,80 @@ impl Attachments {
     /// # Errors
     /// When the node is stopping.
     pub async fn list(&self) -> Result<Vec<Attached>, AttachError> {
-        let held = self.node.held().await?.into_iter().filter(|(id, _)| *id != ContainerId::dns());
+        let mut held = self.node.held().await?;
+        held.remove(&ContainerId::dns());
+        for (id, address, _) in self.node.standing().list() {
+            held.entry(id).or_default().push(address);
+        }
         let attached = |(id, addresses)| {
             let mac = self.ledger.place(&id).and_then(|place| place.mac);
             Attached { id, mac, addresses }
         };
-        Ok(held.map(attached).collect())
+        Ok(held.into_iter().map(attached).collect())
+    }
+
+    /// Claims what answers on this host and is not held, as after the state folder was removed or an older
+    /// one put in its place, before others can be given it. Waits no longer than one call does; what comes to
+    /// nothing is claimed again ahead of all that is given, and until then told in the status.
+    ///
+    /// # Errors
+    /// When the node is stopping or the kernel refuses.
+    pub async fn reserve(&self) -> Result<(), AttachError> {
+        let held = self.node.held().await?;
+        let is_held = |id: &ContainerId, address: &IpNet| {
+            let of_id = held.get(id).into_iter().flatten();
+            of_id.into_iter().any(|held| held.addr() == address.addr())
+        };
+        for Resident { id, addresses, .. } in self.host.residents().await?.into_values().flatten() {
+            for address in addresses.into_iter().filter(|address| !is_held(&id, address)) {
+                self.node.standing().add(&id, address);
+            }
+        }
+        for address in self.host.exposed().await? {
+            let is_dns = address.prefix_len() == address.max_prefix_len();
+            let id = if is_dns { ContainerId::dns() } else { ContainerId::expose() };
+            if is_held(&id, &address) {
+                continue;
+            }
+            if is_dns {
+                // Nobody's but ours: it gets another one.
+                self.host.remove(address).await?;
+            } else {
+                self.node.standing().add(&id, address);
+            }
+        }
+        self.node.claim_standing().await;
+        Ok(())
+    }
+
+    /// Takes up what a life before this one left: lists containers that have an interface here, gives up those
+    /// that have none, and puts the others back on the bridge.
+    ///
+    /// # Errors
+    /// When the node is stopping or the kernel refuses.
+    pub async fn begin(&self) -> Result<(), AttachError> {
+        for (host_if, resident) in self.host.residents().await? {
+            let Some(Resident { id, interface, namespace, .. }) = resident else {
+                let mut ids = self.ledger.ids().into_iter();
+                if !ids.any(|id| host_interface_name(&id) == host_if) {
+                    tracing::warn!(host_if, "a container is cut off: it is not known what it has");
+                    self.host.evict(&host_if).await?;
+                }
+                continue;
+            };
+            if self.ledger.place(&id).is_none() {
+                // Where that is not known, its interface can be taken off as a whole.
+                let namespace = namespace.unwrap_or(Namespace::Path(PathBuf::new()));
+                self.note(
+                    &id,
+                    Some(Place { namespace, interface, mac: None, before: Vec::new() }),
+                )?;
+            }
+        }
+        if let Err(why) = self.reconcile().await {
+            tracing::warn!(%why, "cannot look after the containers");
+        }
+        self.restore().await
     }
 
     /// Puts back what a new bridge lacks: containers, with the MTU it has, exposed addresses, and
@@ -601,11 +674,14 @@ impl Attachments {
     /// the failures.
     pub(crate) async fn reconcile(&self) -> Result<(), AttachError> {
         let mut outcome = Ok(());
+        self.node.claim_standing().await;
         for id in self.ledger.ids() {
             let Some(_busy) = self.turns.free(&id) else { continue };
             let Some(Place { mac, before, .. }) = self.ledger.place(&id) else { continue };
             let is_attached = self.host.is_attached(&id).await?;
-            let holds_any = !self.held(&id).await?.is_empty();
+            // What it has and does not hold may yet be held for it.
+            let holds_any =
+                !self.node.standing().of(&id).is_empty() || !self.held(&id).await?.is_empty();
             // One that cannot be struck out must not keep the others' addresses.
             outcome = outcome.and(match (is_attached, holds_any) {
                 (true, true) => self.host.replug(&id).await.map_err(AttachError::from),
@@ -695,6 +771,7 @@ impl Attachments {
     /// something still answers to.
     async fn remove(&self, id: &ContainerId) -> Result<(), AttachError> {
         self.host.detach(id).await?;
+        self.node.standing().forget(id, None).await;
         let whose = Some(id.clone());
         self.node.command(Command::Unregister { id: whose, name: None, address: None }).await?;
         if !self.held(id).await?.is_empty() {

@@ -1,8 +1,10 @@
 //! What the daemon does to the kernel of its host: links, addresses and routes.
 
 use crate::namespace::Namespace;
+use crate::resident::Resident;
 use ipnet::IpNet;
 use rtnetlink::Handle;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -57,6 +59,18 @@ pub struct Wish {
     pub dns_route: Option<IpAddr>,
 }
 
+impl Wish {
+    /// What is written on the interface.
+    fn resident(&self) -> Resident {
+        Resident {
+            id: self.id.clone(),
+            interface: self.interface.clone(),
+            addresses: self.addresses.clone(),
+            namespace: Some(self.namespace.clone()),
+        }
+    }
+}
+
 /// The kernel, as attachments need it; tests put one of their own in its place.
 #[async_trait::async_trait]
 pub trait Host: Send + Sync + std::fmt::Debug + 'static {
@@ -80,6 +94,19 @@ pub trait Host: Send + Sync + std::fmt::Debug + 'static {
         _interface: &str,
     ) -> Result<(), HostError> {
         Ok(())
+    }
+    /// The containers' interfaces that were made for this daemon's state folder, by the name of the host's
+    /// end; `None` where it is not written who has it. Hosts without a kernel know of none.
+    async fn residents(&self) -> Result<BTreeMap<String, Option<Resident>>, HostError> {
+        Ok(BTreeMap::new())
+    }
+    /// Removes an interface by the name of the host's end.
+    async fn evict(&self, _host_if: &str) -> Result<(), HostError> {
+        Ok(())
+    }
+    /// Addresses of the bridge; where one is all of its subnet, it is the DNS server's.
+    async fn exposed(&self) -> Result<Vec<IpNet>, HostError> {
+        Ok(Vec::new())
     }
     /// Gives the bridge an address.
     async fn add(&self, address: IpNet) -> Result<(), HostError>;
@@ -329,6 +356,7 @@ impl Host for PeerKernel {
             mtu: *mtu,
             bridge: bridge.clone(),
             owner: owner.clone(),
+            note: wish.resident().text(owner.note_len_max()),
             addresses: wish.addresses.clone(),
             dns_route: wish.dns_route,
             multicast_route: true,
@@ -343,6 +371,12 @@ impl Host for PeerKernel {
         let (_fd, inside) = enter(&wish.namespace).await?;
         for taken in &wish.addresses {
             address::remove(&inside, &wish.interface, *taken).await?;
+        }
+        let host_if = container::host_interface_name(&wish.id);
+        if let Some(Some(mut resident)) = self.residents().await?.remove(&host_if) {
+            resident.addresses.retain(|address| !wish.addresses.contains(address));
+            let Kernel { handle, owner, .. } = &self.kernel;
+            link::note(handle, &host_if, owner, &resident.text(owner.note_len_max())).await?;
         }
         Ok(())
     }
@@ -383,6 +417,21 @@ impl Host for PeerKernel {
         let (_fd, inside) = enter(namespace).await?;
         let port = container::host_interface_name(id);
         Ok(container::resize(handle, &inside, (&port, interface), *mtu).await?)
+    }
+
+    async fn residents(&self) -> Result<BTreeMap<String, Option<Resident>>, HostError> {
+        let Kernel { handle, owner, .. } = &self.kernel;
+        let notes = link::notes(handle, "veth", owner).await?;
+        Ok(notes.into_iter().map(|(name, note)| (name, Resident::parse(&note))).collect())
+    }
+
+    async fn evict(&self, host_if: &str) -> Result<(), HostError> {
+        container::detach(&self.kernel.handle, host_if).await?;
+        Ok(())
+    }
+
+    async fn exposed(&self) -> Result<Vec<IpNet>, HostError> {
+        Ok(address::list(&self.kernel.handle, &self.kernel.bridge).await?)
     }
 
     async fn add(&self, address: IpNet) -> Result<(), HostError> {

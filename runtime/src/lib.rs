@@ -18,9 +18,11 @@ pub mod namespace;
 pub mod net;
 pub mod probe;
 pub mod recorder;
+pub mod resident;
 pub mod run;
 mod run_files;
 pub mod secret;
+pub mod standing;
 pub mod store;
 #[cfg(test)]
 mod testing;

@@ -115,6 +115,7 @@ pub(crate) fn attachment(id: &str, address: &str) -> Attachment {
         mtu: MTU,
         bridge: BRIDGE.to_string(),
         owner: owner(),
+        note: format!("{id} {address}"),
         addresses: vec![address],
         dns_route: None,
         multicast_route: true,

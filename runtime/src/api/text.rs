@@ -71,6 +71,7 @@ pub fn complaints(status: &Status, around: &Surroundings) -> Vec<String> {
         let peer = known_as(conn);
         wrong.push(format!("no data path to {peer}: is UDP {} blocked?", status.port));
     }
+    wrong.extend(around.unclaimed.iter().cloned());
     wrong.extend(around.narrow.clone());
     wrong.extend(around.dns.as_ref().and_then(|dns| dns.broken.clone()));
     let strays = status.ipam.strays.len();
@@ -549,6 +550,7 @@ mod tests {
             bridge: "weft".into(),
             datapath: "sleeve (this kernel has no Open vSwitch)".into(),
             trouble: None,
+            unclaimed: Vec::new(),
             narrow: None,
             dns: Some(Dns {
                 domain: "weft.local".parse().unwrap(),

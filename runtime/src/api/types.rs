@@ -71,6 +71,9 @@ pub struct Surroundings {
     pub datapath: String,
     /// Why containers of this host are cut off, while they are.
     pub trouble: Option<String>,
+    /// Which addresses are in use on this host and not held here, and why.
+    #[serde(default)]
+    pub unclaimed: Vec<String>,
     /// Why full packets are sent in pieces to some peer, if they are; told with a status alone.
     pub narrow: Option<String>,
     /// How names are served; `None` with `--no-dns`.

@@ -304,7 +304,8 @@ async fn a_container_whose_interface_vanished_is_released_and_a_bare_allocation_
 }
 
 #[tokio::test]
-async fn what_an_attachment_was_given_that_never_ended_is_released_and_what_was_held_before_stays() {
+async fn what_an_attachment_was_given_that_never_ended_is_released_and_what_was_held_before_stays()
+{
     let bed = bed().await;
     for (id, before) in [("c", Vec::new()), ("d", vec!["10.33.0.1/16".parse().unwrap()])] {
         let id: ContainerId = id.parse().unwrap();
@@ -331,7 +332,10 @@ async fn an_attachment_is_noted_before_it_is_given_an_address() {
     let beside = bed.dir.join("attached.tmp");
     std::fs::create_dir(&beside).unwrap();
     let commits = bed.store.commits();
-    assert!(matches!(bed.attachments.attach(container(&[])).await, Err(AttachError::Ledger { .. })));
+    assert!(matches!(
+        bed.attachments.attach(container(&[])).await,
+        Err(AttachError::Ledger { .. })
+    ));
     assert_eq!(bed.store.commits(), commits);
     std::fs::remove_dir(&beside).unwrap();
 }

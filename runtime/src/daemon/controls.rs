@@ -6,10 +6,12 @@ use crate::attachments::{AttachError, Attachments};
 use crate::dns::DnsService;
 use crate::handle::NodeHandle;
 use crate::host::Kernel;
+use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use tokio::sync::watch;
 use weft_core::forward::Counters;
+use weft_core::id::ContainerId;
 use weft_core::io::{Command, CommandError};
 use weft_core::status::{IpamState, Status};
 use weft_datapath::engine::Losses;
@@ -108,6 +110,15 @@ impl Controls {
     /// Why containers of this host are cut off, while they are.
     pub fn trouble(&self) -> Option<String> {
         self.trouble.borrow().clone()
+    }
+
+    /// Which addresses are in use on this host and not held here, and why.
+    pub fn unclaimed(&self) -> Vec<String> {
+        let told = |(id, address, why): (ContainerId, IpNet, Option<CommandError>)| {
+            let why = why.map_or_else(|| "not claimed yet".to_string(), |why| why.to_string());
+            format!("{id} has {address}, which is not held here: {why}")
+        };
+        self.node.standing().list().into_iter().map(told).collect()
     }
 
     /// Why full packets do not reach a peer in one piece that there is a link with in `status`.

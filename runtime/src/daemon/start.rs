@@ -261,6 +261,8 @@ where
     let targets = options.targets.clone();
     let connect = Command::Connect { targets, replace: !options.resume };
     node.command(connect).await.map_err(line)?;
+    // Before anybody else can be given it, here or, once there are links, on another host.
+    attachments.reserve().await.map_err(line)?;
     let mut warnings = tokio::select! {
         warnings = verdict(node, options) => warnings?,
         () = signals.came() => return Err(interrupted()),

@@ -41,7 +41,7 @@ impl Upkeep {
     /// # Errors
     /// When the node is stopping or the kernel refuses.
     pub(super) async fn begin(&self) -> Result<(), AttachError> {
-        self.attachments.restore().await?;
+        self.attachments.begin().await?;
         Ok(self.kernel.retire_bridges().await?)
     }
 

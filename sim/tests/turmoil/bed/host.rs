@@ -98,7 +98,8 @@ impl Host {
         let target = |host: usize| Target { host: super::name_of(host), port: PORT };
         let targets = targets.into_iter().map(target).collect();
         node.command(Command::Connect { targets, replace: true }).await?;
-        attachments.restore().await?;
+        attachments.reserve().await?;
+        attachments.begin().await?;
         let api = ApiListener(TcpListener::bind(everywhere(API_PORT)).await?);
         running.add(server::serve(controls.clone(), api));
         running.add(attachments.look_after());

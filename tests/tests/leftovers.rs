@@ -1,0 +1,109 @@
+//! What runs on after its daemon has lost what it knew: the addresses on its interface are nobody else's.
+
+use anyhow::{Result, ensure};
+use std::fs;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+use weft_tests::container::Container;
+use weft_tests::host::Host;
+use weft_tests::lab::Lab;
+use weft_tests::{tools, wait_until};
+
+/// Few enough that an address that is free is given again at once.
+const ARGS: [&str; 3] = ["--no-dns", "--ipalloc-range", "10.32.0.0/29"];
+
+fn has(container: &Container, address: Ipv4Addr) -> Result<bool> {
+    Ok(container
+        .run("ip", &["-brief", "addr", "show", "ethwe"])?
+        .stdout
+        .contains(&format!("{address}/")))
+}
+
+fn shows(host: &Host, address: Ipv4Addr) -> Result<bool> {
+    Ok(host.weft(&["ps"])?.ok()?.contains(&format!("{address}/")))
+}
+
+/// Attaches until nothing is left, and checks that nobody is given one of `taken`.
+fn fill(lab: &Lab, host: &Host, taken: &[Ipv4Addr]) -> Result<usize> {
+    for count in 0.. {
+        let Ok(address) = host.attach(&lab.container()?, &[]) else { return Ok(count) };
+        ensure!(!taken.contains(&address), "{address} was given twice; {}", host.log());
+    }
+    Ok(0)
+}
+
+#[test]
+fn a_daemon_that_lost_its_state_gives_nobody_what_its_containers_and_its_host_have() -> Result<()> {
+    let lab = Lab::full(1)?;
+    let host = lab.host(1);
+    host.launch(&ARGS)?;
+    let container = lab.container()?;
+    let address = host.attach(&container, &[])?;
+    let exposed = host.weft(&["expose"])?.ok()?;
+    let exposed: Ipv4Addr = exposed.split('/').next().unwrap_or_default().parse()?;
+    host.kill_daemon()?;
+    fs::remove_dir_all(&host.state_dir)?;
+    host.launch(&ARGS)?;
+    ensure!(shows(host, address)? && shows(host, exposed)?, "{}", host.weft(&["ps"])?.stdout);
+    ensure!(has(&container, address)?, "the container was cut off; {}", host.log());
+    ensure!(fill(&lab, host, &[address, exposed])? == 4, "{}", host.log());
+    // It is the daemon's again, as if nothing had happened.
+    host.weft(&["detach", &container.namespace])?.ok()?;
+    ensure!(!has(&container, address)?);
+    host.weft(&["hide"])?.ok()?;
+    let bridge = tools::ip(&format!("-n {} -brief addr show weft", host.namespace))?;
+    ensure!(!bridge.contains(&exposed.to_string()), "{bridge}");
+    lab.finish()
+}
+
+#[test]
+fn a_daemon_whose_state_was_put_back_gives_nobody_what_was_given_since() -> Result<()> {
+    let lab = Lab::full(1)?;
+    let host = lab.host(1);
+    let copy = lab.dir().join("copy");
+    host.launch(&ARGS)?;
+    host.attach(&lab.container()?, &[])?;
+    host.kill_daemon()?;
+    fs::create_dir(&copy)?;
+    for file in fs::read_dir(&host.state_dir)? {
+        let file = file?;
+        fs::copy(file.path(), copy.join(file.file_name()))?;
+    }
+    host.launch(&ARGS)?;
+    let container = lab.container()?;
+    let later = host.attach(&container, &[])?;
+    host.kill_daemon()?;
+    fs::remove_dir_all(&host.state_dir)?;
+    fs::rename(&copy, &host.state_dir)?;
+    host.launch(&ARGS)?;
+    ensure!(shows(host, later)? && has(&container, later)?, "{}", host.log());
+    ensure!(fill(&lab, host, &[later])? == 4, "{}", host.log());
+    lab.finish()
+}
+
+#[test]
+fn what_a_container_has_of_another_peers_is_told_in_the_status_until_it_can_be_held() -> Result<()>
+{
+    let lab = Lab::two()?;
+    let [here, there] = [lab.host(1), lab.host(2)];
+    here.launch(&ARGS)?;
+    let container = lab.container()?;
+    let address = here.attach(&container, &[])?;
+    there.launch(&[&ARGS[..], &[&here.address()]].concat())?;
+    there.wait_linked(1)?;
+    let gone = here.weft(&["id"])?.ok()?;
+    here.kill_daemon()?;
+    fs::remove_dir_all(&here.state_dir)?;
+    here.launch(&[&ARGS[..], &[&there.address()]].concat())?;
+    let told = format!("has {address}/29, which is not held here: ");
+    let status = here.weft(&["status"])?.stdout;
+    ensure!(status.contains(&told), "{status}; {}", here.log());
+    ensure!(has(&container, address)?, "the container was cut off; {}", here.log());
+    here.wait_linked(1)?;
+    there.weft(&["rmpeer", gone.trim(), "--force"])?.ok()?;
+    wait_until("the address is held again", Duration::from_secs(15), || {
+        here.weft(&["status"]).is_ok_and(|done| !done.stdout.contains(&told))
+    })?;
+    ensure!(shows(here, address)? && has(&container, address)?, "{}", here.log());
+    lab.finish()
+}
