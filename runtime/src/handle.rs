@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use tokio::sync::{mpsc, oneshot};
 use weft_core::id::ContainerId;
 use weft_core::io::{Command, CommandError, Reply};
-use weft_core::status::Status;
+use weft_core::status::{IpamState, Status};
 
 /// Where the outcome of a command goes.
 pub(crate) type Answer = oneshot::Sender<Result<Reply, CommandError>>;
@@ -102,8 +102,19 @@ impl NodeHandle {
         (before.await.unwrap_or_default(), outcome)
     }
 
-    /// Claims what is in use on this host and not held, and waits for what that comes to.
+    /// Claims what is in use on this host and not held, and waits for what that comes to. Before the founding
+    /// it does nothing: a peer that lost its state would divide the addresses anew, ahead of its first link.
     pub(crate) async fn claim_standing(&self) {
+        if self.standing.list().is_empty() {
+            return;
+        }
+        let is_founded = self.status().await.is_ok_and(|status| match status.ipam.state {
+            IpamState::Ready | IpamState::AwaitingMerge | IpamState::Left => true,
+            IpamState::Idle | IpamState::AwaitingConsensus { .. } => false,
+        });
+        if !is_founded {
+            return;
+        }
         let (asked, made) = self.standing.ahead();
         if !asked.is_empty() {
             // When nobody takes it, those who were to answer go with it.
