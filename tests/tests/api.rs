@@ -61,6 +61,12 @@ fn a_container_whose_addresses_were_forgotten_is_cut_off() -> Result<()> {
     host.attach(&container, &[])?;
     host.weft(&["stop"])?.ok()?;
     std::fs::remove_file(host.state_dir.join("weft.redb"))?;
+    // Of what is written on its interface only whose it is, as where there was no room for more.
+    let links = host.links()?;
+    let port = links.iter().find(|name| name.starts_with("vethwe")).context("no interface")?;
+    let alias = format!("weft {}", host.state_dir.display());
+    let port = ["-n", &host.namespace, "link", "set", port, "alias", &alias];
+    ensure!(std::process::Command::new("ip").args(port).status()?.success());
     host.launch(&[])?;
     wait_until("it is cut off", Duration::from_secs(10), || {
         ip(&format!("-n {} -brief link", container.namespace))
