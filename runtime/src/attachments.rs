@@ -133,6 +133,11 @@ pub enum AttachError {
         /// The subnets.
         defaults: Vec<IpNet>,
     },
+    /// There is no address for the server of names, without which nothing is attached.
+    #[error(
+        "no address for weft's own DNS server, which needs one beside those of containers: {0}; or launch with --no-dns"
+    )]
+    NoDnsAddress(CommandError),
     /// It took too long.
     #[error(transparent)]
     Turn(#[from] TurnError),
@@ -149,7 +154,7 @@ pub enum AttachError {
 impl From<ServeError> for AttachError {
     fn from(error: ServeError) -> Self {
         match error {
-            ServeError::Command(error) => error.into(),
+            ServeError::Command(error) => Self::NoDnsAddress(error),
             ServeError::Host(error) => error.into(),
         }
     }
@@ -729,7 +734,12 @@ impl Attachments {
         let mut obtained = Vec::new();
         // All of them are over when this returns, so what they gave can be taken back if one failed.
         for outcome in self.node.commands(commands).await {
-            obtained.extend(addresses_of(outcome?));
+            // Two requests may be met by one address.
+            for address in addresses_of(outcome?) {
+                if !obtained.contains(&address) {
+                    obtained.push(address);
+                }
+            }
         }
         Ok(obtained)
     }

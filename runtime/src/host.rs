@@ -44,6 +44,28 @@ pub enum HostError {
     OwnNamespace(String),
 }
 
+impl HostError {
+    /// Whether what was asked for cannot be, however well all goes here.
+    pub const fn is_askers(&self) -> bool {
+        match self {
+            Self::Namespace(why) => match why {
+                NamespaceError::NoProcess(_)
+                | NamespaceError::NameNotProcess(_)
+                | NamespaceError::NoName(_)
+                | NamespaceError::NoPath(_)
+                | NamespaceError::NotANamespace(_) => true,
+                NamespaceError::Io(..) => false,
+            },
+            Self::Link(why) => match why {
+                LinkError::Taken { .. } | LinkError::Attached { .. } => true,
+                LinkError::Missing(_) | LinkError::Foreign(_) | LinkError::Kernel { .. } => false,
+            },
+            Self::OwnNamespace(_) => true,
+            Self::Netlink(_) => false,
+        }
+    }
+}
+
 /// Where an interface goes, and what for.
 #[derive(Clone, Debug)]
 pub struct Wish {

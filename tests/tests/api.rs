@@ -32,6 +32,32 @@ fn request(method: &str, path: &str, kind: &str, body: &str) -> Vec<u8> {
 }
 
 #[test]
+fn a_namespace_that_is_not_there_is_the_callers_mistake() -> Result<()> {
+    let lab = Lab::full(1)?;
+    let host = lab.host(1);
+    host.launch(&["--no-dns"])?;
+    for namespace in ["/nonexistent", "no-such-name", "/etc/hostname", "4194304"] {
+        let body = format!(r#"{{"id":"x","namespace":"{namespace}"}}"#);
+        let (status, body) = ask(host, &request("POST", "/attach", "application/json", &body))?;
+        ensure!(status == 400 && body.contains(namespace), "{namespace}: {status} {body}");
+    }
+    lab.finish()
+}
+
+#[test]
+fn a_host_without_a_free_address_for_its_dns_server_says_that_it_is_for_that() -> Result<()> {
+    let lab = Lab::full(1)?;
+    let host = lab.host(1);
+    host.launch(&["--ipalloc-range", "10.32.0.0/30"])?;
+    ask(host, &request("POST", "/ip/x", "text/plain", ""))?;
+    let refused = host.weft(&["attach", &lab.container()?.namespace])?;
+    let why = &refused.stderr;
+    ensure!(why.contains("DNS server") && why.contains("--no-dns"), "{refused:?}");
+    ensure!(host.weft(&["ps"])?.ok()?.lines().count() == 1, "something is left");
+    lab.finish()
+}
+
+#[test]
 fn a_peer_that_leaves_takes_its_containers_off_before_others_get_their_addresses() -> Result<()> {
     let lab = Lab::two()?;
     let [one, two] = [lab.host(1), lab.host(2)];

@@ -32,6 +32,10 @@ impl Refusal {
         Self { status, error: error.to_string(), may_pass: false }
     }
 
+    pub(super) const fn status(&self) -> StatusCode {
+        self.status
+    }
+
     /// The same, of what may be met later.
     pub(super) fn passing(self, may_pass: bool) -> Self {
         Self { may_pass, ..self }

@@ -157,7 +157,12 @@ impl From<AttachError> for Refusal {
             | AttachError::OtherInterface { .. }
             | AttachError::AttachedAs(_)
             | AttachError::InUse(_) => Self::bad(error),
+            AttachError::NoDnsAddress(ref why) => {
+                let (status, may_pass) = (Self::from(why.clone()).status(), why.may_pass());
+                Self::new(status, error).passing(may_pass)
+            }
             AttachError::Turn(why) => why.into(),
+            AttachError::Host(why) if why.is_askers() => Self::bad(why),
             AttachError::Host(_) | AttachError::Ledger { .. } => {
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, error)
             }

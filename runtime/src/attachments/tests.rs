@@ -149,7 +149,7 @@ async fn several_addresses_of_one_call_cost_one_sync() {
     let bed = bed().await;
     bed.node.command(Command::Prime).await.unwrap();
     let before = bed.store.commits();
-    let asked = ["10.33.0.1/16", "10.34.0.1/16", "10.35.0.1/16", "net:default"];
+    let asked = ["net:default", "10.33.0.1/16", "10.34.0.1/16", "10.35.0.1/16"];
     let asked: Vec<AddressRequest> = asked.iter().map(|text| text.parse().unwrap()).collect();
     let exposed = bed.attachments.expose(asked, None).await.unwrap();
     assert_eq!(exposed.len(), 4);
@@ -259,6 +259,15 @@ async fn addresses_and_subnets_beyond_the_range_are_refused() {
         assert!(refused.to_string().contains("inside 10.32.0.0/12"), "{beyond}: {refused}");
     }
     assert_eq!(bed.attachments.list().await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn an_address_that_meets_two_requests_is_told_once() {
+    let bed = bed().await;
+    let default = bed.node.status().await.unwrap().ipam.default_subnets[0];
+    let subnet = format!("net:{default}");
+    let attached = bed.attachments.attach(container(&[&subnet, "net:default"])).await.unwrap();
+    assert_eq!(attached.addresses.len(), 1, "{attached:?}");
 }
 
 #[tokio::test]
