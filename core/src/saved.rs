@@ -39,6 +39,30 @@ pub enum Slot {
     Met,
 }
 
+/// What lies there, for people.
+impl fmt::Display for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Identity => f.write_str("the identity"),
+            Self::Incarnation => f.write_str("the count of starts"),
+            Self::Network => f.write_str("the range"),
+            Self::Record(Key::Founding(print)) => write!(f, "the first division {print}"),
+            Self::Record(Key::Grant(print)) => write!(f, "the grant {print}"),
+            Self::Record(Key::Voter(peer)) => write!(f, "the vote of {peer}"),
+            Self::Record(Key::Freeze(peer)) => write!(f, "what {peer} said of evictions"),
+            Self::Record(Key::Peer(peer)) => write!(f, "the links of {peer}"),
+            Self::Record(Key::Names(peer)) => write!(f, "the names of {peer}"),
+            Self::Record(Key::Space(peer)) => write!(f, "the free space of {peer}"),
+            Self::Holding(id) => write!(f, "the addresses of {id}"),
+            Self::Names => f.write_str("the names"),
+            Self::Targets => f.write_str("the peers to dial"),
+            Self::Neighbours => f.write_str("the peers that were linked last"),
+            Self::Resting => f.write_str("the addresses that were given back"),
+            Self::Met => f.write_str("the peers that were met"),
+        }
+    }
+}
+
 /// The settings that saved state depends on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Network {
@@ -140,7 +164,7 @@ fn read(bytes: &[u8]) -> Option<(Slot, &[u8])> {
 /// A saved value that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the saved state is damaged at {0:?}: `weft reset --force` starts afresh, or put back a copy of the state folder"
+    "the saved state is damaged at {0}: `weft reset --force` starts afresh, or put back a copy of the state folder"
 )]
 pub struct Damaged(pub Slot);
 
@@ -155,6 +179,15 @@ mod tests {
         saved.apply(change.clone());
         let printed = std::format!("{change:?} {saved:?}");
         assert!(printed.contains("Identity") && !printed.contains("201"), "{printed}");
+    }
+
+    #[test]
+    fn what_is_damaged_is_said_in_words() {
+        let said = |slot| std::format!("{}", Damaged(slot));
+        let grant = said(Slot::Record(Key::Grant(Fingerprint([0xab; 16]))));
+        assert!(grant.starts_with("the saved state is damaged at the grant abababab: "), "{grant}");
+        let held = said(Slot::Holding("c1".parse().unwrap()));
+        assert!(held.starts_with("the saved state is damaged at the addresses of c1: "), "{held}");
     }
 
     fn kept() -> Saved {

@@ -208,6 +208,15 @@ pub(crate) fn advised(why: &io::Error) -> String {
     format!("{why}; {remedy}")
 }
 
+/// What a commit comes to that failed.
+fn unwritten(path: &Path, why: redb::Error) -> StoreError {
+    if let redb::Error::Corrupted(why) = why {
+        return damaged(path, &why);
+    }
+    let why = if let redb::Error::Io(why) = why { why } else { io::Error::other(why) };
+    StoreError::Disk { path: path.into(), why: advised(&why) }
+}
+
 fn damaged(path: &Path, why: &dyn std::fmt::Display) -> StoreError {
     StoreError::Damaged { path: path.into(), why: why.to_string() }
 }
@@ -220,12 +229,10 @@ impl Store for RedbStore {
     async fn commit(&mut self, changes: Vec<Change>) -> Result<(), StoreError> {
         let store = self.clone();
         let written = tokio::task::spawn_blocking(move || store.write(&changes)).await;
-        let failed = |why: String| StoreError::Disk { path: self.path.clone(), why };
         match written {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(redb::Error::Io(why))) => Err(failed(advised(&why))),
-            Ok(Err(why)) => Err(failed(why.to_string())),
-            Err(why) => Err(failed(why.to_string())),
+            Ok(written) => written.map_err(|why| unwritten(&self.path, why)),
+            // It panics at what it reads back.
+            Err(why) => Err(damaged(&self.path, &why)),
         }
     }
 }
@@ -318,6 +325,17 @@ mod tests {
             std::fs::write(&path, bytes).unwrap();
             let result = RedbStore::open(&path).and_then(|mut store| store.load());
             assert!(matches!(result, Err(StoreError::Damaged { .. })), "{result:?}");
+        }
+    }
+
+    #[test]
+    fn a_commit_that_fails_says_what_to_do() {
+        let said = |why| unwritten(Path::new("weft.redb"), why).to_string();
+        let damage = said(redb::Error::Corrupted("a page".into()));
+        assert!(damage.contains("is damaged (a page): put back a copy"), "{damage}");
+        for why in [redb::Error::PreviousIo, redb::Error::Io(io::Error::other("no"))] {
+            let disk = said(why);
+            assert!(disk.ends_with("; check that disk"), "{disk}");
         }
     }
 
