@@ -1,6 +1,6 @@
 //! Domains whose names are asked of servers of their own (split DNS).
 
-use super::socket_address;
+use super::address::socket_address;
 use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;

@@ -71,7 +71,7 @@ fn handler() -> Handler {
     names.update([(me, entries.into_iter().collect())]);
     let range = Universe::DEFAULT;
     let options = ZoneOptions { domain: name("weft.local"), range, ttl: TTL, prefers_here: true };
-    let upstreams = Upstreams::new("/nonexistent".into(), super::PORT, Vec::new());
+    let upstreams = Upstreams::new("/nonexistent".into(), super::address::PORT, Vec::new());
     Handler::new(Zone::new(options, names), Arc::new(upstreams))
 }
 

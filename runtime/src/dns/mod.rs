@@ -1,6 +1,7 @@
 //! Answers names: those of the mesh from what the node knows, all others by asking the host's
 //! name servers.
 
+mod address;
 mod cache;
 mod forward;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -11,13 +12,16 @@ mod tcp;
 mod upstream;
 mod zone;
 
+pub use address::PORT;
 pub use forward::{Forward, ParseForwardError};
 pub use service::{DnsService, ServeError};
 pub use upstream::Upstreams;
 pub use zone::{Answer, TTL, Zone, ZoneOptions};
 
+pub(crate) use address::socket_address;
+
 use handler::{Handler, Shared};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::task::AbortHandle;
@@ -31,16 +35,6 @@ pub type Sockets = (UdpSocket, TcpListener);
 /// The kernel's.
 pub async fn bind(at: SocketAddr) -> std::io::Result<Sockets> {
     Ok((UdpSocket::bind(at).await?, TcpListener::bind(at).await?))
-}
-
-/// The port that DNS servers are asked at (RFC 1035 section 4.2).
-pub const PORT: u16 = 53;
-
-/// An address, with [`PORT`] where `text` names none; `None` when that is no address.
-pub(crate) fn socket_address(text: &str) -> Option<SocketAddr> {
-    let bare = text.strip_prefix('[').and_then(|it| it.strip_suffix(']')).unwrap_or(text);
-    let without_port = bare.parse().map(|ip: IpAddr| SocketAddr::new(ip, PORT));
-    without_port.or_else(|_| text.parse()).ok()
 }
 
 /// A running DNS server; it stops when it is dropped.
