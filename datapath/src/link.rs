@@ -382,10 +382,9 @@ mod tests {
         assert_eq!((other.noted(&noted), longer.noted(&noted)), (None, None));
         assert_eq!(one.noted(&link(longer.mark())), None);
         assert_eq!(one.noted(&link(one.mark())), Some(""));
-        assert_eq!(
-            one.noted(&link(one.mark_with(&"x".repeat(248)))),
-            Some("x".repeat(248).as_str())
-        );
-        assert_eq!(one.noted(&link(one.mark_with(&"x".repeat(249)))), Some(""));
+        let longest = "x".repeat(one.note_len_max());
+        assert_eq!("weft /a\t".len() + longest.len(), 255);
+        assert_eq!(one.noted(&link(one.mark_with(&longest))), Some(longest.as_str()));
+        assert_eq!(one.noted(&link(one.mark_with(&format!("{longest}x")))), Some(""));
     }
 }

@@ -114,7 +114,7 @@ fn a_request_that_never_ends_is_cut_off_after_10_s_and_delays_nobody() -> Outcom
         bed.run_for(secs(1))?;
     }
     let (answer, took) = bed.finish(&slow, secs(8))?;
-    assert_eq!(answer, "HTTP/1.1 504");
+    assert_eq!(answer, "HTTP/1.1 408");
     assert!(took <= secs(11), "{took:?}");
     Ok(())
 }

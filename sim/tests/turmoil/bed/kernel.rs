@@ -75,7 +75,7 @@ impl Host for Kernel {
     async fn attach(&self, wish: &Wish) -> Result<Mac, HostError> {
         self.delay().await;
         if self.refuses.load(Ordering::Relaxed) {
-            return Err(HostError::OwnNamespace(wish.id.to_string()));
+            return Err(HostError::Netlink(std::io::Error::other("no memory")));
         }
         super::lock(&self.attached).insert(wish.id.clone());
         self.hold(&wish.id, &wish.addresses);
