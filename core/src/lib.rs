@@ -33,6 +33,7 @@ extern crate std;
 
 pub mod addr;
 pub mod codec;
+pub mod command;
 pub mod config;
 pub mod conn;
 pub mod contract;

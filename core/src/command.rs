@@ -1,0 +1,461 @@
+//! What operators and the runtime can ask of a node, and what comes of it.
+
+use crate::addr::Universe;
+use crate::conn::Target;
+use crate::id::{ContainerId, PeerId, PeerLabel};
+use crate::names::Name;
+use crate::trust::{Trust, TrustError};
+use alloc::collections::BTreeSet;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::net::IpAddr;
+use core::time::Duration;
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+/// What an operator, a container or a plugin wants.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Command {
+    /// Dial `targets` from here on, at once; with `replace`, forget all others. Reply: `Done`.
+    Connect {
+        /// To whom.
+        targets: Vec<Target>,
+        /// Forget those not named.
+        replace: bool,
+    },
+    /// Stop dialing `targets`; links that stand are left alone. Reply: `Done`.
+    Forget {
+        /// Whom.
+        targets: Vec<Target>,
+    },
+    /// An address in `subnet` (default subnet when `None`). The same id asking again gets the same
+    /// address. Reply: `Addresses` with one.
+    Allocate {
+        /// For whom.
+        id: ContainerId,
+        /// Where from.
+        subnet: Option<IpNet>,
+    },
+    /// Just this address of the universe, with its prefix. Repeating it for the same id is no error.
+    /// Reply: `Addresses` with one.
+    Claim {
+        /// For whom.
+        id: ContainerId,
+        /// Which.
+        address: IpNet,
+    },
+    /// Gives back one address of `id`, or all. Reply: `Addresses` with those given back.
+    Release {
+        /// Whose.
+        id: ContainerId,
+        /// Which; all when `None`.
+        address: Option<IpAddr>,
+    },
+    /// Adds a name. Repeating it is no error. Reply: `Done`.
+    Register {
+        /// Whose name.
+        id: ContainerId,
+        /// The name.
+        name: Name,
+        /// What it stands for.
+        address: IpAddr,
+    },
+    /// Removes own names that match all that is given. Reply: `Removed`.
+    Unregister {
+        /// Whose.
+        id: Option<ContainerId>,
+        /// Which name.
+        name: Option<Name>,
+        /// Which address.
+        address: Option<IpAddr>,
+    },
+    /// Answers once ownership of the universe is decided. Reply: `Done`.
+    Prime,
+    /// Gives up the addresses held, and hands all own ranges to another peer. Reply: `Done`, once that one
+    /// has them on its disk: ours may be lost then. Given again, it goes on where it was. Nothing can be
+    /// allocated afterwards.
+    Leave,
+    /// Answers every open request with [`CommandError::Stopping`] and closes all conns. Reply: `Done`.
+    Stop,
+    /// Changes whom to trust, as [`Trust`] says. Reply: `Done`.
+    Trust(Trust),
+    /// Opens the boot gate although no other owner was heard since the start: the operator vouches
+    /// that this disk is as the last run left it. Reply: `Done`, also when the gate stands open, or why the
+    /// addresses are not divided yet.
+    OpenGate,
+    /// Takes over what these peers own, which are gone for good and cannot be reached: all other owners
+    /// and all who can be reached have to agree, or, with `force`, only the latter. Reply: `TakenOver`.
+    Evict {
+        /// Whose addresses.
+        peers: BTreeSet<PeerId>,
+        /// Do not wait for owners that cannot be reached: what those were given by these peers is lost
+        /// to them.
+        force: bool,
+        /// Answer later that it is not over: all who have to agree are heard twice, and that takes longer
+        /// than any other command over links of a second or more.
+        wait: bool,
+    },
+}
+
+/// So long an eviction goes on for an operator who would rather wait: enough for round trips of three
+/// seconds. Meanwhile nobody else can evict the same peer.
+pub const EVICTION_MAX: Duration = Duration::from_secs(8);
+
+impl Command {
+    /// The longest until it is answered, where most are after `usual`
+    /// ([`crate::config::Config::allocate_max`]); `None` if that can take for ever.
+    pub fn answer_max(&self, usual: Duration) -> Option<Duration> {
+        match self {
+            Self::Prime => None,
+            Self::Evict { wait: true, .. } => Some(usual.max(EVICTION_MAX)),
+            Self::Connect { .. }
+            | Self::Forget { .. }
+            | Self::Allocate { .. }
+            | Self::Claim { .. }
+            | Self::Release { .. }
+            | Self::Register { .. }
+            | Self::Unregister { .. }
+            | Self::OpenGate
+            | Self::Evict { wait: false, .. }
+            | Self::Trust(_)
+            | Self::Leave
+            | Self::Stop => Some(usual),
+        }
+    }
+}
+
+/// What a command came to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reply {
+    /// Nothing to report.
+    Done,
+    /// Addresses with their prefix lengths.
+    Addresses(Vec<IpNet>),
+    /// How many were removed.
+    Removed(usize),
+    /// So many addresses that the evicted peers owned have another owner.
+    TakenOver(u128),
+}
+
+/// Why a command came to nothing. None of these changed anything, but [`CommandError::NotTakenOver`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum CommandError {
+    /// Held here or elsewhere.
+    #[error("address {address} is taken{}: choose another, or detach its holder first", holder(.held_by))]
+    AddressTaken {
+        /// Which.
+        address: IpAddr,
+        /// By which container, when it is known.
+        held_by: Option<ContainerId>,
+    },
+    /// The address belongs to a peer that cannot be asked or did not answer in time.
+    #[error(
+        "address {address} belongs to peer {owner}, which {why}: start that peer, or choose another address"
+    )]
+    OwnerSilent {
+        /// Which.
+        address: IpAddr,
+        /// Whose.
+        owner: PeerLabel,
+        /// "is not reachable", "did not answer within 2s", …
+        why: String,
+    },
+    /// The subnet or the address does not lie in the universe, or is its first or last one.
+    #[error(
+        "{what} cannot be used: addresses of this mesh are those inside {universe}, without the first and last of a subnet"
+    )]
+    OutOfRange {
+        /// Subnet or address as given.
+        what: String,
+        /// The universe.
+        universe: Universe,
+    },
+    /// A given address comes with a prefix so short that its network is more than this mesh.
+    #[error(
+        "{address} would send all of {} to containers, and of that this mesh has {block} alone: use a prefix length of {} to {}",
+        .address.trunc(), .block.prefix_len(), .block.max_prefix_len()
+    )]
+    TooWide {
+        /// As given.
+        address: IpNet,
+        /// The block of the universe that it lies in.
+        block: IpNet,
+    },
+    /// The container has the address already, with another prefix length.
+    #[error(
+        "{address} is held by that container already, as {held}: ask for that, or detach it first"
+    )]
+    HeldOtherwise {
+        /// As given.
+        address: IpNet,
+        /// As it is held.
+        held: IpNet,
+    },
+    /// Ownership is not decided, for want of peers.
+    #[error(
+        "no address yet: {}",
+        undivided(*.heard, *.needed, .universe)
+    )]
+    NoQuorum {
+        /// Reachable voters, ourselves included.
+        heard: usize,
+        /// Quorum.
+        needed: usize,
+        /// The universe.
+        universe: Universe,
+    },
+    /// Ownership is not decided, and this peer has no part in deciding it.
+    #[error(
+        "no address yet: this peer was launched with --ipalloc-init observer and waits until others have divided {universe}; connect it to one of them"
+    )]
+    Observing {
+        /// The universe.
+        universe: Universe,
+    },
+    /// Started, but no other peer has confirmed what we own.
+    #[error(
+        "no address yet: after a restart a peer hands out addresses only once it has heard another one, so that none is given twice; {}",
+        way_out(*.owners, *.targets)
+    )]
+    NotMerged {
+        /// Other owners that cannot be reached.
+        owners: usize,
+        /// Peers to dial, one of which must be heard when nobody else owns anything.
+        targets: usize,
+    },
+    /// Nothing was free here, and peers that own some did not answer in time.
+    #[error(
+        "no address of {subnet} yet: {silent} peers own some and have not answered; try again, and see in `weft status` what keeps them"
+    )]
+    OwnersSilent {
+        /// Where from.
+        subnet: IpNet,
+        /// How many of those in reach have not said that they have nothing.
+        silent: usize,
+    },
+    /// Nothing left here or at any peer in reach.
+    #[error(
+        "no free address in {subnet}: {owned} belong to this peer and are in use, {unreachable} belong to peers that cannot be reached; detach a container, start those peers, or use another subnet"
+    )]
+    Exhausted {
+        /// Where from.
+        subnet: IpNet,
+        /// Addresses of the subnet that this peer owns.
+        owned: u128,
+        /// Addresses of the subnet whose owners cannot be reached.
+        unreachable: u128,
+    },
+    /// A peer that is to be evicted lives.
+    #[error(
+        "peer {peer} can be reached, so it is not gone: to take it out of the mesh, run `weft reset` there"
+    )]
+    StillInReach {
+        /// Which.
+        peer: PeerLabel,
+    },
+    /// Other owners than those to be evicted are away, and may have been given something by them, or
+    /// peers that may have taken over from them already.
+    #[error(
+        "nothing is taken over: of all that own addresses, or began to remove the same peers, {} cannot be reached, so what was given away is not known. Start them, name them too if they are gone for good, or see `weft help rmpeer` about --force",
+        listed(.peers)
+    )]
+    OwnersAway {
+        /// Which.
+        peers: Vec<PeerLabel>,
+    },
+    /// Peers in reach have not agreed in time.
+    #[error(
+        "nothing is taken over yet: waits for {}, where it is not agreed to yet, or a peer that is to be removed is still heard; try again with --wait",
+        waited_for(.silent)
+    )]
+    EvictionUnderWay {
+        /// Which; none, when an eviction that another peer began is not over.
+        silent: Vec<PeerLabel>,
+    },
+    /// A peer was told to evict itself.
+    #[error("this peer cannot remove itself: run `weft reset` to leave the mesh")]
+    EvictsItself,
+    /// More victims than one eviction may have.
+    #[error("too many peers to remove at once: {0} at most")]
+    TooManyVictims(usize),
+    /// A peer would leave, and nobody could take over what it owns.
+    #[error(
+        "{why}, so nobody takes over the {addresses} addresses of this peer: start another peer first, or use `weft reset --force`, which leaves them unused for good"
+    )]
+    Stranded {
+        /// Who is missing.
+        why: String,
+        /// How many are ours.
+        addresses: u128,
+    },
+    /// A peer has left, and who was given its addresses has not said in time that it has them. Other than
+    /// after all other errors, nothing can be allocated any more.
+    #[error(
+        "this peer has left, but {} has not said that it has its addresses: run `weft reset` again once that one can be reached, see `weft help rmpeer` if it is gone for good, or use `weft reset --force`, which may leave them unused for good",
+        awaited(.heir)
+    )]
+    NotTakenOver {
+        /// Who, when it is one peer.
+        heir: Option<PeerLabel>,
+    },
+    /// With the victims of evictions that this peer has to follow, these are more than may be.
+    #[error(
+        "nothing is taken over: with those that other peers are removing, these are over {0} at once; try again when they are done, or remove fewer at a time"
+    )]
+    TooManyEvictions(usize),
+    /// More peers that are gone than may be may have taken over from the victims.
+    #[error(
+        "nothing is taken over: over {0} peers that are gone began to remove the same ones; remove fewer at a time"
+    )]
+    TooManyProposers(usize),
+    /// No eviction of a victim can count any more.
+    #[error(
+        "nothing is taken over: by what some peer says or said, {peer} has been removed more often than can be. No peer does that by itself: find out whose it is, and keep it out with `weft allow`; if this stays, only a new mesh has the addresses of {peer} again"
+    )]
+    RoundsUsedUp {
+        /// The victim.
+        peer: PeerLabel,
+    },
+    /// The id holds nothing.
+    #[error("{0} holds no address here: `weft ps` lists what is attached")]
+    NotHeld(ContainerId),
+    /// A limit of names per peer.
+    #[error("no room for another name: this peer already has {0}")]
+    TooManyNames(usize),
+    /// Whom to trust could not be changed so.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// The peer has left the mesh.
+    #[error("this peer has left the mesh: `weft reset`, then launch again")]
+    Left,
+    /// The node is stopping.
+    #[error("weft is stopping")]
+    Stopping,
+    /// A limit of commands that wait.
+    #[error(
+        "{0} commands wait for addresses already, and this one would have to wait too: try again later"
+    )]
+    TooManyWaiting(usize),
+    /// What runs the node cannot go on; a node never says this itself.
+    #[error("the daemon had to stop: {why}, then `weft launch` again")]
+    Broken {
+        /// What was wrong, and what to do.
+        why: String,
+    },
+}
+
+impl CommandError {
+    /// Whether the same command may come to something later, though whoever gives it changes nothing:
+    /// others may come into reach, agree, or give addresses back.
+    pub const fn may_pass(&self) -> bool {
+        match self {
+            Self::OwnerSilent { .. }
+            | Self::OwnersSilent { .. }
+            | Self::NoQuorum { .. }
+            | Self::Observing { .. }
+            | Self::NotMerged { .. }
+            | Self::Exhausted { .. }
+            | Self::EvictionUnderWay { .. }
+            | Self::Stranded { .. }
+            | Self::NotTakenOver { .. }
+            | Self::TooManyEvictions(_)
+            | Self::TooManyWaiting(_) => true,
+            Self::AddressTaken { .. }
+            | Self::OutOfRange { .. }
+            | Self::TooWide { .. }
+            | Self::HeldOtherwise { .. }
+            | Self::NotHeld(_)
+            | Self::StillInReach { .. }
+            | Self::OwnersAway { .. }
+            | Self::EvictsItself
+            | Self::TooManyVictims(_)
+            | Self::TooManyProposers(_)
+            | Self::RoundsUsedUp { .. }
+            | Self::TooManyNames(_)
+            | Self::Trust(_)
+            | Self::Left
+            | Self::Stopping
+            | Self::Broken { .. } => false,
+        }
+    }
+
+    /// The peers that it names. IPAM knows their ids alone; who hands the error on says what people call them.
+    pub fn peers_mut(&mut self) -> &mut [PeerLabel] {
+        match self {
+            Self::OwnerSilent { owner: peer, .. }
+            | Self::StillInReach { peer }
+            | Self::RoundsUsedUp { peer } => core::slice::from_mut(peer),
+            Self::OwnersAway { peers } | Self::EvictionUnderWay { silent: peers } => peers,
+            Self::NotTakenOver { heir } => heir.as_mut_slice(),
+            Self::AddressTaken { .. }
+            | Self::OutOfRange { .. }
+            | Self::TooWide { .. }
+            | Self::HeldOtherwise { .. }
+            | Self::NoQuorum { .. }
+            | Self::Observing { .. }
+            | Self::NotMerged { .. }
+            | Self::OwnersSilent { .. }
+            | Self::Exhausted { .. }
+            | Self::EvictsItself
+            | Self::TooManyVictims(_)
+            | Self::Stranded { .. }
+            | Self::TooManyEvictions(_)
+            | Self::TooManyProposers(_)
+            | Self::NotHeld(_)
+            | Self::TooManyNames(_)
+            | Self::Trust(_)
+            | Self::Left
+            | Self::Stopping
+            | Self::TooManyWaiting(_)
+            | Self::Broken { .. } => &mut [],
+        }
+    }
+}
+
+/// What opens the boot gate.
+fn way_out(owners: usize, targets: usize) -> String {
+    match (owners, targets) {
+        (0, 0) => String::from("one is in reach and is being asked: try again"),
+        (0, 1) => String::from(
+            "the 1 peer to dial was not heard: start it, or `weft forget` it if it is gone for good",
+        ),
+        (0, targets) => alloc::format!(
+            "none of the {targets} peers to dial was heard: start one, or `weft forget` all of them if they are gone for good"
+        ),
+        (1, _) => String::from(
+            "the 1 other peer that owns addresses cannot be reached: start it, or see `weft help prime` if it is gone for good",
+        ),
+        (owners, _) => alloc::format!(
+            "{owners} other peers that own addresses cannot be reached: start one, or see `weft help prime` if all are gone for good"
+        ),
+    }
+}
+
+fn undivided(heard: usize, needed: usize, universe: &Universe) -> String {
+    if heard < needed {
+        alloc::format!(
+            "{heard} of the {needed} peers needed to divide {universe} are reachable. Start the others, or launch with --ipalloc-init consensus=1 if this is the first peer and no other has given out addresses"
+        )
+    } else {
+        alloc::format!(
+            "the {heard} peers in reach are agreeing on how to divide {universe}; try again"
+        )
+    }
+}
+
+fn listed(peers: &[PeerLabel]) -> String {
+    let texts: Vec<String> = peers.iter().map(ToString::to_string).collect();
+    texts.join(", ")
+}
+
+fn waited_for(silent: &[PeerLabel]) -> String {
+    if silent.is_empty() { String::from("other peers") } else { listed(silent) }
+}
+
+fn awaited(heir: &Option<PeerLabel>) -> String {
+    heir.as_ref().map_or_else(|| String::from("another peer"), |it| alloc::format!("peer {it}"))
+}
+
+fn holder(held_by: &Option<ContainerId>) -> String {
+    held_by.as_ref().map_or_else(String::new, |id| alloc::format!(" by {id}"))
+}
