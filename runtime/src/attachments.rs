@@ -4,26 +4,22 @@ use crate::dns::{DnsService, ServeError};
 use crate::handle::{NodeHandle, addresses_of};
 use crate::host::{Host, HostError, Wish};
 use crate::namespace::Namespace;
-use crate::resident::Resident;
 use crate::store::advised;
 use ipnet::IpNet;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::time::{MissedTickBehavior, interval};
 use weft_core::id::ContainerId;
 use weft_core::io::{Command, CommandError};
-use weft_core::names::{KnownName, Name, NameEntry};
+use weft_core::names::Name;
 use weft_datapath::container::host_interface_name;
 use weft_datapath::link::{InterfaceName, LinkError};
 
+mod exposure;
 mod ledger;
+mod recovery;
 mod request;
 mod turns;
-
-/// Time between two looks for containers that have died.
-const RECONCILE_WAIT: Duration = Duration::from_secs(5);
 
 pub use ledger::Ledger;
 use ledger::Place;
@@ -414,123 +410,6 @@ impl Attachments {
         .await
     }
 
-    /// Gives the host addresses on the bridge (one of the default subnet when empty), and each of
-    /// them `name`. Returns them.
-    ///
-    /// # Errors
-    /// The first step that failed; the steps before it were undone.
-    pub async fn expose(
-        &self,
-        addresses: Vec<AddressRequest>,
-        name: Option<Name>,
-    ) -> Result<Vec<IpNet>, AttachError> {
-        let this = self.clone();
-        let turn = self.turns.take(&ContainerId::expose()).await?;
-        turn.run(|asker| async move { this.expose_now(&addresses, name, asker).await }).await
-    }
-
-    async fn expose_now(
-        &self,
-        addresses: &[AddressRequest],
-        name: Option<Name>,
-        asker: Asker<Vec<IpNet>, AttachError>,
-    ) {
-        let before = match self.held(&ContainerId::expose()).await {
-            Ok(before) => before,
-            Err(why) => return asker.refuse(why),
-        };
-        let mut named = Vec::new();
-        let outcome = self.try_expose(addresses, &name, &before, &asker, &mut named).await;
-        asker.settle(outcome, self.unexpose(&before, name, named)).await;
-    }
-
-    /// Puts down in `named` what has the name by this call.
-    async fn try_expose(
-        &self,
-        addresses: &[AddressRequest],
-        name: &Option<Name>,
-        before: &[IpNet],
-        asker: &Asker<Vec<IpNet>, AttachError>,
-        named: &mut Vec<IpAddr>,
-    ) -> Result<Vec<IpNet>, AttachError> {
-        let id = ContainerId::expose();
-        let asked = self.obtain(&id, addresses, before).await?;
-        if !asker.is_waiting() {
-            return Err(TurnError::Busy(id).into());
-        }
-        for address in &asked {
-            self.host.add(*address).await?;
-        }
-        let Some(name) = name else { return Ok(asked) };
-        let known = self.node.status().await?;
-        for address in asked.iter().map(IpNet::addr) {
-            let entry = NameEntry { name: name.clone(), address, id: id.clone() };
-            let is_ours = |known: &KnownName| known.entry == entry;
-            let was_named = known.names.iter().any(is_ours);
-            let (id, name) = (id.clone(), name.clone());
-            self.node.command(Command::Register { id, name, address }).await?;
-            if !was_named {
-                named.push(address);
-            }
-        }
-        Ok(asked)
-    }
-
-    /// Takes from the host what it did not have `before`, and its name from those that were `named`.
-    async fn unexpose(&self, before: &[IpNet], name: Option<Name>, named: Vec<IpAddr>) {
-        let id = ContainerId::expose();
-        let undone = async {
-            for address in named {
-                let (id, address) = (Some(id.clone()), Some(address));
-                let command = Command::Unregister { id, name: name.clone(), address };
-                self.node.command(command).await?;
-            }
-            for address in self.held(&id).await? {
-                if !before.contains(&address) {
-                    self.host.remove(address).await?;
-                    self.release(&id, address).await?;
-                }
-            }
-            Ok::<(), AttachError>(())
-        };
-        if let Err(why) = undone.await {
-            tracing::warn!(%why, "the host stays exposed by a failed call");
-        }
-    }
-
-    /// Takes exposed addresses (all when empty) from the bridge, and their names. Returns those taken.
-    ///
-    /// # Errors
-    /// When none is exposed or one that is named is not, and nothing was taken; or the kernel refuses.
-    pub async fn hide(&self, addresses: Vec<AddressRequest>) -> Result<Vec<IpNet>, AttachError> {
-        let this = self.clone();
-        let turn = self.turns.take(&ContainerId::expose()).await?;
-        turn.run(|asker| async move { asker.commit(this.hide_now(addresses)).await }).await
-    }
-
-    async fn hide_now(&self, addresses: Vec<AddressRequest>) -> Result<Vec<IpNet>, AttachError> {
-        let id = ContainerId::expose();
-        let mut held = self.held(&id).await?;
-        held.extend(self.node.standing().of(&id));
-        for request in &addresses {
-            if self.meant(&held, std::slice::from_ref(request)).await?.is_empty() {
-                return Err(AttachError::NotExposedWith(request.clone()));
-            }
-        }
-        let taken = self.meant(&held, &addresses).await?;
-        if taken.is_empty() {
-            return Err(AttachError::NotExposed);
-        }
-        for address in &taken {
-            self.host.remove(*address).await?;
-            self.node.standing().forget(&id, Some(*address)).await;
-            if self.held(&id).await?.contains(address) {
-                self.release(&id, *address).await?;
-            }
-        }
-        Ok(taken)
-    }
-
     /// Takes all containers and the host itself off the bridge: what answers to an address must go
     /// before the address does.
     ///
@@ -563,149 +442,6 @@ impl Attachments {
             Attached { id, mac, addresses }
         };
         Ok(held.into_iter().map(attached).collect())
-    }
-
-    /// Claims what answers on this host and is not held, as after the state folder was removed or an older
-    /// one put in its place, before others can be given it. Waits no longer than one call does; what comes to
-    /// nothing is claimed again ahead of all that is given, and until then told in the status.
-    ///
-    /// # Errors
-    /// When the node is stopping or the kernel refuses.
-    pub async fn reserve(&self) -> Result<(), AttachError> {
-        let held = self.node.held().await?;
-        let is_held = |id: &ContainerId, address: &IpNet| {
-            let of_id = held.get(id).into_iter().flatten();
-            of_id.into_iter().any(|held| held.addr() == address.addr())
-        };
-        for Resident { id, addresses, .. } in self.host.residents().await?.into_values().flatten() {
-            for address in addresses.into_iter().filter(|address| !is_held(&id, address)) {
-                self.node.standing().add(&id, address);
-            }
-        }
-        for address in self.host.exposed().await? {
-            let is_dns = address.prefix_len() == address.max_prefix_len();
-            let id = if is_dns { ContainerId::dns() } else { ContainerId::expose() };
-            if is_held(&id, &address) {
-                continue;
-            }
-            if is_dns {
-                // Nobody's but ours: it gets another one.
-                self.host.remove(address).await?;
-            } else {
-                self.node.standing().add(&id, address);
-            }
-        }
-        self.node.claim_standing().await;
-        Ok(())
-    }
-
-    /// Takes up what a life before this one left: lists containers that have an interface here, gives up those
-    /// that have none, and puts the others back on the bridge.
-    ///
-    /// # Errors
-    /// When the node is stopping or the kernel refuses.
-    pub async fn begin(&self) -> Result<(), AttachError> {
-        for (host_if, resident) in self.host.residents().await? {
-            let Some(Resident { id, interface, namespace, .. }) = resident else {
-                let mut ids = self.ledger.ids().into_iter();
-                if !ids.any(|id| host_interface_name(&id) == host_if) {
-                    tracing::warn!(host_if, "a container is cut off: it is not known what it has");
-                    self.host.evict(&host_if).await?;
-                }
-                continue;
-            };
-            if self.ledger.place(&id).is_none() {
-                // Where that is not known, its interface can be taken off as a whole.
-                let namespace = namespace.unwrap_or(Namespace::Path(PathBuf::new()));
-                self.note(
-                    &id,
-                    Some(Place { namespace, interface, mac: None, before: Vec::new() }),
-                )?;
-            }
-        }
-        if let Err(why) = self.reconcile().await {
-            tracing::warn!(%why, "cannot look after the containers");
-        }
-        self.restore().await
-    }
-
-    /// Puts back what a new bridge lacks: containers, with the MTU it has, exposed addresses, and
-    /// the DNS server.
-    ///
-    /// # Errors
-    /// When the node is stopping or the kernel refuses.
-    pub async fn restore(&self) -> Result<(), AttachError> {
-        for id in self.ledger.ids() {
-            self.host.replug(&id).await?;
-            let Some(Place { namespace, interface, .. }) = self.ledger.place(&id) else {
-                continue;
-            };
-            // Its namespace may be gone, or have lost its name: no reason not to start.
-            if let Err(why) = self.host.resize(&id, &namespace, &interface).await {
-                tracing::warn!(%id, %why, "the container keeps the MTU that it has");
-            }
-        }
-        for address in self.held(&ContainerId::expose()).await? {
-            self.host.add(address).await?;
-        }
-        let Some(dns) = &self.dns else { return Ok(()) };
-        if let Some(address) = dns.address() {
-            self.host.add_dns(address).await?;
-        } else if !self.held(&ContainerId::dns()).await?.is_empty() {
-            dns.ensure(&self.node, &*self.host).await?;
-        }
-        Ok(())
-    }
-
-    /// Looks for containers that have died, again and again.
-    pub async fn look_after(self) {
-        let mut ticks = interval(RECONCILE_WAIT);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
-            if let Err(why) = self.reconcile().await {
-                tracing::warn!(%why, "cannot look after the containers");
-            }
-        }
-    }
-
-    /// Releases what is held for containers that were attached and whose interface is gone: their
-    /// namespace has died. What was only allocated is its allocator's to give back. Interfaces that
-    /// somebody took off the bridge are put back; those of containers that hold nothing here are
-    /// removed, since their addresses may be given to others: the database is not the one of before.
-    ///
-    /// # Errors
-    /// When the node is stopping, the kernel does not answer or the disk is full: the first of all
-    /// the failures.
-    pub(crate) async fn reconcile(&self) -> Result<(), AttachError> {
-        let mut outcome = Ok(());
-        self.node.claim_standing().await;
-        for id in self.ledger.ids() {
-            let Some(_busy) = self.turns.free(&id) else { continue };
-            let Some(Place { mac, before, .. }) = self.ledger.place(&id) else { continue };
-            let is_attached = self.host.is_attached(&id).await?;
-            // What it has and does not hold may yet be held for it.
-            let holds_any =
-                !self.node.standing().of(&id).is_empty() || !self.held(&id).await?.is_empty();
-            // One that cannot be struck out must not keep the others' addresses.
-            outcome = outcome.and(match (is_attached, holds_any) {
-                (true, true) => self.host.replug(&id).await.map_err(AttachError::from),
-                (true, false) => {
-                    tracing::warn!(%id, "the container is cut off: this peer holds no address for it");
-                    self.remove(&id).await
-                }
-                (false, true | false) if mac.is_none() && !before.is_empty() => {
-                    tracing::info!(%id, "the container has never been attached to the end");
-                    self.take_back(&id, &before).await;
-                    self.note(&id, None)
-                }
-                (false, true | false) => {
-                    tracing::info!(%id, "the container is gone");
-                    self.remove(&id).await
-                }
-            });
-        }
-        outcome
     }
 
     /// Addresses for `id` as asked; one of the default subnet, unless it has some, when nothing is.

@@ -11,6 +11,7 @@ use std::future::pending;
 use std::net::IpAddr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 use weft_core::config::{Config, FoundingMode};
