@@ -223,6 +223,11 @@ pub enum CommandError {
         /// Peers to dial, one of which must be heard when nobody else owns anything.
         targets: usize,
     },
+    /// Another daemon runs as this peer.
+    #[error(
+        "no address: a daemon elsewhere runs from a copy of this peer's state folder, so both would hand out the same addresses. Stop the copy and run `weft reset --force` there, then launch this one anew"
+    )]
+    Copied,
     /// Nothing was free here, and peers that own some did not answer in time.
     #[error(
         "no address of {subnet} yet: {silent} peers own some and have not answered; try again, and see in `weft status` what keeps them"
@@ -373,6 +378,7 @@ impl CommandError {
             | Self::RoundsUsedUp { .. }
             | Self::TooManyNames(_)
             | Self::Trust(_)
+            | Self::Copied
             | Self::Left
             | Self::Stopping
             | Self::Broken { .. } => false,
@@ -404,6 +410,7 @@ impl CommandError {
             | Self::NotHeld(_)
             | Self::TooManyNames(_)
             | Self::Trust(_)
+            | Self::Copied
             | Self::Left
             | Self::Stopping
             | Self::TooManyWaiting(_)

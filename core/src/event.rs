@@ -122,6 +122,8 @@ pub enum Event {
         /// How many could have opened it: other owners, or peers to dial when there are none.
         unheard: usize,
     },
+    /// Another daemon runs from a copy of our state folder: nothing is handed out any more.
+    TwinMet,
     /// Addresses of an evicted peer have another owner.
     TakenOver {
         /// Which.

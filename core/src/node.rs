@@ -2,6 +2,7 @@
 
 mod commands;
 mod conns;
+mod ghosts;
 mod links;
 mod membership;
 mod neighbours;
@@ -17,6 +18,7 @@ mod tests;
 mod tree;
 mod trust;
 
+use self::ghosts::Run;
 use self::paces::Paces;
 use crate::config::{Config, ConfigError, NetworkSecret};
 use crate::forward::{ForwardingChange, Routes};
@@ -93,6 +95,7 @@ pub struct Node {
     incarnation: Incarnation,
     /// Of the last record of our own.
     sequence: u64,
+    run: Run,
     records: Records,
     lacking: Lacking,
     topology: Topology,
@@ -223,6 +226,7 @@ impl Node {
             identity,
             incarnation,
             sequence: 0,
+            run: Run::new(seed.child("run").next_u64()),
             records: Records::new(config.records_max, config.records_len_max),
             lacking: Lacking::default(),
             topology: Topology::new(me),
@@ -264,6 +268,9 @@ impl Node {
         node.dialer.connect(at, &targets, false);
         node.dialer.recall(at, &node.acquaintances);
         node.count_targets(at, out);
+        if node.acquaintances.iter().next().is_some() {
+            node.ipam.await_neighbours(at);
+        }
         for record in records {
             if matches!(record.key, Key::Founding(_)) {
                 mark(Mark::StartFounded);

@@ -393,6 +393,8 @@ pub enum IpamState {
     },
     /// Decided, but after a restart no other owner has confirmed it yet.
     AwaitingMerge,
+    /// Another daemon runs from a copy of the state folder.
+    Copied,
     /// Ready.
     Ready,
     /// We left.

@@ -207,6 +207,8 @@ fn records(n: usize, ids: &[PeerId], me: PeerId) -> Vec<Record> {
         links,
         addresses: vec![address(10), address(192)],
         votes: true,
+        run: 0,
+        rival: None,
     };
     let entry = NameEntry {
         name: format!("web-{n}.weft.local").parse().unwrap(),

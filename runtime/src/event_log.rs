@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 use weft_core::event::Event;
 use weft_core::fault::ConnFault;
 use weft_core::handshake::HandshakeFault;
@@ -59,6 +59,7 @@ impl EventLog {
             | Event::NameAdded { .. }
             | Event::NameRemoved { .. }
             | Event::GateForced { .. }
+            | Event::TwinMet
             | Event::TakenOver { .. }
             | Event::Stray { .. }
             | Event::EvictionForced { .. }
@@ -175,6 +176,10 @@ fn line(event: &Event, label: impl Fn(PeerId) -> String) {
         Event::GateForced { unheard } => warn!(
             unheard,
             "addresses are handed out on this host's word alone: an operator vouched for its state"
+        ),
+        Event::TwinMet => error!(
+            "a daemon elsewhere runs from a copy of this peer's state folder: no addresses are handed out here \
+             any more. Stop the copy and run `weft reset --force` there, then launch this one anew"
         ),
         Event::Stray { address, id, owner } => warn!(
             %address,

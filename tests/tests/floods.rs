@@ -241,6 +241,8 @@ fn made_up(n: u32) -> [Record; 3] {
         links: Vec::new(),
         addresses: Vec::new(),
         votes: true,
+        run: 0,
+        rival: None,
     };
     let bodies = [
         (Key::Peer(id), codec::encode(&body)),

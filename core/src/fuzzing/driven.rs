@@ -215,6 +215,8 @@ impl World {
                 links: links.into_iter().collect(),
                 addresses: [THERE].into(),
                 votes: true,
+                run: 0,
+                rival: None,
             };
             let version = Version { incarnation: Incarnation(1), sequence: self.probes };
             signed(who, 3, version, codec::encode(&body))

@@ -359,6 +359,10 @@ impl Ipam {
         if matches!(want, Want::Leave) {
             return self.leaving_reason();
         }
+        if self.has_twin() {
+            mark(Mark::RefusedCopied);
+            return CommandError::Copied;
+        }
         if self.founded.is_none() {
             mark(Mark::RefusedNoQuorum);
             if self.mode == FoundingMode::Observer {

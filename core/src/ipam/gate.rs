@@ -12,6 +12,71 @@ use crate::io::{CommandError, Reply};
 use crate::mark::{Mark, mark};
 use crate::time::Instant;
 use alloc::vec::Vec;
+use core::time::Duration;
+
+/// Whoever runs from a copy of our disk has answered by then: it hears within this that we outlive it, and we
+/// that it outlives us.
+const DOUBT_WAIT: Duration = Duration::from_secs(5);
+
+/// Nor is the gate opened sooner than this after others were met: calls that wait for it come with the start of a
+/// machine, which may be a copy, and the other one is to be heard before they are answered.
+const ECHO_WAIT: Duration = Duration::from_secs(1);
+
+/// Neighbours that run have answered by then. Less than an answer may take: who asks for an address meanwhile
+/// gets one.
+const NEIGHBOURS_WAIT: Duration = Duration::from_millis(1500);
+
+/// The boot gate of one run.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Gate {
+    /// Open in the first start of a peer, when nothing can have been given away, or taken over because it
+    /// was gone; else closed until another owner confirmed what is ours.
+    pub(super) is_confirmed: bool,
+    /// Whether all that some neighbour knows was taken in since the start.
+    has_met: bool,
+    /// Neighbours of the run before may answer until then.
+    neighbours_until: Option<Instant>,
+    bar: Bar,
+}
+
+/// What keeps it closed whatever others confirm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Bar {
+    Nothing,
+    /// A copy of us may answer until then.
+    Doubt(Instant),
+    /// A copy has answered, and may go on where we cannot hear it: only an operator knows when it is gone.
+    Twin,
+}
+
+impl Gate {
+    pub(super) const fn new(is_confirmed: bool) -> Self {
+        Self { is_confirmed, has_met: false, neighbours_until: None, bar: Bar::Nothing }
+    }
+
+    /// Others were met: whoever runs from a copy of our disk hears of us from here on, and we of it.
+    fn meet(&mut self, now: Instant) {
+        if !core::mem::replace(&mut self.has_met, true) && self.bar == Bar::Nothing {
+            self.bar = Bar::Doubt(now + ECHO_WAIT);
+        }
+    }
+
+    /// When [`Gate::expire`] is wanted.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let doubt = if let Bar::Doubt(until) = self.bar { Some(until) } else { None };
+        doubt.into_iter().chain(self.neighbours_until).min()
+    }
+
+    /// Ends the waits that are over.
+    pub(super) fn expire(&mut self, now: Instant) {
+        let _ = self.neighbours_until.take_if(|until| *until <= now);
+        if let Bar::Doubt(until) = self.bar
+            && until <= now
+        {
+            self.bar = Bar::Nothing;
+        }
+    }
+}
 
 impl Ipam {
     /// Whether addresses may be handed out and given away: after a start only once another owner
@@ -21,8 +86,42 @@ impl Ipam {
         // times before we gave anything away. Any other peer would know better, whether it owns
         // anything or not. So where the operator named one, it is heard first; `weft forget` is the
         // way out when it is gone for good, and `weft prime --force` when other owners are. Where
-        // nobody was named, nobody need ever come, and a peer that stays alone must go on.
-        self.is_confirmed || self.is_sole() && (self.other_targets == 0 || self.has_met)
+        // nobody was named, nobody need ever come, and a peer that stays alone must go on: it gives
+        // those that it had for neighbours a moment.
+        let Gate { is_confirmed, has_met, neighbours_until, bar } = self.gate;
+        let may_be_alone = has_met || self.other_targets == 0 && neighbours_until.is_none();
+        bar == Bar::Nothing && (is_confirmed || self.is_sole() && may_be_alone)
+    }
+
+    /// Neighbours of the run before are dialed.
+    pub fn await_neighbours(&mut self, now: Instant) {
+        self.gate.neighbours_until = Some(now + NEIGHBOURS_WAIT);
+    }
+
+    /// Records of ours are about that our disk does not know. What it says of our addresses may be as old,
+    /// and whoever wrote them may still run.
+    pub fn doubt(&mut self, now: Instant) {
+        mark(Mark::GateDoubted);
+        self.gate.is_confirmed = false;
+        if self.gate.bar != Bar::Twin {
+            self.gate.bar = Bar::Doubt(now + DOUBT_WAIT);
+        }
+    }
+
+    /// Another daemon runs from a copy of our disk. It hands out what is ours, as we would.
+    pub fn meet_twin(&mut self, now: Instant, acts: &mut Vec<Act>) {
+        if self.gate.bar != Bar::Twin {
+            mark(Mark::GateCopied);
+            self.gate.bar = Bar::Twin;
+            acts.push(Act::Event(Event::TwinMet));
+            self.settle(now, acts);
+        }
+    }
+
+    /// Whether another daemon was met that runs from a copy of our disk, and no operator has vouched for us
+    /// since.
+    pub fn has_twin(&self) -> bool {
+        self.gate.bar == Bar::Twin
     }
 
     /// Whether nobody else owns anything, as far as we know.
@@ -54,7 +153,8 @@ impl Ipam {
         if self.founded.is_some() && !self.is_open() && !self.has_left {
             let (owners, targets) = self.missed();
             acts.push(Act::Event(Event::GateForced { unheard: owners + targets }));
-            self.is_confirmed = true;
+            self.gate.is_confirmed = true;
+            self.gate.bar = Bar::Nothing;
             self.schedule(now);
         }
         self.settle(now, acts);
@@ -67,9 +167,11 @@ impl Ipam {
     /// As [`Ipam::is_open`], for whom an address is wanted.
     pub(super) fn has_opened(&self) -> bool {
         let is_open = self.is_open();
-        if !is_open {
+        if !is_open && self.gate.neighbours_until.is_some() {
+            mark(Mark::GateNeighbours);
+        } else if !is_open {
             mark(Mark::GateClosed);
-        } else if !self.is_confirmed {
+        } else if !self.gate.is_confirmed {
             mark(Mark::GateSole);
         }
         is_open
@@ -78,14 +180,16 @@ impl Ipam {
     /// All records of the neighbour `with` are now ours too: counts as having heard somebody, which opens
     /// the boot gate when all addresses are ours.
     pub fn merged(&mut self, now: Instant, with: PeerId, acts: &mut Vec<Act>) {
-        self.has_met |= with != self.me;
+        if with != self.me && !self.gate.is_confirmed {
+            self.gate.meet(now);
+        }
         self.settle(now, acts);
     }
 
     /// While the boot gate is closed, asks the next owner in reach to confirm what is ours; and who leaves
     /// asks those who were given it.
     pub(super) fn ask_witness(&mut self, now: Instant, acts: &mut Vec<Act>) {
-        let is_gate_closed = !self.is_confirmed && !self.is_stopping;
+        let is_gate_closed = !self.gate.is_confirmed && !self.is_stopping;
         let asked = match &self.founded {
             Some(_) if self.has_left => Some(self.heirs()).filter(|heirs| !heirs.is_empty()),
             Some((_, ledger)) => is_gate_closed.then(|| ledger.owners()),
@@ -138,11 +242,12 @@ impl Ipam {
         if self.has_left && from != self.me && is_owner && holds {
             return self.left_to(now, from, acts);
         }
-        if self.is_confirmed || from == self.me || !is_owner || !holds {
+        if self.gate.is_confirmed || from == self.me || !is_owner || !holds {
             return mark(Mark::WitnessIgnored);
         }
         mark(Mark::GateOpened);
-        self.is_confirmed = true;
+        self.gate.meet(now);
+        self.gate.is_confirmed = true;
         self.schedule(now);
         self.settle(now, acts);
     }

@@ -138,7 +138,7 @@ impl Ipam {
             // not close behind the gift: what the other owner has, it has from this very process,
             // so meeting it could teach us nothing. (Were our disk an old one, its mistake was to
             // open the gate; closing it afterwards takes back no address that was handed out.)
-            if !core::mem::replace(&mut self.is_confirmed, true) {
+            if !core::mem::replace(&mut self.gate.is_confirmed, true) {
                 mark(Mark::GateGiven);
             }
         } else {

@@ -42,6 +42,11 @@ impl Ipam {
             self.witnesses.hurry();
             return Ok(Want::Leave);
         }
+        if self.has_twin() {
+            // It lives from the same addresses.
+            mark(Mark::LeaveCopied);
+            return Err(Err(CommandError::Copied));
+        }
         if let Some(why) = self.stranded() {
             return Err(Err(why));
         }

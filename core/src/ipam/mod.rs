@@ -45,6 +45,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::time::Duration;
 use estate::Estate;
+use gate::Gate;
 use holdings::Holdings;
 use ipnet::IpNet;
 use met::Met;
@@ -149,12 +150,8 @@ pub struct Ipam {
     early: BTreeMap<Fingerprint, SignedGrant>,
     /// Records that matter no more, until the node asks.
     dead: Vec<Key>,
-    /// The boot gate: open in the first start of a peer, when nothing can have been given away, or taken
-    /// over because it was gone; else closed until another owner confirmed what is ours.
-    is_confirmed: bool,
+    gate: Gate,
     witnesses: Witnesses,
-    /// Whether all that some neighbour knows was taken in since the start.
-    has_met: bool,
     has_left: bool,
     estate: Estate,
     is_stopping: bool,
@@ -214,8 +211,7 @@ impl Ipam {
             titles: Titles::default(),
             early: BTreeMap::new(),
             dead: Vec::new(),
-            is_confirmed: !saved.slots.keys().any(began),
-            has_met: false,
+            gate: Gate::new(!saved.slots.keys().any(began)),
             has_left: false,
             estate: Estate::default(),
             is_stopping: false,
@@ -417,6 +413,7 @@ impl Ipam {
     pub fn timeout(&mut self, now: Instant, acts: &mut Vec<Act>) {
         self.restored(now, acts);
         self.asks.expire(now);
+        self.gate.expire(now);
         if self.propose_at.take_if(|at| *at <= now).is_some() {
             self.propose(now, acts);
         }
@@ -437,6 +434,7 @@ impl Ipam {
             self.absorb_at,
             self.hint_at,
             self.asks.deadline(),
+            self.gate.deadline(),
             self.witnesses.deadline(),
             self.strays_deadline(),
         ];
@@ -544,9 +542,8 @@ impl Ipam {
             started: _,
             propose_at: _,
             proposals: _,
-            is_confirmed: _,
+            gate: _,
             witnesses: _,
-            has_met: _,
             has_left: _,
             estate: _,
             is_stopping: _,
@@ -581,6 +578,8 @@ impl Ipam {
     pub fn status(&self) -> IpamStatus {
         let state = if self.has_left {
             IpamState::Left
+        } else if self.has_twin() {
+            IpamState::Copied
         } else if self.founded.is_some() {
             if self.is_open() { IpamState::Ready } else { IpamState::AwaitingMerge }
         } else if self.started || !self.votes.is_empty() {

@@ -568,6 +568,9 @@ fn an_answer_counts_only_from_an_owner_in_this_life_and_while_nothing_newer_was_
     }
     let message = IpamMessage::Confirmed(asked);
     cluster.call(0, |ipam, now, acts| ipam.message(now, peer(2), &message, acts));
+    // Were it a copy, the other one would be heard first.
+    assert_eq!(cluster.hosts[0].ipam.status().state, IpamState::AwaitingMerge);
+    cluster.pass(1_000);
     assert_eq!(cluster.hosts[0].ipam.status().state, IpamState::Ready);
 }
 
@@ -627,6 +630,7 @@ fn a_sole_owner_that_started_again_hears_a_peer_it_was_told_of_before_it_goes_on
             0 => ipam.merged(now, peer(7), acts),
             _ => ipam.targets(now, 1, 0, acts),
         });
+        cluster.pass(1_000);
         address(cluster.answer(0, late));
     }
 }

@@ -161,6 +161,10 @@ impl Node {
                         }
                         let fault = self.myself_or_copy(id, fault);
                         let is_copy = id.is_dialed() && fault == ConnFault::Clone;
+                        // A refusal of theirs proves nothing, and is answered by nothing.
+                        if is_copy && !refusal.is_empty() {
+                            self.meet_twin(at, out);
+                        }
                         let refusal = if is_copy {
                             told(&HandshakeFault::Clone, self.config.versions)
                         } else {

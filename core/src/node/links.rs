@@ -49,7 +49,12 @@ impl Node {
                 by.clone_from(&self.config.nickname);
             }
             let referral = matches!(fault, ConnFault::Limit(_)).then(|| self.referral());
-            let words = referral.into_iter().chain(goodbye.map(Message::Goodbye));
+            // Who says less of itself than is known was put back, or is a copy: it hears of its other life.
+            let known = self.records.get(&Key::Peer(peer)).filter(|known| {
+                fault == ConnFault::Duplicate && known.version.incarnation >= hello.incarnation
+            });
+            let known = known.map(|known| Message::Records(alloc::vec![known.clone()]));
+            let words = known.into_iter().chain(referral).chain(goodbye.map(Message::Goodbye));
             let sealed = words.filter_map(|message| channel.seal(&message.encode()).ok());
             let last = sealed.flatten().collect();
             return self.end(at, id, fault, Way::Ours(last), out);

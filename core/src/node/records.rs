@@ -5,7 +5,7 @@ use crate::addr::Universe;
 use crate::codec;
 use crate::config::FoundingMode;
 use crate::event::Event;
-use crate::id::{Incarnation, PeerId};
+use crate::id::PeerId;
 use crate::io::{ConnId, Outbox, Output};
 use crate::ipam::founding::are_sound;
 use crate::ipam::{Founding, Freeze, Grant, Space, Voter};
@@ -53,6 +53,7 @@ impl Node {
         let mut had_room = true;
         for record in records {
             self.recall(at, &record, out);
+            self.look_for_twin(at, &record, out);
             if let Some(stranger) = owner(&record.key).filter(|owner| !self.allows(*owner)) {
                 mark(Mark::GossipNotAllowed);
                 self.records_refused += 1;
@@ -159,8 +160,7 @@ impl Node {
             // behind: what we may have written in this life, and hold no other version of, is no
             // ghost.
             if version > last || self.records.get(&key).is_some() {
-                mark(Mark::GossipGhost);
-                self.outlive(version.incarnation);
+                self.meet_ghost(at, version.incarnation);
             } else {
                 mark(Mark::GossipVoteBack);
             }
@@ -209,22 +209,6 @@ impl Node {
             }
         }
         Ok(())
-    }
-
-    /// Records of ours are about that we do not remember: the disk was put back. Starts over in an
-    /// incarnation that outdates them.
-    fn outlive(&mut self, ghost: Incarnation) {
-        self.incarnation = Incarnation(ghost.0.saturating_add(1));
-        self.sequence = 0;
-        self.turn.changes.push(Change::put(Slot::Incarnation, &self.incarnation));
-        self.turn.links_changed = true;
-        self.publish_names();
-        for key in [Key::Voter(self.me), Key::Freeze(self.me), Key::Space(self.me)] {
-            if let Some(record) = self.records.get(&key) {
-                let body = record.body.clone();
-                self.publish(key, body);
-            }
-        }
     }
 
     /// Signs and spreads a record of our own.
@@ -381,6 +365,8 @@ impl Node {
             links: counted.into_iter().take(PeerRecord::LINKS_MAX).collect(),
             addresses: addresses.take(PeerRecord::ADDRESSES_MAX).collect(),
             votes: matches!(self.config.founding, FoundingMode::Consensus { .. }),
+            run: self.run.id,
+            rival: self.run.rival,
         }
     }
 }
@@ -444,7 +430,7 @@ const fn is_kept(key: &Key) -> bool {
 mod tests {
     use super::*;
     use crate::config::{Config, FoundingMode};
-    use crate::id::{ContainerId, Identity};
+    use crate::id::{ContainerId, Identity, Incarnation};
     use crate::io::{Command, Input, RequestId};
     use crate::ipam::Ballot;
     use crate::ipam::founding::ROUND_LEAP_MAX;

@@ -30,6 +30,7 @@ impl Node {
             me: _,
             name: _,
             incarnation: _,
+            run: _,
             sequence: _,
             dialed: _,
             session_rng: _,

@@ -1,6 +1,7 @@
 //! Stories: a few nodes joined by streams and datagrams that arrive at once.
 
 mod freezes;
+mod ghosts;
 mod renewals;
 mod sessions;
 mod trust;

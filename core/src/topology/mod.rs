@@ -30,6 +30,11 @@ pub struct PeerRecord {
     pub addresses: Vec<SocketAddr>,
     /// Whether it has a part in the founding.
     pub votes: bool,
+    /// Drawn at the start of the daemon that wrote this.
+    pub run: u64,
+    /// The run of another daemon that wrote as the same peer, of which it heard last: one before, or one that
+    /// goes on from a copy of its state folder.
+    pub rival: Option<u64>,
 }
 
 impl PeerRecord {
@@ -168,6 +173,8 @@ mod tests {
             links: links.iter().map(|n| peer(*n)).collect(),
             addresses: Vec::new(),
             votes: true,
+            run: 0,
+            rival: None,
         }
     }
 

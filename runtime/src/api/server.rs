@@ -127,6 +127,7 @@ impl From<CommandError> for Refusal {
             | CommandError::NoQuorum { .. }
             | CommandError::Observing { .. }
             | CommandError::NotMerged { .. }
+            | CommandError::Copied
             | CommandError::Exhausted { .. }
             | CommandError::NotHeld(_)
             | CommandError::StillInReach { .. }

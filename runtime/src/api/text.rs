@@ -60,6 +60,11 @@ pub fn complaints(status: &Status, around: &Surroundings) -> Vec<String> {
                     .to_owned(),
             );
         }
+        IpamState::Copied => wrong.push(
+            "a daemon elsewhere runs from a copy of this peer's state folder: stop the copy and run `weft reset \
+             --force` there, then launch this one anew"
+                .to_owned(),
+        ),
         IpamState::Left => wrong.push("this peer has left the mesh".to_owned()),
     }
     for target in &status.targets {
@@ -393,6 +398,7 @@ pub fn ipam_state(status: &Status) -> String {
             "waiting for IP(s) to become available".to_owned()
         }
         IpamState::Ready => "ready".to_owned(),
+        IpamState::Copied => "a copy of this peer runs elsewhere".to_owned(),
         IpamState::Left => "left the mesh".to_owned(),
     }
 }

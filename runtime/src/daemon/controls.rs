@@ -35,6 +35,7 @@ impl LeaveError {
         let why = match status.ipam.state {
             IpamState::AwaitingMerge => "no other owner was heard since the start",
             IpamState::Ready if is_alone => "no other peer is reachable",
+            IpamState::Copied => return Some(CommandError::Copied.into()),
             IpamState::Ready
             | IpamState::Idle
             | IpamState::AwaitingConsensus { .. }

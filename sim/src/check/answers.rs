@@ -111,6 +111,7 @@ pub fn could_be_met(view: &View, host: usize, subnet: IpNet, why: &CommandError)
         CommandError::OwnersSilent { .. }
         | CommandError::Exhausted { .. }
         | CommandError::NotMerged { .. }
+        | CommandError::Copied
         | CommandError::NoQuorum { .. }
         | CommandError::Observing { .. } => true,
         CommandError::AddressTaken { .. }

@@ -166,6 +166,7 @@ fn wanted(view: &View, why: &CommandError) -> Option<(Range, [Option<Offset>; 2]
         | CommandError::NoQuorum { .. }
         | CommandError::Observing { .. }
         | CommandError::NotMerged { .. }
+        | CommandError::Copied
         | CommandError::OwnersSilent { .. }
         | CommandError::NotHeld(_)
         | CommandError::StillInReach { .. }

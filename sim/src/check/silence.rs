@@ -114,6 +114,7 @@ impl Silence {
             | CommandError::TooWide { .. }
             | CommandError::HeldOtherwise { .. }
             | CommandError::Observing { .. }
+            | CommandError::Copied
             | CommandError::Exhausted { .. }
             | CommandError::NotHeld(_)
             | CommandError::StillInReach { .. }

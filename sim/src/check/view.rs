@@ -486,6 +486,7 @@ impl PeerView {
             | Event::NameRemoved { .. }
             | Event::TakenOver { .. }
             | Event::Stray { .. }
+            | Event::TwinMet
             | Event::EvictionForced { .. }
             | Event::OwnershipConflict { .. } => {}
             Event::GateForced { .. } => self.vouched = true,
@@ -554,7 +555,9 @@ impl PeerView {
         (self.gate_open, self.quorum) = match ipam.status().state {
             IpamState::Ready => (true, None),
             IpamState::AwaitingConsensus { needed, heard } => (false, Some((needed, heard))),
-            IpamState::Idle | IpamState::AwaitingMerge | IpamState::Left => (false, None),
+            IpamState::Idle | IpamState::AwaitingMerge | IpamState::Copied | IpamState::Left => {
+                (false, None)
+            }
         };
         self.version = node.last_version();
         self.incarnation = self.version.incarnation;

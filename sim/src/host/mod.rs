@@ -99,6 +99,7 @@ impl Running {
             | Event::Founded { .. }
             | Event::Granted { .. }
             | Event::GateForced { .. }
+            | Event::TwinMet
             | Event::TakenOver { .. }
             | Event::Stray { .. }
             | Event::EvictionForced { .. }

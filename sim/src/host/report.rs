@@ -113,6 +113,7 @@ impl Report {
             | Event::NameAdded { .. }
             | Event::NameRemoved { .. }
             | Event::GateForced { .. }
+            | Event::TwinMet
             | Event::TakenOver { .. }
             | Event::Stray { .. }
             | Event::EvictionForced { .. } => None,

@@ -71,7 +71,7 @@ pub enum Outcome {
 }
 
 /// Names of refusals.
-const REFUSALS: [&str; 24] = [
+const REFUSALS: [&str; 25] = [
     "address-taken",
     "owner-silent",
     "out-of-range",
@@ -79,6 +79,7 @@ const REFUSALS: [&str; 24] = [
     "held-otherwise",
     "no-quorum",
     "not-merged",
+    "copied",
     "exhausted",
     "not-held",
     "in-reach",
@@ -108,6 +109,7 @@ const fn refusal(error: &CommandError) -> &'static str {
         CommandError::HeldOtherwise { .. } => "held-otherwise",
         CommandError::NoQuorum { .. } | CommandError::Observing { .. } => "no-quorum",
         CommandError::NotMerged { .. } => "not-merged",
+        CommandError::Copied => "copied",
         CommandError::Exhausted { .. } => "exhausted",
         CommandError::NotHeld(_) => "not-held",
         CommandError::StillInReach { .. } => "in-reach",

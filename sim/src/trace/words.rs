@@ -52,6 +52,7 @@ pub(super) const fn part(event: &Event) -> &'static str {
         | Event::Allocated { .. }
         | Event::Released { .. }
         | Event::GateForced { .. }
+        | Event::TwinMet
         | Event::TakenOver { .. }
         | Event::Stray { .. }
         | Event::EvictionForced { .. }
@@ -98,6 +99,7 @@ pub(super) fn event(event: &Event, names: &Names) -> String {
         Event::GateForced { unheard } => {
             format!("an operator opened the gate, {unheard} unheard")
         }
+        Event::TwinMet => "another daemon runs from a copy of this one's disk".to_owned(),
         Event::Stray { address, id, owner } => {
             format!("{id} has {address}, which is {}'s", names.peer(owner))
         }

@@ -101,6 +101,7 @@ impl World {
             | Event::NameAdded { .. }
             | Event::NameRemoved { .. }
             | Event::GateForced { .. }
+            | Event::TwinMet
             | Event::TakenOver { .. }
             | Event::Stray { .. }
             | Event::EvictionForced { .. }

@@ -49,6 +49,8 @@ fn says(
         links: links.into_iter().collect(),
         addresses: addresses.into_iter().collect(),
         votes: true,
+        run: 0,
+        rival: None,
     };
     Record::sign(by, Key::Peer(by.id()), version, codec::encode(&body))
 }
@@ -236,6 +238,8 @@ fn bad_bodies(me: PeerId) -> Vec<(Key, Vec<u8>)> {
         links: Vec::new(),
         addresses: Vec::new(),
         votes: true,
+        run: 0,
+        rival: None,
     };
     let elsewhere = Founding {
         universe: Universe::DEFAULT,
