@@ -51,8 +51,9 @@ fn a_copy_of_a_disk_is_told_apart_and_a_new_one_ends_it() {
         why.to_string().contains("this peer's identity")
     };
     assert!(world.events.iter().any(|(_, host, event)| *host == 1 && told(event)));
-    // The operator reads it, and installs the copy anew.
+    // The operator reads it, installs the copy anew, and vouches for the other one.
     act(&mut world, "do = 'lose-disk', peer = 'n2'");
+    act(&mut world, "do = 'prime', peer = 'n1', force = true");
     world.judge_also_by(ones);
     comes_back(&mut world);
 }
