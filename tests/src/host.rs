@@ -115,6 +115,19 @@ impl Host {
         format!("log of {}:\n{text}", self.namespace)
     }
 
+    /// Copies what its daemon keeps, as it is now, into the new folder `to`.
+    ///
+    /// # Errors
+    /// When a file cannot be copied, or the folder is there.
+    pub fn copy_state(&self, to: &Path) -> Result<()> {
+        fs::create_dir(to)?;
+        for file in fs::read_dir(&self.state_dir)? {
+            let file = file?;
+            fs::copy(file.path(), to.join(file.file_name()))?;
+        }
+        Ok(())
+    }
+
     /// Puts `container` on the network and gives its address.
     ///
     /// # Errors

@@ -64,11 +64,7 @@ fn a_daemon_whose_state_was_put_back_gives_nobody_what_was_given_since() -> Resu
     host.launch(&ARGS)?;
     host.attach(&lab.container()?, &[])?;
     host.kill_daemon()?;
-    fs::create_dir(&copy)?;
-    for file in fs::read_dir(&host.state_dir)? {
-        let file = file?;
-        fs::copy(file.path(), copy.join(file.file_name()))?;
-    }
+    host.copy_state(&copy)?;
     host.launch(&ARGS)?;
     let container = lab.container()?;
     let later = host.attach(&container, &[])?;
