@@ -9,6 +9,7 @@ mod neighbours;
 mod paces;
 mod records;
 mod renewals;
+mod run;
 mod sessions;
 mod sizes;
 mod snapshot;
@@ -18,8 +19,8 @@ mod tests;
 mod tree;
 mod trust;
 
-use self::ghosts::Run;
 use self::paces::Paces;
+use self::run::Run;
 use crate::config::{Config, ConfigError, NetworkSecret};
 use crate::forward::{ForwardingChange, Routes};
 use crate::gossip::{Lacking, Prefix, Print, Records};

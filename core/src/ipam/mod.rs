@@ -17,6 +17,7 @@ mod intervals;
 mod leaving;
 mod ledger;
 mod met;
+mod opening;
 mod regain;
 mod requests;
 mod rounds;

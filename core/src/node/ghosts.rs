@@ -20,23 +20,6 @@ use core::time::Duration;
 /// A twin is outlived no more often than this, as it outlives us: each time all peers hear of it.
 const TWIN_WAIT: Duration = Duration::from_secs(5);
 
-/// Which run of a daemon this is, and what it knows of others.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Run {
-    /// Drawn at the start.
-    pub(super) id: u64,
-    /// Another run as the same peer, of which was heard last.
-    pub(super) rival: Option<u64>,
-    /// When it last outlived one.
-    outlived_at: Option<Instant>,
-}
-
-impl Run {
-    pub(super) const fn new(id: u64) -> Self {
-        Self { id, rival: None, outlived_at: None }
-    }
-}
-
 impl Node {
     /// A record came, which may be what another run said of itself, in whichever life: of one before, or of a
     /// twin that we have outlived meanwhile.
