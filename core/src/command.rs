@@ -223,6 +223,11 @@ pub enum CommandError {
         /// Peers to dial, one of which must be heard when nobody else owns anything.
         targets: usize,
     },
+    /// Records of this peer are about that its disk does not know.
+    #[error(
+        "no address yet: others know things that this peer said and its state folder does not, as after an older folder was put back or while a copy of it is in use elsewhere. It listens some seconds for a copy: try again"
+    )]
+    Doubted,
     /// Another daemon runs as this peer.
     #[error(
         "no address: a daemon elsewhere runs from a copy of this peer's state folder, so both would hand out the same addresses. Stop the copy and run `weft reset --force` there, then launch this one anew"
@@ -359,6 +364,7 @@ impl CommandError {
             | Self::NoQuorum { .. }
             | Self::Observing { .. }
             | Self::NotMerged { .. }
+            | Self::Doubted
             | Self::Exhausted { .. }
             | Self::EvictionUnderWay { .. }
             | Self::Stranded { .. }
@@ -411,6 +417,7 @@ impl CommandError {
             | Self::TooManyNames(_)
             | Self::Trust(_)
             | Self::Copied
+            | Self::Doubted
             | Self::Left
             | Self::Stopping
             | Self::TooManyWaiting(_)

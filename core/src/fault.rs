@@ -69,7 +69,7 @@ pub enum ConnFault {
     },
     /// A copy of this peer's disk is running elsewhere.
     #[error(
-        "the other peer has this peer's identity: its state folder is a copy: run `weft reset --force` on one of them"
+        "the other peer has this peer's identity: one state folder is a copy of the other: stop the copy and run `weft reset --force` there"
     )]
     Clone,
     /// The meshes divide different blocks.

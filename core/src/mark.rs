@@ -87,6 +87,7 @@ marks! {
     "claim.denied" ClaimDenied: "The owner says that the address is held there."
     "refused.no-quorum" RefusedNoQuorum: "An address is refused because ownership is not decided."
     "refused.copied" RefusedCopied: "An address is refused because another daemon runs from a copy of the disk."
+    "refused.doubted" RefusedDoubted: "An address is refused because a copy of the disk may be in use elsewhere."
     "refused.not-merged" RefusedNotMerged: "An address is refused because the boot gate is closed."
     "refused.owner-away" RefusedOwnerAway: "A claim is refused because the owner cannot be reached."
     "refused.owner-silent" RefusedOwnerSilent: "A claim is refused because the owner did not answer."

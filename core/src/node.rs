@@ -269,7 +269,7 @@ impl Node {
         node.dialer.connect(at, &targets, false);
         node.dialer.recall(at, &node.acquaintances);
         node.count_targets(at, out);
-        if node.acquaintances.iter().next().is_some() {
+        if !saved.slots.is_empty() {
             node.ipam.await_neighbours(at);
         }
         for record in records {

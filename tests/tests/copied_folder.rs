@@ -33,7 +33,7 @@ fn two_daemons_with_one_identity_that_never_meet_learn_it_from_others_and_hand_n
     let mut told = BTreeSet::new();
     while told.len() < 2 {
         ensure!(began.elapsed() < PATIENCE, "{told:?} know, of hosts 1 and 3: {}", copy.log());
-        for (n, host) in [(1, original), (3, copy)] {
+        for (n, host) in [(3, copy), (1, original)] {
             let container = lab.container()?;
             match host.attach(&container, &[]) {
                 Ok(address) => ensure!(given.insert(address), "{address} again, by host {n}"),

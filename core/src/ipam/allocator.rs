@@ -199,6 +199,10 @@ impl Ipam {
         }
         self.start(now, acts);
         self.founded.as_ref()?;
+        if self.has_twin() && !matches!(want, Want::Founding) {
+            mark(Mark::RefusedCopied);
+            return Some(Err(CommandError::Copied));
+        }
         match want {
             Want::Founding => {
                 mark(Mark::CommandPrime);
@@ -359,10 +363,6 @@ impl Ipam {
         if matches!(want, Want::Leave) {
             return self.leaving_reason();
         }
-        if self.has_twin() {
-            mark(Mark::RefusedCopied);
-            return CommandError::Copied;
-        }
         if self.founded.is_none() {
             mark(Mark::RefusedNoQuorum);
             if self.mode == FoundingMode::Observer {
@@ -370,6 +370,10 @@ impl Ipam {
             }
             let (heard, needed) = (self.heard(), self.quorum());
             return CommandError::NoQuorum { heard, needed, universe: self.universe };
+        }
+        if self.gate.is_in_doubt() {
+            mark(Mark::RefusedDoubted);
+            return CommandError::Doubted;
         }
         if !self.is_open() {
             mark(Mark::RefusedNotMerged);

@@ -13,7 +13,7 @@ const DOUBT_WAIT: Duration = Duration::from_secs(5);
 /// machine, which may be a copy, and the other one is to be heard before they are answered.
 const ECHO_WAIT: Duration = Duration::from_secs(1);
 
-/// Neighbours that run have answered by then. Less than an answer may take: who asks for an address meanwhile
+/// Neighbours of the run before, and others that dial us, have answered by then. Less than an answer may take: who asks for an address meanwhile
 /// gets one.
 const NEIGHBOURS_WAIT: Duration = Duration::from_millis(1500);
 
@@ -25,7 +25,7 @@ pub(super) struct Gate {
     pub(super) is_confirmed: bool,
     /// Whether all that some neighbour knows was taken in since the start.
     pub(super) has_met: bool,
-    /// Neighbours of the run before may answer until then.
+    /// Others may be heard until then.
     pub(super) neighbours_until: Option<Instant>,
     pub(super) bar: Bar,
 }
@@ -34,7 +34,9 @@ pub(super) struct Gate {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Bar {
     Nothing,
-    /// A copy of us may answer until then.
+    /// Others hear of us for the first time since the start, and a copy may answer until then.
+    Echo(Instant),
+    /// Records of ours are about that we do not know, and whoever wrote them may answer until then.
     Doubt(Instant),
     /// A copy has answered, and may go on where we cannot hear it: only an operator knows when it is gone.
     Twin,
@@ -48,11 +50,11 @@ impl Gate {
     /// Others were met: whoever runs from a copy of our disk hears of us from here on, and we of it.
     pub(super) fn meet(&mut self, now: Instant) {
         if !core::mem::replace(&mut self.has_met, true) && self.bar == Bar::Nothing {
-            self.bar = Bar::Doubt(now + ECHO_WAIT);
+            self.bar = Bar::Echo(now + ECHO_WAIT);
         }
     }
 
-    /// Neighbours of the run before are dialed.
+    /// Others may be heard that know more than our disk.
     pub(super) fn await_neighbours(&mut self, now: Instant) {
         self.neighbours_until = Some(now + NEIGHBOURS_WAIT);
     }
@@ -65,19 +67,31 @@ impl Gate {
         }
     }
 
+    /// Whether records of ours are about that our disk does not know.
+    pub(super) const fn is_in_doubt(&self) -> bool {
+        matches!(self.bar, Bar::Doubt(_))
+    }
+
     /// When [`Gate::expire`] is wanted.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        let doubt = if let Bar::Doubt(until) = self.bar { Some(until) } else { None };
-        doubt.into_iter().chain(self.neighbours_until).min()
+        self.bar.until().into_iter().chain(self.neighbours_until).min()
     }
 
     /// Ends the waits that are over.
     pub(super) fn expire(&mut self, now: Instant) {
         let _ = self.neighbours_until.take_if(|until| *until <= now);
-        if let Bar::Doubt(until) = self.bar
-            && until <= now
-        {
+        if self.bar.until().is_some_and(|until| until <= now) {
             self.bar = Bar::Nothing;
+        }
+    }
+}
+
+impl Bar {
+    /// When it ends by itself.
+    const fn until(self) -> Option<Instant> {
+        match self {
+            Self::Echo(until) | Self::Doubt(until) => Some(until),
+            Self::Nothing | Self::Twin => None,
         }
     }
 }

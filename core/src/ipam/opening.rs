@@ -22,13 +22,13 @@ impl Ipam {
         // anything or not. So where the operator named one, it is heard first; `weft forget` is the
         // way out when it is gone for good, and `weft prime --force` when other owners are. Where
         // nobody was named, nobody need ever come, and a peer that stays alone must go on: it gives
-        // those that it had for neighbours a moment.
+        // others a moment, those that it had for neighbours and those that may dial it.
         let Gate { is_confirmed, has_met, neighbours_until, bar } = self.gate;
         let may_be_alone = has_met || self.other_targets == 0 && neighbours_until.is_none();
         bar == Bar::Nothing && (is_confirmed || self.is_sole() && may_be_alone)
     }
 
-    /// Neighbours of the run before are dialed.
+    /// This is not the first start: others may be heard that know more than our disk.
     pub fn await_neighbours(&mut self, now: Instant) {
         self.gate.await_neighbours(now);
     }
@@ -50,8 +50,7 @@ impl Ipam {
         }
     }
 
-    /// Whether another daemon was met that runs from a copy of our disk, and no operator has vouched for us
-    /// since.
+    /// Whether another daemon was met that runs from a copy of our disk.
     pub fn has_twin(&self) -> bool {
         self.gate.bar == Bar::Twin
     }
@@ -79,6 +78,10 @@ impl Ipam {
         now: Instant,
         acts: &mut Vec<Act>,
     ) -> Result<Reply, CommandError> {
+        if self.has_twin() {
+            // No word of an operator makes two daemons one.
+            return Err(CommandError::Copied);
+        }
         if !self.is_stopping {
             self.start(now, acts);
         }

@@ -22,6 +22,13 @@ pub(super) const STOOD_MIN: Duration = Duration::from_secs(10);
 /// wait on, which 15 of us come to, it is dialed more often, the more there are.
 const DIAL_EVERY: Duration = Duration::from_secs(4);
 
+/// Who has a link with us by its own account, and none by ours, has it with another daemon that runs as this
+/// peer. That is to be found out at once: the first few waits are this part of the shortest one.
+const SHUT_OUT_PART: u32 = 10;
+
+/// Such waits come until the usual one is so many times the shortest: four or five of them.
+const SHUT_OUT_MAX: u32 = 16;
+
 /// Of two that hear of each other, the one with the higher id waits so many of the shortest waits for
 /// the other to dial.
 pub(super) const SECOND_WAITS: u32 = 4;
@@ -188,6 +195,17 @@ impl Attempt {
         let base = if needs_operator { waits.max } else { self.base.min(waits.max) };
         self.base = base.saturating_mul(2).min(waits.max);
         self.state = State::Waiting { dial_at: now + waits.draw(base, rng) };
+    }
+
+    /// Its peer has no link with us and says that it has: the first few times it is dialed sooner.
+    pub(super) fn shut_out(&mut self, now: Instant, waits: Waits) {
+        let soon = now + waits.min / SHUT_OUT_PART;
+        if let State::Waiting { dial_at } = &mut self.state
+            && self.base < waits.min.saturating_mul(SHUT_OUT_MAX)
+        {
+            self.base = self.base.saturating_mul(2);
+            *dial_at = soon.min(*dial_at);
+        }
     }
 
     /// Others came in reach or went: with fewer of us left, each dials more often those that failed,

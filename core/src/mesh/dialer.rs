@@ -327,6 +327,12 @@ impl Dialer {
         }
     }
 
+    /// `peer` says that it has another link with us, and it has none: it is dialed soon.
+    pub(crate) fn shut_out(&mut self, now: Instant, peer: PeerId) {
+        let theirs = self.attempts.values_mut().filter(|attempt| attempt.peer == Some(peer));
+        theirs.for_each(|attempt| attempt.shut_out(now, self.waits));
+    }
+
     /// When the next dial is due.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.allowed().map(|(.., at)| at).min()

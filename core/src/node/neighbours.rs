@@ -61,7 +61,12 @@ impl Node {
                 Message::Goodbye(goodbye) => {
                     mark(Mark::LinkGoodbye);
                     let fault = goodbye.fault(self.config.universe);
-                    return self.end(at, id, fault, Way::Ours(Vec::new()), out);
+                    let is_duplicate = fault == ConnFault::Duplicate;
+                    self.end(at, id, fault, Way::Ours(Vec::new()), out);
+                    if is_duplicate && !self.neighbours.contains_key(&peer) {
+                        self.dialer.shut_out(at, peer);
+                    }
+                    return;
                 }
             }
         }

@@ -128,6 +128,7 @@ impl From<CommandError> for Refusal {
             | CommandError::Observing { .. }
             | CommandError::NotMerged { .. }
             | CommandError::Copied
+            | CommandError::Doubted
             | CommandError::Exhausted { .. }
             | CommandError::NotHeld(_)
             | CommandError::StillInReach { .. }

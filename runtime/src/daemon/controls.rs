@@ -9,7 +9,9 @@ use crate::host::Kernel;
 use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
 use weft_core::forward::Counters;
 use weft_core::id::ContainerId;
 use weft_core::io::{Command, CommandError};
@@ -45,6 +47,12 @@ impl LeaveError {
         Some(CommandError::Stranded { why, addresses: own.addresses }.into())
     }
 }
+
+/// So long a call to leave waits for another owner to be heard.
+const LEAVE_WAIT: Duration = Duration::from_millis(1900);
+
+/// Time between two looks whether it was.
+const LEAVE_LOOK_WAIT: Duration = Duration::from_millis(100);
 
 /// What the API may do with the daemon; clones share it.
 #[derive(Clone, Debug)]
@@ -99,13 +107,25 @@ impl Controls {
     /// When there is nobody to hand them to, whoever was given them does not say so in time, the kernel
     /// refuses, or the node is stopping already. All but the last leave a daemon that can be told again.
     pub async fn leave(&self) -> Result<(), LeaveError> {
-        if let Some(why) = LeaveError::of(&*self.node.status().await?) {
-            return Err(why);
-        }
+        self.ready_to_leave().await?;
         self.attachments.withdraw().await?;
         self.node.command(Command::Leave).await?;
         self.stop();
         Ok(())
+    }
+
+    /// Waits until an owner was heard after a start, for as long as an answer may take.
+    async fn ready_to_leave(&self) -> Result<(), LeaveError> {
+        let give_up_at = Instant::now() + LEAVE_WAIT;
+        loop {
+            let status = self.node.status().await?;
+            let Some(why) = LeaveError::of(&status) else { return Ok(()) };
+            let may_pass = status.ipam.state == IpamState::AwaitingMerge;
+            if !may_pass || Instant::now() >= give_up_at {
+                return Err(why);
+            }
+            sleep(LEAVE_LOOK_WAIT).await;
+        }
     }
 
     /// Why containers of this host are cut off, while they are.

@@ -112,6 +112,7 @@ pub fn could_be_met(view: &View, host: usize, subnet: IpNet, why: &CommandError)
         | CommandError::Exhausted { .. }
         | CommandError::NotMerged { .. }
         | CommandError::Copied
+        | CommandError::Doubted
         | CommandError::NoQuorum { .. }
         | CommandError::Observing { .. } => true,
         CommandError::AddressTaken { .. }

@@ -167,6 +167,7 @@ fn wanted(view: &View, why: &CommandError) -> Option<(Range, [Option<Offset>; 2]
         | CommandError::Observing { .. }
         | CommandError::NotMerged { .. }
         | CommandError::Copied
+        | CommandError::Doubted
         | CommandError::OwnersSilent { .. }
         | CommandError::NotHeld(_)
         | CommandError::StillInReach { .. }

@@ -107,7 +107,9 @@ impl Silence {
                 let range = view.universe.subrange(subnet.trunc());
                 range.and_then(|range| all_owners(here, &near, range))
             }
-            CommandError::NotMerged { .. } => confirms(view, here, me, &near),
+            CommandError::NotMerged { .. } | CommandError::Doubted => {
+                confirms(view, here, me, &near)
+            }
             CommandError::NoQuorum { heard, needed, .. } => founds(here, &near, *heard, *needed),
             CommandError::AddressTaken { .. }
             | CommandError::OutOfRange { .. }

@@ -71,7 +71,7 @@ pub enum Outcome {
 }
 
 /// Names of refusals.
-const REFUSALS: [&str; 25] = [
+const REFUSALS: [&str; 26] = [
     "address-taken",
     "owner-silent",
     "out-of-range",
@@ -79,6 +79,7 @@ const REFUSALS: [&str; 25] = [
     "held-otherwise",
     "no-quorum",
     "not-merged",
+    "doubted",
     "copied",
     "exhausted",
     "not-held",
@@ -109,6 +110,7 @@ const fn refusal(error: &CommandError) -> &'static str {
         CommandError::HeldOtherwise { .. } => "held-otherwise",
         CommandError::NoQuorum { .. } | CommandError::Observing { .. } => "no-quorum",
         CommandError::NotMerged { .. } => "not-merged",
+        CommandError::Doubted => "doubted",
         CommandError::Copied => "copied",
         CommandError::Exhausted { .. } => "exhausted",
         CommandError::NotHeld(_) => "not-held",

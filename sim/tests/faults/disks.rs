@@ -51,9 +51,10 @@ fn a_copy_of_a_disk_is_told_apart_and_a_new_one_ends_it() {
         why.to_string().contains("this peer's identity")
     };
     assert!(world.events.iter().any(|(_, host, event)| *host == 1 && told(event)));
-    // The operator reads it, installs the copy anew, and vouches for the other one.
+    // The operator reads it, installs the copy anew, and starts the other one again.
     act(&mut world, "do = 'lose-disk', peer = 'n2'");
-    act(&mut world, "do = 'prime', peer = 'n1', force = true");
+    act(&mut world, "do = 'crash', peer = 'n1'");
+    act(&mut world, "do = 'start', peer = 'n1'");
     world.judge_also_by(ones);
     comes_back(&mut world);
 }
