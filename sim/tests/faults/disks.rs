@@ -55,6 +55,8 @@ fn a_copy_of_a_disk_is_told_apart_and_a_new_one_ends_it() {
     act(&mut world, "do = 'lose-disk', peer = 'n2'");
     act(&mut world, "do = 'crash', peer = 'n1'");
     act(&mut world, "do = 'start', peer = 'n1'");
+    // It listens whether a copy is still heard.
+    run(&mut world, 10);
     world.judge_also_by(ones);
     comes_back(&mut world);
 }

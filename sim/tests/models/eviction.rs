@@ -19,7 +19,7 @@
 
 mod survivor;
 
-use super::letter::{self, Letter, Letters, NOW, bit, record};
+use super::letter::{self, Letter, Letters, NOW, OPEN, bit, record};
 use super::shared::{Memo, Pool, Shared};
 use super::{peer, search, search_for};
 use rand_chacha::ChaCha20Rng;
@@ -256,7 +256,10 @@ impl Search {
                 let question = letter::question(&peer.ipam, self.others(peer.me))?;
                 let answer = letter::answer(&with.ipam, peer.me, &question)?;
                 let from = with.me;
-                peer.call(|ipam, acts| ipam.message(NOW, from, &answer, acts))
+                peer.call(|ipam, acts| {
+                    ipam.message(NOW, from, &answer, acts);
+                    ipam.timeout(OPEN, acts);
+                })
             }
             Event::Restart => {
                 let (started, sent) = self.start_again(before);

@@ -11,7 +11,7 @@
 //! four times with two restarts, and peers that leave. Takeovers are the matter of the model of
 //! evictions.
 
-use super::letter::{self, Letter, Letters, NOW, bit, record};
+use super::letter::{self, Letter, Letters, NOW, OPEN, bit, record};
 use super::shared::{Memo, Pool, Shared, ordered_by};
 use super::{peer, search, search_for};
 use rand_chacha::ChaCha20Rng;
@@ -25,7 +25,7 @@ use weft_core::event::Event as Told;
 use weft_core::id::PeerId;
 use weft_core::io::{Command, RequestId};
 use weft_core::ipam::{Act, Grant, Ipam, IpamMessage};
-use weft_core::record::Record;
+use weft_core::record::{Key, Record};
 use weft_core::saved::{Change, Saved, Slot};
 use weft_core::status::IpamState;
 
@@ -206,7 +206,12 @@ impl World {
                 let question = letter::question(&peer.ipam, self.others(peer.me))?;
                 let answer = letter::answer(&with.ipam, peer.me, &question)?;
                 let from = with.me;
-                sent = peer.call(self.disk, |ipam, acts| ipam.message(NOW, from, &answer, acts));
+                sent = peer.call(self.disk, |ipam, acts| {
+                    ipam.message(NOW, from, &answer, acts);
+                    ipam.timeout(OPEN, acts);
+                });
+                // What it says of its free space then is of no use here.
+                sent.retain(|record| matches!(record.key, Key::Grant(_)));
             }
             Event::Leave => {
                 let (request, leave) = (RequestId(1), Command::Leave);

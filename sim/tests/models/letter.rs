@@ -22,6 +22,9 @@ pub(crate) type Letters = u128;
 /// When all of it happens but what comes too late.
 pub(crate) const NOW: Instant = Instant::ZERO;
 
+/// When a gate that another owner has confirmed stands open: a copy of the disk would have been heard by then.
+pub(crate) const OPEN: Instant = Instant::from_nanos(1_000_000_000);
+
 /// The settings of every peer of a model whose universe is this `block`.
 pub(crate) fn config(block: &str) -> Config {
     Config {
