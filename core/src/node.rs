@@ -38,6 +38,7 @@ use crate::time::{Instant, Now};
 use crate::topology::{PeerRecord, Topology};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
+use core::num::NonZeroU32;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore, SeedableRng};
 use sha2::{Digest, Sha256};
@@ -227,7 +228,7 @@ impl Node {
             identity,
             incarnation,
             sequence: 0,
-            run: Run::new(seed.child("run").next_u64()),
+            run: Run::new(NonZeroU32::MIN | seed.child("run").next_u32()),
             records: Records::new(config.records_max, config.records_len_max),
             lacking: Lacking::default(),
             topology: Topology::new(me),

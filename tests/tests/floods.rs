@@ -5,6 +5,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore as _, SeedableRng as _};
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
+use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::thread;
@@ -241,7 +242,7 @@ fn made_up(n: u32) -> [Record; 3] {
         links: Vec::new(),
         addresses: Vec::new(),
         votes: true,
-        run: 0,
+        run: NonZeroU32::MIN,
         rival: None,
     };
     let bodies = [

@@ -20,6 +20,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::net::{Ipv4Addr, SocketAddr};
+use core::num::NonZeroU32;
 use core::time::Duration;
 
 /// Where the node listens, and where others seem to be.
@@ -215,7 +216,7 @@ impl World {
                 links: links.into_iter().collect(),
                 addresses: [THERE].into(),
                 votes: true,
-                run: 0,
+                run: NonZeroU32::MIN,
                 rival: None,
             };
             let version = Version { incarnation: Incarnation(1), sequence: self.probes };

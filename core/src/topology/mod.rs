@@ -12,6 +12,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
+use core::num::NonZeroU32;
 use serde::{Deserialize, Serialize};
 
 /// Body of [`crate::record::Key::Peer`]: a peer and its links, in its own words.
@@ -31,10 +32,10 @@ pub struct PeerRecord {
     /// Whether it has a part in the founding.
     pub votes: bool,
     /// Drawn at the start of the daemon that wrote this.
-    pub run: u64,
+    pub run: NonZeroU32,
     /// The run of another daemon that wrote as the same peer, of which it heard last: one before, or one that
     /// goes on from a copy of its state folder.
-    pub rival: Option<u64>,
+    pub rival: Option<NonZeroU32>,
 }
 
 impl PeerRecord {
@@ -173,7 +174,7 @@ mod tests {
             links: links.iter().map(|n| peer(*n)).collect(),
             addresses: Vec::new(),
             votes: true,
-            run: 0,
+            run: NonZeroU32::MIN,
             rival: None,
         }
     }

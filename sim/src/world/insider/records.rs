@@ -4,6 +4,7 @@ use super::facts::Facts;
 use super::lie::Lie;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
 use weft_core::addr::{Offset, Range, Universe};
 use weft_core::codec;
 use weft_core::id::{Identity, Incarnation, PeerId, PeerName};
@@ -49,7 +50,7 @@ fn says(
         links: links.into_iter().collect(),
         addresses: addresses.into_iter().collect(),
         votes: true,
-        run: 0,
+        run: NonZeroU32::MIN,
         rival: None,
     };
     Record::sign(by, Key::Peer(by.id()), version, codec::encode(&body))
@@ -238,7 +239,7 @@ fn bad_bodies(me: PeerId) -> Vec<(Key, Vec<u8>)> {
         links: Vec::new(),
         addresses: Vec::new(),
         votes: true,
-        run: 0,
+        run: NonZeroU32::MIN,
         rival: None,
     };
     let elsewhere = Founding {
