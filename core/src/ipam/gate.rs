@@ -13,8 +13,8 @@ const DOUBT_WAIT: Duration = Duration::from_secs(5);
 /// machine, which may be a copy, and the other one is to be heard before they are answered.
 const ECHO_WAIT: Duration = Duration::from_secs(1);
 
-/// Neighbours of the run before, and others that dial us, have answered by then. Less than an answer may take: who asks for an address meanwhile
-/// gets one.
+/// Neighbours of the run before, and others that dial us, have answered by then. Less than an answer may take:
+/// who asks for an address meanwhile gets one.
 const NEIGHBOURS_WAIT: Duration = Duration::from_millis(1500);
 
 /// The boot gate of one run.

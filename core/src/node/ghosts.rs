@@ -43,7 +43,8 @@ impl Node {
         }
     }
 
-    /// A record of ours came that we did not write, of the life `ghost`.
+    /// A record of ours came that we did not write, of the life `ghost`. A twin's is let be when the last was
+    /// outlived just now: both know enough.
     pub(super) fn meet_ghost(&mut self, at: Instant, ghost: Incarnation) {
         let is_soon = |last: Instant| at < last + TWIN_WAIT;
         if self.ipam.has_twin() && self.run.outlived_at.is_some_and(is_soon) {

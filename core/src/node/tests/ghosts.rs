@@ -62,6 +62,10 @@ fn a_copy_that_is_dialed_is_known_at_once() {
     world.start(0, saved.clone());
     world.start(1, saved);
     world.run(SECOND);
+    for host in 0..2 {
+        let faults = world.faults(host);
+        assert!(faults.contains(&ConnFault::Clone), "host {host}: {faults:?}");
+    }
     // Host 1 dials host 0, which is told so by a word that anybody could say.
     assert_eq!(state(&world, 1), IpamState::Copied);
     assert_ne!(state(&world, 0), IpamState::Copied);
