@@ -53,6 +53,10 @@ const DIAL_ADDRESSES_MAX: usize = 4;
 /// A burst of changes is answered by one renewal of the names that DNS sees, this much later.
 const NAMES_WAIT: Duration = Duration::from_millis(20);
 
+/// What a node said last has this long to leave when it stops: a neighbour that reads nothing does not
+/// keep it from stopping.
+const FAREWELL_MAX: Duration = Duration::from_millis(250);
+
 /// A listener that fails (out of file descriptors) is asked again after this long.
 const ACCEPT_WAIT: Duration = Duration::from_millis(100);
 
@@ -243,7 +247,10 @@ impl<N: Net, S: Store, F: Frames, P: Probe> Driver<N, S, F, P> {
             let turn = self.next_turn(shutdown.as_mut()).await;
             match self.take(turn).await {
                 Ok(ControlFlow::Continue(())) => {}
-                Ok(ControlFlow::Break(())) => return Ok(()),
+                Ok(ControlFlow::Break(())) => {
+                    self.hang_up().await;
+                    return Ok(());
+                }
                 Err(why) => {
                     // Before those who wait are let go.
                     let _ = self.broken.set(why.to_string());
@@ -251,6 +258,18 @@ impl<N: Net, S: Store, F: Frames, P: Probe> Driver<N, S, F, P> {
                 }
             }
         }
+    }
+
+    /// Ends every stream, and waits for what was written to leave: the last word of a node is often
+    /// why it goes, and the process may end as soon as we return.
+    async fn hang_up(&mut self) {
+        for conn in self.conns.keys().copied().collect::<Vec<_>>() {
+            self.close(conn);
+        }
+        // The last sender but for those of the streams themselves: the channel ends with them.
+        self.conn_tell = mpsc::channel(1).0;
+        let ended = async { while self.conn_events.recv().await.is_some() {} };
+        let _ = timeout(FAREWELL_MAX, ended).await;
     }
 
     async fn next_turn(

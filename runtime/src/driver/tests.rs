@@ -6,6 +6,8 @@ use crate::probe::NoProbe;
 use crate::store::MemoryStore;
 use crate::testing::TestStore;
 use std::future::pending;
+use std::net::IpAddr;
+use tokio::io::{AsyncReadExt, DuplexStream, duplex};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use weft_core::config::FoundingMode;
@@ -22,6 +24,17 @@ struct Bed {
 async fn node(nickname: &str, seed: u8, store: impl Store) -> Bed {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
+    node_on(TokioNet, listener, port, nickname, seed, store).await
+}
+
+async fn node_on<N: Net>(
+    net: N,
+    listener: N::Listener,
+    port: u16,
+    nickname: &str,
+    seed: u8,
+    store: impl Store,
+) -> Bed {
     let config = Config {
         nickname: nickname.to_string(),
         port,
@@ -33,7 +46,7 @@ async fn node(nickname: &str, seed: u8, store: impl Store) -> Bed {
         config,
         seed: Seed([seed; 32]),
         clock: Clock::host(),
-        net: TokioNet,
+        net,
         listener,
         store,
         frames: NoFrames,
@@ -76,6 +89,64 @@ async fn two_nodes_link_over_tcp_and_stop_when_told() {
     timeout(Duration::from_secs(10), linked).await.unwrap();
     a.stop().await;
     b.stop().await;
+}
+
+/// One neighbour, whom each stream reaches through a pipe that holds two bytes.
+struct Narrow(mpsc::Sender<DuplexStream>);
+
+impl Net for Narrow {
+    type Stream = DuplexStream;
+    type Listener = ();
+
+    async fn listen(&self, _at: SocketAddr) -> io::Result<()> {
+        Ok(())
+    }
+
+    async fn accept(_on: &mut ()) -> io::Result<(DuplexStream, SocketAddr)> {
+        pending().await
+    }
+
+    fn listens_at(_on: &()) -> io::Result<SocketAddr> {
+        Ok(([127, 0, 0, 1], 1).into())
+    }
+
+    async fn dial(&self, _to: SocketAddr) -> io::Result<DuplexStream> {
+        let (ours, theirs) = duplex(2);
+        self.0.send(theirs).await.map_err(io::Error::other)?;
+        Ok(ours)
+    }
+
+    fn local_addr(_stream: &DuplexStream) -> io::Result<SocketAddr> {
+        Self::listens_at(&())
+    }
+
+    async fn resolve(&self, _host: &str) -> io::Result<Vec<IpAddr>> {
+        Ok(vec![[127, 0, 0, 2].into()])
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_has_not_stopped_before_what_it_said_has_left_or_its_time_is_up() {
+    for (reads, is_heard) in [(true, true), (false, false)] {
+        let (dialed, mut streams) = mpsc::channel(1);
+        let bed = node_on(Narrow(dialed), (), 1, "a", 1, MemoryStore::default()).await;
+        let target = Target { host: "other".to_string(), port: 1 };
+        let connect = Command::Connect { targets: vec![target], replace: true };
+        assert_eq!(bed.handle.command(connect).await, Ok(Reply::Done));
+        let mut stream = streams.recv().await.unwrap();
+        let mut byte = [0];
+        stream.read_exact(&mut byte).await.unwrap();
+        let reading = tokio::spawn(async move {
+            while reads && stream.read(&mut byte).await.unwrap() > 0 {}
+            if !reads {
+                pending::<()>().await;
+            }
+        });
+        let asked = Instant::now();
+        bed.stop().await;
+        assert_eq!(reading.is_finished(), is_heard);
+        assert_eq!(asked.elapsed() >= FAREWELL_MAX, !is_heard);
+    }
 }
 
 #[tokio::test]
