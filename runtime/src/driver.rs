@@ -8,6 +8,7 @@
 
 use crate::clock::Clock;
 use crate::conn_io::{ConnEvent, ConnIo};
+use crate::dial::dial;
 use crate::event_log::EventLog;
 use crate::handle::{Answer, NodeHandle, Picture, Request};
 use crate::names::{NameIndex, SharedIndex};
@@ -42,13 +43,6 @@ const GROUP_MAX: usize = 64;
 /// Kinds of what comes from outside: from streams that are open, from the data path, further streams,
 /// and requests.
 const KINDS: u8 = 4;
-
-/// A dial, with the look-up of its name, may take this long; one that waits longer finds a host
-/// that drops packets, and the core's own back-off is the better judge of when to try again.
-const DIAL_MAX: Duration = Duration::from_secs(5);
-
-/// Addresses of one name that are tried in one dial.
-const DIAL_ADDRESSES_MAX: usize = 4;
 
 /// A burst of changes is answered by one renewal of the names that DNS sees, this much later.
 const NAMES_WAIT: Duration = Duration::from_millis(20);
@@ -599,32 +593,6 @@ async fn accept<N: Net>(mut listener: N::Listener, tell: mpsc::Sender<NewStream<
             }
         }
     }
-}
-
-/// Looks the target up and tries its addresses in turn.
-async fn dial<N: Net>(net: &N, target: &Target) -> Result<(N::Stream, SocketAddr), DialFailure> {
-    let unknown = |why: String| DialFailure::Resolve { host: target.host.clone(), why };
-    let started = Instant::now();
-    let addresses = match timeout(DIAL_MAX, net.resolve(&target.host)).await {
-        Ok(Ok(addresses)) if !addresses.is_empty() => addresses,
-        Ok(Ok(_)) => return Err(unknown("no address".to_string())),
-        Ok(Err(why)) => return Err(unknown(why.to_string())),
-        Err(_) => return Err(unknown("no answer in time".to_string())),
-    };
-    let tried = addresses.len().min(DIAL_ADDRESSES_MAX);
-    let mut last = io::Error::from(io::ErrorKind::TimedOut);
-    for (index, address) in addresses.into_iter().take(tried).enumerate() {
-        let remote = SocketAddr::new(address, target.port);
-        // What time is left is shared by the addresses that are left: one dead one costs no more.
-        let left = DIAL_MAX.saturating_sub(started.elapsed());
-        let share = left / u32::try_from(tried - index).unwrap_or(u32::MAX);
-        match timeout(share, net.dial(remote)).await {
-            Ok(Ok(stream)) => return Ok((stream, remote)),
-            Ok(Err(why)) => last = why,
-            Err(_) => last = io::Error::from(io::ErrorKind::TimedOut),
-        }
-    }
-    Err(DialFailure::Connect(last.to_string()))
 }
 
 #[cfg(test)]

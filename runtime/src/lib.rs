@@ -7,6 +7,7 @@ pub mod cli;
 pub mod clock;
 mod conn_io;
 pub mod daemon;
+mod dial;
 pub mod dns;
 pub mod driver;
 mod event_log;

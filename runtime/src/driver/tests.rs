@@ -320,20 +320,3 @@ async fn who_talks_calls_or_asks_without_end_keeps_nothing_else_waiting() {
     // When there is nothing of the first kind, it is the next one's turn.
     assert!(matches!(next(1).await, Turn::Stream(_)));
 }
-
-#[tokio::test]
-async fn a_host_name_without_an_address_is_named_in_the_failure() {
-    let target = Target { host: "no-such-host.invalid".to_string(), port: 1 };
-    let failure = dial(&TokioNet, &target).await.unwrap_err();
-    assert!(matches!(failure, DialFailure::Resolve { host, .. } if host == target.host));
-}
-
-#[tokio::test]
-async fn a_port_where_nobody_listens_is_a_failure_to_connect() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    drop(listener);
-    let target = Target { host: "127.0.0.1".to_string(), port };
-    let failure = dial(&TokioNet, &target).await.unwrap_err();
-    assert!(matches!(failure, DialFailure::Connect(_)));
-}
