@@ -290,7 +290,7 @@ pub enum CommandError {
     TooManyVictims(usize),
     /// A peer would leave, and nobody could take over what it owns.
     #[error(
-        "{why}, so nobody takes over the {addresses} addresses of this peer: start another peer first, or use `weft reset --force`, which leaves them unused for good"
+        "{why}, so nobody can take over what this peer owns, {addresses} addresses as far as it knows: start another peer first, or use `weft reset --force`, which leaves them unused until another peer runs `weft rmpeer`"
     )]
     Stranded {
         /// Who is missing.
@@ -301,7 +301,7 @@ pub enum CommandError {
     /// A peer has left, and who was given its addresses has not said in time that it has them. Other than
     /// after all other errors, nothing can be allocated any more.
     #[error(
-        "this peer has left, but {} has not said that it has its addresses: run `weft reset` again once that one can be reached, see `weft help rmpeer` if it is gone for good, or use `weft reset --force`, which may leave them unused for good",
+        "this peer has left, but {} has not said that it has its addresses: run `weft reset` again once that one can be reached, see `weft help rmpeer` if it is gone for good, or use `weft reset --force`, which may leave them unused until another peer runs `weft rmpeer`",
         awaited(.heir)
     )]
     NotTakenOver {

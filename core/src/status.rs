@@ -391,6 +391,8 @@ pub enum IpamState {
         /// Reachable voters, ourselves included.
         heard: usize,
     },
+    /// Decided, but after a restart others have a moment to say what this peer's disk does not know.
+    Listening,
     /// Decided, but after a restart no other owner has confirmed it yet.
     AwaitingMerge,
     /// Another daemon runs from a copy of the state folder.

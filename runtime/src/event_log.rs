@@ -185,7 +185,8 @@ fn line(event: &Event, label: impl Fn(PeerId) -> String) {
             %address,
             %id,
             owner = label(*owner),
-            "this peer was removed while it ran: a container has an address of another peer's"
+            "a container has an address of another peer's: this peer was removed while it ran, or has an older \
+             state folder"
         ),
         Event::TakenOver { range, victim, heir, epoch: _ } => {
             let (start, end) = (range.start.0, range.end.0);

@@ -109,9 +109,11 @@ impl NodeHandle {
             return;
         }
         let is_founded = self.status().await.is_ok_and(|status| match status.ipam.state {
-            IpamState::Ready | IpamState::AwaitingMerge | IpamState::Copied | IpamState::Left => {
-                true
-            }
+            IpamState::Ready
+            | IpamState::Listening
+            | IpamState::AwaitingMerge
+            | IpamState::Copied
+            | IpamState::Left => true,
             IpamState::Idle | IpamState::AwaitingConsensus { .. } => false,
         });
         if !is_founded {

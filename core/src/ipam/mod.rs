@@ -582,7 +582,11 @@ impl Ipam {
         } else if self.has_twin() {
             IpamState::Copied
         } else if self.founded.is_some() {
-            if self.is_open() { IpamState::Ready } else { IpamState::AwaitingMerge }
+            match self.is_open() {
+                true => IpamState::Ready,
+                false if self.gate.deadline().is_some() => IpamState::Listening,
+                false => IpamState::AwaitingMerge,
+            }
         } else if self.started || !self.votes.is_empty() {
             IpamState::AwaitingConsensus { needed: self.quorum(), heard: self.heard() }
         } else {

@@ -78,9 +78,13 @@ impl Ipam {
         now: Instant,
         acts: &mut Vec<Act>,
     ) -> Result<Reply, CommandError> {
+        // No word of an operator makes two daemons one, or says sooner whether there are two.
         if self.has_twin() {
-            // No word of an operator makes two daemons one.
             return Err(CommandError::Copied);
+        }
+        if self.gate.is_in_doubt() {
+            mark(Mark::RefusedDoubted);
+            return Err(CommandError::Doubted);
         }
         if !self.is_stopping {
             self.start(now, acts);
@@ -89,7 +93,6 @@ impl Ipam {
             let (owners, targets) = self.missed();
             acts.push(Act::Event(Event::GateForced { unheard: owners + targets }));
             self.gate.is_confirmed = true;
-            self.gate.bar = Bar::Nothing;
             self.schedule(now);
         }
         self.settle(now, acts);

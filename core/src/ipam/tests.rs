@@ -569,7 +569,7 @@ fn an_answer_counts_only_from_an_owner_in_this_life_and_while_nothing_newer_was_
     let message = IpamMessage::Confirmed(asked);
     cluster.call(0, |ipam, now, acts| ipam.message(now, peer(2), &message, acts));
     // Were it a copy, the other one would be heard first.
-    assert_eq!(cluster.hosts[0].ipam.status().state, IpamState::AwaitingMerge);
+    assert_eq!(cluster.hosts[0].ipam.status().state, IpamState::Listening);
     cluster.pass(1_000);
     assert_eq!(cluster.hosts[0].ipam.status().state, IpamState::Ready);
 }

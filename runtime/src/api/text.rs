@@ -54,6 +54,9 @@ pub fn complaints(status: &Status, around: &Surroundings) -> Vec<String> {
             "no addresses yet: {heard} of the {needed} peers needed to divide {} are reachable",
             status.ipam.universe
         )),
+        IpamState::Listening => {
+            wrong.push("no addresses for a moment: others are heard first".to_owned());
+        }
         IpamState::AwaitingMerge => {
             wrong.push(
                 "no addresses until another peer was heard (gone for good? see `weft help prime`)"
@@ -82,7 +85,7 @@ pub fn complaints(status: &Status, around: &Surroundings) -> Vec<String> {
     let strays = status.ipam.strays.len();
     if strays > 0 {
         wrong.push(format!(
-            "{strays} {have} here and {are} another peer's, since this peer was removed while it ran: see `weft status ipam`",
+            "{strays} {have} here and {are} another peer's, since this peer was removed while it ran or has an older state folder: see `weft status ipam`",
             have = plural(strays, "address is a container's", "addresses are containers'"),
             are = plural(strays, "is", "are"),
         ));
@@ -393,6 +396,7 @@ pub fn ipam_state(status: &Status) -> String {
         IpamState::AwaitingConsensus { needed, heard } => {
             format!("awaiting consensus (quorum: {needed}, known: {heard})")
         }
+        IpamState::Listening => "listening to others for a moment".to_owned(),
         IpamState::AwaitingMerge => "waiting for another owner to be reached".to_owned(),
         IpamState::Ready if status.ipam.waiting > 0 => {
             "waiting for IP(s) to become available".to_owned()

@@ -58,7 +58,7 @@ pub(super) async fn reset(common: &Common, args: &ResetArgs) -> Outcome {
         Err(ClientError::NotRunning(_)) if args.force || !folders.database().exists() => {}
         Err(ClientError::NotRunning(_)) => {
             return Err(Failure::new(
-                "weft is not running here, so its addresses cannot be handed over: `weft launch` it first, or use `weft reset --force`, which leaves them unused for good",
+                "weft is not running here, so its addresses cannot be handed over: `weft launch` it first, or use `weft reset --force`, which leaves them unused until another peer runs `weft rmpeer`",
             ));
         }
         Err(error) => {

@@ -35,7 +35,9 @@ impl LeaveError {
         let own = status.ipam.owners.iter().find(|owner| owner.owner == status.id)?;
         let is_alone = !status.peers.iter().any(|peer| peer.reachable && peer.id != status.id);
         let why = match status.ipam.state {
-            IpamState::AwaitingMerge => "no other owner was heard since the start",
+            IpamState::Listening | IpamState::AwaitingMerge => {
+                "no other owner was heard since the start"
+            }
             IpamState::Ready if is_alone => "no other peer is reachable",
             IpamState::Copied => return Some(CommandError::Copied.into()),
             IpamState::Ready
@@ -120,7 +122,8 @@ impl Controls {
         loop {
             let status = self.node.status().await?;
             let Some(why) = LeaveError::of(&status) else { return Ok(()) };
-            let may_pass = status.ipam.state == IpamState::AwaitingMerge;
+            let may_pass =
+                matches!(status.ipam.state, IpamState::Listening | IpamState::AwaitingMerge);
             if !may_pass || Instant::now() >= give_up_at {
                 return Err(why);
             }

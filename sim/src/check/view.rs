@@ -555,9 +555,11 @@ impl PeerView {
         (self.gate_open, self.quorum) = match ipam.status().state {
             IpamState::Ready => (true, None),
             IpamState::AwaitingConsensus { needed, heard } => (false, Some((needed, heard))),
-            IpamState::Idle | IpamState::AwaitingMerge | IpamState::Copied | IpamState::Left => {
-                (false, None)
-            }
+            IpamState::Idle
+            | IpamState::Listening
+            | IpamState::AwaitingMerge
+            | IpamState::Copied
+            | IpamState::Left => (false, None),
         };
         self.version = node.last_version();
         self.incarnation = self.version.incarnation;

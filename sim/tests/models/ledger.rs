@@ -327,7 +327,8 @@ impl Peer {
         }
         self.owns = letter::owned(&self.ipam, config().universe);
         self.ledger = format!("{:?}", self.ipam.ledger());
-        self.awaits = self.ipam.status().state == IpamState::AwaitingMerge;
+        let state = self.ipam.status().state;
+        self.awaits = matches!(state, IpamState::Listening | IpamState::AwaitingMerge);
         self.gives = OnceLock::new();
         self.key = self.describe();
         self

@@ -83,7 +83,9 @@ fn a_disk_that_was_put_back_closes_the_gate_for_a_moment_and_is_no_copy() {
     world.kill(0);
     world.start(0, before);
     world.run(SECOND * 3);
-    assert_eq!(state(&world, 0), IpamState::AwaitingMerge);
+    assert_eq!(state(&world, 0), IpamState::Listening);
+    // Nor does an operator's word end the wait in which a copy would answer.
+    assert_eq!(world.command(0, Command::OpenGate), Err(CommandError::Doubted));
     world.run(SECOND * 5);
     assert_eq!(state(&world, 0), IpamState::Ready);
     let events = &world.hosts[0].as_ref().unwrap().events;
@@ -115,7 +117,7 @@ fn a_sole_owner_that_nobody_told_of_others_hears_its_neighbours_first() {
     world.start(0, before);
     // Host 1 does not come back, and host 0 has no targets: it goes on alone after a moment.
     world.run(SECOND);
-    assert_eq!(state(&world, 0), IpamState::AwaitingMerge);
+    assert_eq!(state(&world, 0), IpamState::Listening);
     world.run(SECOND);
     assert_eq!(state(&world, 0), IpamState::Ready);
 }

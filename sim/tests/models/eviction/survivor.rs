@@ -107,7 +107,7 @@ impl Peer {
         let own: Freeze = own.map(|own| own.decode().unwrap()).unwrap_or_default();
         self.stance = own.stances.get(&victim).copied();
         let status = self.ipam.status();
-        self.is_closed = status.state == IpamState::AwaitingMerge;
+        self.is_closed = matches!(status.state, IpamState::Listening | IpamState::AwaitingMerge);
         self.waits = status.waiting > 0;
         self.key = format!(
             "{:?} {:?} {:?} {:?} {:?} {:?}",
