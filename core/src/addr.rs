@@ -220,9 +220,18 @@ impl FromStr for Universe {
     type Err = UniverseError;
     /// One block, or two with a comma between them.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let block = |text: &str| text.parse().map_err(|_| UniverseError::NoBlock(text.to_string()));
+        let block =
+            |text: &str| parse_net(text).ok_or_else(|| UniverseError::NoBlock(text.to_string()));
         Self::of(&text.split(',').map(block).collect::<Result<Vec<IpNet>, _>>()?)
     }
+}
+
+/// `ADDRESS/LEN`, as people write it. A number with leading zeros is none: to some tools 010 is eight, and the
+/// standard library refuses it in an address (RFC 6943, section 3.1.1).
+pub fn parse_net(text: &str) -> Option<IpNet> {
+    let (address, len) = text.split_once('/')?;
+    let is_plain = len == "0" || !len.starts_with(['0', '+']);
+    IpNet::new(address.parse().ok()?, len.parse().ok().filter(|_| is_plain)?).ok()
 }
 
 impl fmt::Display for Universe {

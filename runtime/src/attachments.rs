@@ -109,6 +109,12 @@ pub enum AttachError {
     /// An interface still has the address.
     #[error("{0} is attached: `weft detach` takes its addresses off its interface first")]
     InUse(ContainerId),
+    /// The host would have an address and no network.
+    #[error(
+        "with {0} the host would reach no container: give the prefix length of their subnet, as in {example}",
+        example = IpNet::new(.0.addr(), if .0.addr().is_ipv4() { 24 } else { 120 }).unwrap_or(*.0)
+    )]
+    ExposedAlone(IpNet),
     /// The host has no address here.
     #[error("the host is not exposed")]
     NotExposed,

@@ -18,7 +18,6 @@ use crate::standing::Standing;
 use crate::store::{Store, StoreError};
 use std::collections::BTreeMap;
 use std::future::poll_fn;
-use std::io;
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::sync::{Arc, OnceLock};

@@ -93,6 +93,41 @@ fn what_cannot_be_is_refused_for_its_own_reason_and_changes_nothing() -> Result<
 }
 
 #[test]
+fn what_is_typed_wrong_is_told_before_anything_is_begun() -> Result<()> {
+    let lab = Lab::full(1)?;
+    let host = lab.host(1);
+    let id = host.weft(&["id"])?.ok()?;
+    let twice = format!("--ipalloc-init=seed={id},{id}", id = id.trim());
+    for (args, what) in [
+        (&["--ipalloc-range=10.32.0.0/012"][..], "'10.32.0.0/012' is no range"),
+        (&["--ipalloc-range=10.032.0.0/12"], "'10.032.0.0/12' is no range"),
+        (&["--ipalloc-init=consensus=99999999"], "peers at most, not 99999999"),
+        (&["--ipalloc-init=consensus=0"], "is no mode"),
+        (&[&twice], "is named twice: each peer has one share"),
+        (
+            &["--ipalloc-default-subnet=10.32.1.0/24,10.32.2.0/24"],
+            "10.32.1.0/24 and 10.32.2.0/24 cannot both be the default subnet",
+        ),
+    ] {
+        host.weft(&[&["launch"], args].concat())?.complains(2, what, &["expected", "give", "say", "each"])?;
+    }
+    host.launch(&["--no-dns"])?;
+    let before = state(&mut client(host))?;
+    for (address, what) in [
+        ("10.32.0.010/12", "'10.32.0.010/12' is no address: expected"),
+        ("10.32.0.010", "'10.32.0.010' is no address: expected"),
+        ("10.32.0.10/012", "'10.32.0.10/012' is no address: expected"),
+        ("net:10.32.1.0/024", "'net:10.32.1.0/024' is no address: expected"),
+    ] {
+        host.weft(&["expose", address])?.complains(2, what, &["expected"])?;
+    }
+    let alone = "with 10.32.0.10/32 the host would reach no container";
+    host.weft(&["expose", "10.32.0.10/32"])?.complains(1, alone, &["as in 10.32.0.10/24"])?;
+    ensure!(state(&mut client(host))? == before);
+    lab.finish()
+}
+
+#[test]
 fn what_belongs_to_a_peer_that_cannot_be_asked_is_refused_in_time_with_its_name() -> Result<()> {
     let lab = Lab::halves(2)?;
     let ids: Vec<String> =

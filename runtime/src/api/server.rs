@@ -152,6 +152,7 @@ impl From<AttachError> for Refusal {
             AttachError::Command(error) => error.into(),
             AttachError::NotAttached(_)
             | AttachError::NotInDefault { .. }
+            | AttachError::ExposedAlone(_)
             | AttachError::NotExposed
             | AttachError::NotExposedWith(_)
             | AttachError::NoSuchAddress(_)

@@ -358,6 +358,16 @@ fn peers(out: &mut String, status: &Status) {
 fn ipam(out: &mut String, status: &Status) {
     let people = people(status);
     let total = status.ipam.universe.size();
+    match status.ipam.state {
+        IpamState::Idle | IpamState::Ready => {}
+        IpamState::AwaitingConsensus { .. }
+        | IpamState::Listening
+        | IpamState::AwaitingMerge
+        | IpamState::Copied
+        | IpamState::Left => {
+            let _ = writeln!(out, "no addresses here: {}", ipam_state(status));
+        }
+    }
     // Our own line first; `false` sorts before `true`.
     let mut owners: Vec<_> = status.ipam.owners.iter().collect();
     owners.sort_by_key(|owner| owner.owner != status.id);

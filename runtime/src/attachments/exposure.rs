@@ -49,6 +49,14 @@ impl Attachments {
         named: &mut Vec<IpAddr>,
     ) -> Result<Vec<IpNet>, AttachError> {
         let id = ContainerId::expose();
+        for request in addresses {
+            // Nor could it be told from the one that weft's own DNS server has, after the state folder went.
+            if let AddressRequest::This(address) = request
+                && address.prefix_len() == address.max_prefix_len()
+            {
+                return Err(AttachError::ExposedAlone(*address));
+            }
+        }
         let asked = self.obtain(&id, addresses, before).await?;
         if !asker.is_waiting() {
             return Err(TurnError::Busy(id).into());

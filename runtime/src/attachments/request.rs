@@ -4,6 +4,7 @@ use ipnet::IpNet;
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
+use weft_core::addr::parse_net;
 
 /// An address as people ask for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,9 +36,8 @@ impl fmt::Display for AddressRequest {
 impl FromStr for AddressRequest {
     type Err = ParseAddressRequestError;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let net = |part: &str| {
-            part.parse::<IpNet>().map_err(|_| ParseAddressRequestError(text.to_string()))
-        };
+        let net =
+            |part: &str| parse_net(part).ok_or_else(|| ParseAddressRequestError(text.to_string()));
         let this = |part: &str| match part.parse() {
             Ok(address) => Ok(Self::InDefault(address)),
             Err(_) => net(part).map(Self::This),

@@ -18,6 +18,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::unistd::{Pid, getppid};
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -27,8 +28,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
-use weft_core::addr::{Universe, UniverseError};
-use weft_core::config::{FoundingMode, NICKNAME_LEN_MAX, is_nickname};
+use weft_core::addr::{Universe, UniverseError, parse_net};
+use weft_core::config::{Config, FoundingMode, NICKNAME_LEN_MAX, is_nickname};
 use weft_core::id::{ParsePeerNameError, PeerId, PeerName};
 use weft_core::io::Target;
 use weft_core::names::Name;
@@ -404,6 +405,15 @@ fn options(common: &Common, args: &LaunchArgs, secrets: Secrets) -> Result<Optio
             )));
         }
     }
+    let nickname = args.nickname.clone().unwrap_or_else(host_name);
+    let division = Config {
+        nickname: nickname.clone(),
+        universe: range,
+        default_subnets: args.ipalloc_default_subnet.clone(),
+        founding: args.ipalloc_init.clone(),
+        ..Config::default()
+    };
+    division.check().map_err(Failure::usage)?;
     if let Some(at) = args.dns_listen_address
         && range.offset(at.ip()).is_some()
     {
@@ -414,7 +424,7 @@ fn options(common: &Common, args: &LaunchArgs, secrets: Secrets) -> Result<Optio
     let allowed = (!args.allow_peers.is_empty()).then(|| listed(&args.allow_peers)).transpose()?;
     Ok(Options {
         name: args.name,
-        nickname: args.nickname.clone().unwrap_or_else(host_name),
+        nickname,
         port: args.port,
         secrets,
         allowed,
@@ -488,7 +498,7 @@ fn listen_address(text: &str) -> Result<SocketAddr, String> {
 
 /// One block, of the range or that of a default subnet: smaller ones have no address to give.
 fn block(text: &str) -> Result<IpNet, UniverseError> {
-    let block = text.parse().map_err(|_| UniverseError::NoBlock(text.to_owned()))?;
+    let block = parse_net(text).ok_or_else(|| UniverseError::NoBlock(text.to_owned()))?;
     Universe::new(block).map(|_| block)
 }
 
@@ -510,7 +520,14 @@ fn founding(text: &str) -> Result<FoundingMode, String> {
                 let id = text.trim().parse::<PeerId>();
                 id.map_err(|why| format!("{why}; `weft id` shows that of a host"))
             };
-            Ok(FoundingMode::Seeds(ids.split(',').map(id).collect::<Result<_, _>>()?))
+            let mut named = BTreeSet::new();
+            for id in ids.split(',').map(id) {
+                let id = id?;
+                if !named.insert(id) {
+                    return Err(format!("{} is named twice: each peer has one share", id.hex()));
+                }
+            }
+            Ok(FoundingMode::Seeds(named))
         }
         Some(_) | None => Err(bad()),
     }

@@ -6,6 +6,7 @@ use crate::probe::NoProbe;
 use crate::store::MemoryStore;
 use crate::testing::TestStore;
 use std::future::pending;
+use std::io;
 use std::net::IpAddr;
 use tokio::io::{AsyncReadExt, DuplexStream, duplex};
 use tokio::net::{TcpListener, TcpStream};
