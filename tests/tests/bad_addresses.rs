@@ -109,7 +109,11 @@ fn what_is_typed_wrong_is_told_before_anything_is_begun() -> Result<()> {
             "10.32.1.0/24 and 10.32.2.0/24 cannot both be the default subnet",
         ),
     ] {
-        host.weft(&[&["launch"], args].concat())?.complains(2, what, &["expected", "give", "say", "each"])?;
+        host.weft(&[&["launch"], args].concat())?.complains(
+            2,
+            what,
+            &["expected", "give", "say", "each"],
+        )?;
     }
     host.launch(&["--no-dns"])?;
     let before = state(&mut client(host))?;
