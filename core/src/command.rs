@@ -3,7 +3,7 @@
 use crate::addr::Universe;
 use crate::conn::Target;
 use crate::id::{ContainerId, PeerId, PeerLabel};
-use crate::names::Name;
+use crate::names::{Name, NameValue};
 use crate::trust::{Trust, TrustError};
 use alloc::collections::BTreeSet;
 use alloc::string::{String, ToString};
@@ -58,7 +58,7 @@ pub enum Command {
         /// The name.
         name: Name,
         /// What it stands for.
-        address: IpAddr,
+        value: NameValue,
     },
     /// Removes own names that match all that is given. Reply: `Removed`.
     Unregister {
@@ -66,8 +66,8 @@ pub enum Command {
         id: Option<ContainerId>,
         /// Which name.
         name: Option<Name>,
-        /// Which address.
-        address: Option<IpAddr>,
+        /// What it stands for.
+        value: Option<NameValue>,
     },
     /// Answers once ownership of the universe is decided. Reply: `Done`.
     Prime,

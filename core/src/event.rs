@@ -4,7 +4,7 @@ use crate::addr::Range;
 use crate::conn::ConnId;
 use crate::fault::{ConnFault, DirectFault};
 use crate::id::{ContainerId, PeerId};
-use crate::names::Name;
+use crate::names::{Name, NameValue};
 use crate::record::{Fingerprint, RecordFault};
 use alloc::string::String;
 use core::net::IpAddr;
@@ -108,14 +108,14 @@ pub enum Event {
         /// Which.
         name: Name,
         /// What it stands for.
-        address: IpAddr,
+        value: NameValue,
     },
     /// One of our names is gone.
     NameRemoved {
         /// Which.
         name: Name,
         /// What it stood for.
-        address: IpAddr,
+        value: NameValue,
     },
     /// An operator has opened the boot gate, though other owners cannot be reached.
     GateForced {

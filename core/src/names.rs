@@ -1,7 +1,11 @@
-//! Names: which addresses a name stands for, and whose word that is.
+//! Names: what a name stands for, and whose word that is.
 //!
 //! Each peer writes one record with all its own names. Nothing is ever marked deleted: a name is
 //! gone when its peer's newest record lacks it, or when its peer cannot be reached.
+
+mod value;
+
+pub use value::{NameValue, ParsePlaceError, Place, Service, Text, TextError};
 
 use crate::codec;
 use crate::id::{ContainerId, Incarnation, PeerId};
@@ -13,7 +17,6 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::borrow::Borrow;
 use core::fmt;
-use core::net::IpAddr;
 use core::str::FromStr;
 use serde::{Deserialize, Serialize};
 
@@ -94,13 +97,13 @@ impl fmt::Display for Name {
     }
 }
 
-/// One name for one address of one container.
+/// One thing that one name stands for, on behalf of one container.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct NameEntry {
     /// The name.
     pub name: Name,
     /// What it stands for.
-    pub address: IpAddr,
+    pub value: NameValue,
     /// On whose behalf.
     pub id: ContainerId,
 }
@@ -248,7 +251,7 @@ mod tests {
     fn entry(name: &str) -> NameEntry {
         NameEntry {
             name: name.parse().unwrap(),
-            address: IpAddr::from([10, 32, 0, 1]),
+            value: NameValue::V4([10, 32, 0, 1].into()),
             id: ContainerId::external(),
         }
     }

@@ -213,7 +213,7 @@ fn records(n: usize, ids: &[PeerId], me: PeerId) -> Vec<Record> {
     };
     let entry = NameEntry {
         name: format!("web-{n}.weft.local").parse().unwrap(),
-        address: address(10).ip(),
+        value: address(10).ip().into(),
         id: format!("{n:064x}").parse::<ContainerId>().unwrap(),
     };
     let names = NamesRecord { entries: [entry].into() };

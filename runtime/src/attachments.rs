@@ -256,8 +256,8 @@ impl Attachments {
         self.note(id, Some(there))?;
         for address in &asked {
             for name in attach.names.clone() {
-                let (id, address) = (id.clone(), address.addr());
-                self.node.command(Command::Register { id, name, address }).await?;
+                let (id, value) = (id.clone(), address.addr().into());
+                self.node.command(Command::Register { id, name, value }).await?;
             }
         }
         Ok(Attached { id: id.clone(), mac: Some(mac), addresses })
@@ -525,7 +525,7 @@ impl Attachments {
         self.host.detach(id).await?;
         self.node.standing().forget(id, None).await;
         let whose = Some(id.clone());
-        self.node.command(Command::Unregister { id: whose, name: None, address: None }).await?;
+        self.node.command(Command::Unregister { id: whose, name: None, value: None }).await?;
         if !self.held(id).await?.is_empty() {
             self.node.command(Command::Release { id: id.clone(), address: None }).await?;
         }
@@ -533,9 +533,10 @@ impl Attachments {
     }
 
     async fn release(&self, id: &ContainerId, address: IpNet) -> Result<(), AttachError> {
-        let (whose, address) = (Some(id.clone()), Some(address.addr()));
-        self.node.command(Command::Unregister { id: whose, name: None, address }).await?;
-        self.node.command(Command::Release { id: id.clone(), address }).await?;
+        let (whose, address) = (Some(id.clone()), address.addr());
+        let value = Some(address.into());
+        self.node.command(Command::Unregister { id: whose, name: None, value }).await?;
+        self.node.command(Command::Release { id: id.clone(), address: Some(address) }).await?;
         Ok(())
     }
 

@@ -171,8 +171,8 @@ fn line(event: &Event, label: impl Fn(PeerId) -> String) {
         }
         Event::Allocated { address, id } => info!(%address, %id, "address allocated"),
         Event::Released { address, id } => info!(%address, %id, "address released"),
-        Event::NameAdded { name, address } => info!(%name, %address, "name added"),
-        Event::NameRemoved { name, address } => info!(%name, %address, "name removed"),
+        Event::NameAdded { name, value } => info!(%name, %value, "name added"),
+        Event::NameRemoved { name, value } => info!(%name, %value, "name removed"),
         Event::GateForced { unheard } => warn!(
             unheard,
             "addresses are handed out on this host's word alone: an operator vouched for its state"

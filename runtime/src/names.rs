@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use weft_core::id::PeerId;
-use weft_core::names::{Name, NameEntry, NamesOfPeer};
+use weft_core::names::{Name, NameEntry, NameValue, NamesOfPeer};
 
 /// Names and addresses of all peers.
 #[derive(Debug)]
@@ -16,7 +16,7 @@ pub struct NameIndex {
     me: PeerId,
     /// What the rest is made of.
     peers: Peers,
-    by_name: HashMap<Name, Vec<Claimed<IpAddr>>>,
+    by_name: HashMap<Name, Vec<Claimed<NameValue>>>,
     by_address: HashMap<IpAddr, Vec<Claimed<Name>>>,
     /// How many names lie below each of these: below `b.c` and `c`, for `a.b.c`.
     parents: HashMap<Box<str>, usize>,
@@ -55,9 +55,14 @@ impl NameIndex {
         }
     }
 
-    /// What `name` stands for, in order of the addresses. It is in lower case, without the final dot.
-    pub fn addresses(&self, name: &str) -> &[Claimed<IpAddr>] {
+    /// What `name` stands for, in order: addresses first. It is in lower case, without the final dot.
+    pub fn values(&self, name: &str) -> &[Claimed<NameValue>] {
         self.by_name.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// The addresses among them.
+    pub fn addresses(&self, name: &str) -> impl Iterator<Item = IpAddr> {
+        self.values(name).iter().map_while(|it| it.value.address())
     }
 
     /// The names of `address`, in order.
@@ -100,14 +105,16 @@ impl NameIndex {
                 *self.parents.entry(parent.into()).or_default() += 1;
             }
         }
-        claim(self.by_name.entry(entry.name.clone()).or_default(), &entry.address, is_here);
-        claim(self.by_address.entry(entry.address).or_default(), &entry.name, is_here);
+        claim(self.by_name.entry(entry.name.clone()).or_default(), &entry.value, is_here);
+        if let Some(address) = entry.value.address() {
+            claim(self.by_address.entry(address).or_default(), &entry.name, is_here);
+        }
     }
 
     fn remove(&mut self, peer: PeerId, entry: &NameEntry) {
         let is_here = peer == self.me;
-        let addresses = self.by_name.get_mut(&entry.name);
-        if addresses.is_some_and(|all| unclaim(all, &entry.address, is_here)) {
+        let values = self.by_name.get_mut(&entry.name);
+        if values.is_some_and(|all| unclaim(all, &entry.value, is_here)) {
             self.by_name.remove(&entry.name);
             for parent in parents(entry.name.as_str()) {
                 if let Some(count) = self.parents.get_mut(parent) {
@@ -118,9 +125,10 @@ impl NameIndex {
                 }
             }
         }
-        let names = self.by_address.get_mut(&entry.address);
+        let Some(address) = entry.value.address() else { return };
+        let names = self.by_address.get_mut(&address);
         if names.is_some_and(|all| unclaim(all, &entry.name, is_here)) {
-            self.by_address.remove(&entry.address);
+            self.by_address.remove(&address);
         }
     }
 }
@@ -203,12 +211,13 @@ mod tests {
 
     const ME: PeerId = PeerId([0; 32]);
 
+    /// Hosts from 100 on are strings of text.
     fn entry(name: &str, host: u8) -> NameEntry {
-        NameEntry {
-            name: name.parse().unwrap(),
-            address: IpAddr::from([10, 32, 0, host]),
-            id: "c".parse().unwrap(),
-        }
+        let value = match host {
+            ..100 => NameValue::V4([10, 32, 0, host].into()),
+            100.. => NameValue::Text(vec![host.to_string()].try_into().unwrap()),
+        };
+        NameEntry { name: name.parse().unwrap(), value, id: "c".parse().unwrap() }
     }
 
     fn peers(all: &BTreeMap<u8, BTreeSet<(u8, u8)>>) -> Vec<(PeerId, NamesOfPeer)> {
@@ -226,10 +235,10 @@ mod tests {
         let mut index = NameIndex::new(ME);
         let one = || vec![entry("a.weft.local", 1)].into();
         index.update([(ME, one()), (PeerId([1; 32]), one())]);
-        let [claimed] = index.addresses("a.weft.local") else { panic!("{index:?}") };
+        let [claimed] = index.values("a.weft.local") else { panic!("{index:?}") };
         assert!(claimed.is_here());
         index.update([(PeerId([1; 32]), one())]);
-        let [claimed] = index.addresses("a.weft.local") else { panic!("{index:?}") };
+        let [claimed] = index.values("a.weft.local") else { panic!("{index:?}") };
         assert!(!claimed.is_here());
         assert!(index.is_parent("weft.local") && index.is_parent("local"));
         assert!(!index.is_parent("a.weft.local"));
@@ -244,7 +253,7 @@ mod tests {
             steps in proptest::collection::vec(
                 proptest::collection::btree_map(
                     0_u8..4,
-                    proptest::collection::btree_set((0_u8..4, 0_u8..3), 0..6),
+                    proptest::collection::btree_set((0_u8..4, 98_u8..102), 0..6),
                     0..4,
                 ),
                 1..6,

@@ -142,7 +142,7 @@ fn a_container_moves_to_another_host_with_its_address() {
     world.settle(Duration::from_secs(30)).or_show(&world);
     ping(&mut world, 2, "web", "db");
     let id = container("db");
-    let gone = Command::Unregister { id: Some(id.clone()), name: None, address: None };
+    let gone = Command::Unregister { id: Some(id.clone()), name: None, value: None };
     world.answer(0, gone).or_show(&world).or_show(&world);
     let release = Command::Release { id: id.clone(), address: None };
     world.answer(0, release).or_show(&world).or_show(&world);

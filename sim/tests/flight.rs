@@ -113,8 +113,8 @@ async fn record(path: &Path, len_max: usize) -> Result<(Vec<u8>, [u8; 32])> {
     from_frames.send(Input::Wanted { peer: weft_core::id::PeerName([2; 6]) }).await?;
     let id: weft_core::id::ContainerId = "c".parse()?;
     let name = "db.weft.local".parse()?;
-    let address = [10, 32, 0, 1].into();
-    let register = Command::Register { id: id.clone(), name, address };
+    let value = weft_core::names::NameValue::V4([10, 32, 0, 1].into());
+    let register = Command::Register { id: id.clone(), name, value };
     ensure!(one.command(register).await == Ok(Reply::Done));
     ensure!(one.command(Command::Allocate { id, subnet: None }).await.is_ok());
     two.command(Command::Stop).await?;

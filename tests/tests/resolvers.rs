@@ -40,6 +40,9 @@ impl Bed {
         add.extend(many.iter().map(String::as_str));
         add.extend(["-h", "many"]);
         host.weft(&add)?.ok()?;
+        for value in VALUES {
+            host.weft(&[&["dns-add", "-h"], value].concat())?.ok()?;
+        }
         let asker = lab.container()?;
         host.attach(&asker, &[])?;
         let server = host.dns_server()?;
@@ -51,8 +54,20 @@ impl Bed {
 const NAMES: [(&str, &[&str]); 3] =
     [("one", &["192.0.2.1"]), ("six", &["2001:db8::6"]), ("both", &["192.0.2.2", "2001:db8::2"])];
 
+/// Names, and what else they stand for.
+const VALUES: [&[&str]; 4] = [
+    &["_http._tcp.both.weft.local", "--srv", "8080", "--priority", "1", "--weight", "2"],
+    &["_http._tcp.both.weft.local", "--srv", "www.example.org:80"],
+    &["one", "--txt", "version=3", "--txt", "path=/"],
+    &["_note.weft.local", "--txt", "a\\b"],
+];
+
 fn many() -> BTreeSet<String> {
     (1..=MANY).map(|last| format!("198.51.100.{last}")).collect()
+}
+
+fn services() -> BTreeSet<String> {
+    set(&["1 2 8080 both.weft.local.", "0 0 80 www.example.org."])
 }
 
 fn set(words: &[&str]) -> BTreeSet<String> {
@@ -82,6 +97,15 @@ fn cases() -> Vec<Case> {
         ("many.weft.local", "A", "NOERROR", many()),
         ("nobody.weft.local", "A", "NXDOMAIN", set(&[])),
         ("nobody.weft.local", "AAAA", "NXDOMAIN", set(&[])),
+        ("_http._tcp.both.weft.local", "SRV", "NOERROR", services()),
+        ("_HTTP._tcp.BOTH.weft.local", "SRV", "NOERROR", services()),
+        ("_http._tcp.both.weft.local", "A", "NOERROR", set(&[])),
+        ("_tcp.both.weft.local", "SRV", "NOERROR", set(&[])),
+        ("_no._tcp.both.weft.local", "SRV", "NXDOMAIN", set(&[])),
+        ("both.weft.local", "SRV", "NOERROR", set(&[])),
+        ("one.weft.local", "TXT", "NOERROR", set(&["\"version=3\" \"path=/\""])),
+        ("_note.weft.local", "TXT", "NOERROR", set(&["\"a\\\\b\""])),
+        ("six.weft.local", "TXT", "NOERROR", set(&[])),
         ("weft.local", "NS", "NOERROR", set(&["ns.weft.local."])),
         ("1.2.0.192.in-addr.arpa", "PTR", "NOERROR", set(&["one.weft.local."])),
         (reverse_v6, "PTR", "NOERROR", set(&["six.weft.local."])),
@@ -100,7 +124,8 @@ fn heard(printed: &str) -> Option<(&str, BTreeSet<String>)> {
     let data = data.filter(|line| !line.starts_with(';'));
     Some((
         code,
-        data.filter_map(|line| line.split_whitespace().last()).map(str::to_owned).collect(),
+        // Behind name, time, class and type.
+        data.map(|line| line.split_whitespace().skip(4).collect::<Vec<_>>().join(" ")).collect(),
     ))
 }
 
@@ -411,6 +436,70 @@ fn python_finds_names_by_libc_and_by_itself() -> Result<()> {
         resolves(&Resolver::Printing(&words), &LOOKED_UP, MANY.into())?;
     }
     Ok(())
+}
+
+/// dnspython again, which asks for what libc cannot.
+const VALUES_DNSPYTHON: &str = "
+import dns.resolver
+found = dns.resolver.resolve('_http._tcp.both.weft.local', 'SRV')
+print(*sorted(str(it) for it in found), sep=',')
+along = found.response.additional
+print(*sorted(str(it) for them in along for it in them), sep=',')
+for it in dns.resolver.resolve('one', 'TXT', search=True):
+    print(*(string.decode() for string in it.strings), sep=',')
+";
+
+#[test]
+fn python_finds_services_with_the_addresses_of_their_hosts_and_texts() -> Result<()> {
+    let bed = Bed::new()?;
+    let words = ["run", "--", "/usr/bin/python3", "-c", VALUES_DNSPYTHON];
+    let said = run(&mut bed.lab.host(1).weft_command(&words)?, PATIENCE)?.ok()?;
+    let expected = "0 0 80 www.example.org.,1 2 8080 both.weft.local.\n\
+                    192.0.2.2,2001:db8::2\n\
+                    version=3,path=/";
+    ensure!(said.ends_with(expected), "{said}");
+    bed.lab.finish()
+}
+
+#[test]
+fn services_and_texts_are_looked_up_listed_kept_and_removed() -> Result<()> {
+    let bed = Bed::new()?;
+    let host = bed.lab.host(1);
+    let weft = |words: &[&str]| host.weft(words)?.ok();
+    let name = "_http._tcp.both.weft.local";
+    let both = "0 0 80 www.example.org\n1 2 8080 both.weft.local";
+    let found = weft(&["dns-lookup", "--srv", name])?;
+    ensure!(found == both, "{found}");
+    let found = weft(&["dns-lookup", name])?;
+    ensure!(found.is_empty(), "{found}");
+    let found = weft(&["dns-lookup", "--txt", "one"])?;
+    ensure!(found == "\"version=3\" \"path=/\"", "{found}");
+    let listed = weft(&["status", "dns"])?;
+    ensure!(listed.contains("SRV 1 2 8080 both.weft.local"), "{listed}");
+    // One of two; then what is left of the name; and what is not there.
+    weft(&["dns-remove", "-h", name, "--srv", "www.example.org:80"])?;
+    let found = weft(&["dns-lookup", "--srv", name])?;
+    ensure!(found == "1 2 8080 both.weft.local", "{found}");
+    weft(&["dns-remove", "-h", name])?;
+    let done = host.weft(&["dns-remove", "-h", name])?;
+    ensure!(done.code != 0 && done.stderr.contains("no such name"), "{done}");
+    // The text of `one` goes, and its address stays.
+    weft(&["dns-remove", "-h", "one", "--txt", "version=3", "--txt", "path=/"])?;
+    let found = weft(&["dns-lookup", "one"])?;
+    ensure!(found == "192.0.2.1", "{found}");
+    for (bad, why) in [
+        (&["-h", "x", "--srv", "0"][..], "HOST:PORT"),
+        (&["-h", "_http._tcp.weft.local", "--srv", "80"], "says no host"),
+        (&["-h", "x", "--txt", "a\u{7}"], "control characters"),
+        (&["-h", "x", "192.0.2.9", "--txt", "a"], "addresses"),
+        (&["-h", "x.example", "--txt", "a"], "domain"),
+        (&["-h", "x"], "--srv"),
+        (&["-h", "x", "--txt", &"x".repeat(256)], "255"),
+    ] {
+        let done = host.weft(&[&["dns-add"], bad].concat())?;
+        ensure!(done.code != 0 && done.stderr.contains(why), "{bad:?}: {done}");
+    }
+    bed.lab.finish()
 }
 
 #[test]

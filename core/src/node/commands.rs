@@ -35,15 +35,15 @@ impl Node {
                 self.targets_changed(at, out);
                 Ok(Reply::Done)
             }
-            Command::Register { id, name, address } => {
-                self.register(NameEntry { name, address, id }, out)
+            Command::Register { id, name, value } => {
+                self.register(NameEntry { name, value, id }, out)
             }
-            Command::Unregister { id, name, address } => {
+            Command::Unregister { id, name, value } => {
                 let removed = self.unregister(
                     |entry| {
                         id.as_ref().is_none_or(|id| *id == entry.id)
                             && name.as_ref().is_none_or(|name| *name == entry.name)
-                            && address.is_none_or(|address| address == entry.address)
+                            && value.as_ref().is_none_or(|value| *value == entry.value)
                     },
                     out,
                 );
@@ -111,8 +111,8 @@ impl Node {
         } else {
             mark(Mark::NamesAdded);
             self.names_changed();
-            let NameEntry { name, address, .. } = entry;
-            out.push(Output::Event(Event::NameAdded { name, address }));
+            let NameEntry { name, value, .. } = entry;
+            out.push(Output::Event(Event::NameAdded { name, value }));
         }
         Ok(Reply::Done)
     }
@@ -126,8 +126,8 @@ impl Node {
             self.names_changed();
         }
         let count = removed.len();
-        for NameEntry { name, address, .. } in removed {
-            out.push(Output::Event(Event::NameRemoved { name, address }));
+        for NameEntry { name, value, .. } in removed {
+            out.push(Output::Event(Event::NameRemoved { name, value }));
         }
         count
     }

@@ -316,8 +316,8 @@ fn allocate(id: &str) -> Command {
 }
 
 fn register(name: &str) -> Command {
-    let address = core::net::IpAddr::from([10, 32, 0, 1]);
-    Command::Register { id: "c1".parse().unwrap(), name: name.parse().unwrap(), address }
+    let value = crate::names::NameValue::V4([10, 32, 0, 1].into());
+    Command::Register { id: "c1".parse().unwrap(), name: name.parse().unwrap(), value }
 }
 
 const SECOND: Duration = Duration::from_secs(1);

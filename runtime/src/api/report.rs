@@ -6,6 +6,7 @@ use crate::dns::PORT;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use weft_core::id::PeerId;
+use weft_core::names::{NameValue, Service};
 use weft_core::status::{Carriage, ConnStatus, DirectStatus, PeerStatus, Status, TargetState};
 
 /// The whole report.
@@ -206,12 +207,27 @@ fn dns_service(status: &Status, around: &Surroundings) -> Value {
 /// All names that are answered, as `GET /name` lists them.
 pub fn names(status: &Status) -> Value {
     let entry = |known: &weft_core::names::KnownName| {
-        json!({
+        let mut entry = json!({
             "Hostname": format!("{}.", known.entry.name),
             "Origin": name_of(&known.origin, status),
             "ContainerID": known.entry.id.as_str(),
-            "Address": known.entry.address,
-        })
+        });
+        let (key, value) = match &known.entry.value {
+            NameValue::V4(address) => ("Address", json!(address)),
+            NameValue::V6(address) => ("Address", json!(address)),
+            NameValue::Service(Service { priority, weight, port, target }) => (
+                "Service",
+                json!({
+                    "Priority": priority,
+                    "Weight": weight,
+                    "Port": port,
+                    "Target": format!("{target}."),
+                }),
+            ),
+            NameValue::Text(text) => ("Text", json!(text.strings())),
+        };
+        entry[key] = value;
+        entry
     };
     status.names.iter().map(entry).collect()
 }

@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
 use std::time::Duration;
 use tokio::time::timeout;
-use weft_core::names::Name;
+use weft_core::names::{Name, NameValue, Place};
 
 /// Most bytes of a request's body: a thousand targets.
 pub(super) const BODY_LEN_MAX: usize = 64 << 10;
@@ -107,6 +107,38 @@ impl Fields {
 
     pub(super) fn name(&self) -> Result<Option<Name>, Refusal> {
         self.all("fqdn").next().map(|name| name.parse().map_err(Refusal::bad)).transpose()
+    }
+}
+
+impl Fields {
+    /// The service or the text that they say, of which the former is on the host of the `name` if no other is
+    /// given.
+    pub(super) fn value(&self, name: Option<&Name>) -> Result<Option<NameValue>, Refusal> {
+        let strings: Vec<String> = self.all("txt").map(str::to_owned).collect();
+        let mut services = self.all("srv");
+        match (services.next(), strings.is_empty()) {
+            (None, true) => Ok(None),
+            (None, false) => {
+                strings.try_into().map(|text| Some(NameValue::Text(text))).map_err(Refusal::bad)
+            }
+            (Some(place), true) if services.next().is_none() => {
+                let (priority, weight) = (self.number("priority")?, self.number("weight")?);
+                let place: Place = place.parse().map_err(Refusal::bad)?;
+                let service = place.service(name, priority, weight).map_err(Refusal::bad)?;
+                Ok(Some(NameValue::Service(service)))
+            }
+            (Some(_), true | false) => {
+                Err(Refusal::bad("give one srv=[HOST:]PORT, or one text of any number of txt=TEXT"))
+            }
+        }
+    }
+
+    fn number(&self, key: &str) -> Result<u16, Refusal> {
+        let number = |text: &str| {
+            let bad = || format!("{key} is a number from 0 to 65535, and not '{text}'");
+            text.parse().map_err(|_| Refusal::bad(bad()))
+        };
+        self.all(key).next().map_or(Ok(0), number)
     }
 }
 

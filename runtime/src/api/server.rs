@@ -24,7 +24,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use weft_core::id::{ContainerId, ParseContainerIdError, PeerId, PeerLabel};
 use weft_core::io::{Command, CommandError, Reply, Target};
-use weft_core::names::Name;
+use weft_core::names::{Name, NameValue, ParsePlaceError};
 use weft_core::status::{PeerStatus, Status};
 use weft_core::trust::Trust;
 
@@ -59,7 +59,7 @@ fn router(controls: Controls) -> Router {
         .route("/ipinfo/defaultsubnet", get(default_subnet))
         .route("/ipinfo/tracker", get(async || ""))
         .route("/name", get(get_names).delete(unregister))
-        .route("/name/{id}", delete(unregister_id))
+        .route("/name/{id}", put(register_value).delete(unregister_id))
         .route("/name/{id}/{ip}", put(register).delete(unregister_address))
         .route("/lookup/{wanted}", get(lookup))
         .route("/domain", get(domain))
@@ -474,12 +474,36 @@ async fn register(
     let Some(name) = named(fields.name()?, &c)? else {
         return Err(Refusal::bad("no name given: add fqdn=NAME"));
     };
-    empty(c.node.command(Command::Register { id: id.parse()?, name, address }).await)
+    let (id, value) = (id.parse()?, address.into());
+    empty(c.node.command(Command::Register { id, name, value }).await)
+}
+
+/// What is no address: a service (`srv`, with `priority` and `weight`), or a text (each `txt` a string of it).
+async fn register_value(
+    State(c): Controlled,
+    Parts(id): Parts<String>,
+    fields: Fields,
+) -> Answer<StatusCode> {
+    let Some(name) = named(fields.name()?, &c)? else {
+        return Err(Refusal::bad("no name given: add fqdn=NAME"));
+    };
+    let Some(value) = fields.value(Some(&name))? else {
+        return Err(Refusal::bad(
+            "nothing given that it stands for: add srv=[HOST:]PORT or txt=TEXT",
+        ));
+    };
+    // A service of the domain as such, of which nothing says who has it.
+    if let NameValue::Service(service) = &value
+        && service.target == c.options.dns_domain
+    {
+        return Err(Refusal::bad(ParsePlaceError::NoHost(name.to_string())));
+    }
+    empty(c.node.command(Command::Register { id: id.parse()?, name, value }).await)
 }
 
 async fn unregister(State(c): Controlled, fields: Fields) -> Answer<String> {
     let name = fields.name()?;
-    count(c.node.command(Command::Unregister { id: None, name, address: None }).await)
+    count(c.node.command(Command::Unregister { id: None, name, value: None }).await)
 }
 
 async fn unregister_id(
@@ -488,7 +512,8 @@ async fn unregister_id(
     fields: Fields,
 ) -> Answer<String> {
     let (id, name) = (Some(id.parse()?), fields.name()?);
-    count(c.node.command(Command::Unregister { id, name, address: None }).await)
+    let value = fields.value(name.as_ref())?;
+    count(c.node.command(Command::Unregister { id, name, value }).await)
 }
 
 async fn unregister_address(
@@ -496,8 +521,8 @@ async fn unregister_address(
     Parts((id, address)): Parts<(String, IpAddr)>,
     fields: Fields,
 ) -> Answer<String> {
-    let (id, name, address) = (Some(id.parse()?), fields.name()?, Some(address));
-    count(c.node.command(Command::Unregister { id, name, address }).await)
+    let (id, name, value) = (Some(id.parse()?), fields.name()?, Some(address.into()));
+    count(c.node.command(Command::Unregister { id, name, value }).await)
 }
 
 fn no_dns() -> Refusal {
@@ -522,9 +547,14 @@ fn dns_socket(c: &Controls, is_wanted: fn(&SocketAddr) -> bool) -> Answer<Socket
     })
 }
 
-/// Addresses of a name, or names of an address, as the DNS server would answer. Asked of the node
-/// and not of that server, which has no address before something is attached here.
-async fn lookup(State(c): Controlled, Parts(wanted): Parts<String>) -> Answer<Json<Vec<String>>> {
+/// Addresses of a name (with `type=srv` its services, with `type=txt` its texts), or names of an address, as
+/// the DNS server would answer. Asked of the node and not of that server, which has no address before something
+/// is attached here.
+async fn lookup(
+    State(c): Controlled,
+    Parts(wanted): Parts<String>,
+    fields: Fields,
+) -> Answer<Json<Vec<String>>> {
     if !c.options.dns {
         return Err(no_dns());
     }
@@ -533,8 +563,22 @@ async fn lookup(State(c): Controlled, Parts(wanted): Parts<String>) -> Answer<Js
         return Ok(Json(index.names(address).iter().map(|it| it.value.to_string()).collect()));
     }
     let name = in_domain(wanted.parse().map_err(Refusal::bad)?, &c)?;
+    let kind = fields.all("type").next();
+    if kind.is_some_and(|kind| kind != "srv" && kind != "txt") {
+        return Err(Refusal::bad("no such type of value: type=srv and type=txt are possible"));
+    }
     let index = c.node.names().read();
-    Ok(Json(index.addresses(name.as_str()).iter().map(|it| it.value.to_string()).collect()))
+    let found = index.values(name.as_str()).iter().filter_map(|it| match (&it.value, kind) {
+        (NameValue::V4(address), None) => Some(address.to_string()),
+        (NameValue::V6(address), None) => Some(address.to_string()),
+        (NameValue::Service(service), Some("srv")) => Some(service.to_string()),
+        (NameValue::Text(text), Some("txt")) => Some(text.to_string()),
+        (
+            NameValue::V4(_) | NameValue::V6(_) | NameValue::Service(_) | NameValue::Text(_),
+            Some(_) | None,
+        ) => None,
+    });
+    Ok(Json(found.collect()))
 }
 
 async fn dns_address(State(c): Controlled) -> Answer<String> {

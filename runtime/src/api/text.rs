@@ -237,9 +237,8 @@ pub fn part(part: Part, status: &Status, around: &Surroundings) -> String {
                     || known.origin.default_name().to_string(),
                     |(name, _)| name.clone(),
                 );
-                let (address, id) = (known.entry.address.to_string(), known.entry.id.as_str());
-                let _ =
-                    writeln!(out, "{:<12} {address:<15} {id:<12} {origin}", host.unwrap_or(name));
+                let (value, id) = (&known.entry.value, known.entry.id.as_str());
+                let _ = writeln!(out, "{:<12} {value:<15} {id:<12} {origin}", host.unwrap_or(name));
             }
         }
         Part::Ipam => ipam(&mut out, status),
@@ -482,7 +481,7 @@ mod tests {
     use weft_core::fault::DirectFault;
     use weft_core::id::{Incarnation, PeerName};
     use weft_core::io::Target;
-    use weft_core::names::{KnownName, NameEntry};
+    use weft_core::names::{KnownName, NameEntry, NameValue};
     use weft_core::status::{IpamStatus, LinkStatus, OwnerStatus, PeerStatus, TargetStatus};
 
     const US: PeerId = PeerId([1; 32]);
@@ -553,7 +552,7 @@ mod tests {
             names: vec![KnownName {
                 entry: NameEntry {
                     name: "db.weft.local".parse().unwrap(),
-                    address: "10.40.0.1".parse().unwrap(),
+                    value: NameValue::V4([10, 40, 0, 1].into()),
                     id: "netns:db".parse().unwrap(),
                 },
                 origin: THEM,

@@ -67,11 +67,11 @@ impl Attachments {
         let Some(name) = name else { return Ok(asked) };
         let known = self.node.status().await?;
         for address in asked.iter().map(IpNet::addr) {
-            let entry = NameEntry { name: name.clone(), address, id: id.clone() };
+            let entry = NameEntry { name: name.clone(), value: address.into(), id: id.clone() };
             let is_ours = |known: &KnownName| known.entry == entry;
             let was_named = known.names.iter().any(is_ours);
             let (id, name) = (id.clone(), name.clone());
-            self.node.command(Command::Register { id, name, address }).await?;
+            self.node.command(Command::Register { id, name, value: address.into() }).await?;
             if !was_named {
                 named.push(address);
             }
@@ -84,8 +84,8 @@ impl Attachments {
         let id = ContainerId::expose();
         let undone = async {
             for address in named {
-                let (id, address) = (Some(id.clone()), Some(address));
-                let command = Command::Unregister { id, name: name.clone(), address };
+                let (id, value) = (Some(id.clone()), Some(address.into()));
+                let command = Command::Unregister { id, name: name.clone(), value };
                 self.node.command(command).await?;
             }
             for address in self.held(&id).await? {

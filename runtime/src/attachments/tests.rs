@@ -406,7 +406,7 @@ async fn a_host_whose_name_cannot_be_registered_is_exposed_as_before() {
     assert!(bed.attachments.expose(both, name()).await.is_err());
     let named = |name: Name| {
         let index = bed.node.names().read();
-        index.addresses(name.as_str()).iter().map(|it| it.value).collect::<Vec<_>>()
+        index.addresses(name.as_str()).collect::<Vec<_>>()
     };
     assert_eq!(named(name().unwrap()), [exposed[0].addr()]);
     assert_eq!(bed.attachments.list().await.unwrap()[0].addresses, exposed);

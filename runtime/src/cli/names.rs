@@ -9,15 +9,18 @@ use hyper::Method;
 use std::net::IpAddr;
 use weft_core::id::ContainerId;
 
-/// Add a name for addresses of a container, or for any addresses
+/// Add a name for addresses of a container, or for any addresses; or where a service is, or a text
 #[derive(Debug, Args)]
 #[command(
     disable_help_flag = true,
-    override_usage = "weft dns-add [IP]... NAMESPACE -h FQDN\n       weft dns-add IP... -h FQDN",
+    override_usage = "weft dns-add [IP]... NAMESPACE -h FQDN\n       weft dns-add IP... -h FQDN\n       weft dns-add [NAMESPACE] -h FQDN --srv [HOST:]PORT [--priority N] [--weight N]\n       weft dns-add [NAMESPACE] -h FQDN --txt TEXT...",
     after_long_help = "Examples:\n  \
     weft dns-add web -h www\n  \
     weft dns-add 10.32.0.9 web -h www.weft.local\n  \
-    weft dns-add 192.0.2.7 -h printer"
+    weft dns-add 192.0.2.7 -h printer\n  \
+    weft dns-add web -h _http._tcp.web.weft.local --srv 8080      # at web.weft.local\n  \
+    weft dns-add -h _ldap._tcp.weft.local --srv ldap.example:389 --priority 10\n  \
+    weft dns-add web -h web --txt version=3 --txt path=/"
 )]
 pub(super) struct DnsAddArgs {
     #[command(flatten)]
@@ -28,11 +31,13 @@ pub(super) struct DnsAddArgs {
 #[derive(Debug, Args)]
 #[command(
     disable_help_flag = true,
-    override_usage = "weft dns-remove [IP]... NAMESPACE [-h FQDN]\n       weft dns-remove IP... -h FQDN",
+    override_usage = "weft dns-remove [IP]... NAMESPACE [-h FQDN]\n       weft dns-remove IP... -h FQDN\n       weft dns-remove [NAMESPACE] -h FQDN [--srv [HOST:]PORT [--priority N] [--weight N]]\n       weft dns-remove [NAMESPACE] -h FQDN [--txt TEXT...]",
     after_long_help = "Examples:\n  \
     weft dns-remove web\n  \
     weft dns-remove web -h www\n  \
-    weft dns-remove 192.0.2.7 -h printer"
+    weft dns-remove 192.0.2.7 -h printer\n  \
+    weft dns-remove web -h _http._tcp.web.weft.local\n  \
+    weft dns-remove web -h web --txt version=3 --txt path=/"
 )]
 pub(super) struct DnsRemoveArgs {
     #[command(flatten)]
@@ -42,11 +47,23 @@ pub(super) struct DnsRemoveArgs {
 #[derive(Debug, Args)]
 struct NameArgs {
     /// Addresses, and behind them the container (all its addresses if none is given)
-    #[arg(required = true, value_name = "IP|NAMESPACE")]
+    #[arg(value_name = "IP|NAMESPACE")]
     what: Vec<String>,
     /// The name; without a dot, the domain is added
     #[arg(short = 'h', value_name = "FQDN")]
     fqdn: Option<String>,
+    /// Where a service is; without a host, on the one whose name follows `_SERVICE._PROTOCOL`
+    #[arg(long, value_name = "[HOST:]PORT", conflicts_with = "txt")]
+    srv: Option<String>,
+    /// The lower, the earlier clients try the service
+    #[arg(long, value_name = "N", requires = "srv", default_value_t = 0)]
+    priority: u16,
+    /// The share of the service among those of the same priority
+    #[arg(long, value_name = "N", requires = "srv", default_value_t = 0)]
+    weight: u16,
+    /// A string of a text; given again, the next string of the same text
+    #[arg(long, value_name = "TEXT")]
+    txt: Vec<String>,
     /// Print help
     #[arg(long, action = ArgAction::HelpLong)]
     help: Option<bool>,
@@ -56,8 +73,16 @@ struct NameArgs {
 ///
 /// Prints nothing when there are none.
 #[derive(Debug, Args)]
-#[command(after_long_help = "Examples:\n  weft dns-lookup web\n  weft dns-lookup 10.32.0.9")]
+#[command(
+    after_long_help = "Examples:\n  weft dns-lookup web\n  weft dns-lookup 10.32.0.9\n  weft dns-lookup --srv _http._tcp.web.weft.local"
+)]
 pub(super) struct DnsLookupArgs {
+    /// Print where the service is: priority, weight, port and host
+    #[arg(long, conflicts_with = "txt")]
+    srv: bool,
+    /// Print its texts, each string in quotes
+    #[arg(long)]
+    txt: bool,
     /// A name (without a dot, the domain is added) or an address
     name: String,
 }
@@ -81,6 +106,18 @@ pub(super) async fn add(common: &Common, args: &DnsAddArgs) -> Outcome {
     };
     let name = qualified(&client, fqdn).await?;
     let (id, mut addresses) = subject(&args.names.what)?;
+    let value = args.names.value();
+    if !value.is_empty() {
+        no_address(&addresses)?;
+        let fields: Vec<_> = [("fqdn", name.as_str())].into_iter().chain(fields(&value)).collect();
+        client.form(Method::PUT, &format!("/name/{}", segment(&id)), &fields).await?;
+        return Ok(());
+    }
+    if args.names.what.is_empty() {
+        return Err(Failure::usage(
+            "nothing given that it stands for: add IP, NAMESPACE, --srv or --txt",
+        ));
+    }
     if addresses.is_empty() {
         let containers: Vec<Container> = client.get_json("/ps").await?;
         let nets =
@@ -105,8 +142,19 @@ pub(super) async fn remove(common: &Common, args: &DnsRemoveArgs) -> Outcome {
         Some(fqdn) => Some(qualified(&client, fqdn).await?),
         None => None,
     };
-    let fields: Vec<_> = name.iter().map(|name| ("fqdn", name.as_str())).collect();
+    if name.is_none() && args.names.what.is_empty() {
+        return Err(Failure::usage("nothing given: add -h FQDN or NAMESPACE"));
+    }
     let (id, addresses) = subject(&args.names.what)?;
+    let value = args.names.value();
+    if !value.is_empty() {
+        no_address(&addresses)?;
+        if name.is_none() {
+            return Err(Failure::usage("no name given: add -h FQDN"));
+        }
+    }
+    let name_field = name.iter().map(|name| ("fqdn", name.as_str()));
+    let fields: Vec<_> = name_field.chain(fields(&value)).collect();
     let all = format!("/name/{}", segment(&id));
     let paths = match addresses.as_slice() {
         [] => vec![all],
@@ -132,7 +180,12 @@ pub(super) async fn lookup(common: &Common, args: &DnsLookupArgs) -> Outcome {
         Ok(address) => address.to_string(),
         Err(_) => qualified(&client, &args.name).await?.to_string(),
     };
-    let found: Vec<String> = client.get_json(&format!("/lookup/{wanted}")).await?;
+    let kind = match (args.srv, args.txt) {
+        (true, _) => "?type=srv",
+        (false, true) => "?type=txt",
+        (false, false) => "",
+    };
+    let found: Vec<String> = client.get_json(&format!("/lookup/{wanted}{kind}")).await?;
     if common.json {
         say_json(&found)
     } else {
@@ -156,6 +209,34 @@ pub(super) async fn args(common: &Common, args: &DnsArgsArgs) -> Outcome {
         return say(format_args!("--dns={server}"));
     }
     say(format_args!("--dns={server} --dns-search={}", client.get("/domain").await?.trim()))
+}
+
+impl NameArgs {
+    /// What the name stands for besides addresses, as fields of a request.
+    fn value(&self) -> Vec<(&'static str, String)> {
+        let texts = self.txt.iter().map(|text| ("txt", text.clone()));
+        let service = self.srv.iter().flat_map(|place| {
+            let (priority, weight) = (self.priority.to_string(), self.weight.to_string());
+            [("srv", place.clone()), ("priority", priority), ("weight", weight)]
+        });
+        texts.chain(service).collect()
+    }
+}
+
+/// Refuses addresses beside another kind of value.
+fn no_address(addresses: &[IpAddr]) -> Result<(), Failure> {
+    if addresses.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::usage(
+        "addresses go with neither --srv nor --txt: give them in a call of their own",
+    ))
+}
+
+fn fields<'a>(
+    value: &'a [(&'static str, String)],
+) -> impl Iterator<Item = (&'static str, &'a str)> {
+    value.iter().map(|(key, value)| (*key, value.as_str()))
 }
 
 /// Addresses come first; what follows them is the container, or nothing.

@@ -7,11 +7,12 @@ use futures_util::FutureExt as _;
 use hickory_proto::op::{Message, MessageType};
 use hickory_server::net::xfer::Protocol;
 use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
+use std::num::NonZeroU16;
 use std::sync::{Arc, LazyLock};
 use weft_core::addr::Universe;
 use weft_core::id::{ContainerId, PeerId};
-use weft_core::names::{Name, NameEntry};
+use weft_core::names::{Name, NameEntry, NameValue, Service};
 
 /// Largest answer over UDP, whatever is asked for.
 const UDP_MAX: u16 = 4096;
@@ -58,16 +59,29 @@ fn answer(bytes: &[u8], protocol: Protocol) -> Option<Message> {
 fn handler() -> Handler {
     let me = PeerId([0; 32]);
     let names = SharedIndex::new(NameIndex::new(me));
-    let many = (1..=200).map(|last| ("many.weft.local", IpAddr::from([10, 32, 1, last])));
+    let many = (1..=200).map(|last| ("many.weft.local", NameValue::V4([10, 32, 1, last].into())));
+    let text = |strings: &[&str]| {
+        let strings: Vec<String> = strings.iter().map(ToString::to_string).collect();
+        NameValue::Text(strings.try_into().unwrap_or_else(|why| unreachable!("{why}")))
+    };
+    let service = |priority, port, target| {
+        let target = name(target);
+        NameValue::Service(Service { priority, weight: 5, port, target })
+    };
+    let ports = (1..=40).filter_map(NonZeroU16::new);
+    let services = ports.flat_map(|port| {
+        let hosts = ["db.weft.local", "many.weft.local", "elsewhere.example"];
+        hosts.map(|host| ("_http._tcp.b.weft.local", service(port.get() % 3, port, host)))
+    });
     let others = [
-        ("db.weft.local", IpAddr::from([10, 32, 0, 7])),
-        ("db.weft.local", IpAddr::from([0xfd00, 0, 0, 0, 0, 0, 0, 7])),
-        ("a.b.weft.local", IpAddr::from([10, 32, 0, 8])),
-        ("_x-1.weft.local", IpAddr::from([192, 0, 2, 1])),
+        ("db.weft.local", NameValue::V4([10, 32, 0, 7].into())),
+        ("db.weft.local", NameValue::V6([0xfd00, 0, 0, 0, 0, 0, 0, 7].into())),
+        ("db.weft.local", text(&["a=b", "", &"x".repeat(255)])),
+        ("a.b.weft.local", NameValue::V4([10, 32, 0, 8].into())),
+        ("_x-1.weft.local", NameValue::V4([192, 0, 2, 1].into())),
     ];
-    let entry =
-        |(text, address)| NameEntry { name: name(text), address, id: ContainerId::external() };
-    let entries: BTreeSet<NameEntry> = many.chain(others).map(entry).collect();
+    let entry = |(text, value)| NameEntry { name: name(text), value, id: ContainerId::external() };
+    let entries: BTreeSet<NameEntry> = many.chain(others).chain(services).map(entry).collect();
     names.update([(me, entries.into_iter().collect())]);
     let range = Universe::DEFAULT;
     let options = ZoneOptions { domain: name("weft.local"), range, ttl: TTL, prefers_here: true };

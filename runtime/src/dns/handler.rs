@@ -26,6 +26,9 @@ use tokio::sync::Semaphore;
 /// so that a dead name server and a busy container cannot fill memory.
 const FORWARDS_MAX: usize = 512;
 
+/// Largest answer over UDP to a client that does not say what it can take (RFC 1035 section 2.3.4).
+const PAYLOAD_MIN: u16 = 512;
+
 /// Largest answer over UDP, whatever the client says it can take (what hickory reads at most).
 const PAYLOAD_MAX: u16 = 4096;
 
@@ -52,12 +55,16 @@ struct Parts {
 
 impl Parts {
     /// Leaves out what has no room beside the OPT record. Whoever sends the answer fills all room with what
-    /// comes before that, and it must not be the OPT record that is left out (RFC 6891 section 6.1.1).
+    /// comes before that, and it must not be the OPT record that is left out (RFC 6891 section 6.1.1). An answer that
+    /// lacks only additional records is whole, but of each name and type it has all or none (RFC 2181 section 9).
     fn cut(&mut self, request: &Request) -> Result<(), ProtoError> {
-        let Some(edns) = &self.edns else { return Ok(()) };
-        let opt_len = Record::from(edns).to_bytes()?.len();
+        let opt_len = match &self.edns {
+            Some(edns) => Record::from(edns).to_bytes()?.len(),
+            None => 0,
+        };
         let is_udp = request.protocol() == Protocol::Udp;
-        let room = if is_udp { edns.max_payload() } else { u16::MAX };
+        let payload = self.edns.as_ref().map_or(PAYLOAD_MIN, Edns::max_payload);
+        let room = if is_udp { payload } else { u16::MAX };
         let mut bytes = Vec::new();
         let mut encoder = BinEncoder::new(&mut bytes);
         encoder.set_max_size(room.saturating_sub(u16::try_from(opt_len).unwrap_or(u16::MAX)));
@@ -72,10 +79,18 @@ impl Parts {
             &self.additionals,
         );
         let fits = whole.destructive_emit(&mut encoder)?;
-        self.metadata.truncation = fits.truncation;
-        self.answers.truncate(fits.counts().answers.into());
-        self.authorities.truncate(fits.counts().authorities.into());
-        self.additionals.truncate(fits.counts().additionals.into());
+        let counts = fits.counts();
+        let (answers, authorities) = (counts.answers.into(), counts.authorities.into());
+        self.metadata.truncation |=
+            answers < self.answers.len() || authorities < self.authorities.len();
+        self.answers.truncate(answers);
+        self.authorities.truncate(authorities);
+        let mut left_out = self.additionals.split_off(counts.additionals.into()).into_iter();
+        if let Some(first) = left_out.next() {
+            let is_part =
+                |it: &Record| it.name == first.name && it.record_type() == first.record_type();
+            while self.additionals.pop_if(|last| is_part(last)).is_some() {}
+        }
         Ok(())
     }
 }
@@ -126,7 +141,7 @@ impl Handler {
         // Sizes are between us and this client, and so is whether there is EDNS at all.
         parts.edns = request.edns.as_ref().map(|theirs| {
             let mut ours = parts.edns.unwrap_or_default();
-            ours.set_max_payload(theirs.max_payload().clamp(512, PAYLOAD_MAX));
+            ours.set_max_payload(theirs.max_payload().clamp(PAYLOAD_MIN, PAYLOAD_MAX));
             ours.set_dnssec_ok(theirs.flags().dnssec_ok);
             ours.set_version(0);
             ours
@@ -176,9 +191,10 @@ impl Handler {
             return parts;
         };
         match self.zone.answer(info.query.original()) {
-            Answer::Records(records) => {
+            Answer::Records(records, hosts) => {
                 parts.metadata.authoritative = true;
                 parts.answers = records;
+                parts.additionals = hosts;
             }
             Answer::OtherType(soa) => {
                 parts.metadata.authoritative = true;

@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use weft_core::addr::Universe;
 use weft_core::id::PeerId;
-use weft_core::names::{NameEntry, NamesOfPeer};
+use weft_core::names::{NameEntry, NameValue, NamesOfPeer, Service, Text};
 
 struct Bed {
     at: SocketAddr,
@@ -25,7 +25,7 @@ struct Bed {
 fn said(names: &[(&str, &str)]) -> [(PeerId, NamesOfPeer); 1] {
     let entry = |(name, address): &(&str, &str)| NameEntry {
         name: name.parse().unwrap(),
-        address: address.parse().unwrap(),
+        value: address.parse::<IpAddr>().unwrap().into(),
         id: "c".parse().unwrap(),
     };
     let entries: std::collections::BTreeSet<_> = names.iter().map(entry).collect();
@@ -128,7 +128,7 @@ async fn what_is_here_is_answered_first_when_that_is_wanted() {
     let bed = bed_that(true, Vec::new(), &[("db.weft.local", "10.32.0.7")]).await;
     let there = |n: u8| NameEntry {
         name: "db.weft.local".parse().unwrap(),
-        address: IpAddr::from([10, 32, 1, n]),
+        value: NameValue::V4([10, 32, 1, n].into()),
         id: "c".parse().unwrap(),
     };
     let [here] = said(&[("db.weft.local", "10.32.0.7")]);
@@ -207,6 +207,104 @@ async fn an_address_is_answered_with_its_names_in_both_families() {
     );
     let answer = bed.ask(&question("six.weft.local.", RecordType::AAAA)).await;
     assert_eq!(addresses(&answer), ["fd00::7".parse::<IpAddr>().unwrap()]);
+}
+
+/// What a peer says: names for services on port 80 of hosts, in the order of their priority.
+fn services<'a>(services: &'a [(&'a str, &'a str)]) -> impl Iterator<Item = NameEntry> + use<'a> {
+    services.iter().zip(0..).map(|((name, target), priority)| {
+        let port = std::num::NonZeroU16::new(80).unwrap();
+        let target = target.parse().unwrap();
+        let value = NameValue::Service(Service { priority, weight: 7, port, target });
+        NameEntry { name: name.parse().unwrap(), value, id: "c".parse().unwrap() }
+    })
+}
+
+impl Bed {
+    /// Has the peer say `entries` besides what it said.
+    fn also(&self, before: &[(&str, &str)], entries: impl Iterator<Item = NameEntry>) {
+        let [(peer, said)] = said(before);
+        let all: std::collections::BTreeSet<_> = said.iter().cloned().chain(entries).collect();
+        self.names.update([(peer, all.into_iter().collect())]);
+    }
+}
+
+#[tokio::test]
+async fn a_service_is_answered_by_priority_with_the_addresses_of_its_hosts() {
+    let bed = bed(&[]).await;
+    let hosts = [("web.weft.local", "10.32.0.7"), ("web.weft.local", "fd00::7")];
+    let name = "_http._tcp.weft.local";
+    let all = [(name, "elsewhere.example"), (name, "web.weft.local"), (name, "gone.weft.local")];
+    bed.also(&hosts, services(&all));
+    for _ in 0..20 {
+        let answer = bed.ask(&question("_HTTP._tcp.weft.local.", RecordType::SRV)).await;
+        assert!(answer.metadata.authoritative && !answer.metadata.truncation);
+        let said: Vec<_> = answer.answers.iter().map(|it| it.data.to_string()).collect();
+        let expected =
+            ["0 7 80 elsewhere.example.", "1 7 80 web.weft.local.", "2 7 80 gone.weft.local."];
+        assert_eq!(said, expected);
+        let along: Vec<_> = answer
+            .additionals
+            .iter()
+            .map(|it| (it.name.to_string(), it.data.to_string()))
+            .collect();
+        let web = |address: &str| ("web.weft.local.".to_owned(), address.to_owned());
+        assert_eq!(along, [web("10.32.0.7"), web("fd00::7")]);
+    }
+    // It exists, and is no host.
+    let answer = bed.ask(&question("_http._tcp.weft.local.", RecordType::A)).await;
+    assert_eq!(answer.metadata.response_code, ResponseCode::NoError);
+    assert!(answer.answers.is_empty() && answer.authorities.len() == 1);
+}
+
+#[tokio::test]
+async fn an_answer_without_room_for_the_addresses_of_hosts_is_whole_and_has_all_of_one_or_none() {
+    let bed = bed(&[]).await;
+    let text: Vec<String> = (1..=25).map(|n| format!("10.32.0.{n}")).collect();
+    let small = [("a.weft.local", "10.32.1.1"), ("a.weft.local", "fd00::1")];
+    let many = text.iter().map(|address| ("many.weft.local", address.as_str()));
+    let hosts: Vec<_> = small.into_iter().chain(many).collect();
+    let name = "_http._tcp.weft.local";
+    bed.also(&hosts, services(&[(name, "a.weft.local"), (name, "many.weft.local")]));
+    for room in [None, Some(512), Some(1232)] {
+        let mut ask = question("_http._tcp.weft.local.", RecordType::SRV);
+        if let Some(room) = room {
+            ask.edns.get_or_insert_with(Edns::new).set_max_payload(room);
+        }
+        let answer = bed.ask(&ask).await;
+        assert_eq!((answer.answers.len(), answer.metadata.truncation), (2, false), "{room:?}");
+        let along = if room == Some(1232) { 27 } else { 2 };
+        assert_eq!(answer.additionals.len(), along, "{room:?}: {answer}");
+        assert_eq!(answer.edns.is_some(), room.is_some());
+    }
+    // More than anybody connects to is not sent along, over TCP either.
+    let crowd: Vec<String> = (1..=65).map(|n| format!("10.32.2.{n}")).collect();
+    let crowd = crowd.iter().map(|address| ("crowd.weft.local", address.as_str()));
+    let hosts: Vec<_> = small.into_iter().chain(crowd).collect();
+    bed.also(&hosts, services(&[(name, "crowd.weft.local"), (name, "a.weft.local")]));
+    let answer = bed.ask_tcp(&question("_http._tcp.weft.local.", RecordType::SRV)).await;
+    assert_eq!((answer.answers.len(), answer.additionals.len()), (2, 2));
+}
+
+#[tokio::test]
+async fn a_text_is_answered_string_by_string_also_when_it_is_the_longest() {
+    let bed = bed(&[]).await;
+    let labels = |len| "x".repeat(len);
+    let name = format!(
+        "{0}.{0}.{0}.{1}.weft.local",
+        labels(63),
+        labels(253 - 3 * 64 - ".weft.local".len())
+    );
+    let strings = [labels(255), labels(255), labels(127)];
+    let text: Text = strings.to_vec().try_into().unwrap();
+    let value = NameValue::Text(text);
+    let entry = NameEntry { name: name.parse().unwrap(), value, id: "c".parse().unwrap() };
+    bed.also(&[], std::iter::once(entry));
+    let mut ask = question(&format!("{name}."), RecordType::TXT);
+    ask.edns.get_or_insert_with(Edns::new).set_max_payload(1232);
+    let answer = bed.ask(&ask).await;
+    assert!(!answer.metadata.truncation);
+    let RData::TXT(said) = &answer.answers[0].data else { panic!("{answer}") };
+    assert!(said.txt_data.iter().map(|it| &it[..]).eq(strings.iter().map(String::as_bytes)));
 }
 
 #[tokio::test]

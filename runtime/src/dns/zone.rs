@@ -2,13 +2,13 @@
 
 use crate::names::{Claimed, NameIndex, SharedIndex};
 use hickory_proto::op::Query;
-use hickory_proto::rr::rdata::{A, AAAA, NS, PTR, SOA};
+use hickory_proto::rr::rdata::{A, AAAA, NS, PTR, SOA, SRV, TXT};
 use hickory_proto::rr::{DNSClass, Name as DnsName, RData, Record, RecordType};
 use ipnet::IpNet;
+use std::collections::BTreeSet;
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::net::IpAddr;
 use weft_core::addr::Universe;
-use weft_core::names::Name;
+use weft_core::names::{Name, NameValue, Service};
 
 /// How long an answer may be kept, in seconds, unless the operator says otherwise: containers come and go.
 /// Source: Weave Net, 1 s.
@@ -30,8 +30,8 @@ pub struct ZoneOptions {
 /// What there is to say to a question.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
-    /// These, in random order.
-    Records(Vec<Record>),
+    /// These, in random order; and the addresses of hosts that they name, as far as they are ours.
+    Records(Vec<Record>, Vec<Record>),
     /// The name exists, with records of other types; the zone's SOA.
     OtherType(Box<Record>),
     /// The name would be ours, and there is none; the zone's SOA.
@@ -65,15 +65,12 @@ impl Zone {
         // A name that is no host name is no name of ours, but may lie in our domain all the same.
         let text = query.name().to_lowercase().to_ascii();
         let text = text.trim_end_matches('.');
-        let mut addresses = index.addresses(text);
-        if addresses.is_empty() && !text.contains('.') {
-            addresses = index.addresses(&format!("{text}.{}", self.options.domain));
+        let mut values = index.values(text);
+        if values.is_empty() && !text.contains('.') {
+            values = index.values(&format!("{text}.{}", self.options.domain));
         }
-        if !addresses.is_empty() {
-            let data = |it: &IpAddr| data(query.query_type(), *it);
-            let data = self.in_order(addresses).into_iter().filter_map(data);
-            let records = data.map(|data| self.record(query.name(), data));
-            return self.records(records.collect(), &self.forward_zone());
+        if !values.is_empty() {
+            return self.answer_with(&index, query, values);
         }
         let domain = self.options.domain.as_str();
         if text == domain {
@@ -88,6 +85,48 @@ impl Zone {
         }
     }
 
+    /// What there is to say to a name that stands for `values`.
+    fn answer_with(
+        &self,
+        index: &NameIndex,
+        query: &Query,
+        values: &[Claimed<NameValue>],
+    ) -> Answer {
+        let mut values = self.in_order(values);
+        values.retain(|it| is_wanted(query.query_type(), it));
+        // Many clients take the first, whatever it says of itself.
+        values.sort_by_key(|value| match value {
+            NameValue::Service(service) => service.priority,
+            NameValue::V4(_) | NameValue::V6(_) | NameValue::Text(_) => 0,
+        });
+        let data = values.iter().filter_map(|it| data(it));
+        let records = data.map(|data| self.record(query.name(), data)).collect();
+        self.records(records, self.hosts(index, &values), &self.forward_zone())
+    }
+
+    /// The addresses of the hosts that `values` name, of which clients would have to ask next. Of a host
+    /// either all of a family are there or none (RFC 2181 section 9): who finds some takes them for all.
+    fn hosts(&self, index: &NameIndex, values: &[&NameValue]) -> Vec<Record> {
+        let mut hosts = Vec::new();
+        let mut names = BTreeSet::new();
+        // In the order in which clients are to try them: those for which there is room come first.
+        for target in values.iter().filter_map(|it| target(it)) {
+            if names.len() >= HOSTS_MAX || !names.insert(target) {
+                continue;
+            }
+            let Some(name) = dns_name(target) else { continue };
+            let addresses = self.in_order(index.values(target.as_str()));
+            for kind in [RecordType::A, RecordType::AAAA] {
+                let of_kind = addresses.iter().filter(|it| is_wanted(kind, it));
+                let data: Vec<_> = of_kind.filter_map(|it| data(it)).collect();
+                if hosts.len() + data.len() <= HOSTS_MAX {
+                    hosts.extend(data.into_iter().map(|data| self.record(&name, data)));
+                }
+            }
+        }
+        hosts
+    }
+
     /// What there is to say to a reverse name: that of an address, or of a network.
     fn answer_reverse(&self, index: &NameIndex, query: &Query, net: IpNet) -> Answer {
         let is_address = net.prefix_len() == net.max_prefix_len();
@@ -98,7 +137,8 @@ impl Zone {
             let names = self.in_order(names).into_iter().filter(|_| wanted);
             let record = |to| self.record(query.name(), RData::PTR(PTR(to)));
             let zone = zone.unwrap_or_else(|| query.name().to_lowercase());
-            return self.records(names.filter_map(dns_name).map(record).collect(), &zone);
+            let records = names.filter_map(dns_name).map(record).collect();
+            return self.records(records, Vec::new(), &zone);
         }
         match zone {
             Some(zone) if is_address => Answer::NoName(Box::new(self.soa(&zone))),
@@ -141,14 +181,14 @@ impl Zone {
         if matches!(kind, RecordType::NS | RecordType::ANY) {
             records.push(self.record(zone, RData::NS(NS(self.master()))));
         }
-        self.records(records, zone)
+        self.records(records, Vec::new(), zone)
     }
 
-    fn records(&self, records: Vec<Record>, zone: &DnsName) -> Answer {
+    fn records(&self, records: Vec<Record>, hosts: Vec<Record>, zone: &DnsName) -> Answer {
         if records.is_empty() {
             Answer::OtherType(Box::new(self.soa(zone)))
         } else {
-            Answer::Records(records)
+            Answer::Records(records, hosts)
         }
     }
 
@@ -179,12 +219,38 @@ impl Zone {
     }
 }
 
-fn data(kind: RecordType, address: IpAddr) -> Option<RData> {
-    match (kind, address) {
-        (RecordType::A | RecordType::ANY, IpAddr::V4(v4)) => Some(RData::A(A(v4))),
-        (RecordType::AAAA | RecordType::ANY, IpAddr::V6(v6)) => Some(RData::AAAA(AAAA(v6))),
-        _ => None,
+/// Most addresses that are sent along with services, and most hosts that are looked up for them: nobody
+/// connects to more, and an answer may name any number of hosts.
+const HOSTS_MAX: usize = 64;
+
+fn is_wanted(kind: RecordType, value: &NameValue) -> bool {
+    let own = match value {
+        NameValue::V4(_) => RecordType::A,
+        NameValue::V6(_) => RecordType::AAAA,
+        NameValue::Service(_) => RecordType::SRV,
+        NameValue::Text(_) => RecordType::TXT,
+    };
+    kind == own || kind == RecordType::ANY
+}
+
+/// The host that it names.
+fn target(value: &NameValue) -> Option<&Name> {
+    match value {
+        NameValue::Service(service) => Some(&service.target),
+        NameValue::V4(_) | NameValue::V6(_) | NameValue::Text(_) => None,
     }
+}
+
+/// `value` as DNS has it; `None` when it names a host that DNS cannot.
+fn data(value: &NameValue) -> Option<RData> {
+    Some(match value {
+        NameValue::V4(v4) => RData::A(A(*v4)),
+        NameValue::V6(v6) => RData::AAAA(AAAA(*v6)),
+        NameValue::Service(Service { priority, weight, port, target }) => {
+            RData::SRV(SRV::new(*priority, *weight, port.get(), dns_name(target)?))
+        }
+        NameValue::Text(text) => RData::TXT(TXT::new(text.strings().to_vec())),
+    })
 }
 
 fn dns_name(name: &Name) -> Option<DnsName> {

@@ -161,11 +161,11 @@ async fn addresses_and_names_are_kept_across_a_restart_and_a_name_is_answered_at
     };
     let name: weft_core::names::Name = "db.weft.local".parse().unwrap();
     let address = addresses[0].addr();
-    let register = Command::Register { id: id.clone(), name: name.clone(), address };
+    let register = Command::Register { id: id.clone(), name: name.clone(), value: address.into() };
     first.handle.command(register).await.unwrap();
     let named = |it: &Bed| {
         let index = it.handle.names().read();
-        let found = index.addresses(name.as_str()).iter().map(|it| it.value);
+        let found = index.addresses(name.as_str());
         (found.collect::<Vec<_>>(), index.names(address).len())
     };
     assert_eq!(named(&first), (vec![address], 1));

@@ -16,7 +16,7 @@ pub(super) fn same_answer(view: &View) -> Result<(), String> {
                     host + 1,
                     other_host + 1,
                     known.entry.name,
-                    known.entry.address
+                    known.entry.value
                 ));
             }
             let of_other = |known: &&weft_core::names::KnownName| Some(known.origin) == other.id;
@@ -94,7 +94,7 @@ impl Answers {
         let version = |key| peer.records.get(&key).copied();
         if Some(origin) == peer.id {
             if let Some(ghost) = names.iter().find(|name| !peer.names_possible.contains(name)) {
-                return Err(format!("{} = {}, which it took back", ghost.name, ghost.address));
+                return Err(format!("{} = {}, which it took back", ghost.name, ghost.value));
             }
         } else if !peer.up.contains_key(&origin) {
             return Err(format!("for {label}, which it has said to be out of reach"));
@@ -119,8 +119,8 @@ impl Answers {
         }
         let registered = self.registered.entry(origin).or_default();
         if let Some(ghost) = names.iter().find(|name| !registered.contains(name)) {
-            let (name, address) = (&ghost.name, ghost.address);
-            return Err(format!("{name} = {address}, which was never registered with {label}"));
+            let (name, value) = (&ghost.name, &ghost.value);
+            return Err(format!("{name} = {value}, which was never registered with {label}"));
         }
         let said = self.said.entry(origin).or_default();
         let (first, before) = said.entry(named).or_insert_with(|| (host, names.clone()));
@@ -161,7 +161,7 @@ pub(super) fn no_ghosts(view: &View) -> Result<(), String> {
                     return Err(format!(
                         "n{} answers {name} = {}, which {} took back",
                         host + 1,
-                        known.entry.address,
+                        known.entry.value,
                         view.label(known.origin)
                     ));
                 }
@@ -220,7 +220,7 @@ pub(super) mod tests {
     use super::*;
     use weft_core::addr::Universe;
     use weft_core::id::{ContainerId, Incarnation};
-    use weft_core::names::KnownName;
+    use weft_core::names::{KnownName, NameValue};
     use weft_core::time::Instant;
 
     /// Two peers; a name lives on the first.
@@ -228,7 +228,7 @@ pub(super) mod tests {
         let names = Version { incarnation: Incarnation(1), sequence: 3 };
         let entry = NameEntry {
             name: "db.weft.local".parse().unwrap(),
-            address: "10.32.0.1".parse().unwrap(),
+            value: NameValue::V4([10, 32, 0, 1].into()),
             id: ContainerId::external(),
         };
         let known = KnownName { entry: entry.clone(), origin: PeerId([1; 32]) };
@@ -309,7 +309,7 @@ pub(super) mod tests {
         fails::<Answers>(&[broken(|view| view.peers[0].names_possible.clear())]);
         let other = |view: &mut View| {
             let mut made_up = view.peers[1].names.first().unwrap().clone();
-            made_up.entry.address = "10.32.0.9".parse().unwrap();
+            made_up.entry.value = NameValue::V4([10, 32, 0, 9].into());
             view.peers[1].names.insert(made_up);
         };
         fails::<Answers>(&[good(), next(other)]);
@@ -320,7 +320,7 @@ pub(super) mod tests {
         let key = Key::Names(PeerId([1; 32]));
         let later = Version { incarnation: Incarnation(1), sequence: 4 };
         let mut second = good().peers[0].names.first().unwrap().clone();
-        second.entry.address = "10.32.0.2".parse().unwrap();
+        second.entry.value = NameValue::V4([10, 32, 0, 2].into());
         // Two names, of which the first is deleted with the next version.
         let both = broken(|view| {
             for peer in &mut view.peers {

@@ -220,11 +220,13 @@ impl Scenario {
         let id = container("told");
         let address = world.universe().address(Offset(1));
         let Ok(name) = name_of(&id).parse() else { return Ok(()) };
-        match world.answer(host, Command::Register { id: id.clone(), name, address })? {
+        match world
+            .answer(host, Command::Register { id: id.clone(), name, value: address.into() })?
+        {
             Ok(_) => world.judge_told()?,
             Err(_) => return Ok(()),
         }
-        let gone = Command::Unregister { id: Some(id), name: None, address: None };
+        let gone = Command::Unregister { id: Some(id), name: None, value: None };
         let _ = world.answer(host, gone)?;
         world.judge_told()
     }

@@ -13,6 +13,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::num::NonZeroU16;
 use std::time::Duration;
 use weft_core::addr::Offset;
 use weft_core::config::Versions;
@@ -405,7 +406,15 @@ pub(super) fn act(choices: &mut Choices, setup: &Setup, faults: &BTreeSet<Class>
         }
         8..13 => Act::Allocate { peer, container, subnet: None },
         13..15 => Act::Release { peer, container, address: None },
-        15..17 => Act::Register { peer, container, name: None, address: None },
+        15 => Act::Register { peer, container, name: None, address: None, port: None, text: None },
+        16 => Act::Register {
+            peer,
+            container,
+            name: None,
+            address: None,
+            port: Some(PORT),
+            text: None,
+        },
         17 => Act::Unregister { peer, container: Some(container), name: None, address: None },
         18 => Act::Connect { peer, to: Peer(choices.index(hosts)), replace: false },
         _ => Act::Allocate { peer, container, subnet: None },
@@ -447,3 +456,6 @@ fn worse(choices: &mut Choices) -> Conditions {
         _ => usual,
     }
 }
+
+/// Of each service that is registered.
+const PORT: NonZeroU16 = NonZeroU16::MIN;

@@ -250,7 +250,8 @@ impl Sight {
                 each(view, peers, |peer| {
                     let known = peer.names.iter().map(|known| &known.entry);
                     let known = known.filter(|entry| entry.name.as_str() == name);
-                    let known: BTreeSet<IpAddr> = known.map(|entry| entry.address).collect();
+                    let known: BTreeSet<IpAddr> =
+                        known.filter_map(|entry| entry.value.address()).collect();
                     match (known.len(), addresses) {
                         (0, None | Some(1..)) => Err(format!("does not answer {name}")),
                         (count, Some(wanted)) if count != *wanted => {

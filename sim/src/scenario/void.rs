@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use weft_core::addr::Universe;
 use weft_core::id::ContainerId;
-use weft_core::names::Name;
+use weft_core::names::{Name, Text};
 
 /// What earlier steps have made possible.
 #[derive(Debug, Default)]
@@ -156,10 +156,20 @@ fn empty(act: &Act, hosts: usize) -> Option<String> {
         | Act::Allocate { container, .. }
         | Act::Claim { container, .. }
         | Act::Release { container, .. } => no_container(container),
-        Act::Register { container, name, .. } => no_container(container).or_else(|| match name {
-            Some(name) => no_name(name),
-            None => no_name(&name_of(&container.parse().ok()?)),
-        }),
+        Act::Register { container, name, address, port, text, .. } => {
+            let given = [address.is_some(), port.is_some(), text.is_some()];
+            if given.into_iter().filter(|is_given| *is_given).count() > 1 {
+                return Some("give one of `address`, `port` and `text`".to_owned());
+            }
+            let is_text = |text: &String| Text::try_from(vec![text.clone()]);
+            if let Some(Err(why)) = text.as_ref().map(is_text) {
+                return Some(format!("`text`: {why}"));
+            }
+            no_container(container).or_else(|| match name {
+                Some(name) => no_name(name),
+                None => no_name(&name_of(&container.parse().ok()?)),
+            })
+        }
         Act::Unregister { container, name, .. } => container
             .as_deref()
             .and_then(no_container)

@@ -94,8 +94,8 @@ pub(super) fn event(event: &Event, names: &Names) -> String {
         }
         Event::Allocated { address, id } => format!("allocated {address} to {id}"),
         Event::Released { address, id } => format!("{id} gave {address} back"),
-        Event::NameAdded { name, address } => format!("name {name} = {address}"),
-        Event::NameRemoved { name, address } => format!("no name {name} = {address} any more"),
+        Event::NameAdded { name, value } => format!("name {name} = {value}"),
+        Event::NameRemoved { name, value } => format!("no name {name} = {value} any more"),
         Event::GateForced { unheard } => {
             format!("an operator opened the gate, {unheard} unheard")
         }

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
+use std::num::NonZeroU16;
 use std::time::Duration;
 use weft_core::io::RequestId;
 
@@ -383,6 +384,12 @@ pub enum Act {
             skip_serializing_if = "Option::is_none"
         )]
         address: Option<IpAddr>,
+        /// The port of a service on the container: a service is registered, and no address.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        port: Option<NonZeroU16>,
+        /// A text: that is registered, and no address.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        text: Option<String>,
     },
     /// Remove names that fit all that is given.
     Unregister {

@@ -115,14 +115,14 @@ impl World {
                 if let Ok(name) = name_of(id).parse()
                     && !sure
                 {
-                    let address = net.addr();
-                    self.ask(host, Command::Register { id: id.clone(), name, address });
+                    let value = net.addr().into();
+                    self.ask(host, Command::Register { id: id.clone(), name, value });
                 }
             }
             (false, _) => {
                 if possible {
                     let id = Some(id.clone());
-                    self.ask(host, Command::Unregister { id, name: None, address: None });
+                    self.ask(host, Command::Unregister { id, name: None, value: None });
                 }
                 if noted {
                     self.ask(host, Command::Release { id: id.clone(), address: None });

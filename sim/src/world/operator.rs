@@ -14,7 +14,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 use weft_core::id::{ContainerId, PeerId};
 use weft_core::io::{Command, CommandError, Input, Reply, RequestId, Target};
-use weft_core::names::{Name, NameEntry};
+use weft_core::names::{Name, NameEntry, NameValue, Service};
 use weft_core::record::Fingerprint;
 use weft_core::trust::Trust;
 
@@ -97,17 +97,28 @@ impl World {
                 let waits = self.waits_for_address(peer.0, &id);
                 (!waits).then_some(Command::Release { id, address: *address })
             }
-            Act::Register { peer, container: id, name, address } => {
+            Act::Register { peer, container: id, name, address, port, text } => {
                 let id = container(id);
-                let name = name.clone().unwrap_or_else(|| name_of(&id)).parse().ok()?;
+                let own = name_of(&id);
                 let held = || Some(self.hosts.get(peer.0)?.held.get(&id)?.first()?.addr());
-                let address = address.or_else(held)?;
-                Some(Command::Register { id, name, address })
+                let value = match (port, text) {
+                    (Some(port), _) => NameValue::Service(Service {
+                        priority: 0,
+                        weight: 0,
+                        port: *port,
+                        target: own.parse().ok()?,
+                    }),
+                    (None, Some(text)) => NameValue::Text(vec![text.clone()].try_into().ok()?),
+                    (None, None) => address.or_else(held)?.into(),
+                };
+                let name = name.clone().unwrap_or(own).parse().ok()?;
+                Some(Command::Register { id, name, value })
             }
             Act::Unregister { container: id, name, address, .. } => {
                 let name = name.as_ref().map(|name| name.parse()).transpose().ok()?;
                 let id = id.as_deref().map(container);
-                Some(Command::Unregister { id, name, address: *address })
+                let value = address.map(NameValue::from);
+                Some(Command::Unregister { id, name, value })
             }
             Act::Connect { to, replace, .. } => {
                 Some(Command::Connect { targets: target(to), replace: *replace })
@@ -230,7 +241,9 @@ impl World {
         address: IpAddr,
     ) -> Result<(), Violation> {
         let Ok(name) = name_of(id).parse() else { return Err(self.refused(host, "bad name")) };
-        match self.answer(host, Command::Register { id: id.clone(), name, address })? {
+        match self
+            .answer(host, Command::Register { id: id.clone(), name, value: address.into() })?
+        {
             Ok(_) => Ok(()),
             Err(error) => Err(self.refused(host, &error.to_string())),
         }
@@ -254,12 +267,12 @@ impl World {
                     host.containers.remove(id);
                 }
             }
-            Command::Register { id, name, address } => {
-                let entry = NameEntry { name: name.clone(), address: *address, id: id.clone() };
+            Command::Register { id, name, value } => {
+                let entry = NameEntry { name: name.clone(), value: value.clone(), id: id.clone() };
                 host.names_possible.insert(entry);
             }
-            Command::Unregister { id, name, address } => {
-                host.names_sure.retain(|entry| !matches(entry, id, name, address));
+            Command::Unregister { id, name, value } => {
+                host.names_sure.retain(|entry| !matches(entry, id, name, value));
             }
             Command::Forget { .. } | Command::Connect { replace: true, .. } => {
                 host.has_forgotten = true;
@@ -346,16 +359,16 @@ impl World {
                     self.breach(PERSIST_BEFORE_REPLY, format!("n{} {why} for {id}", host + 1));
                 }
             }
-            (Command::Register { id, name, address }, Ok(_)) => {
-                let entry = NameEntry { name: name.clone(), address: *address, id: id.clone() };
+            (Command::Register { id, name, value }, Ok(_)) => {
+                let entry = NameEntry { name: name.clone(), value: value.clone(), id: id.clone() };
                 // Whoever has asked for its removal meanwhile cannot rely on it.
                 let mut asked = there.running.iter().flat_map(|running| running.asked.values());
                 if !asked.any(|(_, command)| removes(command, &entry)) {
                     there.names_sure.insert(entry);
                 }
             }
-            (Command::Unregister { id, name, address }, Ok(_)) => {
-                there.forget_names(|entry| matches(entry, id, name, address));
+            (Command::Unregister { id, name, value }, Ok(_)) => {
+                there.forget_names(|entry| matches(entry, id, name, value));
             }
             (Command::Leave, Ok(_)) => {
                 there.forget_names(|_| true);
@@ -405,8 +418,8 @@ impl Host {
 /// The name that `command` is to register.
 fn registered(command: &Command) -> Option<NameEntry> {
     match command {
-        Command::Register { id, name, address } => {
-            Some(NameEntry { name: name.clone(), address: *address, id: id.clone() })
+        Command::Register { id, name, value } => {
+            Some(NameEntry { name: name.clone(), value: value.clone(), id: id.clone() })
         }
         Command::Connect { .. }
         | Command::Forget { .. }
@@ -426,7 +439,7 @@ fn registered(command: &Command) -> Option<NameEntry> {
 /// Whether `command` takes `entry` back.
 fn removes(command: &Command, entry: &NameEntry) -> bool {
     match command {
-        Command::Unregister { id, name, address } => matches(entry, id, name, address),
+        Command::Unregister { id, name, value } => matches(entry, id, name, value),
         Command::Connect { .. }
         | Command::Forget { .. }
         | Command::Allocate { .. }
@@ -451,11 +464,11 @@ fn matches(
     entry: &NameEntry,
     id: &Option<ContainerId>,
     name: &Option<Name>,
-    address: &Option<IpAddr>,
+    value: &Option<NameValue>,
 ) -> bool {
     id.as_ref().is_none_or(|id| *id == entry.id)
         && name.as_ref().is_none_or(|name| *name == entry.name)
-        && address.is_none_or(|address| address == entry.address)
+        && value.as_ref().is_none_or(|value| *value == entry.value)
 }
 
 /// The id of a simulated container: `text` without what an id may not have.
@@ -479,7 +492,7 @@ pub(super) fn short(command: &Command) -> String {
         Command::Allocate { id, .. } => format!("allocate {id}"),
         Command::Claim { id, address } => format!("claim {address} for {id}"),
         Command::Release { id, .. } => format!("release {id}"),
-        Command::Register { name, address, .. } => format!("register {name} = {address}"),
+        Command::Register { name, value, .. } => format!("register {name} = {value}"),
         Command::Unregister { id: Some(id), .. } => format!("unregister names of {id}"),
         Command::Unregister { id: None, .. } => "unregister names".to_owned(),
         Command::Prime => "prime".to_owned(),

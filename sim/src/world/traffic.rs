@@ -105,7 +105,11 @@ impl World {
     /// What the container sends next in order to ping `name`.
     fn next_frame(&self, host: usize, id: &ContainerId, name: &str, number: u64) -> Option<Frame> {
         let node = &self.hosts.get(host)?.running.as_ref()?.node;
-        let to = node.names().iter().find(|known| known.entry.name.as_str() == name)?.entry.address;
+        let to = node
+            .names()
+            .iter()
+            .filter(|known| known.entry.name.as_str() == name)
+            .find_map(|known| known.entry.value.address())?;
         let container = self.hosts[host].containers.get(id)?;
         let from = container.address;
         Some(match container.neighbours.get(&to) {

@@ -213,7 +213,7 @@ fn a_name_that_was_taken_back_before_a_crash_does_not_return_with_the_daemon() -
     let mut bed = settled(plan(412, 3))?;
     bed.partition(&[2]);
     let name = domain_name("c3");
-    let command = weft_core::io::Command::Unregister { id: None, name: Some(name), address: None };
+    let command = weft_core::io::Command::Unregister { id: None, name: Some(name), value: None };
     bed.ask(2, async move |inside| inside.node.command(command).await)?.unwrap();
     bed.power_off(2);
     bed.boot(2);

@@ -100,7 +100,7 @@ impl Inside {
     pub(crate) async fn release(&self, id: ContainerId) -> Result<(), CommandError> {
         super::lock(&self.judge).let_go(self.host, &id, None);
         let whose = Some(id.clone());
-        self.node.command(Command::Unregister { id: whose, name: None, address: None }).await?;
+        self.node.command(Command::Unregister { id: whose, name: None, value: None }).await?;
         self.node.command(Command::Release { id, address: None }).await.map(|_| ())
     }
 
@@ -110,7 +110,7 @@ impl Inside {
     /// The node's own.
     pub(crate) async fn register(&self, name: &str, address: IpAddr) -> Result<(), CommandError> {
         let (id, name) = (super::container(name), super::domain_name(name));
-        self.node.command(Command::Register { id, name, address }).await.map(|_| ())
+        self.node.command(Command::Register { id, name, value: address.into() }).await.map(|_| ())
     }
 
     /// Asks the API of `host`, over the network unless that is this host.

@@ -8,7 +8,6 @@ use sim::check::{
 use sim::peer::Peer;
 use sim::trace::{Trace, What};
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use weft::probe::Probe;
@@ -17,7 +16,7 @@ use weft_core::contract::Contract;
 use weft_core::forward::Forwarder;
 use weft_core::id::ContainerId;
 use weft_core::io::{Command, CommandError, Input, Output, Reply, RequestId};
-use weft_core::names::{Name, NameEntry};
+use weft_core::names::{Name, NameEntry, NameValue};
 use weft_core::node::Node;
 use weft_core::time::{Instant, Now};
 
@@ -261,12 +260,12 @@ impl Judge {
     fn asked(&mut self, host: usize, command: &Command) {
         let Some(peer) = self.view.peers.get_mut(host) else { return };
         match command {
-            Command::Register { id, name, address } => {
-                let entry = NameEntry { name: name.clone(), address: *address, id: id.clone() };
+            Command::Register { id, name, value } => {
+                let entry = NameEntry { name: name.clone(), value: value.clone(), id: id.clone() };
                 peer.names_possible.insert(entry);
             }
-            Command::Unregister { id, name, address } => {
-                peer.names_sure.retain(|entry| !is_meant(entry, id, name, address));
+            Command::Unregister { id, name, value } => {
+                peer.names_sure.retain(|entry| !is_meant(entry, id, name, value));
             }
             Command::Leave => peer.names_sure.clear(),
             Command::Connect { .. }
@@ -285,14 +284,14 @@ impl Judge {
     fn answered(&mut self, host: usize, command: &Command, result: &Result<Reply, CommandError>) {
         let Some(peer) = self.view.peers.get_mut(host) else { return };
         match (command, result) {
-            (Command::Register { id, name, address }, Ok(_)) => {
-                let entry = NameEntry { name: name.clone(), address: *address, id: id.clone() };
+            (Command::Register { id, name, value }, Ok(_)) => {
+                let entry = NameEntry { name: name.clone(), value: value.clone(), id: id.clone() };
                 peer.names_sure.insert(entry);
             }
-            (Command::Unregister { id, name, address }, Ok(_)) => {
+            (Command::Unregister { id, name, value }, Ok(_)) => {
                 let sure = &peer.names_sure;
                 peer.names_possible
-                    .retain(|entry| sure.contains(entry) || !is_meant(entry, id, name, address));
+                    .retain(|entry| sure.contains(entry) || !is_meant(entry, id, name, value));
             }
             (Command::Leave, Ok(_)) => peer.names_possible.clone_from(&peer.names_sure),
             (_, Ok(_) | Err(_)) => {}
@@ -304,11 +303,11 @@ fn is_meant(
     entry: &NameEntry,
     id: &Option<ContainerId>,
     name: &Option<Name>,
-    address: &Option<IpAddr>,
+    value: &Option<NameValue>,
 ) -> bool {
     id.as_ref().is_none_or(|id| *id == entry.id)
         && name.as_ref().is_none_or(|name| *name == entry.name)
-        && address.is_none_or(|address| address == entry.address)
+        && value.as_ref().is_none_or(|value| *value == entry.value)
 }
 
 /// Tells the judge of every call of one node.
