@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
+use weft_core::names::NameValue;
 
 /// Something that is seen, or not. Where `peers` are none, all that run are meant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,6 +101,9 @@ pub enum Sight {
         /// With just so many addresses; else with any.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         addresses: Option<usize>,
+        /// With just so many services and texts; else with any.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        others: Option<usize>,
     },
     /// Peers have equal ledgers.
     SameLedger {
@@ -245,20 +249,31 @@ impl Sight {
                 let what = address.map_or("no address".to_owned(), |it| format!("not {it}"));
                 Err(format!("{id} on {peer} has {what}"))
             }
-            Self::Answers { peers, container: id, addresses } => {
+            Self::Answers { peers, container: id, addresses, others } => {
                 let name = name_of(&container(id));
                 each(view, peers, |peer| {
                     let known = peer.names.iter().map(|known| &known.entry);
-                    let known = known.filter(|entry| entry.name.as_str() == name);
-                    let known: BTreeSet<IpAddr> =
-                        known.filter_map(|entry| entry.value.address()).collect();
-                    match (known.len(), addresses) {
-                        (0, None | Some(1..)) => Err(format!("does not answer {name}")),
-                        (count, Some(wanted)) if count != *wanted => {
-                            Err(format!("answers {name} with {count} addresses, not {wanted}"))
+                    let known: BTreeSet<&NameValue> = known
+                        .filter(|entry| entry.name.as_str() == name)
+                        .map(|entry| &entry.value)
+                        .collect();
+                    let found = known.iter().filter(|value| value.address().is_some()).count();
+                    for (kind, wanted, found) in [
+                        ("addresses", addresses, found),
+                        ("services and texts", others, known.len() - found),
+                    ] {
+                        if let Some(wanted) = wanted
+                            && found != *wanted
+                        {
+                            return Err(format!(
+                                "answers {name} with {found} {kind}, not {wanted}"
+                            ));
                         }
-                        (_, None | Some(_)) => Ok(()),
                     }
+                    if known.is_empty() && addresses.is_none() && others.is_none() {
+                        return Err(format!("does not answer {name}"));
+                    }
+                    Ok(())
                 })
             }
             Self::Entries { peers, most } => each(view, peers, |peer| {
