@@ -10,7 +10,7 @@ use weft_tests::lab::Lab;
 type Row = (&'static str, &'static str, u16, &'static str);
 
 /// Of a host that owns all of 10.32.0.0/28, where `db` has 10.32.0.1 and `web` has 10.32.0.2.
-const ALONE: [Row; 31] = [
+const ALONE: [Row; 33] = [
     // Malformed.
     ("POST", "/ip/c1/10.32.0.300/28", 400, "is no path of the API"),
     ("POST", "/ip/c1/10.32.0.0/x", 400, "is no path of the API"),
@@ -45,6 +45,9 @@ const ALONE: [Row; 31] = [
     ("PUT", "/ip/db/10.32.0.2/30", 400, "10.32.0.2 is taken by web"),
     // Of a subnet in which there is none left.
     ("POST", "/ip/c1/10.32.0.0/30", 400, "10.32.0.0/30"),
+    // Taken over from nobody, and from whom nobody knows.
+    ("POST", "/evict", 400, "no peer is named: give each as `peer`"),
+    ("DELETE", "/peer/host9", 404, "no peer is called host9"),
     // Given back what is not held.
     ("DELETE", "/ip/c1", 400, "c1 holds no address here: `weft ps` lists what"),
     ("DELETE", "/ip/db/10.32.0.2", 400, "db holds no address here"),
