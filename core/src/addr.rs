@@ -34,7 +34,9 @@ pub enum UniverseError {
     #[error("expected one range, or one of IPv4 and one of IPv6, and not {0}")]
     Families(String),
     /// Fewer than four addresses.
-    #[error("the range {0} is too small: it must hold at least 4 addresses (/30 of IPv4, /126 of IPv6, or larger)")]
+    #[error(
+        "the range {0} is too small: it must hold at least 4 addresses (/30 of IPv4, /126 of IPv6, or larger)"
+    )]
     TooSmall(IpNet),
     /// Larger than offsets are meant for.
     #[error("the range {0} is too large: use a prefix of /64 or longer")]
