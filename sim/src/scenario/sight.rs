@@ -257,6 +257,13 @@ impl Sight {
                         .filter(|entry| entry.name.as_str() == name)
                         .map(|entry| &entry.value)
                         .collect();
+                    let is_any_wanted = match (addresses, others) {
+                        (None, None) => true,
+                        (addresses, others) => [addresses, others].iter().any(|it| **it > Some(0)),
+                    };
+                    if known.is_empty() && is_any_wanted {
+                        return Err(format!("does not answer {name}"));
+                    }
                     let found = known.iter().filter(|value| value.address().is_some()).count();
                     for (kind, wanted, found) in [
                         ("addresses", addresses, found),
@@ -269,9 +276,6 @@ impl Sight {
                                 "answers {name} with {found} {kind}, not {wanted}"
                             ));
                         }
-                    }
-                    if known.is_empty() && addresses.is_none() && others.is_none() {
-                        return Err(format!("does not answer {name}"));
                     }
                     Ok(())
                 })
