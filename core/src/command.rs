@@ -137,7 +137,8 @@ pub enum Reply {
     TakenOver(u128),
 }
 
-/// Why a command came to nothing. None of these changed anything, but [`CommandError::NotTakenOver`].
+/// Why a command came to nothing. None of these changed anything, but [`CommandError::NotTakenOver`] and
+/// [`CommandError::AllLeave`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum CommandError {
     /// Held here or elsewhere.
@@ -308,6 +309,12 @@ pub enum CommandError {
         /// Who, when it is one peer.
         heir: Option<PeerLabel>,
     },
+    /// A peer has left, and so have all others in reach: nobody has its addresses. As after
+    /// [`CommandError::NotTakenOver`], nothing can be allocated any more.
+    #[error(
+        "this peer has left, and so have all others in reach, so nobody takes over their addresses: to end the whole mesh, run `weft reset --force` on each; to keep it, launch another peer, then run `weft reset` again on each"
+    )]
+    AllLeave,
     /// With the victims of evictions that this peer has to follow, these are more than may be.
     #[error(
         "nothing is taken over: with those that other peers are removing, these are over {0} at once; try again when they are done, or remove fewer at a time"
@@ -369,6 +376,7 @@ impl CommandError {
             | Self::EvictionUnderWay { .. }
             | Self::Stranded { .. }
             | Self::NotTakenOver { .. }
+            | Self::AllLeave
             | Self::TooManyEvictions(_)
             | Self::TooManyWaiting(_) => true,
             Self::AddressTaken { .. }
@@ -412,6 +420,7 @@ impl CommandError {
             | Self::TooManyVictims(_)
             | Self::Stranded { .. }
             | Self::TooManyEvictions(_)
+            | Self::AllLeave
             | Self::TooManyProposers(_)
             | Self::NotHeld(_)
             | Self::TooManyNames(_)

@@ -168,6 +168,8 @@ marks! {
     "leave.to-owner" LeaveToOwner: "What we own goes to another owner."
     "leave.to-peer" LeaveToPeer: "What we own goes to a peer that owns nothing."
     "leave.nobody" LeaveNobody: "Who would leave stays, because nobody can be reached."
+    "leave.among-leaving" LeaveAmongLeaving: "Who would leave stays, because all others in reach have left."
+    "leave.together" LeaveTogether: "Who has left is told that all others in reach have left too."
     "leave.copied" LeaveCopied: "Who would leave stays, because another daemon runs from a copy of its disk."
     "leave.gate-closed" LeaveGateClosed: "Who would leave stays, because the boot gate is closed."
     "leave.confirmed" LeaveConfirmed: "Who leaves is told by another owner that it knows."

@@ -14,7 +14,7 @@ use weft_core::forward::Forwarder;
 use weft_core::handshake::{Channel, Handshake, Hello, Local, Step};
 use weft_core::id::{ContainerId, Identity, Incarnation, PeerId};
 use weft_core::io::{ConnId, Input, Outbox, Output};
-use weft_core::ipam::Space;
+use weft_core::ipam::{Part, Space};
 use weft_core::mesh::Message;
 use weft_core::names::{NameEntry, NamesRecord};
 use weft_core::node::{Node, Seed};
@@ -207,7 +207,7 @@ fn records(n: usize, ids: &[PeerId], me: PeerId) -> Vec<Record> {
         incarnation: LIFE,
         links,
         addresses: vec![address(10), address(192)],
-        votes: true,
+        part: Part::FULL,
         run: NonZeroU32::MAX,
         rival: Some(NonZeroU32::MAX),
     };

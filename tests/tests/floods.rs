@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use weft_core::codec;
 use weft_core::handshake::stretch;
 use weft_core::id::{Identity, Incarnation, PeerId};
-use weft_core::ipam::Space;
+use weft_core::ipam::{Part, Space};
 use weft_core::mesh::Message;
 use weft_core::names::NamesRecord;
 use weft_core::record::{Key, Record, Signature, Version};
@@ -241,7 +241,7 @@ fn made_up(n: u32) -> [Record; 3] {
         incarnation,
         links: Vec::new(),
         addresses: Vec::new(),
-        votes: true,
+        part: Part::FULL,
         run: NonZeroU32::MIN,
         rival: None,
     };

@@ -9,6 +9,7 @@ use crate::handshake::{Channel, Handshake, Step};
 use crate::id::{Identity, Incarnation};
 use crate::io::Target;
 use crate::io::{CloseReason, Command, ConnId, DialFailure, Input, Outbox, Output, RequestId};
+use crate::ipam::Part;
 use crate::mesh::{Message, Unicast, UnicastBody};
 use crate::node::{Node, Seed};
 use crate::record::{Fingerprint, Key, Record, Version};
@@ -215,7 +216,7 @@ impl World {
                 incarnation: Incarnation(1),
                 links: links.into_iter().collect(),
                 addresses: [THERE].into(),
-                votes: true,
+                part: Part::FULL,
                 run: NonZeroU32::MIN,
                 rival: None,
             };

@@ -323,7 +323,7 @@ impl Ipam {
     fn owned_in_reach(&self, range: Range) -> BTreeMap<PeerId, u128> {
         let mut owned: BTreeMap<PeerId, u128> = BTreeMap::new();
         for (part, owner) in self.ledger().into_iter().flat_map(|ledger| ledger.owners_in(range)) {
-            if self.reachable.contains(&owner) {
+            if self.reachable.contains_key(&owner) {
                 *owned.entry(owner).or_default() += part.size();
             }
         }
@@ -384,7 +384,7 @@ impl Ipam {
             Want::Any { id, pools } => self.unmet_reason(id, pools),
             Want::This { address, offset, .. } => {
                 let owner = self.owner_of(*offset).unwrap_or(self.me);
-                let why = if self.reachable.contains(&owner) {
+                let why = if self.reachable.contains_key(&owner) {
                     mark(Mark::RefusedOwnerSilent);
                     alloc::format!("did not answer within {:?}", self.allocate_max)
                 } else {

@@ -78,7 +78,7 @@ impl Ipam {
         }
         let victims = self.freezes.values().flat_map(|said| said.stances.keys().copied()).collect();
         let views = self.views_of(&victims);
-        let is_alive = |peer| self.reachable.contains(&peer);
+        let is_alive = |peer| self.reachable.contains_key(&peer);
         let view = |peer| views.get(&peer).copied();
         let next = freeze::follow(self.me, &self.freezes, view, is_alive);
         self.say(next, acts);
@@ -124,7 +124,7 @@ impl Ipam {
         is_forced: bool,
         acts: &mut Vec<Act>,
     ) -> Option<Result<Reply, CommandError>> {
-        if let Some(alive) = victims.iter().find(|victim| self.reachable.contains(victim)) {
+        if let Some(alive) = victims.iter().find(|victim| self.reachable.contains_key(victim)) {
             mark(Mark::EvictionOfTheLiving);
             return Some(Err(CommandError::StillInReach { peer: PeerLabel::unheard(*alive) }));
         }
@@ -204,11 +204,12 @@ impl Ipam {
         // Who may have taken over from a victim has to be heard as well, whether it owned anything or not.
         required.extend(self.settlers(victims.iter()));
         required.retain(|owner| *owner != self.me && !victims.contains(owner));
-        let away: BTreeSet<PeerId> = required.difference(&self.reachable).copied().collect();
+        let is_away = |owner: &&PeerId| !self.reachable.contains_key(*owner);
+        let away: BTreeSet<PeerId> = required.iter().filter(is_away).copied().collect();
         if is_forced {
             required.retain(|owner| !away.contains(owner));
         }
-        required.extend(self.reachable.iter().filter(|peer| !victims.contains(peer)));
+        required.extend(self.reachable.keys().filter(|peer| !victims.contains(peer)));
         (required, away)
     }
 
@@ -220,7 +221,7 @@ impl Ipam {
             |peer: &PeerId| self.freezes.get(peer).and_then(|said| said.stances.get(&victim));
         let is_pursued = |later: Eviction| {
             let own = said(&later.proposer).filter(|stance| stance.eviction == later);
-            self.reachable.contains(&later.proposer)
+            self.reachable.contains_key(&later.proposer)
                 && own.is_none_or(|stance| stance.phase != Phase::CalledOff)
         };
         let stances = self.freezes.keys().filter_map(said);
@@ -236,7 +237,7 @@ impl Ipam {
         self.stance(victim).is_some_and(
             |Stance { eviction: Eviction { proposer, .. }, phase, .. }| {
                 let may_own = phase == Phase::Frozen && proposer != self.me && !is_gone(proposer);
-                self.reachable.contains(&proposer) || may_own
+                self.reachable.contains_key(&proposer) || may_own
             },
         )
     }

@@ -154,7 +154,7 @@ impl Ipam {
     /// nobody can ask for them): the asker then turns to the next owner, and comes back.
     pub(super) fn donate(&mut self, now: Instant, from: PeerId, range: Range, acts: &mut Vec<Act>) {
         let Some((_, ledger)) = &self.founded else { return mark(Mark::DonateUnfounded) };
-        let obstacle = if !self.reachable.contains(&from) {
+        let obstacle = if !self.reachable.contains_key(&from) {
             Some(Mark::DonateUnreachable)
         } else if self.has_left {
             Some(Mark::DonateLeft)
@@ -200,7 +200,7 @@ impl Ipam {
     /// Addresses inside `range` whose owners are neither we nor in reach.
     pub(super) fn out_of_reach(&self, range: Range) -> u128 {
         let parts = self.ledger().into_iter().flat_map(|ledger| ledger.owners_in(range));
-        let away = parts.filter(|(_, peer)| *peer != self.me && !self.reachable.contains(peer));
+        let away = parts.filter(|(_, peer)| *peer != self.me && !self.reachable.contains_key(peer));
         away.map(|(range, _)| range.size()).sum()
     }
 

@@ -76,6 +76,9 @@ impl Ipam {
         } else if self.reachable.is_empty() {
             mark(Mark::LeaveNobody);
             "no other peer is reachable"
+        } else if self.staying().next().is_none() {
+            mark(Mark::LeaveAmongLeaving);
+            "all other peers in reach are leaving too"
         } else {
             return None;
         };
@@ -114,13 +117,18 @@ impl Ipam {
         self.waiting.iter().any(|waiting| matches!(waiting.want, Want::Leave))
     }
 
-    /// Gives all that is ours to another owner in reach, or else to any peer in reach.
+    /// Who may inherit: peers in reach that do not leave themselves.
+    fn staying(&self) -> impl Iterator<Item = PeerId> {
+        self.reachable.iter().filter(|(_, part)| !part.leaves).map(|(peer, _)| *peer)
+    }
+
+    /// Gives all that is ours to another owner in reach, or else to any peer in reach, unless it leaves too.
     fn hand_over(&mut self, now: Instant, acts: &mut Vec<Act>) {
         let Some((_, ledger)) = &self.founded else { return };
         let own = ledger.runs(self.me, self.universe.range());
         let owners = ledger.owners();
-        let heir = self.reachable.iter().find(|peer| owners.contains(peer));
-        let Some(&heir) = heir.or_else(|| self.reachable.first()) else { return };
+        let owner = self.staying().find(|peer| owners.contains(peer));
+        let Some(heir) = owner.or_else(|| self.staying().next()) else { return };
         if own.is_empty() {
             return;
         }
@@ -163,8 +171,15 @@ impl Ipam {
 
     /// Why leaving is not over.
     pub(super) fn leaving_reason(&self) -> CommandError {
-        mark(Mark::LeaveUnconfirmed);
         let heirs: BTreeSet<PeerId> = self.unconfirmed().flatten().collect();
+        let leaves = |heir: &PeerId| {
+            *heir == self.me || self.reachable.get(heir).is_some_and(|part| part.leaves)
+        };
+        if self.staying().next().is_none() && heirs.iter().all(leaves) {
+            mark(Mark::LeaveTogether);
+            return CommandError::AllLeave;
+        }
+        mark(Mark::LeaveUnconfirmed);
         let only = heirs.first().filter(|_| heirs.len() == 1);
         CommandError::NotTakenOver { heir: only.copied().map(PeerLabel::unheard) }
     }

@@ -18,6 +18,7 @@ mod leaving;
 mod ledger;
 mod met;
 mod opening;
+mod part;
 mod regain;
 mod requests;
 mod rounds;
@@ -31,6 +32,7 @@ mod witness;
 pub use founding::{Ballot, Founding, Proposal, Voter};
 pub use freeze::Freeze;
 pub use ledger::{Conflict, Grant, Ledger};
+pub use part::Part;
 
 use crate::addr::{Offset, Range, Universe};
 use crate::config::{Config, FoundingMode};
@@ -42,7 +44,7 @@ use crate::record::{Fingerprint, Key, Record};
 use crate::saved::{Change, Damaged, Saved, Slot};
 use crate::status::{IpamSizes, IpamState, IpamStatus, OwnerStatus};
 use crate::time::Instant;
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::time::Duration;
 use estate::Estate;
@@ -132,7 +134,7 @@ pub struct Ipam {
     /// Most peers whose votes and hints are kept, and what is kept of grants that wait follows from it.
     records_max: usize,
     rng: ChaCha20Rng,
-    reachable: BTreeSet<PeerId>,
+    reachable: BTreeMap<PeerId, Part>,
     targets: usize,
     /// Those that are not known to be ourselves.
     other_targets: usize,
@@ -199,7 +201,7 @@ impl Ipam {
             records_max: config.records_max,
             witnesses: Witnesses::new(rng.next_u64()),
             rng,
-            reachable: BTreeSet::new(),
+            reachable: BTreeMap::new(),
             targets: 0,
             other_targets: 0,
             met: Met::load(saved)?,
@@ -381,24 +383,27 @@ impl Ipam {
         }
     }
 
-    /// The peers that can be reached have changed; `me` is never among them.
-    pub fn reachable(&mut self, now: Instant, peers: &BTreeSet<PeerId>, acts: &mut Vec<Act>) {
+    /// The peers that can be reached, and what they say of themselves; `me` is never among them.
+    pub fn reachable(&mut self, now: Instant, peers: BTreeMap<PeerId, Part>, acts: &mut Vec<Act>) {
         self.restored(now, acts);
-        if self.reachable != *peers {
-            self.reachable.clone_from(peers);
-            self.witnesses.hurry();
-            self.hurry_strays(now);
+        if self.reachable == peers {
+            return;
+        }
+        self.reachable = peers;
+        self.witnesses.hurry();
+        self.hurry_strays(now);
+        // Where the operator gave no number, a quorum is one of all that were ever met.
+        if self.founded.is_none() && matches!(self.mode, FoundingMode::Consensus { peers: None }) {
+            let voters = self.reachable.iter().filter(|(_, part)| part.votes);
+            acts.extend(self.met.add(voters.map(|(peer, _)| *peer)).map(Act::Persist));
         }
         self.resume_proposing(now);
         self.settle(now, acts);
     }
 
-    /// `voters` are in reach and have a part in the founding. Where the operator gave no number, a quorum is one
-    /// of all that were ever met.
-    pub fn meet(&mut self, voters: impl Iterator<Item = PeerId>, acts: &mut Vec<Act>) {
-        if self.founded.is_none() && matches!(self.mode, FoundingMode::Consensus { peers: None }) {
-            acts.extend(self.met.add(voters).map(Act::Persist));
-        }
+    /// What we say of ourselves.
+    pub const fn part(&self) -> Part {
+        Part { votes: self.votes(), leaves: self.has_left }
     }
 
     /// How many targets the operator configured: with no explicit count the quorum is of no fewer. Of
@@ -596,7 +601,7 @@ impl Ipam {
         for (range, _, _, owner) in self.ledger().into_iter().flat_map(Ledger::entries) {
             *addresses.entry(owner).or_default() += range.size();
         }
-        let is_reachable = |owner| owner == self.me || self.reachable.contains(&owner);
+        let is_reachable = |owner| owner == self.me || self.reachable.contains_key(&owner);
         let owners = addresses.into_iter().map(|(owner, addresses)| OwnerStatus {
             owner,
             addresses,

@@ -67,7 +67,7 @@ impl Ipam {
             return (0, self.other_targets);
         }
         let owners = self.ledger().map(Ledger::owners).unwrap_or_default();
-        let missed = |owner: &PeerId| *owner != self.me && !self.reachable.contains(owner);
+        let missed = |owner: &PeerId| *owner != self.me && !self.reachable.contains_key(owner);
         (owners.into_iter().filter(missed).count(), 0)
     }
 
@@ -140,7 +140,7 @@ impl Ipam {
         if !self.witnesses.are_due(now) {
             return;
         }
-        owners.retain(|owner| self.reachable.contains(owner));
+        owners.retain(|owner| self.reachable.contains_key(owner));
         if let Some(peer) = self.witnesses.turn(now, &owners)
             && let Some(witnessed) = self.witnessed(self.me, self.witnesses.nonce)
         {

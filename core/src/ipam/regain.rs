@@ -64,7 +64,7 @@ impl Ipam {
             }
             stray.ask_at = now + SILENT_WAIT;
             let owner = ledger.owner(Offset(*at));
-            if let Some(peer) = owner.filter(|owner| self.reachable.contains(owner)) {
+            if let Some(peer) = owner.filter(|owner| self.reachable.contains_key(owner)) {
                 mark(Mark::StrayAsked);
                 let range = Range { start: Offset(*at), end: Offset(at + 1) };
                 acts.push(Act::Tell { peer, message: IpamMessage::Request { range } });

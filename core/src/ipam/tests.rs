@@ -11,6 +11,7 @@ use super::*;
 use crate::codec;
 use crate::id::PeerLabel;
 use crate::record::{Signature, Version};
+use alloc::collections::BTreeSet;
 use alloc::string::{String, ToString};
 use proptest::prelude::*;
 use rand_core::SeedableRng;
@@ -90,8 +91,9 @@ impl Cluster {
 
     fn link(&mut self, n: usize) {
         let all = self.living().into_iter().filter(|other| *other != n);
-        let peers = all.map(|n| peer(u8::try_from(n).unwrap())).collect();
-        self.call(n, |ipam, now, acts| ipam.reachable(now, &peers, acts));
+        let part = |n: usize| (peer(u8::try_from(n).unwrap()), self.hosts[n].ipam.part());
+        let parts = all.map(part).collect();
+        self.call(n, |ipam, now, acts| ipam.reachable(now, parts, acts));
     }
 
     fn living(&self) -> Vec<usize> {
@@ -641,7 +643,7 @@ fn an_operator_who_vouches_for_the_disk_opens_the_gate_though_the_other_owner_is
     cluster.command(0, Command::Prime);
     cluster.settle(3);
     cluster.restart(0);
-    cluster.call(0, |ipam, now, acts| ipam.reachable(now, &BTreeSet::new(), acts));
+    cluster.call(0, |ipam, now, acts| ipam.reachable(now, BTreeMap::new(), acts));
     let early = cluster.command(0, allocate("early"));
     cluster.pass(2_000);
     let why = CommandError::NotMerged { owners: 1, targets: 0 };

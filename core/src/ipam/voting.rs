@@ -36,12 +36,13 @@ impl Ipam {
         peers / 2 + 1
     }
 
-    /// Peers that could vote: those in reach, and ourselves.
+    /// How many could vote: those in reach who do, and ourselves.
     pub(super) fn heard(&self) -> usize {
-        self.reachable.len() + usize::from(self.votes())
+        let others = self.reachable.values().filter(|part| part.votes);
+        others.count() + usize::from(self.votes())
     }
 
-    const fn votes(&self) -> bool {
+    pub(super) const fn votes(&self) -> bool {
         match self.mode {
             FoundingMode::Consensus { .. } => true,
             FoundingMode::Seeds(_) | FoundingMode::Observer => false,

@@ -3,7 +3,6 @@
 use super::Node;
 use crate::addr::Universe;
 use crate::codec;
-use crate::config::FoundingMode;
 use crate::event::Event;
 use crate::id::PeerId;
 use crate::io::{ConnId, Outbox, Output};
@@ -268,6 +267,11 @@ impl Node {
             let next = self.describes_at(at);
             self.describe_at = Some(self.describe_at.map_or(next, |due| due.min(next)));
         }
+        let own = self.topology.get(self.me);
+        if own.is_some_and(|own| own.part != self.ipam.part()) {
+            // Who leaves is nobody's heir from here on.
+            self.describe_at = Some(at);
+        }
         if self.describe_at.is_some_and(|due| due <= at) {
             self.describe_at = None;
             let own = self.describe();
@@ -334,13 +338,12 @@ impl Node {
         out.push_all(went.into_iter().map(|peer| Output::Event(Event::PeerDown { peer })));
         if is_changed {
             self.dialer.reach_changed(at, (self.me, &came), self.topology.hops());
-            let reachable: BTreeSet<PeerId> = self.topology.hops().keys().copied().collect();
-            let votes = |peer: &PeerId| self.topology.get(*peer).is_some_and(|it| it.votes);
-            let mut acts = Vec::new();
-            self.ipam.meet(reachable.iter().copied().filter(votes), &mut acts);
-            self.ipam.reachable(at, &reachable, &mut acts);
-            self.act(acts, out);
         }
+        let part = |peer: &PeerId| Some((*peer, self.topology.get(*peer)?.part));
+        let parts = self.topology.hops().keys().filter_map(part).collect();
+        let mut acts = Vec::new();
+        self.ipam.reachable(at, parts, &mut acts);
+        self.act(acts, out);
         self.discover(at);
     }
 
@@ -364,7 +367,7 @@ impl Node {
             incarnation: self.incarnation,
             links: counted.into_iter().take(PeerRecord::LINKS_MAX).collect(),
             addresses: addresses.take(PeerRecord::ADDRESSES_MAX).collect(),
-            votes: matches!(self.config.founding, FoundingMode::Consensus { .. }),
+            part: self.ipam.part(),
             run: self.run.id,
             rival: self.run.rival,
         }

@@ -8,6 +8,7 @@ pub use routes::{Graph, NextHops};
 
 use crate::config::is_nickname;
 use crate::id::{Incarnation, PeerId, PeerName};
+use crate::ipam::Part;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -29,8 +30,8 @@ pub struct PeerRecord {
     /// Addresses at which others may dial it, in order: those of its ends of its control links, with
     /// its control port; at most 8.
     pub addresses: Vec<SocketAddr>,
-    /// Whether it has a part in the founding.
-    pub votes: bool,
+    /// What it has to do with who owns which addresses.
+    pub part: Part,
     /// Drawn at the start of the daemon that wrote this.
     pub run: NonZeroU32,
     /// The run of another daemon that wrote as the same peer, of which it heard last: one before, or one that
@@ -173,7 +174,7 @@ mod tests {
             incarnation: Incarnation(1),
             links: links.iter().map(|n| peer(*n)).collect(),
             addresses: Vec::new(),
-            votes: true,
+            part: Part::FULL,
             run: NonZeroU32::MIN,
             rival: None,
         }

@@ -116,6 +116,7 @@ impl From<CommandError> for Refusal {
             | CommandError::TooManyWaiting(_)
             | CommandError::EvictionUnderWay { .. }
             | CommandError::NotTakenOver { .. }
+            | CommandError::AllLeave
             | CommandError::TooManyEvictions(_)
             | CommandError::Broken { .. } => StatusCode::SERVICE_UNAVAILABLE,
             CommandError::AddressTaken { .. }

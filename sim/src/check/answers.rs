@@ -126,6 +126,7 @@ pub fn could_be_met(view: &View, host: usize, subnet: IpNet, why: &CommandError)
         | CommandError::EvictionUnderWay { .. }
         | CommandError::Stranded { .. }
         | CommandError::NotTakenOver { .. }
+        | CommandError::AllLeave
         | CommandError::EvictsItself
         | CommandError::TooManyVictims(_)
         | CommandError::TooManyEvictions(_)

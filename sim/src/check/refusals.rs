@@ -175,6 +175,7 @@ fn wanted(view: &View, why: &CommandError) -> Option<(Range, [Option<Offset>; 2]
         | CommandError::EvictionUnderWay { .. }
         | CommandError::Stranded { .. }
         | CommandError::NotTakenOver { .. }
+        | CommandError::AllLeave
         | CommandError::EvictsItself
         | CommandError::TooManyVictims(_)
         | CommandError::TooManyEvictions(_)

@@ -110,7 +110,9 @@ impl Silence {
             CommandError::NotMerged { .. } | CommandError::Doubted => {
                 confirms(view, here, me, &near)
             }
-            CommandError::NoQuorum { heard, needed, .. } => founds(here, &near, *heard, *needed),
+            CommandError::NoQuorum { heard, needed, .. } => {
+                founds(view, (host, here), &near, *heard, *needed)
+            }
             CommandError::AddressTaken { .. }
             | CommandError::OutOfRange { .. }
             | CommandError::TooWide { .. }
@@ -124,6 +126,7 @@ impl Silence {
             | CommandError::EvictionUnderWay { .. }
             | CommandError::Stranded { .. }
             | CommandError::NotTakenOver { .. }
+            | CommandError::AllLeave
             | CommandError::EvictsItself
             | CommandError::TooManyVictims(_)
             | CommandError::TooManyEvictions(_)
@@ -217,18 +220,32 @@ fn confirms(view: &View, here: &PeerView, me: PeerId, near: &[Near<'_>]) -> Witn
     Some((found.host, "has known the same of what it owns"))
 }
 
-/// Who knows of the founding, or is one more voter than is counted, or of a quorum that founds nothing.
-fn founds(here: &PeerView, near: &[Near<'_>], heard: usize, needed: usize) -> Witness {
+/// Who knows of the founding, or counts peers that do not vote, or is one more voter than is counted, or of
+/// a quorum that founds nothing.
+fn founds(
+    view: &View,
+    (host, here): (usize, &PeerView),
+    near: &[Near<'_>],
+    heard: usize,
+    needed: usize,
+) -> Witness {
+    let observes =
+        |id: &PeerId| view.peers.iter().any(|peer| peer.id == Some(*id) && peer.told.observes);
+    let voters = here.up.keys().filter(|id| !observes(id)).count();
+    if heard > voters + usize::from(!here.told.observes) {
+        return Some((host, "has counted some that do not vote"));
+    }
     if let Some(near) = near.iter().find(|near| near.peer.ledger.is_some()) {
         return Some((near.host, "has known of the founding"));
     }
     let own = usize::from(!here.told.observes);
-    if near.len() + own > heard {
-        return Some((near.last()?.host, "and more than are counted have been linked"));
-    }
     let mut voters = near.iter().filter(|near| !near.peer.told.observes);
     let first = voters.next()?.host;
-    let is_quorum = 1 + voters.count() + own >= needed;
+    let counted = 1 + voters.count() + own;
+    if counted > heard {
+        return Some((first, "and more than are counted have been linked"));
+    }
+    let is_quorum = counted >= needed;
     (is_quorum && here.asked_founding && own == 1)
         .then_some((first, "and a quorum have been linked"))
 }
@@ -340,23 +357,25 @@ mod tests {
     #[test]
     fn true_refusal_fails_when_a_quorum_is_missed_that_is_there_or_has_founded() {
         assert!(is_lie(&no_quorum(2), &unfounded, &SAME));
-        // It is one more than is counted, whether it votes or not.
+        assert!(is_lie(&no_quorum(1), &unfounded, &SAME));
+        // Who does not vote is not counted.
         let observes = |view: &mut View| {
             unfounded(view);
             view.peers[1].told.observes = true;
         };
-        assert!(is_lie(&no_quorum(1), &observes, &SAME));
-        assert!(!is_lie(&no_quorum(2), &observes, &SAME));
+        assert!(!is_lie(&no_quorum(1), &observes, &SAME));
+        assert!(is_lie(&no_quorum(2), &observes, &SAME));
         let unasked = |view: &mut View| {
             unfounded(view);
             view.peers[0].asked_founding = false;
         };
         assert!(!is_lie(&no_quorum(2), &unasked, &SAME));
-        let founded = |view: &mut View| {
+        let founded = |view: &mut View| view.peers[1].ledger = Some(vec![owned(0, 16, 0, 2)]);
+        let founded_long_ago = |view: &mut View| {
             observes(view);
-            view.peers[1].ledger = Some(vec![owned(0, 16, 0, 2)]);
+            founded(view);
         };
-        assert!(is_lie(&no_quorum(2), &founded, &SAME));
+        assert!(is_lie(&no_quorum(1), &founded_long_ago, &SAME));
         assert!(!is_lie(&no_quorum(2), &unfounded, &founded));
     }
 

@@ -71,7 +71,7 @@ pub enum Outcome {
 }
 
 /// Names of refusals.
-const REFUSALS: [&str; 26] = [
+const REFUSALS: [&str; 27] = [
     "address-taken",
     "owner-silent",
     "out-of-range",
@@ -88,6 +88,7 @@ const REFUSALS: [&str; 26] = [
     "under-way",
     "stranded",
     "not-taken-over",
+    "all-leave",
     "used-up",
     "too-many-names",
     "too-many-waiting",
@@ -119,6 +120,7 @@ const fn refusal(error: &CommandError) -> &'static str {
         CommandError::EvictionUnderWay { .. } => "under-way",
         CommandError::Stranded { .. } => "stranded",
         CommandError::NotTakenOver { .. } => "not-taken-over",
+        CommandError::AllLeave => "all-leave",
         CommandError::EvictsItself
         | CommandError::TooManyVictims(_)
         | CommandError::TooManyEvictions(_)

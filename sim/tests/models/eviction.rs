@@ -242,14 +242,14 @@ impl Search {
             }
             Event::Lose(n) => {
                 peer.sight.remove(&super::peer(n)).then_some(())?;
-                let sight = peer.sight.clone();
-                peer.call(|ipam, acts| ipam.reachable(NOW, &sight, acts))
+                let sight = letter::staying(&peer.sight);
+                peer.call(|ipam, acts| ipam.reachable(NOW, sight, acts))
             }
             Event::Find(n) => {
                 self.others(peer.me).contains(&super::peer(n)).then_some(())?;
                 peer.sight.insert(super::peer(n)).then_some(())?;
-                let sight = peer.sight.clone();
-                peer.call(|ipam, acts| ipam.reachable(NOW, &sight, acts))
+                let sight = letter::staying(&peer.sight);
+                peer.call(|ipam, acts| ipam.reachable(NOW, sight, acts))
             }
             Event::Meet(with) => {
                 (peer.is_closed && peer.sight.contains(&with.me)).then_some(())?;
@@ -317,8 +317,8 @@ impl Search {
             let sent = peer.call(|ipam, acts| ipam.record(NOW, &record, acts));
             assert!(sent.is_empty(), "it speaks while it reads its disk");
         }
-        let sight = peer.sight.clone();
-        let sent = peer.call(|ipam, acts| ipam.reachable(NOW, &sight, acts));
+        let sight = letter::staying(&peer.sight);
+        let sent = peer.call(|ipam, acts| ipam.reachable(NOW, sight, acts));
         (peer, sent)
     }
 

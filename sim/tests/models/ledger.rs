@@ -252,7 +252,7 @@ impl World {
         let saved: Vec<_> = peer.records().collect();
         saved.into_iter().for_each(|letter| peer.hear(&self.letters.share(letter)));
         let others = self.others(me);
-        peer.call(Disk::First, |ipam, acts| ipam.reachable(NOW, &others, acts));
+        peer.call(Disk::First, |ipam, acts| ipam.reachable(NOW, letter::staying(&others), acts));
         peer
     }
 }

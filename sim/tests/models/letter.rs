@@ -2,14 +2,14 @@
 
 use super::peer;
 use super::shared::{Shared, ordered_by};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Debug, Formatter};
 use weft_core::addr::{Offset, Universe};
 use weft_core::codec;
 use weft_core::config::{Config, FoundingMode};
 use weft_core::id::{Incarnation, PeerId};
 use weft_core::ipam::freeze::Stance;
-use weft_core::ipam::{Act, Ballot, Founding, Freeze, Grant, Ipam, IpamMessage};
+use weft_core::ipam::{Act, Ballot, Founding, Freeze, Grant, Ipam, IpamMessage, Part};
 use weft_core::record::{Fingerprint, Key, Record, Signature, Version};
 use weft_core::time::Instant;
 
@@ -58,12 +58,17 @@ pub(crate) fn numbers(letters: Letters) -> impl Iterator<Item = u32> {
     (0..Letters::BITS).filter(move |id| letters >> id & 1 == 1)
 }
 
+/// That all of `peers` vote, and that none of them leaves.
+pub(crate) fn staying(peers: &BTreeSet<PeerId>) -> BTreeMap<PeerId, Part> {
+    peers.iter().map(|peer| (*peer, Part::FULL)).collect()
+}
+
 /// What a peer with this `ipam` that has started again asks of any of `others`.
 pub(crate) fn question(ipam: &Ipam, others: BTreeSet<PeerId>) -> Option<IpamMessage> {
     let mut ipam = ipam.clone();
     let mut acts = Vec::new();
     for others in [BTreeSet::new(), others] {
-        ipam.reachable(NOW, &others, &mut acts);
+        ipam.reachable(NOW, staying(&others), &mut acts);
     }
     told(acts)
 }

@@ -75,7 +75,7 @@ fn who_starts_again_before_its_heir_was_heard_still_waits_for_somebody_who_knows
     leave(&mut cluster, 1);
     cluster.settle(3);
     cluster.restart(1);
-    cluster.call(1, |ipam, now, acts| ipam.reachable(now, &BTreeSet::new(), acts));
+    cluster.call(1, |ipam, now, acts| ipam.reachable(now, BTreeMap::new(), acts));
     assert!(!owns(&cluster, 1, 1));
     let alone = leave(&mut cluster, 1);
     let is_stranded = |cluster: &Cluster, request| {
@@ -116,9 +116,72 @@ fn of_an_heir_that_was_evicted_whoever_took_over_says_that_it_has_the_addresses(
 }
 
 #[test]
+fn of_those_that_all_leave_none_inherits_and_a_newcomer_has_everything() {
+    let mut cluster = founded(4);
+    cluster.dead.insert(3);
+    let all = [0, 1, 2];
+    let link = |cluster: &mut Cluster| all.iter().for_each(|n| cluster.link(*n));
+    link(&mut cluster);
+    let requests = all.map(|n| leave(&mut cluster, n));
+    link(&mut cluster);
+    cluster.settle(3);
+    let told = all.map(|n| cluster.answer(n, requests[n]).cloned());
+    assert_eq!(told, all.map(|_| Some(Err(CommandError::AllLeave))));
+    let owners = |cluster: &Cluster| cluster.hosts[0].ipam.ledger().unwrap().owners();
+    let before = owners(&cluster);
+    let again = all.map(|n| leave(&mut cluster, n));
+    cluster.settle(3);
+    let told = all.map(|n| cluster.answer(n, again[n]).cloned());
+    assert_eq!(told, all.map(|_| Some(Err(CommandError::AllLeave))));
+    assert_eq!(owners(&cluster), before, "nothing goes to and fro");
+    cluster.dead.clear();
+    link(&mut cluster);
+    cluster.link(3);
+    all.iter().for_each(|n| tell(&mut cluster, *n, 3));
+    let last = all.map(|n| leave(&mut cluster, n));
+    cluster.settle(3);
+    assert_eq!(
+        all.map(|n| cluster.answer(n, last[n]).cloned()),
+        all.map(|_| Some(Ok(Reply::Done)))
+    );
+    assert_eq!(owners(&cluster), [peer(3)].into());
+}
+
+#[test]
+fn who_would_leave_while_all_others_do_stays_as_it_is() {
+    let mut cluster = founded(2);
+    leave(&mut cluster, 0);
+    cluster.link(1);
+    let late = leave(&mut cluster, 1);
+    let answer = cluster.answer(1, late);
+    assert!(matches!(answer, Some(Err(CommandError::Stranded { .. }))), "{answer:?}");
+    assert!(!cluster.hosts[1].ipam.has_left());
+}
+
+#[test]
+fn peers_that_have_no_vote_are_not_counted_as_if_they_had_one() {
+    let mut cluster = Cluster::new(1, "10.0.0.0/24");
+    cluster.hosts[0].ipam = start(&config("10.0.0.0/24", 3), peer(0), &Saved::default());
+    let part = |votes| Part { votes, ..Part::FULL };
+    let parts = |votes| [(peer(1), part(votes)), (peer(2), part(votes))].into();
+    cluster.call(0, |ipam, now, acts| ipam.reachable(now, parts(false), acts));
+    let request = cluster.command(0, allocate("a"));
+    cluster.pass(2_000);
+    let told = |heard| {
+        let universe = universe("10.0.0.0/24");
+        Some(Err(CommandError::NoQuorum { heard, needed: 2, universe }))
+    };
+    assert_eq!(cluster.answer(0, request).cloned(), told(1));
+    cluster.call(0, |ipam, now, acts| ipam.reachable(now, parts(true), acts));
+    let request = cluster.command(0, allocate("b"));
+    cluster.pass(2_000);
+    assert_eq!(cluster.answer(0, request).cloned(), told(3));
+}
+
+#[test]
 fn who_can_leave_its_addresses_to_nobody_stays_as_it_is() {
     let mut cluster = founded(2);
-    cluster.call(1, |ipam, now, acts| ipam.reachable(now, &BTreeSet::new(), acts));
+    cluster.call(1, |ipam, now, acts| ipam.reachable(now, BTreeMap::new(), acts));
     let request = leave(&mut cluster, 1);
     let answer = cluster.answer(1, request);
     assert!(matches!(answer, Some(Err(CommandError::Stranded { addresses: 1.., .. }))));

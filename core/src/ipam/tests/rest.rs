@@ -62,7 +62,7 @@ fn an_address_that_has_rested_is_one_as_any_other() {
 #[test]
 fn what_rests_is_given_away_only_when_there_is_nothing_else() {
     let mut alone = Alone::of("10.0.0.0/29");
-    alone.0.reachable(at(1), &[peer(2)].into(), &mut Vec::new());
+    alone.0.reachable(at(1), [(peer(2), Part::FULL)].into(), &mut Vec::new());
     for (id, n) in [("a", 4), ("b", 5), ("c", 6)] {
         alone.command(1, claim(id, &std::format!("10.0.0.{n}/29"))).unwrap();
         alone.command(2, release(id)).unwrap();

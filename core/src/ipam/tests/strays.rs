@@ -120,7 +120,7 @@ fn what_was_given_away_and_came_back_is_no_stray_in_whatever_order_the_disk_has_
 fn of_many_strays_a_few_are_asked_for_at_a_time() {
     let mut ipam = start(&config("10.0.0.0/24", 1), peer(1), &Saved::default());
     let mut acts = Vec::new();
-    ipam.reachable(at(1), &[peer(2)].into(), &mut acts);
+    ipam.reachable(at(1), [(peer(2), Part::FULL)].into(), &mut acts);
     for n in 1..100 {
         ipam.command(at(1), RequestId(n), allocate(&std::format!("c{n}")), &mut acts);
     }

@@ -9,7 +9,7 @@ use weft_core::addr::{Offset, Range, Universe};
 use weft_core::codec;
 use weft_core::id::{Identity, Incarnation, PeerId, PeerName};
 use weft_core::ipam::freeze::{Eviction, Phase, Stance};
-use weft_core::ipam::{Ballot, Founding, Freeze, Grant, Space, Voter};
+use weft_core::ipam::{Ballot, Founding, Freeze, Grant, Part, Space, Voter};
 use weft_core::names::{NAMES_MAX, NamesRecord};
 use weft_core::record::{Fingerprint, Key, Record, Version};
 use weft_core::topology::PeerRecord;
@@ -49,7 +49,7 @@ fn says(
         incarnation: version.incarnation,
         links: links.into_iter().collect(),
         addresses: addresses.into_iter().collect(),
-        votes: true,
+        part: Part::FULL,
         run: NonZeroU32::MIN,
         rival: None,
     };
@@ -238,7 +238,7 @@ fn bad_bodies(me: PeerId) -> Vec<(Key, Vec<u8>)> {
         incarnation: Incarnation(1),
         links: Vec::new(),
         addresses: Vec::new(),
-        votes: true,
+        part: Part::FULL,
         run: NonZeroU32::MIN,
         rival: None,
     };

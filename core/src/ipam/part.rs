@@ -1,0 +1,17 @@
+//! What a peer says of its part in who owns which addresses, to all others in its own record.
+
+use serde::{Deserialize, Serialize};
+
+/// As it is just now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// Whether it has a part in the founding.
+    pub votes: bool,
+    /// Whether it has left, or began to: it hands out nothing any more, and is nobody's heir.
+    pub leaves: bool,
+}
+
+impl Part {
+    /// Of one that votes and stays.
+    pub const FULL: Self = Self { votes: true, leaves: false };
+}
