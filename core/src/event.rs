@@ -81,6 +81,8 @@ pub enum Event {
     Founded {
         /// The decision's content.
         lineage: Fingerprint,
+        /// Whether our operator named the owners, and they are others.
+        are_others: bool,
     },
     /// We gave addresses away.
     Granted {

@@ -164,7 +164,12 @@ fn line(event: &Event, label: impl Fn(PeerId) -> String) {
         Event::RecordRefused { from, why } => {
             warn!(from = label(*from), %why, "record refused");
         }
-        Event::Founded { lineage } => info!(%lineage, "addresses divided"),
+        Event::Founded { lineage, are_others: false } => info!(%lineage, "addresses divided"),
+        Event::Founded { lineage, are_others: true } => warn!(
+            %lineage,
+            "the addresses have been divided among other peers than --ipalloc-init seed= names here: what it names \
+             counts no more"
+        ),
         Event::Granted { range, to } => {
             let (start, end) = (range.start.0, range.end.0);
             info!(start, end, to = label(*to), "addresses given away");

@@ -208,7 +208,9 @@ impl Ipam {
         for peer in core::mem::take(&mut self.votes).into_keys() {
             self.bury(Key::Voter(peer));
         }
-        acts.push(Act::Event(Event::Founded { lineage }));
+        let are_others =
+            matches!(&self.mode, FoundingMode::Seeds(seeds) if *seeds != founding.seeds);
+        acts.push(Act::Event(Event::Founded { lineage, are_others }));
         for (print, signed) in core::mem::take(&mut self.early) {
             mark(Mark::GrantEarlyTaken);
             self.take_grant(now, print, signed, acts);

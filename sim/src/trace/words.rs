@@ -84,7 +84,7 @@ pub(super) fn event(event: &Event, names: &Names) -> String {
         Event::RecordRefused { from, why } => {
             format!("a record from {} is not believed: {why}", names.peer(from))
         }
-        Event::Founded { lineage } => {
+        Event::Founded { lineage, .. } => {
             let print: String =
                 lineage.0.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
             format!("the mesh is founded, decision {print}")

@@ -93,3 +93,26 @@ fn peers_that_were_told_the_same_seeds_found_the_same_mesh_without_a_word() {
     });
     assert!(lineages.iter().all(|lineage| *lineage == lineages[0]));
 }
+
+#[test]
+fn a_founding_among_others_than_the_operator_named_is_told_as_that() {
+    let body = codec::encode(&founding_of(2, "10.0.0.0/28"));
+    let key = Key::Founding(Fingerprint::of(&body));
+    let told = |founding| {
+        let config = Config { founding, ..config("10.0.0.0/28", 9) };
+        let mut acts = Vec::new();
+        let mut ipam = start(&config, peer(5), &Saved::default());
+        ipam.record(at(1), &record(peer(0), key, &body), &mut acts);
+        let told = acts.iter().find_map(|act| {
+            if let Act::Event(Event::Founded { are_others, .. }) = act {
+                Some(*are_others)
+            } else {
+                None
+            }
+        });
+        told.unwrap()
+    };
+    assert!(!told(FoundingMode::Seeds([peer(0), peer(1)].into())));
+    assert!(told(FoundingMode::Seeds([peer(0), peer(5)].into())));
+    assert!(!told(FoundingMode::Observer));
+}
