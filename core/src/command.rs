@@ -161,9 +161,9 @@ pub enum CommandError {
         /// "is not reachable", "did not answer within 2s", …
         why: String,
     },
-    /// The subnet or the address does not lie in the universe, or is its first or last one.
+    /// The subnet or the address does not lie in the universe, or nothing is left of it for containers.
     #[error(
-        "{what} cannot be used: addresses of this mesh are those inside {universe}, without the first and last of a subnet"
+        "{what} cannot be used: this mesh gives the addresses inside {universe}, but for the first and the last one of a subnet"
     )]
     OutOfRange {
         /// Subnet or address as given.
@@ -181,6 +181,16 @@ pub enum CommandError {
         address: IpNet,
         /// The block of the universe that it lies in.
         block: IpNet,
+    },
+    /// A given address is the first or the last one of its subnet, or of this mesh.
+    #[error(
+        "{address} is no address for a container: the first and the last one of {subnet} stand for the subnet itself and for all in it; use one between them"
+    )]
+    Edge {
+        /// As given.
+        address: IpAddr,
+        /// Its subnet, or all of this mesh.
+        subnet: IpNet,
     },
     /// The container has the address already, with another prefix length.
     #[error(
@@ -231,12 +241,13 @@ pub enum CommandError {
     Doubted,
     /// Another daemon runs as this peer.
     #[error(
-        "no address: a daemon elsewhere runs from a copy of this peer's state folder, so both would hand out the same addresses. Stop the copy and run `weft reset --force` there, then launch this one anew"
+        "a daemon elsewhere runs from a copy of this peer's state folder, and both would give the same addresses: so this one gives none, and leaves none to others. Stop the copy and run `weft reset --force` there, then launch this one anew"
     )]
     Copied,
     /// Nothing was free here, and peers that own some did not answer in time.
     #[error(
-        "no address of {subnet} yet: {silent} peers own some and have not answered; try again, and see in `weft status` what keeps them"
+        "no address of {subnet} yet: {} and not answered; try again, and see in `weft status` what keeps them",
+        own_some(*.silent)
     )]
     OwnersSilent {
         /// Where from.
@@ -382,6 +393,7 @@ impl CommandError {
             Self::AddressTaken { .. }
             | Self::OutOfRange { .. }
             | Self::TooWide { .. }
+            | Self::Edge { .. }
             | Self::HeldOtherwise { .. }
             | Self::NotHeld(_)
             | Self::StillInReach { .. }
@@ -410,6 +422,7 @@ impl CommandError {
             Self::AddressTaken { .. }
             | Self::OutOfRange { .. }
             | Self::TooWide { .. }
+            | Self::Edge { .. }
             | Self::HeldOtherwise { .. }
             | Self::NoQuorum { .. }
             | Self::Observing { .. }
@@ -463,6 +476,13 @@ fn undivided(heard: usize, needed: usize, universe: &Universe) -> String {
         alloc::format!(
             "the {heard} peers in reach are agreeing on how to divide {universe}; try again"
         )
+    }
+}
+
+fn own_some(silent: usize) -> String {
+    match silent {
+        1 => String::from("1 peer owns some and has"),
+        _ => alloc::format!("{silent} peers own some and have"),
     }
 }
 

@@ -36,9 +36,9 @@ const ALONE: [Row; 33] = [
     ("PUT", "/ip/c1/fd00::7/64", 400, "inside 10.32.0.0/28"),
     ("PUT", "/ip/c1/10.32.0.16/28", 400, "inside 10.32.0.0/28"),
     // First and last of a subnet, of which nothing is left in one of a single address.
-    ("PUT", "/ip/c1/10.32.0.0/28", 400, "without the first and last of a subnet"),
-    ("PUT", "/ip/c1/10.32.0.15/28", 400, "without the first and last of a subnet"),
-    ("PUT", "/ip/c1/10.32.0.8/29", 400, "without the first and last of a subnet"),
+    ("PUT", "/ip/c1/10.32.0.0/28", 400, "stand for the subnet itself"),
+    ("PUT", "/ip/c1/10.32.0.15/28", 400, "stand for the subnet itself"),
+    ("PUT", "/ip/c1/10.32.0.8/29", 400, "stand for the subnet itself"),
     ("POST", "/ip/c1/10.32.0.0/32", 400, "cannot be used"),
     // Taken: by the same range, and by one that overlaps it.
     ("PUT", "/ip/c1/10.32.0.1/28", 400, "10.32.0.1 is taken by db: choose another, or detach"),

@@ -1,6 +1,7 @@
 //! Commands: handing out addresses, noting claims, taking addresses back.
 
-use super::requests::{Asked, Pool, Waiting, Want};
+use super::asks::Asked;
+use super::wants::{Pool, Waiting, Want};
 use super::{Act, Ipam, IpamMessage};
 use crate::addr::{Offset, Range};
 use crate::config::FoundingMode;
@@ -18,63 +19,70 @@ use ipnet::IpNet;
 /// What a command comes to, or why it comes to nothing.
 type Outcome = Result<Reply, CommandError>;
 
+/// The same for one that may have to wait: then it comes to nothing yet.
+type Progress = Result<Option<Reply>, CommandError>;
+
 impl Ipam {
     /// What `Allocate` wants, unless no address of `subnet` could ever be given.
-    pub(super) fn want_any(&self, id: ContainerId, subnet: Option<IpNet>) -> Result<Want, Outcome> {
+    pub(super) fn want_any(
+        &self,
+        id: ContainerId,
+        subnet: Option<IpNet>,
+    ) -> Result<Want, CommandError> {
+        self.serves()?;
         let subnets = subnet.map_or_else(|| self.default_subnets.clone(), |it| alloc::vec![it]);
         let pools = subnets.into_iter().map(|subnet| self.pool(subnet.trunc()));
         Ok(Want::Any { id, pools: pools.collect::<Result<_, _>>()? })
     }
 
-    fn pool(&self, subnet: IpNet) -> Result<Pool, Outcome> {
+    fn pool(&self, subnet: IpNet) -> Result<Pool, CommandError> {
         let usable = self.universe.subrange(subnet).map(|range| {
-            let is_at = |edge: IpAddr, offset| self.universe.offset(edge) == Some(offset);
-            let last = Offset(range.end.0 - 1);
+            let is_edge = |at| self.edged_by(self.universe.address(at), subnet).is_some();
             Range {
-                start: Offset(range.start.0 + u128::from(is_at(subnet.network(), range.start))),
-                end: Offset(range.end.0 - u128::from(is_at(subnet.broadcast(), last))),
+                start: Offset(range.start.0 + u128::from(is_edge(range.start))),
+                end: Offset(range.end.0 - u128::from(is_edge(Offset(range.end.0 - 1)))),
             }
         });
         match usable.filter(|range| !range.is_empty()) {
             Some(usable) => Ok(Pool { subnet, usable }),
             None => {
                 mark(Mark::AllocateOutOfRange);
-                Err(Err(self.out_of_range(subnet.to_string())))
+                Err(self.out_of_range(subnet.to_string()))
             }
         }
     }
 
-    /// What `Claim` wants; or its outcome, when that does not depend on who owns what.
-    pub(super) fn want_this(&self, id: ContainerId, address: IpNet) -> Result<Want, Outcome> {
-        if self.is_stopping || self.has_left {
-            // Answered by that, whatever is wanted.
-            return Ok(Want::Founding);
-        }
-        if let Some(holder) = self.holdings.holder(address.addr()) {
-            if *holder != id {
-                mark(Mark::ClaimTaken);
-                return Err(Err(taken(address, Some(holder.clone()))));
-            }
-            return Err(self.held_already(&id, address));
+    /// What `Claim` wants, unless `id` could never have `address`.
+    pub(super) fn want_this(&self, id: ContainerId, address: IpNet) -> Result<Want, CommandError> {
+        self.serves()?;
+        if let Some(holder) = self.holdings.holder(address.addr()).filter(|it| **it != id) {
+            mark(Mark::ClaimTaken);
+            return Err(taken(address, Some(holder.clone())));
         }
         let Some(offset) = self.universe.offset(address.addr()) else {
             // Nobody owns it, so nobody could keep another peer from giving it a second time.
             mark(Mark::ClaimOutside);
-            return Err(Err(self.out_of_range(address.to_string())));
+            return Err(self.out_of_range(address.to_string()));
         };
         // The containers' route to its network would else take what lies beyond the mesh, or all there is.
         if self.universe.subrange(address.trunc()).is_none() {
             mark(Mark::ClaimWide);
             let block = self.universe.block_of(address.addr()).unwrap_or(address);
-            return Err(Err(CommandError::TooWide { address, block }));
+            return Err(CommandError::TooWide { address, block });
         }
-        // A subnet of one or two addresses has none to spare for network and broadcast (RFC 3021).
-        let has_edges = address.max_prefix_len() - address.prefix_len() > 1;
-        if has_edges && [address.network(), address.broadcast()].contains(&address.addr()) {
+        if let Some(subnet) = self.edged_by(address.addr(), address.trunc()) {
             mark(Mark::ClaimEdge);
-            return Err(Err(self.out_of_range(address.to_string())));
+            return Err(CommandError::Edge { address: address.addr(), subnet });
         }
         Ok(Want::This { id, address, offset })
+    }
+
+    /// Of which subnet `address` is the first or the last one, and so stands for itself or for all in it: of
+    /// `subnet`, or of all of this mesh. One of one or two addresses has none to spare for that (RFC 3021, RFC 6164).
+    fn edged_by(&self, address: IpAddr, subnet: IpNet) -> Option<IpNet> {
+        let has_edges = |it: &IpNet| it.max_prefix_len() - it.prefix_len() > 1;
+        let wide = [Some(subnet), self.universe.block_of(address)].into_iter().flatten();
+        wide.filter(has_edges).find(|it| [it.network(), it.broadcast()].contains(&address))
     }
 
     /// What `id` is told that claims an address of its own.
@@ -91,6 +99,21 @@ impl Ipam {
         }
     }
 
+    /// Whether commands that give or take addresses are taken at all.
+    ///
+    /// # Errors
+    /// Why not.
+    pub(super) fn serves(&self) -> Result<(), CommandError> {
+        if self.is_stopping {
+            return Err(stopping());
+        }
+        if self.has_left {
+            mark(Mark::RefusedLeft);
+            return Err(CommandError::Left);
+        }
+        Ok(())
+    }
+
     fn out_of_range(&self, what: String) -> CommandError {
         CommandError::OutOfRange { what, universe: self.universe }
     }
@@ -100,24 +123,28 @@ impl Ipam {
         &mut self,
         now: Instant,
         request: RequestId,
-        want: Result<Want, Outcome>,
+        want: Result<Want, CommandError>,
         acts: &mut Vec<Act>,
     ) {
-        let outcome = match &want {
-            Ok(want) => self.attempt(now, want, acts).or_else(|| self.no_room()),
-            Err(outcome) => Some(outcome.clone()),
-        };
-        match (outcome, want) {
-            (None, Ok(want)) => {
-                let give_up_at = now + want.patience(self.allocate_max);
-                self.waiting.push(Waiting { request, want, give_up_at });
-                self.settle(now, acts);
-            }
-            (Some(result), Ok(_)) | (_, Err(result)) => {
-                acts.push(Act::Reply { request, result });
-                self.settle(now, acts);
-            }
+        let begun = want.and_then(|want| match self.attempt(now, &want, acts)? {
+            Some(reply) => Ok(Some(reply)),
+            None => self.wait(now, request, want),
+        });
+        if let Some(result) = begun.transpose() {
+            acts.push(Act::Reply { request, result });
         }
+        self.settle(now, acts);
+    }
+
+    /// Lets a command wait, if there is room for it.
+    fn wait(&mut self, now: Instant, request: RequestId, want: Want) -> Progress {
+        if self.waiting.len() >= self.waiting_max {
+            mark(Mark::CommandTooManyWaiting);
+            return Err(CommandError::TooManyWaiting(self.waiting.len()));
+        }
+        let give_up_at = now + want.patience(self.allocate_max);
+        self.waiting.push(Waiting { request, want, give_up_at });
+        Ok(None)
     }
 
     /// Answers `request` once there is a founding. Those who wait for that are no burden but for their number,
@@ -138,18 +165,20 @@ impl Ipam {
         if self.primes.is_empty() {
             return;
         }
-        if let Some(result) = self.attempt(now, &Want::Founding, acts) {
+        if let Some(result) = self.divided(now, acts).transpose() {
             let primes = core::mem::take(&mut self.primes).into_iter();
             acts.extend(primes.map(|request| Act::Reply { request, result: result.clone() }));
         }
     }
 
-    /// Why a command cannot wait, if there is no room for it.
-    fn no_room(&self) -> Option<Outcome> {
-        (self.waiting.len() >= self.waiting_max).then(|| {
-            mark(Mark::CommandTooManyWaiting);
-            Err(CommandError::TooManyWaiting(self.waiting.len()))
-        })
+    /// Has the universe divided.
+    fn divided(&mut self, now: Instant, acts: &mut Vec<Act>) -> Progress {
+        self.serves()?;
+        self.start(now, acts);
+        Ok(self.founded.is_some().then(|| {
+            mark(Mark::CommandPrime);
+            Reply::Done
+        }))
     }
 
     /// Answers all waiting commands that can be answered, first come first.
@@ -159,7 +188,7 @@ impl Ipam {
         self.answer_primes(now, acts);
         for waiting in core::mem::take(&mut self.waiting) {
             let is_late = waiting.give_up_at <= now;
-            let outcome = self.attempt(now, &waiting.want, acts);
+            let outcome = self.attempt(now, &waiting.want, acts).transpose();
             if outcome.is_none() && is_late {
                 mark(Mark::CommandLate);
             }
@@ -174,49 +203,62 @@ impl Ipam {
         self.ask_witness(now, acts);
     }
 
-    /// Tries to meet `want`; `None` when it has to wait.
-    fn attempt(&mut self, now: Instant, want: &Want, acts: &mut Vec<Act>) -> Option<Outcome> {
+    /// Tries to meet `want`.
+    fn attempt(&mut self, now: Instant, want: &Want, acts: &mut Vec<Act>) -> Progress {
         if self.is_stopping {
-            mark(Mark::RefusedStopping);
-            return Some(Err(CommandError::Stopping));
-        }
-        if matches!(want, Want::Leave) {
-            return self.left();
-        }
-        if self.has_left {
-            mark(Mark::RefusedLeft);
-            return Some(Err(CommandError::Left));
-        }
-        if let Want::Any { id, pools } = want {
-            let held = pools.iter().map(|pool| self.holdings.held_in(id, pool.usable));
-            if let Some(held) = held.collect::<Option<Vec<IpNet>>>() {
-                mark(Mark::AllocateAgain);
-                return Some(Ok(Reply::Addresses(held)));
-            }
-        }
-        if let Want::Eviction { victims, addresses, is_forced, .. } = want {
-            return self.evict(now, (victims, *addresses), *is_forced, acts);
-        }
-        self.start(now, acts);
-        self.founded.as_ref()?;
-        if self.has_twin() && !matches!(want, Want::Founding) {
-            mark(Mark::RefusedCopied);
-            return Some(Err(CommandError::Copied));
+            return Err(stopping());
         }
         match want {
-            Want::Founding => {
-                mark(Mark::CommandPrime);
-                Some(Ok(Reply::Done))
+            Want::Leave => self.left().transpose(),
+            Want::Eviction { victims, addresses, is_forced, .. } => {
+                self.serves()?;
+                self.evict(now, (victims, *addresses), *is_forced, acts).transpose()
             }
             Want::Any { id, pools } => {
-                if !self.has_opened() {
-                    return None;
+                let held = pools.iter().map(|pool| self.holdings.held_in(id, pool.usable));
+                if let Some(held) = held.collect::<Option<Vec<IpNet>>>() {
+                    mark(Mark::AllocateAgain);
+                    return Ok(Some(Reply::Addresses(held)));
                 }
-                self.allocate(now, id, pools, acts)
+                if !self.gives(now, acts)? {
+                    return Ok(None);
+                }
+                self.allocate(now, id, pools, acts).transpose()
             }
-            Want::This { id, address, offset } => self.claim(now, id, *address, *offset, acts),
-            Want::Leave | Want::Eviction { .. } => None,
+            Want::This { id, address, offset } => {
+                match self.holdings.holder(address.addr()) {
+                    Some(holder) if holder == id => {
+                        return self.held_already(id, *address).map(Some);
+                    }
+                    Some(holder) => {
+                        mark(Mark::ClaimOvertaken);
+                        return Err(taken(*address, Some(holder.clone())));
+                    }
+                    None => {}
+                }
+                if !self.gives(now, acts)? {
+                    return Ok(None);
+                }
+                self.claim(now, id, *address, *offset, acts).transpose()
+            }
         }
+    }
+
+    /// Whether addresses are given here just now, or else may be soon.
+    ///
+    /// # Errors
+    /// Why they are not, however long one waits.
+    fn gives(&mut self, now: Instant, acts: &mut Vec<Act>) -> Result<bool, CommandError> {
+        self.serves()?;
+        self.start(now, acts);
+        if self.founded.is_none() {
+            return Ok(false);
+        }
+        if self.has_twin() {
+            mark(Mark::RefusedCopied);
+            return Err(CommandError::Copied);
+        }
+        Ok(self.has_opened())
     }
 
     /// An address of each of `pools`, all of them or none.
@@ -278,18 +320,6 @@ impl Ipam {
         offset: Offset,
         acts: &mut Vec<Act>,
     ) -> Option<Outcome> {
-        // Another claim may have been first while this one waited.
-        if let Some(holder) = self.holdings.holder(address.addr()) {
-            mark(Mark::ClaimOvertaken);
-            return Some(if holder == id {
-                self.held_already(id, address)
-            } else {
-                Err(taken(address, Some(holder.clone())))
-            });
-        }
-        if !self.has_opened() {
-            return None;
-        }
         if self.owner_of(offset) == Some(self.me) {
             mark(Mark::ClaimOwn);
             self.hold(id, address, acts);
@@ -359,46 +389,58 @@ impl Ipam {
     }
 
     /// Why `want` is not met.
-    pub(super) fn reason(&self, want: &Want) -> CommandError {
-        if matches!(want, Want::Leave) {
-            return self.leaving_reason();
-        }
-        if self.founded.is_none() {
-            mark(Mark::RefusedNoQuorum);
-            if self.mode == FoundingMode::Observer {
-                return CommandError::Observing { universe: self.universe };
+    fn reason(&self, want: &Want) -> CommandError {
+        let shut = || self.shut_reason();
+        match want {
+            Want::Leave => self.leaving_reason(),
+            Want::Any { id, pools } => shut().unwrap_or_else(|| self.unmet_reason(id, pools)),
+            Want::This { address, offset, .. } => {
+                shut().unwrap_or_else(|| self.owner_reason(*address, *offset))
             }
-            let (heard, needed) = (self.heard(), self.quorum());
-            return CommandError::NoQuorum { heard, needed, universe: self.universe };
+            Want::Eviction { victims, is_forced, .. } => {
+                shut().unwrap_or_else(|| self.eviction_reason(victims, *is_forced))
+            }
         }
-        if self.gate.is_in_doubt() {
+    }
+
+    /// Why nothing at all is given here, if so.
+    fn shut_reason(&self) -> Option<CommandError> {
+        if self.founded.is_none() {
+            Some(self.unfounded())
+        } else if self.gate.is_in_doubt() {
             mark(Mark::RefusedDoubted);
-            return CommandError::Doubted;
-        }
-        if !self.is_open() {
+            Some(CommandError::Doubted)
+        } else if self.is_open() {
+            None
+        } else {
             mark(Mark::RefusedNotMerged);
             let (owners, targets) = self.missed();
-            return CommandError::NotMerged { owners, targets };
+            Some(CommandError::NotMerged { owners, targets })
         }
-        match want {
-            Want::Any { id, pools } => self.unmet_reason(id, pools),
-            Want::This { address, offset, .. } => {
-                let owner = self.owner_of(*offset).unwrap_or(self.me);
-                let why = if self.reachable.contains_key(&owner) {
-                    mark(Mark::RefusedOwnerSilent);
-                    alloc::format!("did not answer within {:?}", self.allocate_max)
-                } else {
-                    mark(Mark::RefusedOwnerAway);
-                    "is not reachable".to_string()
-                };
-                let owner = PeerLabel::unheard(owner);
-                CommandError::OwnerSilent { address: address.addr(), owner, why }
-            }
-            Want::Leave => self.leaving_reason(),
-            // Never late: who waits for that does so for as long as it takes.
-            Want::Founding => self.out_of_range(self.universe.to_string()),
-            Want::Eviction { victims, is_forced, .. } => self.eviction_reason(victims, *is_forced),
+    }
+
+    /// Why there is no founding.
+    pub(super) fn unfounded(&self) -> CommandError {
+        mark(Mark::RefusedNoQuorum);
+        let universe = self.universe;
+        if self.mode == FoundingMode::Observer {
+            return CommandError::Observing { universe };
         }
+        CommandError::NoQuorum { heard: self.heard(), needed: self.quorum(), universe }
+    }
+
+    /// Why the owner of `address`, which lies at `offset`, has not said whether it is free.
+    fn owner_reason(&self, address: IpNet, offset: Offset) -> CommandError {
+        let owner = self.owner_of(offset).unwrap_or(self.me);
+        let why = if self.reachable.contains_key(&owner) {
+            mark(Mark::RefusedOwnerSilent);
+            alloc::format!("did not answer within {:?}", self.allocate_max)
+        } else {
+            mark(Mark::RefusedOwnerAway);
+            "is not reachable".to_string()
+        };
+        let owner = PeerLabel::unheard(owner);
+        CommandError::OwnerSilent { address: address.addr(), owner, why }
     }
 
     /// Why there is no address of the first of `pools` of which there is none.
@@ -426,6 +468,11 @@ impl Ipam {
         let owned = own.map(|(range, _)| range.size()).sum();
         CommandError::Exhausted { subnet, owned, unreachable: self.out_of_reach(usable) }
     }
+}
+
+pub(super) fn stopping() -> CommandError {
+    mark(Mark::RefusedStopping);
+    CommandError::Stopping
 }
 
 fn taken(address: IpNet, held_by: Option<ContainerId>) -> CommandError {

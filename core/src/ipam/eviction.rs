@@ -3,8 +3,8 @@
 
 use super::freeze::{self, Eviction, Freeze, Phase, Stage, Stance, Step};
 use super::ledger::{Grant, Ledger};
-use super::requests::Want;
 use super::titles::SignedGrant;
+use super::wants::Want;
 use super::witness::Witnessed;
 use super::{Act, Ipam};
 use crate::codec;
@@ -93,22 +93,19 @@ impl Ipam {
         self.freezes.insert(self.me, next);
     }
 
-    /// What the command to evict `victims` wants; or its outcome, when there is nothing to agree on.
+    /// What the command to evict `victims` wants.
     pub(super) fn want_eviction(
         &self,
         victims: BTreeSet<PeerId>,
         is_forced: bool,
         is_patient: bool,
-    ) -> Result<Want, Result<Reply, CommandError>> {
-        if self.is_stopping || self.has_left {
-            // Answered by that, whatever is wanted.
-            return Ok(Want::Founding);
-        }
+    ) -> Result<Want, CommandError> {
+        self.serves()?;
         if victims.contains(&self.me) {
-            return Err(Err(CommandError::EvictsItself));
+            return Err(CommandError::EvictsItself);
         }
         if victims.len() > freeze::VICTIMS_MAX {
-            return Err(Err(CommandError::TooManyVictims(freeze::VICTIMS_MAX)));
+            return Err(CommandError::TooManyVictims(freeze::VICTIMS_MAX));
         }
         let entries = self.ledger().into_iter().flat_map(Ledger::entries);
         let theirs = entries.filter(|(.., owner)| victims.contains(owner));
@@ -312,7 +309,7 @@ impl Ipam {
         let wanted = |victim: &PeerId| {
             self.waiting.iter().any(|waiting| match &waiting.want {
                 Want::Eviction { victims, .. } => victims.contains(victim),
-                Want::Any { .. } | Want::This { .. } | Want::Founding | Want::Leave => false,
+                Want::Any { .. } | Want::This { .. } | Want::Leave => false,
             })
         };
         let idle: BTreeSet<PeerId> = pursued.into_iter().filter(|victim| !wanted(victim)).collect();

@@ -6,8 +6,14 @@ use crate::time::Instant;
 use core::time::Duration;
 
 /// Whoever runs from a copy of our disk has answered by then: it hears within this that we outlive it, and we
-/// that it outlives us.
+/// that it outlives us. It answers no later than [`TWIN_WAIT`] after it has last outlived another, and the rest
+/// is for a way that may be long.
 const DOUBT_WAIT: Duration = Duration::from_secs(5);
+
+/// A twin is outlived no more often than this, as it outlives us: each time all peers hear of it. Well below the
+/// doubt of a third that begins meanwhile.
+pub(crate) const TWIN_WAIT: Duration = Duration::from_secs(2);
+const _: () = assert!(TWIN_WAIT.as_millis() * 2 < DOUBT_WAIT.as_millis());
 
 /// Nor is the gate opened sooner than this after others were met: calls that wait for it come with the start of a
 /// machine, which may be a copy, and the other one is to be heard before they are answered.

@@ -7,7 +7,8 @@
 //! it says so. Until then the command waits, and after that it is refused: with all of it said once more
 //! to whoever comes into reach, and the same command to be given again.
 
-use super::requests::Want;
+use super::allocator::stopping;
+use super::wants::Want;
 use super::{Act, Ipam};
 use crate::event::Event;
 use crate::id::{PeerId, PeerLabel};
@@ -31,10 +32,9 @@ impl Ipam {
         &mut self,
         now: Instant,
         acts: &mut Vec<Act>,
-    ) -> Result<Want, Result<Reply, CommandError>> {
+    ) -> Result<Want, CommandError> {
         if self.is_stopping {
-            // Answered by that.
-            return Ok(Want::Leave);
+            return Err(stopping());
         }
         if self.has_left {
             mark(Mark::LeaveTwice);
@@ -45,10 +45,10 @@ impl Ipam {
         if self.has_twin() {
             // It lives from the same addresses.
             mark(Mark::LeaveCopied);
-            return Err(Err(CommandError::Copied));
+            return Err(CommandError::Copied);
         }
         if let Some(why) = self.stranded() {
-            return Err(Err(why));
+            return Err(why);
         }
         if self.titles.names(self.me) && !self.is_owner() {
             // Perhaps by leaving, and nobody was heard before we had to start again.

@@ -5,6 +5,7 @@
 //! before its own call returns.
 
 mod allocator;
+mod asks;
 mod estate;
 mod eviction;
 pub mod founding;
@@ -20,13 +21,13 @@ mod met;
 mod opening;
 mod part;
 mod regain;
-mod requests;
 mod rounds;
 mod strays;
 #[cfg(test)]
 mod tests;
 mod titles;
 mod voting;
+mod wants;
 mod witness;
 
 pub use founding::{Ballot, Founding, Proposal, Voter};
@@ -46,18 +47,20 @@ use crate::status::{IpamSizes, IpamState, IpamStatus, OwnerStatus};
 use crate::time::Instant;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use asks::Asks;
 use core::time::Duration;
 use estate::Estate;
 use gate::Gate;
+pub(crate) use gate::TWIN_WAIT;
 use holdings::Holdings;
 use ipnet::IpNet;
 use met::Met;
 use rand_chacha::ChaCha20Rng;
 use rand_core::RngCore;
-use requests::{Asks, Waiting};
 use serde::{Deserialize, Serialize};
 use strays::Strays;
 use titles::{SignedGrant, Titles};
+use wants::Waiting;
 pub use witness::Witnessed;
 use witness::Witnesses;
 
@@ -444,7 +447,7 @@ impl Ipam {
             self.witnesses.deadline(),
             self.strays_deadline(),
         ];
-        own.into_iter().flatten().chain(requests::give_up_at(&self.waiting)).min()
+        own.into_iter().flatten().chain(wants::give_up_at(&self.waiting)).min()
     }
 
     /// Which founding our ledger grew from, once there is one.

@@ -3,7 +3,6 @@
 
 use super::gate::{Bar, Gate};
 use super::ledger::Ledger;
-use super::requests::Want;
 use super::witness::Witnessed;
 use super::{Act, Ipam, IpamMessage};
 use crate::event::Event;
@@ -98,7 +97,7 @@ impl Ipam {
         self.settle(now, acts);
         match self.founded {
             Some(_) => Ok(Reply::Done),
-            None => Err(self.reason(&Want::Founding)),
+            None => Err(self.unfounded()),
         }
     }
 

@@ -301,6 +301,46 @@ fn what_does_not_lie_inside_the_universe_is_not_given() {
 }
 
 #[test]
+fn a_subnet_gives_all_that_may_be_claimed_of_it_and_nothing_else() {
+    for (net, given) in [
+        ("10.32.0.0/16", "10.32.0.1/16"),
+        ("10.32.4.0/29", "10.32.4.1/29"),
+        ("10.32.4.4/30", "10.32.4.5/30"),
+        ("10.32.4.8/31", "10.32.4.8/31"),
+        ("10.32.4.13/32", "10.32.4.13/32"),
+    ] {
+        let mut cluster = Cluster::new(1, "10.32.0.0/16");
+        let subnet: IpNet = net.parse().unwrap();
+        let first = cluster
+            .command(0, Command::Allocate { id: "a".parse().unwrap(), subnet: Some(subnet) });
+        assert_eq!(address(cluster.answer(0, first)).to_string(), given);
+        cluster.command(0, release("a"));
+        let claimed = cluster.command(0, claim("a", given));
+        assert_eq!(address(cluster.answer(0, claimed)).to_string(), given);
+        let edges = [subnet.network(), subnet.broadcast()]
+            .map(|at| IpNet::new(at, subnet.prefix_len()).unwrap());
+        for edge in edges.iter().filter(|_| subnet.prefix_len() < 31) {
+            let refused = cluster.command(0, claim("b", &edge.to_string()));
+            let why = CommandError::Edge { address: edge.addr(), subnet };
+            assert_eq!(cluster.answer(0, refused), Some(&Err(why)));
+        }
+    }
+    // To all others in the mesh these are no container's, whatever their own prefix says.
+    let mut cluster = Cluster::new(1, "10.32.0.0/16");
+    let whole: IpNet = "10.32.0.0/16".parse().unwrap();
+    for edge in ["10.32.0.0/31", "10.32.255.255/32"] {
+        let refused = cluster.command(0, claim("a", edge));
+        let address = edge.parse::<IpNet>().unwrap().addr();
+        let why = CommandError::Edge { address, subnet: whole };
+        assert_eq!(cluster.answer(0, refused), Some(&Err(why)));
+    }
+    let id = "a".parse().unwrap();
+    let half = Command::Allocate { id, subnet: Some("10.32.0.0/31".parse().unwrap()) };
+    let half = cluster.command(0, half);
+    assert_eq!(address(cluster.answer(0, half)).to_string(), "10.32.0.1/31");
+}
+
+#[test]
 fn a_given_address_has_a_prefix_no_shorter_than_that_of_the_universe() {
     let mut cluster = Cluster::new(1, "10.32.0.0/16");
     for prefix in [0, 1, 8, 15] {

@@ -9,16 +9,13 @@
 use super::Node;
 use crate::id::Incarnation;
 use crate::io::Outbox;
+use crate::ipam::TWIN_WAIT;
 use crate::mark::{Mark, mark};
 use crate::record::{Key, Record, Version};
 use crate::saved::{Change, Slot};
 use crate::time::Instant;
 use crate::topology::PeerRecord;
 use alloc::vec::Vec;
-use core::time::Duration;
-
-/// A twin is outlived no more often than this, as it outlives us: each time all peers hear of it.
-const TWIN_WAIT: Duration = Duration::from_secs(5);
 
 impl Node {
     /// A record came, which may be what another run said of itself, in whichever life: of one before, or of a

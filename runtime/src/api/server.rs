@@ -124,6 +124,7 @@ impl From<CommandError> for Refusal {
             | CommandError::OwnersSilent { .. }
             | CommandError::OutOfRange { .. }
             | CommandError::TooWide { .. }
+            | CommandError::Edge { .. }
             | CommandError::HeldOtherwise { .. }
             | CommandError::NoQuorum { .. }
             | CommandError::Observing { .. }

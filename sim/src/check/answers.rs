@@ -119,6 +119,7 @@ pub fn could_be_met(view: &View, host: usize, subnet: IpNet, why: &CommandError)
         | CommandError::OwnerSilent { .. }
         | CommandError::OutOfRange { .. }
         | CommandError::TooWide { .. }
+        | CommandError::Edge { .. }
         | CommandError::HeldOtherwise { .. }
         | CommandError::NotHeld(_)
         | CommandError::StillInReach { .. }

@@ -162,6 +162,7 @@ fn wanted(view: &View, why: &CommandError) -> Option<(Range, [Option<Offset>; 2]
         | CommandError::OwnerSilent { .. }
         | CommandError::OutOfRange { .. }
         | CommandError::TooWide { .. }
+        | CommandError::Edge { .. }
         | CommandError::HeldOtherwise { .. }
         | CommandError::NoQuorum { .. }
         | CommandError::Observing { .. }

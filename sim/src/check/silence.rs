@@ -116,6 +116,7 @@ impl Silence {
             CommandError::AddressTaken { .. }
             | CommandError::OutOfRange { .. }
             | CommandError::TooWide { .. }
+            | CommandError::Edge { .. }
             | CommandError::HeldOtherwise { .. }
             | CommandError::Observing { .. }
             | CommandError::Copied

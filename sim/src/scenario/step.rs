@@ -71,11 +71,12 @@ pub enum Outcome {
 }
 
 /// Names of refusals.
-const REFUSALS: [&str; 27] = [
+const REFUSALS: [&str; 28] = [
     "address-taken",
     "owner-silent",
     "out-of-range",
     "too-wide",
+    "edge",
     "held-otherwise",
     "no-quorum",
     "not-merged",
@@ -108,6 +109,7 @@ const fn refusal(error: &CommandError) -> &'static str {
         CommandError::OwnerSilent { .. } | CommandError::OwnersSilent { .. } => "owner-silent",
         CommandError::OutOfRange { .. } => "out-of-range",
         CommandError::TooWide { .. } => "too-wide",
+        CommandError::Edge { .. } => "edge",
         CommandError::HeldOtherwise { .. } => "held-otherwise",
         CommandError::NoQuorum { .. } | CommandError::Observing { .. } => "no-quorum",
         CommandError::NotMerged { .. } => "not-merged",
