@@ -231,6 +231,7 @@ impl Ipam {
                         return self.held_already(id, *address).map(Some);
                     }
                     Some(holder) => {
+                        // Another claim was first while this one waited.
                         mark(Mark::ClaimOvertaken);
                         return Err(taken(*address, Some(holder.clone())));
                     }
