@@ -316,7 +316,9 @@ pub enum ConfigError {
     #[error("nickname {0:?} must be 1 to 63 bytes without control characters")]
     Nickname(String),
     /// The default subnet lies outside.
-    #[error("default subnet {subnet} does not lie inside the range {universe}")]
+    #[error(
+        "default subnet {subnet} is not inside the range {universe}: give a part of that as --ipalloc-default-subnet, or another --ipalloc-range"
+    )]
     DefaultSubnet {
         /// One of `default_subnets`.
         subnet: IpNet,
