@@ -246,7 +246,10 @@ fn a_refusal_names_a_peer_as_the_status_does_and_what_it_says_can_be_given_back(
     for called in ["second", name, &label] {
         refused(one, &["rmpeer", called], FAILED, &format!("peer {label}"), &["weft reset"])?;
     }
-    refused(one, &["rmpeer", ""], FAILED, "no peer is called", &["weft status peers"])?;
+    refused(one, &["rmpeer", "third"], FAILED, "no peer is called", &["weft status peers"])?;
+    for blank in ["", " "] {
+        refused(one, &["rmpeer", blank], USAGE, &format!("'{blank}'"), &["weft status ipam"])?;
+    }
     two.kill_daemon()?;
     wait_until("the second is missed", PATIENCE, || owned_by("unreachable!"))?;
     // What the first run makes for all, such as the address of the name server, may stay.

@@ -39,7 +39,7 @@ struct ReclaimArgs {
     #[arg(long)]
     wait: bool,
     /// Label, name or id of a peer, as `weft status ipam` prints them
-    #[arg(value_name = "PEER")]
+    #[arg(value_name = "PEER", value_parser = peers::called)]
     peers: Vec<String>,
 }
 

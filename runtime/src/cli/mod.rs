@@ -190,6 +190,19 @@ mod tests {
     }
 
     #[test]
+    fn who_is_gone_for_good_is_called_by_something() {
+        for command in ["rmpeer", "ipam reclaim"] {
+            for blank in ["", " ", "\t\n"] {
+                let words = ["weft"].into_iter().chain(command.split(' '));
+                let why = Cli::try_parse_from(words.chain(["host3", blank])).unwrap_err();
+                assert_eq!(why.exit_code(), 2, "{command} {blank:?}");
+                assert!(why.to_string().contains("expected a label"), "{command} {blank:?}: {why}");
+            }
+            assert!(parse(&format!("weft {command} host3 0a:1b:2c:3d:4e:5f")).is_ok());
+        }
+    }
+
+    #[test]
     fn a_default_subnet_has_an_address_to_give_and_no_bits_below_its_prefix() {
         let launch = |subnet| parse(&format!("weft launch --ipalloc-default-subnet {subnet}"));
         for bad in ["10.33.0.0/31", "10.33.0.0/32", "10.33.0.1/16", "fd00::/127"] {

@@ -48,8 +48,19 @@ pub(super) struct RmPeerArgs {
     #[arg(long)]
     wait: bool,
     /// Label, name or id of a peer, as `weft status ipam` prints them
-    #[arg(required = true, value_name = "PEER")]
+    #[arg(required = true, value_name = "PEER", value_parser = called)]
     peers: Vec<String>,
+}
+
+/// Checks what a peer is called by, and keeps it as it was written: a variable of a script that is empty
+/// is its mistake, and no peer's label.
+pub(super) fn called(text: &str) -> Result<String, &'static str> {
+    let is_blank = text.trim().is_empty();
+    if is_blank {
+        Err("expected a label, name or id of a peer, as `weft status ipam` prints them")
+    } else {
+        Ok(text.to_owned())
+    }
 }
 
 pub(super) async fn remove(common: &Common, args: &RmPeerArgs) -> Outcome {
