@@ -92,7 +92,9 @@ pub fn complaints(status: &Status, around: &Surroundings) -> Vec<String> {
     }
     let lost = status.ipam.owners.iter().filter(|owner| !owner.reachable);
     let (peers, addresses) = lost.fold((0usize, 0u128), |(n, sum), o| (n + 1, sum + o.addresses));
-    if peers > 0 {
+    // Who is cut off because of a copy reaches nobody, and all others may be alive: the copy is to be mended.
+    let is_copied = status.ipam.state == IpamState::Copied;
+    if peers > 0 && !is_copied {
         wrong.push(format!(
             "{peers} unreachable {owns} {addresses} addresses: start {them}, or `weft rmpeer` {them} if gone for good",
             owns = plural(peers, "peer owns", "peers own"),
@@ -742,6 +744,18 @@ weft: healthy, 2 peers
         }
         let verdict = verdict(&pair(), &around);
         assert_eq!(verdict, "weft: DEGRADED, 2 peers: port 53 cannot be had");
+    }
+
+    #[test]
+    fn while_a_copy_runs_elsewhere_nobody_is_advised_to_remove_peers() {
+        let mut status = pair();
+        status.ipam.owners[0].reachable = false;
+        assert!(verdict(&status, &around()).contains("or `weft rmpeer` it"));
+        status.ipam.state = IpamState::Copied;
+        let verdict = verdict(&status, &around());
+        assert!(verdict.contains("stop the copy") && !verdict.contains("rmpeer"), "{verdict}");
+        let shown = part(Part::Ipam, &status, &around());
+        assert!(!shown.contains("rmpeer"), "{shown}");
     }
 
     #[test]
