@@ -360,7 +360,14 @@ fn ipam(out: &mut String, status: &Status) {
     let people = people(status);
     let total = status.ipam.universe.size();
     match status.ipam.state {
-        IpamState::Idle | IpamState::Ready => {}
+        IpamState::Idle => {
+            let range = status.ipam.universe;
+            let _ = writeln!(
+                out,
+                "the addresses of {range} are not divided yet: `weft prime` or the first `weft attach` starts that"
+            );
+        }
+        IpamState::Ready => {}
         IpamState::AwaitingConsensus { .. }
         | IpamState::Listening
         | IpamState::AwaitingMerge
@@ -744,6 +751,15 @@ weft: healthy, 2 peers
         }
         let verdict = verdict(&pair(), &around);
         assert_eq!(verdict, "weft: DEGRADED, 2 peers: port 53 cannot be had");
+    }
+
+    #[test]
+    fn before_the_addresses_are_divided_the_status_says_what_starts_that() {
+        let mut status = pair();
+        (status.ipam.state, status.ipam.owners) = (IpamState::Idle, Vec::new());
+        let shown = part(Part::Ipam, &status, &around());
+        assert!(shown.contains("10.32.0.0/12 are not divided yet"), "{shown}");
+        assert!(shown.contains("`weft prime`") && shown.lines().count() == 1, "{shown}");
     }
 
     #[test]
