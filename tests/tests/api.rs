@@ -130,6 +130,21 @@ fn every_error_of_the_api_is_json_with_a_sentence() -> Result<()> {
         ("PUT", "/ip/c1/10.32.0.9/99", json, "", 400, "99"),
         ("PUT", "/ip/c1/10.32.0.9/999", json, "", 400, "999"),
         ("GET", "/ip/%ff", json, "", 400, "%ff"),
+        ("POST", "/ip/c1?check-alive=banana", json, "", 400, "not 'banana'"),
+        ("POST", "/ip/c1/10.32.0.0/24?check-alive=yes", json, "", 400, "not 'yes'"),
+        ("PUT", "/ip/c1/10.32.0.9/12?noErrorOnUnknown=2", json, "", 400, "not '2'"),
+        (
+            "PUT",
+            "/name/c1/10.32.0.9?check-alive=TRUE",
+            form,
+            "fqdn=a.weft.local",
+            400,
+            "not 'TRUE'",
+        ),
+        ("POST", "/connect", form, "peer=host2&replace=on", 400, "replace is true"),
+        ("POST", "/evict?force=maybe", form, "peer=host2", 400, "force is true"),
+        ("POST", "/evict", form, "peer=host2&wait=0&wait", 400, "give one"),
+        ("DELETE", "/secret?force=ja", form, "", 400, "force is true"),
         ("GET", &long_path, json, "", 400, "aaa"),
     ] {
         let (got, answer) = ask(host, &request(method, path, kind, body))?;
@@ -144,5 +159,10 @@ fn every_error_of_the_api_is_json_with_a_sentence() -> Result<()> {
         ensure!(fields.len() == 2 && passes == Some(false), "{what}");
     }
     host.weft(&["status"])?.ok()?;
+    ensure!(host.weft(&["ps"])?.ok()?.is_empty(), "what was refused holds an address");
+    for flag in ["check-alive=true", "check-alive=0", "check-alive&noErrorOnUnknown=1"] {
+        let (status, answer) = ask(host, &request("POST", &format!("/ip/c1?{flag}"), form, ""))?;
+        ensure!(status == 200 && answer.ends_with("/12"), "{flag}: {status} {answer}");
+    }
     lab.finish()
 }

@@ -108,6 +108,31 @@ impl Fields {
     pub(super) fn name(&self) -> Result<Option<Name>, Refusal> {
         self.all("fqdn").next().map(|name| name.parse().map_err(Refusal::bad)).transpose()
     }
+
+    /// Whether `key` is set: `key=true`, `key=1` or just `key` sets it, `key=false` or `key=0` does not, and without
+    /// one of these it is not set.
+    ///
+    /// # Errors
+    /// When it says anything else, or both: what is asked for must not be guessed.
+    pub(super) fn flag(&self, key: &str) -> Result<bool, Refusal> {
+        let mut is_set = None;
+        for text in self.all(key) {
+            let said = match text {
+                "true" | "1" | "" => true,
+                "false" | "0" => false,
+                other => {
+                    return Err(Refusal::bad(format!(
+                        "{key} is true (or 1, or nothing) or false (or 0), and not '{other}'"
+                    )));
+                }
+            };
+            if is_set.is_some_and(|before| before != said) {
+                return Err(Refusal::bad(format!("{key} is given as true and as false: give one")));
+            }
+            is_set = Some(said);
+        }
+        Ok(is_set.unwrap_or(false))
+    }
 }
 
 impl Fields {
@@ -151,5 +176,30 @@ impl<S: Send + Sync> FromRequest<S> for Fields {
         let both = [query.as_bytes(), &body];
         let fields = both.into_iter().flat_map(form_urlencoded::parse);
         Ok(Self(fields.map(|(key, value)| (key.into_owned(), value.into_owned())).collect()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flag(fields: &str) -> Result<bool, String> {
+        let fields = form_urlencoded::parse(fields.as_bytes()).into_owned().collect();
+        Fields(fields).flag("force").map_err(|refusal| refusal.error)
+    }
+
+    #[test]
+    fn a_flag_is_true_or_false_in_a_few_spellings_and_nothing_else() {
+        for yes in ["force", "force=", "force=true", "force=1", "wait=no&force=1&force"] {
+            assert_eq!(flag(yes), Ok(true), "{yes}");
+        }
+        for no in ["", "wait", "force=false", "force=0"] {
+            assert_eq!(flag(no), Ok(false), "{no}");
+        }
+        for bad in ["force=banana", "force=yes", "force=True", "force=2", "force=true&force=x"] {
+            let why = flag(bad).unwrap_err();
+            assert!(why.starts_with("force is true") && why.contains("false"), "{bad}: {why}");
+        }
+        assert!(flag("force=1&force=0").unwrap_err().contains("give one"));
     }
 }

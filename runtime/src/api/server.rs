@@ -311,7 +311,7 @@ fn targets(fields: &Fields, c: &Controls) -> Answer<Vec<Target>> {
 
 async fn connect(State(c): Controlled, fields: Fields) -> Answer<()> {
     let targets = targets(&fields, &c)?;
-    let replace = fields.all("replace").any(|value| value == "true");
+    let replace = fields.flag("replace")?;
     done(c.node.command(Command::Connect { targets, replace }).await)
 }
 
@@ -406,14 +406,30 @@ async fn owned(State(c): Controlled) -> Answer<Json<Value>> {
     Ok(Json(json!({ "owned": owned })))
 }
 
-async fn allocate(State(c): Controlled, Parts(id): Parts<String>) -> Answer<String> {
+/// Flags of Weave Net's that say nothing here, since weft asks no container engine: scripts give them, and what
+/// is no flag is their mistake all the same.
+fn engine_flags(fields: &Fields) -> Answer<()> {
+    for key in ["check-alive", "noErrorOnUnknown"] {
+        fields.flag(key)?;
+    }
+    Ok(())
+}
+
+async fn allocate(
+    State(c): Controlled,
+    Parts(id): Parts<String>,
+    fields: Fields,
+) -> Answer<String> {
+    engine_flags(&fields)?;
     Ok(joined(c.attachments.allocate(id.parse()?, None).await?.iter()))
 }
 
 async fn allocate_in(
     State(c): Controlled,
     Parts((id, ip, len)): Parts<(String, IpAddr, u8)>,
+    fields: Fields,
 ) -> Answer<String> {
+    engine_flags(&fields)?;
     let subnet = Some(net(ip, len)?.trunc());
     Ok(joined(c.attachments.allocate(id.parse()?, subnet).await?.iter()))
 }
@@ -421,7 +437,9 @@ async fn allocate_in(
 async fn claim(
     State(c): Controlled,
     Parts((id, ip, len)): Parts<(String, IpAddr, u8)>,
+    fields: Fields,
 ) -> Answer<StatusCode> {
+    engine_flags(&fields)?;
     c.attachments.claim(id.parse()?, net(ip, len)?).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -473,6 +491,7 @@ async fn register(
     Parts((id, address)): Parts<(String, IpAddr)>,
     fields: Fields,
 ) -> Answer<StatusCode> {
+    engine_flags(&fields)?;
     let Some(name) = named(fields.name()?, &c)? else {
         return Err(Refusal::bad("no name given: add fqdn=NAME"));
     };
@@ -603,8 +622,7 @@ async fn open_gate(State(c): Controlled) -> Answer<StatusCode> {
 /// Takes over the addresses of dead peers, each given as `peer` by its label, name or id.
 async fn evict(State(c): Controlled, fields: Fields) -> Answer<String> {
     let named: Vec<&str> = fields.all("peer").collect();
-    let is_set = |name| fields.all(name).any(|value| value == "true");
-    take_over(&c, &named, is_set("force"), is_set("wait")).await
+    take_over(&c, &named, fields.flag("force")?, fields.flag("wait")?).await
 }
 
 async fn evict_one(State(c): Controlled, Parts(peer): Parts<String>) -> Answer<String> {
@@ -665,7 +683,7 @@ async fn add_secret(State(c): Controlled, Body(secret): Body<Secret>) -> Answer<
 }
 
 async fn retire_secret(State(c): Controlled, fields: Fields) -> Answer<Json<Value>> {
-    let force = fields.all("force").any(|value| value == "true");
+    let force = fields.flag("force")?;
     trust(&c, Trust::RetireSecret { force }).await?;
     tracing::info!(force, "an operator retired the old secret");
     Ok(Json(json!({})))
