@@ -208,6 +208,9 @@ impl Attachments {
     /// What `attach` finds.
     async fn before(&self, attach: &Attach) -> Result<Before, AttachError> {
         let id = &attach.id;
+        // Ahead of all else: where nothing can be attached, no address must be given, which could be given to nobody
+        // for a while afterwards, and no founding begin.
+        self.host.find(&attach.namespace).await?;
         let place = self.ledger.place(id);
         if let Some(Place { interface: there, .. }) = &place
             && there != attach.interface.as_str()

@@ -96,6 +96,11 @@ impl Wish {
 /// The kernel, as attachments need it; tests put one of their own in its place.
 #[async_trait::async_trait]
 pub trait Host: Send + Sync + std::fmt::Debug + 'static {
+    /// Whether containers can be attached in this namespace: it is there, and is not the host's own. Hosts
+    /// without a kernel have them all.
+    async fn find(&self, _namespace: &Namespace) -> Result<(), HostError> {
+        Ok(())
+    }
     /// Gives a namespace an interface on the bridge; where it has one, adds what is missing.
     /// Returns its MAC.
     async fn attach(&self, wish: &Wish) -> Result<Mac, HostError>;
@@ -332,8 +337,8 @@ fn owner(state_dir: &Path) -> Owner {
     Owner::new(&state_dir.to_string_lossy())
 }
 
-/// A socket inside a namespace, and the namespace.
-async fn enter(namespace: &Namespace) -> Result<(NamespaceFd, Handle), HostError> {
+/// A namespace other than that of the bridge.
+fn opened(namespace: &Namespace) -> Result<NamespaceFd, HostError> {
     let namespace = match namespace {
         Namespace::Pid(pid) => netns::Namespace::Pid(*pid),
         Namespace::Path(path) => netns::Namespace::at(path.clone()),
@@ -342,6 +347,12 @@ async fn enter(namespace: &Namespace) -> Result<(NamespaceFd, Handle), HostError
     if fd.is_same(&NamespaceFd::current()?) {
         return Err(HostError::OwnNamespace(namespace.to_string()));
     }
+    Ok(fd)
+}
+
+/// A socket inside a namespace, and the namespace.
+async fn enter(namespace: &Namespace) -> Result<(NamespaceFd, Handle), HostError> {
+    let fd = opened(namespace)?;
     let runtime = tokio::runtime::Handle::current();
     let (connection, handle, _) = fd.run(|| {
         let _entered = runtime.enter();
@@ -368,6 +379,10 @@ async fn announce_again(announcer: Announcer, inside: Handle) {
 
 #[async_trait::async_trait]
 impl Host for PeerKernel {
+    async fn find(&self, namespace: &Namespace) -> Result<(), HostError> {
+        opened(namespace).map(drop)
+    }
+
     async fn attach(&self, wish: &Wish) -> Result<Mac, HostError> {
         let Kernel { handle, bridge, mtu, owner, .. } = &self.kernel;
         let (fd, inside) = enter(&wish.namespace).await?;

@@ -362,13 +362,17 @@ fn a_namespace_that_is_not_there_is_named() -> Result<()> {
     let lab = Lab::full(1)?;
     let host = lab.host(1);
     host.launch(&[])?;
-    host.weft(&["run", "--", "true"])?.ok()?;
-    // The address of the name server.
-    let held = host.weft(&["ps"])?.ok()?;
     let mut ended = Command::new("true").spawn()?;
     let pid = ended.id().to_string();
     ended.wait()?;
+    let kept = fs::read(host.state_dir.join("weft.redb"))?;
     refused(host, &["attach", &pid], FAILED, &pid, &["running", "process", "check"])?;
+    ensure!(fs::read(host.state_dir.join("weft.redb"))? == kept, "something was allocated for it");
+    let shown = host.weft(&["status", "ipam"])?.ok()?;
+    ensure!(shown.contains("not divided yet") && shown.contains("`weft prime`"), "{shown}");
+    host.weft(&["run", "--", "true"])?.ok()?;
+    // The address of the name server.
+    let held = host.weft(&["ps"])?.ok()?;
     // More than any process id can be.
     let number = (4_194_304 + std::process::id()).to_string();
     ip(&format!("netns add {number}"))?;

@@ -22,6 +22,7 @@ use weft_core::node::Seed;
 struct FakeHost {
     refuses: AtomicBool,
     is_slow: AtomicBool,
+    has_no_namespace: AtomicBool,
     attached: Mutex<BTreeMap<ContainerId, BTreeSet<IpNet>>>,
     replugged: Mutex<BTreeSet<ContainerId>>,
     bridge: Mutex<BTreeSet<IpNet>>,
@@ -36,6 +37,10 @@ impl FakeHost {
 
 #[async_trait::async_trait]
 impl Host for FakeHost {
+    async fn find(&self, namespace: &Namespace) -> Result<(), HostError> {
+        let is_gone = self.has_no_namespace.load(Ordering::Relaxed);
+        if is_gone { Err(HostError::OwnNamespace(format!("{namespace:?}"))) } else { Ok(()) }
+    }
     async fn attach(&self, wish: &Wish) -> Result<Mac, HostError> {
         self.check()?;
         if self.is_slow.load(Ordering::Relaxed) {
@@ -348,6 +353,20 @@ async fn an_attachment_is_noted_before_it_is_given_an_address() {
     ));
     assert_eq!(bed.store.commits(), commits);
     std::fs::remove_dir(&beside).unwrap();
+}
+
+#[tokio::test]
+async fn for_a_namespace_that_is_gone_nothing_is_allocated_and_nothing_written() {
+    let bed = bed().await;
+    bed.node.command(Command::Prime).await.unwrap();
+    let commits = bed.store.commits();
+    bed.host.has_no_namespace.store(true, Ordering::Relaxed);
+    let refused = bed.attachments.attach(container(&[])).await;
+    assert!(matches!(refused, Err(AttachError::Host(_))), "{refused:?}");
+    assert_eq!(bed.store.commits(), commits);
+    assert!(!bed.dir.join("attached.json").exists());
+    bed.host.has_no_namespace.store(false, Ordering::Relaxed);
+    bed.attachments.attach(container(&[])).await.unwrap();
 }
 
 #[tokio::test]
