@@ -106,6 +106,11 @@ pub enum AttachError {
         "this network namespace is attached already, as {0}: use that instead, or detach it first"
     )]
     AttachedAs(ContainerId),
+    /// An address without an interface is no use to what has one.
+    #[error(
+        "{0} is attached: `weft attach` with an address gives its interface that one too, `weft detach` takes it off"
+    )]
+    OnInterface(ContainerId),
     /// An interface still has the address.
     #[error("{0} is attached: `weft detach` takes its addresses off its interface first")]
     InUse(ContainerId),
@@ -302,16 +307,17 @@ impl Attachments {
         }
     }
 
-    /// Gives `id` an address without an interface: one of `subnet`, or of the default subnets.
+    /// Gives `id` an address without an interface: one of `subnet`, or of the default subnets. What is attached
+    /// is told those that it has, and given no other.
     ///
     /// # Errors
-    /// The node's own; nothing was given then.
+    /// The node's own, and [`AttachError::OnInterface`]; nothing was given then.
     pub async fn allocate(
         &self,
         id: ContainerId,
         subnet: Option<IpNet>,
     ) -> Result<Vec<IpNet>, AttachError> {
-        self.give(id.clone(), Command::Allocate { id, subnet }).await
+        self.give(id.clone(), subnet, Command::Allocate { id, subnet }).await
     }
 
     /// Gives `id` just this `address` without an interface.
@@ -319,19 +325,44 @@ impl Attachments {
     /// # Errors
     /// As [`Attachments::allocate`].
     pub async fn claim(&self, id: ContainerId, address: IpNet) -> Result<Vec<IpNet>, AttachError> {
-        self.give(id.clone(), Command::Claim { id, address }).await
+        let wanted = Some(address.addr().into());
+        self.give(id.clone(), wanted, Command::Claim { id, address }).await
     }
 
-    async fn give(&self, id: ContainerId, command: Command) -> Result<Vec<IpNet>, AttachError> {
+    /// Gives `id` what `command` asks for: an address inside `wanted`, or one of each default subnet.
+    async fn give(
+        &self,
+        id: ContainerId,
+        wanted: Option<IpNet>,
+        command: Command,
+    ) -> Result<Vec<IpNet>, AttachError> {
         not_reserved(&id)?;
         let this = self.clone();
         let turn = self.turns.take(&id).await?;
         turn.run(|asker| async move {
+            if let Err(why) = this.may_give(&id, wanted).await {
+                return asker.refuse(why);
+            }
             let (before, outcome) = this.node.command_of(&id, command).await;
             let outcome = outcome.map(addresses_of).map_err(AttachError::from);
             asker.settle(outcome, this.take_back(&id, &before)).await;
         })
         .await
+    }
+
+    /// Refuses to give an address inside `wanted` to what has an interface: that would not have it, so nothing would
+    /// answer to it, and [`Attachments::give_back`] not take it. What `id` holds already can be asked for again.
+    async fn may_give(&self, id: &ContainerId, wanted: Option<IpNet>) -> Result<(), AttachError> {
+        if self.ledger.place(id).is_none() {
+            return Ok(());
+        }
+        let held = self.held(id).await?;
+        let is_held = |subnet: &IpNet| held.iter().any(|address| subnet.contains(&address.addr()));
+        let is_had = match wanted {
+            Some(wanted) => is_held(&wanted),
+            None => self.node.status().await?.ipam.default_subnets.iter().all(is_held),
+        };
+        if is_had { Ok(()) } else { Err(AttachError::OnInterface(id.clone())) }
     }
 
     /// Gives back what `id` was given since it held what was held `before`.

@@ -166,3 +166,36 @@ fn every_error_of_the_api_is_json_with_a_sentence() -> Result<()> {
     }
     lab.finish()
 }
+
+#[test]
+fn what_put_gives_delete_takes_and_what_is_attached_is_given_nothing_by_either() -> Result<()> {
+    let lab = Lab::full(1)?;
+    let host = lab.host(1);
+    host.launch(&[])?;
+    let container = lab.container()?;
+    let id = format!("netns:{}", container.namespace);
+    let call = |method: &str, path: &str| {
+        ask(host, &request(method, &format!("/ip/{id}{path}"), "text/plain", ""))
+    };
+    // As scripts do it: first an address, then the interface that has it.
+    ensure!(call("PUT", "/10.33.0.1/16")?.0 == 204 && call("DELETE", "/10.33.0.1")?.0 == 204);
+    ensure!(call("PUT", "/10.34.0.1/16")?.0 == 204);
+    host.attach(&container, &[])?;
+    let held = host.weft(&["ps"])?.ok()?;
+    ensure!(held.contains("10.34.0.1/16"), "{held}");
+    for (method, path) in [
+        ("PUT", "/10.35.0.1/16"),
+        ("POST", "/10.35.0.0/16"),
+        ("DELETE", "/10.34.0.1"),
+        ("DELETE", ""),
+    ] {
+        let (status, answer) = call(method, path)?;
+        let says_what_to_do = answer.contains("is attached") && answer.contains("weft detach");
+        ensure!(status == 400 && says_what_to_do, "{method} {path}: {status} {answer}");
+    }
+    ensure!(call("PUT", "/10.34.0.1/16")?.0 == 204, "what it has can be claimed again");
+    let told = call("POST", "/10.34.0.0/16")?;
+    ensure!(told == (200, "10.34.0.1/16".to_owned()), "{told:?}");
+    ensure!(host.weft(&["ps"])?.ok()? == held);
+    lab.finish()
+}

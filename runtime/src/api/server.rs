@@ -161,6 +161,7 @@ impl From<AttachError> for Refusal {
             | AttachError::Reserved(_)
             | AttachError::OtherInterface { .. }
             | AttachError::AttachedAs(_)
+            | AttachError::OnInterface(_)
             | AttachError::InUse(_) => Self::bad(error),
             AttachError::NoDnsAddress(ref why) => {
                 let (status, may_pass) = (Self::from(why.clone()).status(), why.may_pass());

@@ -250,6 +250,29 @@ async fn an_address_on_an_interface_is_not_given_back_behind_its_back() {
 }
 
 #[tokio::test]
+async fn what_is_attached_is_told_its_addresses_and_given_none_that_its_interface_lacks() {
+    let bed = bed().await;
+    let attached = bed.attachments.attach(container(&["10.33.0.1/16"])).await.unwrap();
+    let (id, addresses) = (attached.id.clone(), attached.addresses.clone());
+    let commits = bed.store.commits();
+    let claim = async |text: &str| bed.attachments.claim(id.clone(), text.parse().unwrap()).await;
+    let allocate =
+        async |text: &str| bed.attachments.allocate(id.clone(), Some(text.parse().unwrap())).await;
+    assert_eq!(claim("10.33.0.1/16").await.unwrap(), addresses);
+    assert_eq!(allocate("10.33.0.0/16").await.unwrap(), addresses);
+    assert_eq!(bed.attachments.allocate(id.clone(), None).await.unwrap(), addresses);
+    for refused in [claim("10.34.0.1/16").await, allocate("10.34.0.0/16").await] {
+        assert!(matches!(refused, Err(AttachError::OnInterface(_))), "{refused:?}");
+    }
+    assert_eq!(bed.store.commits(), commits);
+    assert_eq!(bed.attachments.list().await.unwrap(), [attached]);
+    // Before it is attached, and once it is not any more, it may be given any.
+    bed.attachments.detach(id.clone(), Vec::new()).await.unwrap();
+    assert_eq!(claim("10.34.0.1/16").await.unwrap().len(), 1);
+    bed.attachments.give_back(id.clone(), None).await.unwrap();
+}
+
+#[tokio::test]
 async fn every_container_is_put_back_on_a_bridge_that_was_made_anew() {
     let bed = bed().await;
     let attached = bed.attachments.attach(container(&[])).await.unwrap();
