@@ -2,6 +2,9 @@
 //!
 //! One file: a head of our own, and behind it what redb keeps. That has a table with all values, the key of
 //! which is a [`Slot`] in postcard, and one with the number of the last commit.
+//!
+//! The file is made under another name and renamed once it is whole. So a file that is empty, or has no head, is a
+//! damaged one, and not a first start that was cut off: it may have held all that this peer knew.
 
 mod head;
 
@@ -9,7 +12,7 @@ use head::{Body, FORMAT, Head};
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use weft_core::codec;
@@ -89,44 +92,82 @@ impl RedbStore {
     /// # Errors
     /// When another daemon has it open, it is damaged, lacks what was committed, or cannot be made.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let disk = |why: io::Error| StoreError::Disk { path: path.into(), why: advised(&why) };
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(path)
-            .map_err(disk)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(StoreError::InUse(path.into())),
-            Err(TryLockError::Error(why)) => return Err(disk(why)),
+        loop {
+            match OpenOptions::new().read(true).write(true).open(path) {
+                Ok(file) => return Self::found(path, file),
+                Err(why) if why.kind() == ErrorKind::NotFound => {}
+                Err(why) => return Err(unkept(path, &why)),
+            }
+            if let Some(store) = Self::made(path)? {
+                return Ok(store);
+            }
         }
-        let head = Head::read(&file).map_err(disk)?;
-        if let Head::Foreign(found) = head {
-            let path = path.into();
-            let is_earlier = found < FORMAT;
-            return Err(if is_earlier {
-                StoreError::Earlier { path, found }
-            } else {
-                StoreError::Later { path, found }
-            });
+    }
+
+    /// Makes the file at `path`; `None` when another process has just done so.
+    fn made(path: &Path) -> Result<Option<Self>, StoreError> {
+        let disk = |why: io::Error| unkept(path, &why);
+        let unfinished = unfinished(path);
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let file = options.open(&unfinished).map_err(disk)?;
+        lock(path, &file)?;
+        // Who had the lock before us may have renamed it since we opened it.
+        let is_same = std::fs::metadata(&unfinished)
+            .is_ok_and(|there| file.metadata().is_ok_and(|ours| ours.ino() == there.ino()));
+        if !is_same {
+            return Ok(None);
         }
+        if path.exists() {
+            std::fs::remove_file(&unfinished).map_err(disk)?;
+            return Ok(None);
+        }
+        let file = Arc::new(file);
+        let made = || {
+            // What a first start left that was cut off.
+            file.set_len(0).map_err(disk)?;
+            let database = Arc::new(opened(path, Body(file.clone()))?);
+            head::confirm(&file, 0).and_then(|()| file.sync_all()).map_err(disk)?;
+            std::fs::rename(&unfinished, path).and_then(|()| synced_folder(path)).map_err(disk)?;
+            Ok(Self { path: path.into(), file: file.clone(), database })
+        };
+        let made = made();
+        if made.is_err() {
+            // On a full disk it would be in the way of others.
+            let _ = std::fs::remove_file(&unfinished);
+        }
+        made.map(Some)
+    }
+
+    /// The store in `file`, which is at `path`.
+    fn found(path: &Path, file: File) -> Result<Self, StoreError> {
+        let disk = |why: io::Error| unkept(path, &why);
+        lock(path, &file)?;
+        if file.metadata().map_err(disk)?.len() == 0 {
+            return Err(damaged(path, &"it is empty"));
+        }
+        let confirmed = match Head::read(&file).map_err(disk)? {
+            Head::Confirmed(confirmed) => confirmed,
+            Head::Blank | Head::Damaged => {
+                return Err(damaged(path, &"its head is not what was written"));
+            }
+            Head::Foreign(found) => {
+                let path = path.into();
+                let is_earlier = found < FORMAT;
+                return Err(if is_earlier {
+                    StoreError::Earlier { path, found }
+                } else {
+                    StoreError::Later { path, found }
+                });
+            }
+        };
         let file = Arc::new(file);
         let database = Arc::new(opened(path, Body(file.clone()))?);
         let store = Self { path: path.into(), file, database };
         let commits = store.commits()?;
-        match head {
-            Head::Blank if commits == 0 => {}
-            Head::Confirmed(confirmed) if confirmed <= commits => {}
-            Head::Confirmed(confirmed) => {
-                let why = format!("of {confirmed} commits {commits} are left");
-                return Err(damaged(path, &why));
-            }
-            Head::Blank | Head::Foreign(_) | Head::Damaged => {
-                return Err(damaged(path, &"its head is not what was written"));
-            }
+        if confirmed > commits {
+            let why = format!("of {confirmed} commits {commits} are left");
+            return Err(damaged(path, &why));
         }
         // Also of one that was cut off when all of it was written: from here on it is believed.
         head::confirm(&store.file, commits).map_err(disk)?;
@@ -217,6 +258,30 @@ fn unwritten(path: &Path, why: redb::Error) -> StoreError {
     StoreError::Disk { path: path.into(), why: advised(&why) }
 }
 
+/// What comes of it when the system does not let us keep state at `path`.
+fn unkept(path: &Path, why: &io::Error) -> StoreError {
+    StoreError::Disk { path: path.into(), why: advised(why) }
+}
+
+/// Takes the lock of `file`, which is or becomes the one at `path`.
+fn lock(path: &Path, file: &File) -> Result<(), StoreError> {
+    match file.try_lock() {
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse(path.into())),
+        Err(TryLockError::Error(why)) => Err(unkept(path, &why)),
+    }
+}
+
+/// Where the file of `path` is while it is made.
+pub(crate) fn unfinished(path: &Path) -> PathBuf {
+    path.with_extension("new")
+}
+
+/// Makes durable that the file at `path` is called so.
+fn synced_folder(path: &Path) -> io::Result<()> {
+    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+}
+
 fn damaged(path: &Path, why: &dyn std::fmt::Display) -> StoreError {
     StoreError::Damaged { path: path.into(), why: why.to_string() }
 }
@@ -285,6 +350,44 @@ mod tests {
         let path = dir.join("weft.redb");
         let _store = RedbStore::open(&path).unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn an_empty_file_is_damage_and_no_first_start() {
+        let dir = TempDir::new();
+        let path = dir.join("weft.redb");
+        for bytes in [&[][..], &[0; 100], &[0; 4096], &[0; 8192]] {
+            std::fs::write(&path, bytes).unwrap();
+            let why = RedbStore::open(&path).unwrap_err();
+            assert!(matches!(why, StoreError::Damaged { .. }), "{} zeros: {why:?}", bytes.len());
+            assert_eq!(std::fs::read(&path).unwrap(), bytes, "it is left as it is");
+            let advice = "put back a copy, or start afresh with `weft reset --force`";
+            assert!(why.to_string().ends_with(advice), "{why}");
+        }
+    }
+
+    #[test]
+    fn a_first_start_that_was_cut_off_is_a_first_start_again() {
+        let dir = TempDir::new();
+        let path = dir.join("weft.redb");
+        std::fs::write(unfinished(&path), [0x5a; 10_000]).unwrap();
+        let store = RedbStore::open(&path).unwrap();
+        assert!(!unfinished(&path).exists());
+        drop(store);
+        assert_eq!(reopened(&path), Ok(Saved::default()));
+    }
+
+    #[test]
+    fn of_several_that_start_for_the_first_time_together_one_has_the_store() {
+        let dir = TempDir::new();
+        let path = dir.join("weft.redb");
+        let opened: Vec<_> = std::thread::scope(|scope| {
+            let all: Vec<_> = (0..8).map(|_| scope.spawn(|| RedbStore::open(&path))).collect();
+            all.into_iter().map(|one| one.join().unwrap()).collect()
+        });
+        assert_eq!(opened.iter().filter(|one| one.is_ok()).count(), 1);
+        let others = opened.iter().filter_map(|one| one.as_ref().err());
+        assert!(others.into_iter().all(|why| *why == StoreError::InUse(path.clone())));
     }
 
     #[test]

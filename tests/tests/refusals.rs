@@ -427,6 +427,24 @@ fn a_name_that_no_host_can_have_is_named() -> Result<()> {
 }
 
 #[test]
+fn a_state_file_that_was_emptied_is_not_taken_for_a_first_start() -> Result<()> {
+    let lab = Lab::full(1)?;
+    let host = lab.host(1);
+    host.launch(&[])?;
+    host.weft(&["stop"])?.ok()?;
+    let file = host.state_dir.join("weft.redb");
+    fs::write(&file, "")?;
+    for args in [&["launch"][..], &["id"]] {
+        let path = file.to_string_lossy();
+        refused(host, args, FAILED, &format!("{path} is damaged"), &["weft reset --force"])?;
+        ensure!(fs::metadata(&file)?.len() == 0, "it is left as it is");
+    }
+    host.weft(&["reset", "--force"])?.ok()?;
+    host.launch(&[])?;
+    lab.finish()
+}
+
+#[test]
 fn a_second_launch_is_refused_and_the_first_goes_on() -> Result<()> {
     let lab = Lab::full(1)?;
     let host = lab.host(1);

@@ -1,5 +1,6 @@
 //! The files of a daemon.
 
+use crate::store;
 use std::path::PathBuf;
 
 /// The two folders of a daemon, and what is in them.
@@ -40,5 +41,10 @@ impl Folders {
     /// The database.
     pub fn database(&self) -> PathBuf {
         self.state_dir.join("weft.redb")
+    }
+
+    /// The database while a first start makes it.
+    pub fn unfinished_database(&self) -> PathBuf {
+        store::unfinished(&self.database())
     }
 }

@@ -37,6 +37,7 @@ async fn clear(folders: &Folders) -> Result<(), StartError> {
     cleared.map_err(|why| StartError(why.to_string()))?;
     for path in [
         folders.database(),
+        folders.unfinished_database(),
         folders.attached_file(),
         folders.socket(),
         folders.log_file(),
