@@ -312,3 +312,28 @@ fn a_daemon_that_cannot_keep_its_state_stops_in_order_and_comes_back_with_all_it
     two.wait_name(&refused.0)?;
     lab.finish()
 }
+
+#[test]
+fn of_several_resets_at_once_each_ends_well_or_says_that_another_is_at_work() -> Result<()> {
+    let lab = Lab::full(1)?;
+    let host = lab.host(1);
+    let before = state(host)?;
+    for _ in 0..3 {
+        host.launch(&[])?;
+        host.attach(&lab.container()?, &[])?;
+        host.kill_daemon()?;
+        let done: Vec<_> = std::thread::scope(|scope| {
+            let reset = || host.weft(&["reset", "--force"]);
+            let all: Vec<_> = (0..6).map(|_| scope.spawn(reset)).collect();
+            all.into_iter().filter_map(|one| one.join().ok()).collect::<Result<_>>()
+        })?;
+        ensure!(done.len() == 6 && done.iter().any(|done| done.code == 0), "{done:?}");
+        for done in done.iter().filter(|done| done.code != 0) {
+            done.complains(1, "another weft command", &["try again"])?;
+        }
+        host.weft(&["reset", "--force"])?.ok()?;
+        ensure!(!host.state_dir.exists() && !host.run_dir.exists());
+        undone(host, &before)?;
+    }
+    lab.finish()
+}

@@ -26,10 +26,11 @@ impl PidLock {
     /// Takes the lock of `path` and writes this process's id into it.
     ///
     /// # Errors
-    /// When another process has it, or the file cannot be made.
-    pub(crate) fn take(path: &Path) -> Result<Self, StartError> {
+    /// When another process has it, the folder is gone, or the file cannot be made.
+    pub(crate) fn take(path: &Path) -> Result<Self, LockError> {
         let cannot = |why: io::Error| {
-            StartError(format!("cannot make {}: {why}; choose another --run-dir", path.display()))
+            let is_gone = why.kind() == io::ErrorKind::NotFound;
+            if is_gone { LockError::Gone(path.into()) } else { LockError::Cannot(path.into(), why) }
         };
         loop {
             let file = OpenOptions::new()
@@ -43,7 +44,7 @@ impl PidLock {
                 Ok(file) => file,
                 Err((mut file, Errno::EWOULDBLOCK)) => {
                     let pid = read(&mut file);
-                    return Err(StartError(Holder { pid, file }.to_string()));
+                    return Err(LockError::Held(Holder { pid, file }));
                 }
                 Err((_, why)) => return Err(cannot(why.into())),
             };
@@ -61,6 +62,26 @@ impl PidLock {
 impl Drop for PidLock {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// Why a lock cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LockError {
+    /// Another process has it.
+    #[error("{0}")]
+    Held(Holder),
+    /// Its folder was there, and another command has removed it meanwhile, as `weft reset` does.
+    #[error("another weft command has just removed the folder of {}: try again", .0.display())]
+    Gone(PathBuf),
+    /// The system does not let us.
+    #[error("cannot make {}: {}; choose another --run-dir", .0.display(), .1)]
+    Cannot(PathBuf, io::Error),
+}
+
+impl From<LockError> for StartError {
+    fn from(error: LockError) -> Self {
+        Self(error.to_string())
     }
 }
 
@@ -126,5 +147,7 @@ mod tests {
         assert!(!path.exists());
         PidLock::take(&path).unwrap();
         assert!(!held.is_gone(), "this process has not ended");
+        let gone = PidLock::take(&dir.join("gone").join("weft.pid")).unwrap_err();
+        assert!(matches!(gone, LockError::Gone(_)), "{gone}");
     }
 }

@@ -1,6 +1,6 @@
 //! Removing all traces of weft from a host.
 
-use super::lock::{self, PidLock};
+use super::lock::{self, Holder, LockError, PidLock};
 use super::{Folders, StartError};
 use crate::attachments::Ledger;
 use crate::host;
@@ -15,19 +15,31 @@ use std::path::Path;
 /// What could not be removed, or that weft is still running.
 pub async fn reset(folders: &Folders) -> Result<(), StartError> {
     super::start::require_root()?;
-    if folders.run_dir.exists() {
-        // Held until the end: nobody may launch into the middle of this.
-        let lock = PidLock::take(&folders.pid_file())?;
-        clear(folders).await?;
-        drop(lock);
-        // Files of a `weft run` that still runs, or of others, stay.
-        run_files::clear(&folders.run_dir);
-        let _ = std::fs::remove_dir(&folders.run_dir);
-    } else {
-        clear(folders).await?;
+    // Held until the end: nobody may launch into the middle of this.
+    match PidLock::take(&folders.pid_file()) {
+        Ok(lock) => {
+            clear(folders).await?;
+            drop(lock);
+            // Files of a `weft run` that still runs, or of others, stay.
+            run_files::clear(&folders.run_dir);
+            let _ = std::fs::remove_dir(&folders.run_dir);
+        }
+        // Nothing runs here, or another reset has just come to its end.
+        Err(LockError::Gone(_)) => clear(folders).await?,
+        Err(LockError::Held(holder)) => return Err(busy(folders, &holder)),
+        Err(why @ LockError::Cannot(..)) => return Err(why.into()),
     }
     debug_assert!(lock::holder(&folders.pid_file()).is_none(), "the lock was ours");
     Ok(())
+}
+
+/// That another command is at work: no daemon, since that was told to end, or there was none.
+fn busy(folders: &Folders, holder: &Holder) -> StartError {
+    let pid = holder.pid.map_or_else(String::new, |pid| format!(" (process {pid})"));
+    StartError(format!(
+        "another weft command{pid} resets or launches weft in {}: let it end, then try again if anything is left",
+        folders.run_dir.display()
+    ))
 }
 
 async fn clear(folders: &Folders) -> Result<(), StartError> {
