@@ -38,3 +38,19 @@ fn a_first_peer_that_is_cut_off_from_those_that_joined_it_does_not_divide_the_ad
     ensure!(!theirs.iter().any(|address| waiting.text().contains(&format!("{address}/"))));
     lab.finish()
 }
+
+#[test]
+fn who_waits_for_the_addresses_is_told_after_a_while_what_for() -> Result<()> {
+    let lab = Lab::two()?;
+    let [one, two] = [lab.host(1), lab.host(2)];
+    let peers = "--ipalloc-init=consensus=2";
+    one.launch(&[peers])?;
+    let mut prime = lab.background(&mut one.weft_command(&["prime"])?)?;
+    prime
+        .wait_for("weft: waiting until the addresses are divided: awaiting consensus", PATIENCE)?;
+    two.launch(&[peers, &one.address()])?;
+    ensure!(prime.wait(PATIENCE)? == 0, "{}", prime.text());
+    let done = one.weft(&["prime"])?;
+    ensure!(done.stderr.is_empty() && done.ok()?.is_empty(), "what is done needs no word");
+    lab.finish()
+}
