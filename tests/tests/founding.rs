@@ -1,8 +1,9 @@
 //! Who divides the addresses, where each peer was launched as the README has it: with the first one to dial.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use std::time::Duration;
 use weft_tests::lab::Lab;
+use weft_tests::wait_until;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -52,5 +53,29 @@ fn who_waits_for_the_addresses_is_told_after_a_while_what_for() -> Result<()> {
     ensure!(prime.wait(PATIENCE)? == 0, "{}", prime.text());
     let done = one.weft(&["prime"])?;
     ensure!(done.stderr.is_empty() && done.ok()?.is_empty(), "what is done needs no word");
+    lab.finish()
+}
+
+#[test]
+fn of_two_meshes_that_were_founded_apart_both_sides_say_so_with_what_to_do() -> Result<()> {
+    let lab = Lab::two()?;
+    let [one, two] = [lab.host(1), lab.host(2)];
+    for host in [one, two] {
+        host.launch(&["--password", "S3cret"])?;
+        host.weft(&["prime"])?.ok()?;
+    }
+    // The one that dials, and the one that is dialed.
+    two.weft(&["connect", &one.address()])?.ok()?;
+    let reason =
+        "was founded apart from this one, so both own the same addresses: run `weft reset --force`";
+    for host in [one, two] {
+        let is_told =
+            || host.log().lines().any(|line| line.contains("WARN") && line.contains(reason));
+        wait_until("the log says why", PATIENCE, is_told).with_context(|| host.log())?;
+    }
+    for part in [&["status", "connections"][..], &["status"]] {
+        let shown = two.weft(part)?.ok()?;
+        ensure!(shown.contains(reason), "{shown}");
+    }
     lab.finish()
 }
