@@ -4,7 +4,10 @@
 //! namespaces itself (attach, detach, ps, …) is JSON here. There is no authentication: whoever may
 //! open the socket (mode 0600: root) may do everything. Every error is an [`types::ErrorBody`].
 
+mod answer;
 pub mod client;
+mod names;
+mod refusal;
 pub mod report;
 mod request;
 pub mod server;

@@ -1,13 +1,11 @@
-//! What a request brings, and the one shape of every error: whatever is wrong with a request, the
-//! client gets an [`ErrorBody`] with a sentence.
+//! What a request brings.
 
-use super::types::ErrorBody;
-use axum::Json;
+use super::refusal::Refusal;
+use crate::daemon::Controls;
 use axum::body::Bytes;
-use axum::extract::{FromRequest, FromRequestParts, Path, Request};
+use axum::extract::{FromRequest, FromRequestParts, Path, Request, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts as Head;
-use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -19,39 +17,8 @@ pub(super) const BODY_LEN_MAX: usize = 64 << 10;
 /// Longest time a request may take, and the reading of its body by itself; only `GET /ring` waits longer.
 pub(super) const ANSWER_MAX: Duration = crate::attachments::ALONE_MAX;
 
-/// An error on its way to the client.
-#[derive(Debug)]
-pub(super) struct Refusal {
-    status: StatusCode,
-    error: String,
-    may_pass: bool,
-}
-
-impl Refusal {
-    pub(super) fn new(status: StatusCode, error: impl ToString) -> Self {
-        Self { status, error: error.to_string(), may_pass: false }
-    }
-
-    pub(super) const fn status(&self) -> StatusCode {
-        self.status
-    }
-
-    /// The same, of what may be met later.
-    pub(super) fn passing(self, may_pass: bool) -> Self {
-        Self { may_pass, ..self }
-    }
-
-    pub(super) fn bad(error: impl ToString) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, error)
-    }
-}
-
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        (self.status, Json(ErrorBody { error: self.error, may_pass: self.may_pass }))
-            .into_response()
-    }
-}
+/// What a request is put to.
+pub(super) type Controlled = State<Controls>;
 
 /// The whole body, if it is not too long.
 async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Refusal> {
@@ -133,6 +100,18 @@ impl Fields {
         }
         Ok(is_set.unwrap_or(false))
     }
+
+    /// Flags of Weave Net's that say nothing here, since weft asks no container engine: scripts give them, and what
+    /// is no flag is their mistake all the same.
+    ///
+    /// # Errors
+    /// As [`Fields::flag`].
+    pub(super) fn engine_flags(&self) -> Result<(), Refusal> {
+        for key in ["check-alive", "noErrorOnUnknown"] {
+            self.flag(key)?;
+        }
+        Ok(())
+    }
 }
 
 impl Fields {
@@ -185,7 +164,7 @@ mod tests {
 
     fn flag(fields: &str) -> Result<bool, String> {
         let fields = form_urlencoded::parse(fields.as_bytes()).into_owned().collect();
-        Fields(fields).flag("force").map_err(|refusal| refusal.error)
+        Fields(fields).flag("force").map_err(|refusal| refusal.error().to_owned())
     }
 
     #[test]

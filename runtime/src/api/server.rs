@@ -1,30 +1,30 @@
 //! The server of the API: each path is a few lines that hand on to the daemon's [`Controls`].
 
+use super::answer::{Answer, count, done, empty, picture, pretty};
+use super::names::{self, named};
+use super::refusal::Refusal;
 use super::report;
-use super::request::{ANSWER_MAX, BODY_LEN_MAX, Body, Fields, Parts, Refusal};
+use super::request::{ANSWER_MAX, BODY_LEN_MAX, Body, Controlled, Fields, Parts};
 use super::text::{self, Part};
 use super::types::{
     AllowRequest, AttachRequest, Container, DetachRequest, Dns, ExposeRequest, Surroundings,
 };
-use crate::attachments::{AddressRequest, Attach, AttachError, Attached, TurnError};
-use crate::daemon::{Controls, LeaveError};
-use crate::dns;
+use crate::attachments::{AddressRequest, Attach, AttachError, Attached};
+use crate::daemon::Controls;
 use crate::secret::Secret;
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::http::header::ACCEPT;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, delete, get, post, put};
+use axum::routing::{MethodRouter, delete, get, post};
 use axum::{Json, Router};
 use ipnet::IpNet;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
-use weft_core::id::{ContainerId, ParseContainerIdError, PeerId, PeerLabel};
-use weft_core::io::{Command, CommandError, Reply, Target};
-use weft_core::names::{Name, NameValue, ParsePlaceError};
+use std::net::IpAddr;
+use weft_core::id::{ContainerId, PeerId, PeerLabel};
+use weft_core::io::{Command, Target};
 use weft_core::status::{PeerStatus, Status};
 use weft_core::trust::Trust;
 
@@ -58,13 +58,7 @@ fn router(controls: Controls) -> Router {
         .route("/ip", get(owned))
         .route("/ipinfo/defaultsubnet", get(default_subnet))
         .route("/ipinfo/tracker", get(async || ""))
-        .route("/name", get(get_names).delete(unregister))
-        .route("/name/{id}", put(register_value).delete(unregister_id))
-        .route("/name/{id}/{ip}", put(register).delete(unregister_address))
-        .route("/lookup/{wanted}", get(lookup))
-        .route("/domain", get(domain))
-        .route("/dns-address", get(dns_address))
-        .route("/dns-address-port", get(dns_address_port))
+        .merge(names::routes())
         .route("/peer", delete(leave))
         .route("/peer/{peer}", delete(evict_one))
         .route("/evict", post(evict))
@@ -103,103 +97,6 @@ fn router(controls: Controls) -> Router {
 
 fn in_good_time(route: MethodRouter<Controls>) -> MethodRouter<Controls> {
     route.layer(middleware::from_fn(in_time))
-}
-
-type Controlled = State<Controls>;
-type Answer<T> = Result<T, Refusal>;
-
-impl From<CommandError> for Refusal {
-    fn from(error: CommandError) -> Self {
-        let status = match error {
-            CommandError::Stranded { .. } => StatusCode::CONFLICT,
-            CommandError::Stopping
-            | CommandError::TooManyWaiting(_)
-            | CommandError::EvictionUnderWay { .. }
-            | CommandError::NotTakenOver { .. }
-            | CommandError::AllLeave
-            | CommandError::TooManyEvictions(_)
-            | CommandError::Broken { .. } => StatusCode::SERVICE_UNAVAILABLE,
-            CommandError::AddressTaken { .. }
-            | CommandError::OwnerSilent { .. }
-            | CommandError::OwnersSilent { .. }
-            | CommandError::OutOfRange { .. }
-            | CommandError::TooWide { .. }
-            | CommandError::Edge { .. }
-            | CommandError::HeldOtherwise { .. }
-            | CommandError::NoQuorum { .. }
-            | CommandError::Observing { .. }
-            | CommandError::NotMerged { .. }
-            | CommandError::Copied
-            | CommandError::Doubted
-            | CommandError::Exhausted { .. }
-            | CommandError::NotHeld(_)
-            | CommandError::StillInReach { .. }
-            | CommandError::OwnersAway { .. }
-            | CommandError::EvictsItself
-            | CommandError::TooManyVictims(_)
-            | CommandError::TooManyProposers(_)
-            | CommandError::RoundsUsedUp { .. }
-            | CommandError::TooManyNames(_)
-            | CommandError::Trust(_)
-            | CommandError::Left => StatusCode::BAD_REQUEST,
-        };
-        let may_pass = error.may_pass();
-        Self::new(status, error).passing(may_pass)
-    }
-}
-
-impl From<AttachError> for Refusal {
-    fn from(error: AttachError) -> Self {
-        match error {
-            AttachError::Command(error) => error.into(),
-            AttachError::NotAttached(_)
-            | AttachError::NotInDefault { .. }
-            | AttachError::ExposedAlone(_)
-            | AttachError::NotExposed
-            | AttachError::NotExposedWith(_)
-            | AttachError::NoSuchAddress(_)
-            | AttachError::Reserved(_)
-            | AttachError::OtherInterface { .. }
-            | AttachError::AttachedAs(_)
-            | AttachError::OnInterface(_)
-            | AttachError::InUse(_) => Self::bad(error),
-            AttachError::NoDnsAddress(ref why) => {
-                let (status, may_pass) = (Self::from(why.clone()).status(), why.may_pass());
-                Self::new(status, error).passing(may_pass)
-            }
-            AttachError::Turn(why) => why.into(),
-            AttachError::Host(why) if why.is_askers() => Self::bad(why),
-            AttachError::Host(_) | AttachError::Ledger { .. } => {
-                Self::new(StatusCode::INTERNAL_SERVER_ERROR, error)
-            }
-        }
-    }
-}
-
-impl From<TurnError> for Refusal {
-    fn from(error: TurnError) -> Self {
-        let (status, may_pass) = match &error {
-            TurnError::Busy(_) => (StatusCode::SERVICE_UNAVAILABLE, true),
-            TurnError::Late => (StatusCode::GATEWAY_TIMEOUT, true),
-            TurnError::Ended(_) => (StatusCode::INTERNAL_SERVER_ERROR, false),
-        };
-        Self::new(status, error).passing(may_pass)
-    }
-}
-
-impl From<LeaveError> for Refusal {
-    fn from(error: LeaveError) -> Self {
-        match error {
-            LeaveError::Command(error) => error.into(),
-            LeaveError::Attached(error) => error.into(),
-        }
-    }
-}
-
-impl From<ParseContainerIdError> for Refusal {
-    fn from(error: ParseContainerIdError) -> Self {
-        Self::bad(error)
-    }
 }
 
 /// Ends a request that takes too long. What changes the host runs to its end all the same
@@ -260,10 +157,6 @@ fn wants_json(headers: &HeaderMap) -> bool {
     accept.is_some_and(|value| value.contains("application/json"))
 }
 
-async fn picture(controls: &Controls) -> Answer<Arc<Status>> {
-    Ok(controls.node.status().await?)
-}
-
 async fn get_status(State(c): Controlled, headers: HeaderMap) -> Answer<Response> {
     let status = picture(&c).await?;
     let around = around(&c, &status).await;
@@ -299,10 +192,6 @@ async fn get_report(State(c): Controlled) -> Answer<Response> {
     Ok(pretty(&report::report(&status, &around(&c, &status).await)))
 }
 
-fn pretty(value: &Value) -> Response {
-    ([(CONTENT_TYPE, "application/json")], format!("{value:#}\n")).into_response()
-}
-
 fn targets(fields: &Fields, c: &Controls) -> Answer<Vec<Target>> {
     fields
         .all("peer")
@@ -330,21 +219,6 @@ async fn forget(State(c): Controlled, fields: Fields) -> Answer<()> {
 
 fn addresses(texts: &[String]) -> Answer<Vec<AddressRequest>> {
     texts.iter().map(|text| text.parse().map_err(Refusal::bad)).collect()
-}
-
-fn in_domain(name: Name, c: &Controls) -> Answer<Name> {
-    let domain = &c.options.dns_domain;
-    if name.is_within(domain) {
-        Ok(name)
-    } else {
-        Err(Refusal::bad(format!(
-            "'{name}' is not in the domain of this mesh: use a name that ends in .{domain}"
-        )))
-    }
-}
-
-fn named(name: Option<Name>, c: &Controls) -> Answer<Option<Name>> {
-    name.map(|name| in_domain(name, c)).transpose()
 }
 
 async fn attach(
@@ -407,21 +281,12 @@ async fn owned(State(c): Controlled) -> Answer<Json<Value>> {
     Ok(Json(json!({ "owned": owned })))
 }
 
-/// Flags of Weave Net's that say nothing here, since weft asks no container engine: scripts give them, and what
-/// is no flag is their mistake all the same.
-fn engine_flags(fields: &Fields) -> Answer<()> {
-    for key in ["check-alive", "noErrorOnUnknown"] {
-        fields.flag(key)?;
-    }
-    Ok(())
-}
-
 async fn allocate(
     State(c): Controlled,
     Parts(id): Parts<String>,
     fields: Fields,
 ) -> Answer<String> {
-    engine_flags(&fields)?;
+    fields.engine_flags()?;
     Ok(joined(c.attachments.allocate(id.parse()?, None).await?.iter()))
 }
 
@@ -430,7 +295,7 @@ async fn allocate_in(
     Parts((id, ip, len)): Parts<(String, IpAddr, u8)>,
     fields: Fields,
 ) -> Answer<String> {
-    engine_flags(&fields)?;
+    fields.engine_flags()?;
     let subnet = Some(net(ip, len)?.trunc());
     Ok(joined(c.attachments.allocate(id.parse()?, subnet).await?.iter()))
 }
@@ -440,7 +305,7 @@ async fn claim(
     Parts((id, ip, len)): Parts<(String, IpAddr, u8)>,
     fields: Fields,
 ) -> Answer<StatusCode> {
-    engine_flags(&fields)?;
+    fields.engine_flags()?;
     c.attachments.claim(id.parse()?, net(ip, len)?).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -481,135 +346,6 @@ async fn give_back(c: Controls, id: ContainerId, ip: Option<IpAddr>) -> Answer<S
 
 async fn default_subnet(State(c): Controlled) -> Answer<String> {
     Ok(text::listed(&picture(&c).await?.ipam.default_subnets))
-}
-
-async fn get_names(State(c): Controlled) -> Answer<Response> {
-    Ok(pretty(&report::names(&*picture(&c).await?)))
-}
-
-async fn register(
-    State(c): Controlled,
-    Parts((id, address)): Parts<(String, IpAddr)>,
-    fields: Fields,
-) -> Answer<StatusCode> {
-    engine_flags(&fields)?;
-    let Some(name) = named(fields.name()?, &c)? else {
-        return Err(Refusal::bad("no name given: add fqdn=NAME"));
-    };
-    let (id, value) = (id.parse()?, address.into());
-    empty(c.node.command(Command::Register { id, name, value }).await)
-}
-
-/// What is no address: a service (`srv`, with `priority` and `weight`), or a text (each `txt` a string of it).
-async fn register_value(
-    State(c): Controlled,
-    Parts(id): Parts<String>,
-    fields: Fields,
-) -> Answer<StatusCode> {
-    let Some(name) = named(fields.name()?, &c)? else {
-        return Err(Refusal::bad("no name given: add fqdn=NAME"));
-    };
-    let Some(value) = fields.value(Some(&name))? else {
-        return Err(Refusal::bad(
-            "nothing given that it stands for: add srv=[HOST:]PORT or txt=TEXT",
-        ));
-    };
-    // A service of the domain as such, of which nothing says who has it.
-    if let NameValue::Service(service) = &value
-        && service.target == c.options.dns_domain
-    {
-        return Err(Refusal::bad(ParsePlaceError::NoHost(name.to_string())));
-    }
-    empty(c.node.command(Command::Register { id: id.parse()?, name, value }).await)
-}
-
-async fn unregister(State(c): Controlled, fields: Fields) -> Answer<String> {
-    let name = fields.name()?;
-    count(c.node.command(Command::Unregister { id: None, name, value: None }).await)
-}
-
-async fn unregister_id(
-    State(c): Controlled,
-    Parts(id): Parts<String>,
-    fields: Fields,
-) -> Answer<String> {
-    let (id, name) = (Some(id.parse()?), fields.name()?);
-    let value = fields.value(name.as_ref())?;
-    count(c.node.command(Command::Unregister { id, name, value }).await)
-}
-
-async fn unregister_address(
-    State(c): Controlled,
-    Parts((id, address)): Parts<(String, IpAddr)>,
-    fields: Fields,
-) -> Answer<String> {
-    let (id, name, value) = (Some(id.parse()?), fields.name()?, Some(address.into()));
-    count(c.node.command(Command::Unregister { id, name, value }).await)
-}
-
-fn no_dns() -> Refusal {
-    Refusal::new(StatusCode::NOT_FOUND, "names are not served here: launch without --no-dns")
-}
-
-async fn domain(State(c): Controlled) -> String {
-    // Names are registered all the same where none are answered: other peers answer them.
-    format!("{}.", c.options.dns_domain)
-}
-
-/// Where names are answered: where the operator wants that, if `is_wanted`, or else on the bridge.
-fn dns_socket(c: &Controls, is_wanted: fn(&SocketAddr) -> bool) -> Answer<SocketAddr> {
-    if !c.options.dns {
-        return Err(no_dns());
-    }
-    // What the operator chose is there from the start, and reached from other networks as well.
-    let on_bridge = || c.dns_address().map(|address| SocketAddr::new(address, dns::PORT));
-    c.dns_elsewhere().filter(is_wanted).or_else(on_bridge).ok_or_else(|| {
-        let why = "names are not served yet: this peer has no address to serve them on";
-        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, why)
-    })
-}
-
-/// Addresses of a name (with `type=srv` its services, with `type=txt` its texts), or names of an address, as
-/// the DNS server would answer. Asked of the node and not of that server, which has no address before something
-/// is attached here.
-async fn lookup(
-    State(c): Controlled,
-    Parts(wanted): Parts<String>,
-    fields: Fields,
-) -> Answer<Json<Vec<String>>> {
-    if !c.options.dns {
-        return Err(no_dns());
-    }
-    if let Ok(address) = wanted.parse::<IpAddr>() {
-        let index = c.node.names().read();
-        return Ok(Json(index.names(address).iter().map(|it| it.value.to_string()).collect()));
-    }
-    let name = in_domain(wanted.parse().map_err(Refusal::bad)?, &c)?;
-    let kind = fields.all("type").next();
-    if kind.is_some_and(|kind| kind != "srv" && kind != "txt") {
-        return Err(Refusal::bad("no such type of value: type=srv and type=txt are possible"));
-    }
-    let index = c.node.names().read();
-    let found = index.values(name.as_str()).iter().filter_map(|it| match (&it.value, kind) {
-        (NameValue::V4(address), None) => Some(address.to_string()),
-        (NameValue::V6(address), None) => Some(address.to_string()),
-        (NameValue::Service(service), Some("srv")) => Some(service.to_string()),
-        (NameValue::Text(text), Some("txt")) => Some(text.to_string()),
-        (
-            NameValue::V4(_) | NameValue::V6(_) | NameValue::Service(_) | NameValue::Text(_),
-            Some(_) | None,
-        ) => None,
-    });
-    Ok(Json(found.collect()))
-}
-
-async fn dns_address(State(c): Controlled) -> Answer<String> {
-    // Whoever is given an address alone asks at the usual port.
-    dns_socket(&c, |at| at.port() == dns::PORT).map(|socket| socket.ip().to_string())
-}
-
-async fn dns_address_port(State(c): Controlled) -> Answer<String> {
-    dns_socket(&c, |_| true).map(|socket| socket.to_string())
 }
 
 async fn ring(State(c): Controlled) -> Answer<()> {
@@ -720,24 +456,6 @@ fn net(ip: IpAddr, len: u8) -> Answer<IpNet> {
     let most = if ip.is_ipv4() { 32 } else { 128 };
     let bad = || Refusal::bad(format!("/{len} is no prefix length of {ip}: expected 0 to {most}"));
     IpNet::new(ip, len).map_err(|_| bad())
-}
-
-fn done(result: Result<Reply, CommandError>) -> Answer<()> {
-    result.map(drop).map_err(Refusal::from)
-}
-
-fn empty(result: Result<Reply, CommandError>) -> Answer<StatusCode> {
-    done(result).map(|()| StatusCode::NO_CONTENT)
-}
-
-/// How many names were removed, or addresses taken over. That there was none is no error: who asks
-/// sees it.
-fn count(result: Result<Reply, CommandError>) -> Answer<String> {
-    match result? {
-        Reply::Removed(count) => Ok(count.to_string()),
-        Reply::TakenOver(count) => Ok(count.to_string()),
-        Reply::Done | Reply::Addresses(_) => Ok(String::new()),
-    }
 }
 
 fn joined<'a>(addresses: impl Iterator<Item = &'a IpNet>) -> String {
