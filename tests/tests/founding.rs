@@ -79,3 +79,35 @@ fn of_two_meshes_that_were_founded_apart_both_sides_say_so_with_what_to_do() -> 
     }
     lab.finish()
 }
+
+#[test]
+fn a_first_launch_that_fails_after_it_has_voted_keeps_what_others_count_on() -> Result<()> {
+    let lab = Lab::two()?;
+    let [first, second] = [1, 2].map(|n| lab.host(n));
+    let number = "--ipalloc-init=consensus=2";
+    first.launch(&[number])?;
+    let mut prime = lab.background(&mut first.weft_command(&["prime"])?)?;
+    // Nobody answers at the second address, so that the start goes on after the first one has linked.
+    let args = ["launch", number, &first.address(), "192.168.50.77"];
+    let mut launch = lab.background(&mut second.weft_command(&args)?)?;
+    ensure!(prime.wait(PATIENCE)? == 0, "{}", prime.text());
+    launch.signal("TERM")?;
+    if launch.wait(PATIENCE)? == 0 {
+        // Too late: it has started.
+        second.weft(&["stop"])?.ok()?;
+    } else {
+        let said = launch.text();
+        ensure!(said.contains("what others count on already"), "{said}");
+        let database = second.state_dir.join("weft.redb");
+        ensure!(
+            database.exists() && second.log().contains("is kept for the next launch"),
+            "{said}"
+        );
+    }
+    // It is the same one again, and what is its own is its own.
+    second.launch(&[number, &first.address()])?;
+    second.attach(&lab.container()?, &["--wait"])?;
+    let known = first.weft(&["status", "ipam"])?.ok()?;
+    ensure!(!known.contains("unreachable"), "{known}");
+    lab.finish()
+}

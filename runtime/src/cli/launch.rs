@@ -234,7 +234,7 @@ fn leave_behind(common: &Common, options: &Options) -> Outcome {
                 Some(_) | None => {}
             },
             Ok(Heard::Interrupt) => {
-                break "interrupted before weft was ready: what was done is undone".to_owned();
+                break "interrupted before weft was ready: what was done is undone, but what others count on already".to_owned();
             }
             Ok(Heard::End) | Err(mpsc::RecvTimeoutError::Disconnected) => {
                 break format!("weft ended while it started: see {}", log.display());

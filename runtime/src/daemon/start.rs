@@ -17,7 +17,7 @@ use crate::net::TokioNet;
 use crate::recorder::FlightRecorder;
 use crate::run_files;
 use crate::secret::Secret;
-use crate::store::RedbStore;
+use crate::store::{RedbStore, Store as _};
 use nix::sys::stat::{Mode, umask};
 use std::fmt::Display;
 use std::io::{self, Read};
@@ -34,6 +34,7 @@ use weft_core::flight::FlightKey;
 use weft_core::forward::Forwarder;
 use weft_core::io::Command;
 use weft_core::node::Seed;
+use weft_core::saved::Slot;
 use weft_core::status::{TargetState, TargetStatus};
 use weft_datapath::engine::Engine;
 use weft_datapath::tap::Tap;
@@ -113,18 +114,53 @@ where
     let kernel = kernel.map_err(line)?;
     let (database, state_dir) = (options.folders().database(), options.state_dir.clone());
     let started = assemble(options, secrets, &kernel, api, &mut signals).await;
-    if started.is_err() {
-        if let Err(why) = kernel.remove_idle_bridge().await {
-            tracing::warn!(%why, "left behind by a failed start");
-        }
-        if is_first {
-            let _ = std::fs::remove_file(database);
-            // Others may keep files of their own there; then it stays.
-            let _ = std::fs::remove_dir(state_dir);
-        }
+    if started.is_err()
+        && let Err(why) = kernel.remove_idle_bridge().await
+    {
+        tracing::warn!(%why, "left behind by a failed start");
     }
+    let started = started.map_err(|Failed { why, has_run }| {
+        if !is_first {
+            return why;
+        }
+        if has_run && has_taken_part(&database) {
+            return StartError(format!(
+                "{why}; others know this peer already, so {} is kept for the next launch",
+                state_dir.display()
+            ));
+        }
+        let _ = std::fs::remove_file(database);
+        // Others may keep files of their own there; then it stays.
+        let _ = std::fs::remove_dir(state_dir);
+        why
+    });
     let (running, controls, warnings, socket) = started?;
     Ok(Started { running, controls, warnings, signals, kernel, _socket: socket, _seat: seat })
+}
+
+/// A start that came to nothing.
+struct Failed {
+    why: StartError,
+    /// Whether the node has run, so that others may know of it.
+    has_run: bool,
+}
+
+impl From<StartError> for Failed {
+    fn from(why: StartError) -> Self {
+        Self { why, has_run: false }
+    }
+}
+
+/// Whether a node has run on the store at `database` that others count on: it has voted, or been given addresses.
+/// Without the store it would be another one, and its vote and its addresses nobody's; and if it voted again, two
+/// foundings could both have their quorum. Where that cannot be seen any more, it may have.
+fn has_taken_part(database: &Path) -> bool {
+    let counts = |slot: &Slot| match slot {
+        Slot::Record(_) | Slot::Holding(_) | Slot::Resting | Slot::Met | Slot::Neighbours => true,
+        Slot::Identity | Slot::Incarnation | Slot::Network | Slot::Names | Slot::Targets => false,
+    };
+    let saved = RedbStore::open(database).and_then(|mut store| store.load());
+    saved.map_or(true, |saved| saved.slots.keys().any(counts))
 }
 
 async fn assemble<A, F>(
@@ -133,7 +169,7 @@ async fn assemble<A, F>(
     kernel: &Kernel,
     api: A,
     signals: &mut Signals,
-) -> Result<(Running, Controls, Vec<String>, RemovedFile), StartError>
+) -> Result<(Running, Controls, Vec<String>, RemovedFile), Failed>
 where
     A: FnOnce(Controls, UnixListener) -> F,
     F: Future<Output = ()> + Send + 'static,
@@ -221,7 +257,7 @@ where
         Err(why) => {
             running.stop().await;
             controls.sleeve.stop();
-            Err(why)
+            Err(Failed { why, has_run: true })
         }
     }
 }
