@@ -28,8 +28,8 @@ pub enum Command {
         /// Whom.
         targets: Vec<Target>,
     },
-    /// An address in `subnet` (default subnet when `None`). The same id asking again gets the same
-    /// address. Reply: `Addresses` with one.
+    /// An address in `subnet`, or one in each default subnet when `None`. The same id asking again gets the
+    /// same. Reply: `Addresses` with all of them.
     Allocate {
         /// For whom.
         id: ContainerId,
@@ -226,11 +226,13 @@ pub enum CommandError {
     /// Started, but no other peer has confirmed what we own.
     #[error(
         "no address yet: after a restart a peer hands out addresses only once it has heard another one, so that none is given twice; {}",
-        way_out(*.owners, *.targets)
+        way_out(*.owners, *.leaving, *.targets)
     )]
     NotMerged {
         /// Other owners that cannot be reached.
         owners: usize,
+        /// Other owners in reach that are leaving: they confirm nothing any more.
+        leaving: usize,
         /// Peers to dial, one of which must be heard when nobody else owns anything.
         targets: usize,
     },
@@ -246,7 +248,7 @@ pub enum CommandError {
     Copied,
     /// Nothing was free here, and peers that own some did not answer in time.
     #[error(
-        "no address of {subnet} yet: {} and not answered; try again, and see in `weft status` what keeps them",
+        "no address of {subnet} yet: {} not answered; try again, and see in `weft status` what keeps them",
         own_some(*.silent)
     )]
     OwnersSilent {
@@ -449,7 +451,12 @@ impl CommandError {
 }
 
 /// What opens the boot gate.
-fn way_out(owners: usize, targets: usize) -> String {
+fn way_out(owners: usize, leaving: usize, targets: usize) -> String {
+    if owners == 0 && leaving > 0 {
+        return String::from(
+            "all that are in reach are leaving the mesh: run `weft reset` there again, then try again here, or see `weft help prime`",
+        );
+    }
     match (owners, targets) {
         (0, 0) => String::from("one is in reach and is being asked: try again"),
         (0, 1) => String::from(

@@ -315,6 +315,8 @@ pub struct PeerStatus {
     pub incarnation: Incarnation,
     /// Whether it can be reached, directly or not (true for ourselves).
     pub reachable: bool,
+    /// Whether it says that it leaves the mesh.
+    pub leaves: bool,
     /// Which way our frames for it take; `None` for ourselves, and where it cannot be reached.
     pub way: Option<Carriage>,
     /// Its neighbours: (id, name, label, whether the neighbour reports the link too).

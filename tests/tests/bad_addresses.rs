@@ -47,6 +47,7 @@ const ALONE: [Row; 33] = [
     ("POST", "/ip/c1/10.32.0.0/30", 400, "10.32.0.0/30"),
     // Taken over from nobody, and from whom nobody knows.
     ("POST", "/evict", 400, "no peer is named: give each as `peer`"),
+    ("DELETE", "/peer/%20", 400, "no peer is named"),
     ("DELETE", "/peer/host9", 404, "no peer is called host9"),
     // Given back what is not held.
     ("DELETE", "/ip/c1", 400, "c1 holds no address here: `weft ps` lists what"),

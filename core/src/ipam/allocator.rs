@@ -184,6 +184,7 @@ impl Ipam {
     /// Answers all waiting commands that can be answered, first come first.
     pub(super) fn settle(&mut self, now: Instant, acts: &mut Vec<Act>) {
         self.holdings.wake(now);
+        self.plan_handing_on(now);
         self.follow_evictions(acts);
         self.answer_primes(now, acts);
         for waiting in core::mem::take(&mut self.waiting) {
@@ -415,8 +416,7 @@ impl Ipam {
             None
         } else {
             mark(Mark::RefusedNotMerged);
-            let (owners, targets) = self.missed();
-            Some(CommandError::NotMerged { owners, targets })
+            Some(self.unmerged())
         }
     }
 

@@ -3,6 +3,7 @@
 
 use crate::addr::Range;
 use crate::id::PeerId;
+use crate::time::Instant;
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
@@ -13,4 +14,8 @@ pub(super) struct Estate {
     pub(super) given: Vec<Range>,
     /// Who has said since the last gift that nothing is ours.
     pub(super) confirmed: BTreeSet<PeerId>,
+    /// Until then others in reach may not have heard that we leave, and take us for an heir.
+    pub(super) unheard_until: Option<Instant>,
+    /// When what came to be ours since goes on to an heir.
+    pub(super) hand_on_at: Option<Instant>,
 }

@@ -18,7 +18,16 @@ use crate::time::Instant;
 use alloc::collections::BTreeSet;
 use alloc::string::ToString;
 use alloc::vec::Vec;
+use core::time::Duration;
 use rand_core::RngCore;
+
+/// Others have heard by then that we leave, and what they left to us before has come: a few hops and a busy
+/// machine, and no more than an operator waits for without asking why. Who goes sooner takes their gifts along.
+const HEARD_WAIT: Duration = Duration::from_millis(500);
+
+/// What comes to who leaves goes on this much later: two that do not know yet that the other one leaves, too, would
+/// else hand the same addresses to and fro as fast as they can.
+const HAND_ON_WAIT: Duration = Duration::from_millis(200);
 
 impl Ipam {
     /// Whether this peer has given up all that it owned and held, or began to.
@@ -56,6 +65,9 @@ impl Ipam {
         }
         self.give_up_held(now, acts);
         self.has_left = true;
+        if self.founded.is_some() && !self.reachable.is_empty() {
+            self.estate.unheard_until = Some(now + HEARD_WAIT);
+        }
         self.propose_at = None;
         self.hint_at = None;
         self.absorb_at = None;
@@ -99,16 +111,26 @@ impl Ipam {
         }
     }
 
-    /// What leaving came to; `None` while those who were given something have not said that they have it.
+    /// What leaving came to; `None` while those who were given something have not said that they have it, or
+    /// others may yet give us something.
     pub(super) fn left(&self) -> Option<Result<Reply, CommandError>> {
-        let is_over = !self.is_owner() && self.unconfirmed().next().is_none();
+        let is_heard = self.estate.unheard_until.is_none();
+        let is_over = is_heard && !self.is_owner() && self.unconfirmed().next().is_none();
         is_over.then_some(Ok(Reply::Done))
     }
 
-    /// While somebody waits for us to have left: hands over what others gave us since, who had been asked for
-    /// addresses before.
-    pub(super) fn hand_over_gifts(&mut self, now: Instant, acts: &mut Vec<Act>) {
-        if self.is_leaving() {
+    /// While somebody waits for us to have left: plans to hand on what others gave us since, who had been asked for
+    /// addresses before, or left theirs to us.
+    pub(super) fn plan_handing_on(&mut self, now: Instant) {
+        if self.is_leaving() && self.is_owner() {
+            self.estate.hand_on_at.get_or_insert(now + HAND_ON_WAIT);
+        }
+    }
+
+    /// Does what is due with the estate.
+    pub(super) fn settle_estate(&mut self, now: Instant, acts: &mut Vec<Act>) {
+        let _ = self.estate.unheard_until.take_if(|until| *until <= now);
+        if self.estate.hand_on_at.take_if(|at| *at <= now).is_some() && self.is_leaving() {
             self.hand_over(now, acts);
         }
     }

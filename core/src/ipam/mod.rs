@@ -423,10 +423,10 @@ impl Ipam {
         self.restored(now, acts);
         self.asks.expire(now);
         self.gate.expire(now);
+        self.settle_estate(now, acts);
         if self.propose_at.take_if(|at| *at <= now).is_some() {
             self.propose(now, acts);
         }
-        self.hand_over_gifts(now, acts);
         self.settle(now, acts);
         if self.absorb_at.take_if(|at| *at <= now).is_some() {
             self.absorb(now, acts);
@@ -446,6 +446,8 @@ impl Ipam {
             self.gate.deadline(),
             self.witnesses.deadline(),
             self.strays_deadline(),
+            self.estate.unheard_until,
+            self.estate.hand_on_at,
         ];
         own.into_iter().flatten().chain(wants::give_up_at(&self.waiting)).min()
     }

@@ -59,15 +59,25 @@ impl Ipam {
         self.ledger().is_some_and(|ledger| ledger.entries().all(|(.., owner)| owner == self.me))
     }
 
-    /// Who could open the gate and was not heard: other owners out of reach, or, when there are no
+    /// How many could open the gate and were not heard: other owners out of reach, or, when there are no
     /// other owners, peers that we are to dial.
-    pub(super) fn missed(&self) -> (usize, usize) {
+    fn missed(&self) -> (usize, usize) {
         if self.is_sole() {
             return (0, self.other_targets);
         }
         let owners = self.ledger().map(Ledger::owners).unwrap_or_default();
         let missed = |owner: &PeerId| *owner != self.me && !self.reachable.contains_key(owner);
         (owners.into_iter().filter(missed).count(), 0)
+    }
+
+    /// Why the gate is closed.
+    pub(super) fn unmerged(&self) -> CommandError {
+        let (owners, targets) = self.missed();
+        let all = self.ledger().map(Ledger::owners).unwrap_or_default();
+        let in_reach: Vec<_> = all.iter().filter_map(|owner| self.reachable.get(owner)).collect();
+        let all_leave = in_reach.iter().all(|part| part.leaves);
+        let leaving = if all_leave { in_reach.len() } else { 0 };
+        CommandError::NotMerged { owners, leaving, targets }
     }
 
     /// The operator vouches for what our disk says, since nobody else can. A disk that was put back

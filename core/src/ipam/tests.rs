@@ -663,7 +663,7 @@ fn a_sole_owner_that_started_again_hears_a_peer_it_was_told_of_before_it_goes_on
         assert_eq!(cluster.hosts[0].ipam.status().state, IpamState::AwaitingMerge);
         let early = cluster.command(0, allocate(&std::format!("early{remedy}")));
         cluster.pass(2_000);
-        let why = Err(CommandError::NotMerged { owners: 0, targets: 1 });
+        let why = Err(CommandError::NotMerged { owners: 0, leaving: 0, targets: 1 });
         assert_eq!(cluster.answer(0, early), Some(&why));
         let late = cluster.command(0, allocate(&std::format!("late{remedy}")));
         assert_eq!(cluster.answer(0, late), None);
@@ -686,7 +686,7 @@ fn an_operator_who_vouches_for_the_disk_opens_the_gate_though_the_other_owner_is
     cluster.call(0, |ipam, now, acts| ipam.reachable(now, BTreeMap::new(), acts));
     let early = cluster.command(0, allocate("early"));
     cluster.pass(2_000);
-    let why = CommandError::NotMerged { owners: 1, targets: 0 };
+    let why = CommandError::NotMerged { owners: 1, leaving: 0, targets: 0 };
     assert_eq!(cluster.answer(0, early), Some(&Err(why.clone())));
     assert!(
         why.to_string().contains("the 1 other peer that owns") && why.to_string().contains("prime")

@@ -148,6 +148,7 @@ impl Node {
             nickname: record.nickname.clone(),
             incarnation: record.incarnation,
             reachable: self.topology.is_reachable(id),
+            leaves: record.part.leaves,
             way: self.carriage(id),
             links: record.links.iter().map(|other| self.link_status(id, *other)).collect(),
         };

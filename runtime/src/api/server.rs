@@ -368,7 +368,7 @@ async fn evict_one(State(c): Controlled, Parts(peer): Parts<String>) -> Answer<S
 
 /// Answers with how many addresses have another owner.
 async fn take_over(c: &Controls, named: &[&str], force: bool, wait: bool) -> Answer<String> {
-    if named.is_empty() {
+    if named.iter().all(|peer| peer.trim().is_empty()) {
         return Err(Refusal::bad("no peer is named: give each as `peer`, by label, name or id"));
     }
     let known = picture(c).await?;

@@ -339,7 +339,11 @@ fn way(way: Option<Carriage>) -> String {
 
 fn peers(out: &mut String, status: &Status) {
     for peer in &status.peers {
-        let gone = if peer.reachable { "" } else { " - unreachable!" };
+        let gone = match (peer.reachable, peer.leaves) {
+            (false, _) => " - unreachable!",
+            (true, true) => " - leaving",
+            (true, false) => "",
+        };
         let way = way(peer.way);
         let _ = writeln!(out, "{}({}){gone}{way}", peer.name, peer.nickname);
         for link in &peer.links {
@@ -511,7 +515,16 @@ mod tests {
         let links = vec![link];
         let incarnation = Incarnation(1);
         let way = (id != US).then_some(Carriage::Link);
-        PeerStatus { id, name: named(last), nickname, incarnation, reachable: true, way, links }
+        PeerStatus {
+            id,
+            name: named(last),
+            nickname,
+            incarnation,
+            reachable: true,
+            leaves: false,
+            way,
+            links,
+        }
     }
 
     fn pair() -> Status {

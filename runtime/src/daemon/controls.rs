@@ -33,12 +33,14 @@ impl LeaveError {
     /// What the node would say to it now: to be told before containers are taken off the network.
     fn of(status: &Status) -> Option<Self> {
         let own = status.ipam.owners.iter().find(|owner| owner.owner == status.id)?;
-        let is_alone = !status.peers.iter().any(|peer| peer.reachable && peer.id != status.id);
+        let others = || status.peers.iter().filter(|peer| peer.reachable && peer.id != status.id);
+        let (is_alone, all_leave) = (others().next().is_none(), others().all(|peer| peer.leaves));
         let why = match status.ipam.state {
             IpamState::Listening | IpamState::AwaitingMerge => {
                 "no other owner was heard since the start"
             }
             IpamState::Ready if is_alone => "no other peer is reachable",
+            IpamState::Ready if all_leave => "all other peers in reach are leaving too",
             IpamState::Copied => return Some(CommandError::Copied.into()),
             IpamState::Ready
             | IpamState::Idle

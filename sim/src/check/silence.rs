@@ -298,7 +298,7 @@ mod tests {
         CommandError::OwnersSilent { subnet: "10.0.0.0/28".parse().unwrap(), silent: 1 }
     }
 
-    const UNHEARD: CommandError = CommandError::NotMerged { owners: 1, targets: 0 };
+    const UNHEARD: CommandError = CommandError::NotMerged { owners: 1, leaving: 0, targets: 0 };
 
     fn no_quorum(heard: usize) -> CommandError {
         CommandError::NoQuorum { heard, needed: 2, universe: universe() }
@@ -350,7 +350,7 @@ mod tests {
             shut(view);
             view.peers.iter_mut().for_each(|peer| peer.ledger = Some(vec![owned(0, 16, 0, 1)]));
         };
-        let why = CommandError::NotMerged { owners: 0, targets: 1 };
+        let why = CommandError::NotMerged { owners: 0, leaving: 0, targets: 1 };
         assert!(is_lie(&why, &sole, &SAME));
         assert!(!is_lie(&why, &sole, &|view| view.peers[1].records.clear()));
     }
