@@ -10,7 +10,7 @@ use weft_tests::lab::Lab;
 type Row = (&'static str, &'static str, u16, &'static str);
 
 /// Of a host that owns all of 10.32.0.0/28, where `db` has 10.32.0.1 and `web` has 10.32.0.2.
-const ALONE: [Row; 33] = [
+const ALONE: [Row; 34] = [
     // Malformed.
     ("POST", "/ip/c1/10.32.0.300/28", 400, "is no path of the API"),
     ("POST", "/ip/c1/10.32.0.0/x", 400, "is no path of the API"),
