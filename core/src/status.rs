@@ -147,6 +147,8 @@ pub struct IpamSizes {
     pub held: usize,
     /// Addresses held that are another peer's.
     pub strays: usize,
+    /// Ranges taken over just now.
+    pub settling: usize,
     /// Ranges of which is known where to look for a free address first.
     pub cursors: usize,
 }

@@ -280,6 +280,10 @@ impl Ipam {
                 let address = self.universe.address(offset);
                 let net = IpNet::new(address, subnet.prefix_len());
                 given.push(net.unwrap_or_else(|_| address.into()));
+                if self.settling.meets(Range { start: offset, end: Offset(offset.0 + 1) }) {
+                    mark(Mark::AllocateSettling);
+                    return None;
+                }
             } else {
                 return self.look_elsewhere(now, *subnet, *usable, acts);
             }
@@ -322,13 +326,17 @@ impl Ipam {
         offset: Offset,
         acts: &mut Vec<Act>,
     ) -> Option<Outcome> {
+        let range = Range { start: offset, end: Offset(offset.0 + 1) };
         if self.owner_of(offset) == Some(self.me) {
+            if self.settling.meets(range) {
+                mark(Mark::ClaimSettling);
+                return None;
+            }
             mark(Mark::ClaimOwn);
             self.hold(id, address, acts);
             self.schedule(now);
             return Some(Ok(Reply::Addresses(alloc::vec![address])));
         }
-        let range = Range { start: offset, end: Offset(offset.0 + 1) };
         match self.ask(now, range, acts) {
             Asked::Tell(_) | Asked::Waiting | Asked::Nobody => None,
             Asked::Denied => {

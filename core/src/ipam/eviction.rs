@@ -359,6 +359,9 @@ impl Ipam {
             let body = codec::encode(&signed.grant);
             let print = Fingerprint::by(&self.me, &body);
             acts.push(Act::Publish { key: Key::Grant(print), body });
+            if !self.reachable.is_empty() {
+                self.settling.add(now, signed.grant.range);
+            }
             self.take_grant(now, print, signed, acts);
         }
         self.follow_evictions(acts);

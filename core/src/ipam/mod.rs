@@ -22,6 +22,7 @@ mod opening;
 mod part;
 mod regain;
 mod rounds;
+mod settling;
 mod strays;
 #[cfg(test)]
 mod tests;
@@ -58,6 +59,7 @@ use met::Met;
 use rand_chacha::ChaCha20Rng;
 use rand_core::RngCore;
 use serde::{Deserialize, Serialize};
+use settling::Settling;
 use strays::Strays;
 use titles::{SignedGrant, Titles};
 use wants::Waiting;
@@ -79,6 +81,11 @@ pub enum IpamMessage {
     /// a [`Grant`] record, or by `Denied`.
     Request {
         /// Where.
+        range: Range,
+    },
+    /// As `Request`, of one address that a container of the sender has already.
+    Regain {
+        /// Which.
         range: Range,
     },
     /// Nothing to give inside `range`.
@@ -179,6 +186,7 @@ pub struct Ipam {
     primes: Vec<RequestId>,
     asks: Asks,
     strays: Strays,
+    settling: Settling,
 }
 
 impl Ipam {
@@ -234,6 +242,7 @@ impl Ipam {
             primes: Vec::new(),
             asks: Asks::default(),
             strays: Strays::new(),
+            settling: Settling::default(),
         })
     }
 
@@ -375,7 +384,13 @@ impl Ipam {
         acts: &mut Vec<Act>,
     ) {
         match message {
-            IpamMessage::Request { range } => self.donate(now, from, *range, acts),
+            IpamMessage::Request { range } if self.settling.meets(*range) => {
+                // It comes again, and others may have a claim that is older.
+                mark(Mark::DonateSettling);
+            }
+            IpamMessage::Request { range } | IpamMessage::Regain { range } => {
+                self.donate(now, from, *range, acts);
+            }
             IpamMessage::Denied { range } => {
                 self.asks.denied(now, *range, from);
                 self.stray_denied(now, *range, from);
@@ -424,6 +439,7 @@ impl Ipam {
         self.asks.expire(now);
         self.gate.expire(now);
         self.settle_estate(now, acts);
+        self.settling.expire(now);
         if self.propose_at.take_if(|at| *at <= now).is_some() {
             self.propose(now, acts);
         }
@@ -446,6 +462,7 @@ impl Ipam {
             self.gate.deadline(),
             self.witnesses.deadline(),
             self.strays_deadline(),
+            self.settling.deadline(),
             self.estate.unheard_until,
             self.estate.hand_on_at,
         ];
@@ -537,6 +554,7 @@ impl Ipam {
             primes,
             asks,
             strays,
+            settling,
             is_restoring: _,
             me: _,
             universe: _,
@@ -581,6 +599,7 @@ impl Ipam {
             hints: hints.len(),
             held,
             strays: strays.len(),
+            settling: settling.len(),
             cursors,
         }
     }

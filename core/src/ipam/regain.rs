@@ -67,7 +67,7 @@ impl Ipam {
             if let Some(peer) = owner.filter(|owner| self.reachable.contains_key(owner)) {
                 mark(Mark::StrayAsked);
                 let range = Range { start: Offset(*at), end: Offset(at + 1) };
-                acts.push(Act::Tell { peer, message: IpamMessage::Request { range } });
+                acts.push(Act::Tell { peer, message: IpamMessage::Regain { range } });
             }
         }
     }

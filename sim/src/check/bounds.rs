@@ -116,6 +116,7 @@ fn rows(view: &View, peer: &PeerView, at_rest: bool) -> Vec<Row> {
         hints,
         held,
         strays,
+        settling,
         cursors,
     } = ipam;
     let Queues { unicasts, questions, news, unsent, unread, pull } = queues;
@@ -183,6 +184,7 @@ fn rows(view: &View, peer: &PeerView, at_rest: bool) -> Vec<Row> {
         ("hints", hints, records_max, of_kind(|key| matches!(key, Key::Space(_)))),
         ("held addresses", held, any, any),
         ("strays", strays, held, held),
+        ("ranges taken over just now", settling, any, 0),
         ("cursors", cursors, CURSORS_MAX, CURSORS_MAX),
         ("comparisons", pulls, links_max, links_max),
         ("messages for one neighbour", unicasts, UNICASTS_MAX, 0),

@@ -248,3 +248,33 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_was_taken_over_goes_first_to_those_whose_containers_have_it() {
+    let mut cluster = Cluster::new(3, "10.0.0.0/24");
+    (0..3).for_each(|n| _ = cluster.command(n, Command::Prime));
+    cluster.settle(8);
+    let theirs = cluster.hosts[0].ipam.ledger().unwrap().owned_by(peer(2))[0];
+    let at = Range { start: Offset(theirs.start.0 + 1), end: Offset(theirs.start.0 + 2) };
+    let wanted = claim("web", &std::format!("10.0.0.{}/24", at.start.0));
+    cluster.kill(2);
+    let evict = Command::Evict { peers: [peer(2)].into(), force: false, wait: false };
+    let evicted = cluster.command(0, evict);
+    while cluster.answer(0, evicted).is_none() {
+        cluster.deliver(0, false);
+    }
+    assert!(matches!(cluster.answer(0, evicted), Some(Ok(Reply::TakenOver(1..)))));
+    let here = cluster.command(0, wanted);
+    let asked = |cluster: &mut Cluster, message: IpamMessage| {
+        cluster.call(0, |ipam, now, acts| ipam.message(now, peer(1), &message, acts));
+        cluster.hosts[0].ipam.owner_of(at.start)
+    };
+    assert_eq!(asked(&mut cluster, IpamMessage::Request { range: at }), Some(peer(0)));
+    assert_eq!(cluster.answer(0, here), None, "somebody's container may have it");
+    assert_eq!(asked(&mut cluster, IpamMessage::Regain { range: at }), Some(peer(1)));
+    let other = claim("db", &std::format!("10.0.0.{}/24", at.start.0 + 1));
+    let other = cluster.command(0, other);
+    assert_eq!(cluster.answer(0, other), None);
+    cluster.pass(1_000);
+    address(cluster.answer(0, other));
+}
