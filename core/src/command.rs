@@ -259,13 +259,16 @@ pub enum CommandError {
     },
     /// Nothing left here or at any peer in reach.
     #[error(
-        "no free address in {subnet}: {owned} belong to this peer and are in use, {unreachable} belong to peers that cannot be reached; detach a container, start those peers, or use another subnet"
+        "no free address in {subnet}: {owned} belong to this peer and are in use, {elsewhere} belong to peers that have none free, {unreachable} belong to peers that cannot be reached; detach a container,{} or use another subnet",
+        if *.unreachable > 0 { " start those peers," } else { "" }
     )]
     Exhausted {
         /// Where from.
         subnet: IpNet,
         /// Addresses of the subnet that this peer owns.
         owned: u128,
+        /// Addresses of the subnet whose owners can be reached, and are others.
+        elsewhere: u128,
         /// Addresses of the subnet whose owners cannot be reached.
         unreachable: u128,
     },
@@ -315,7 +318,7 @@ pub enum CommandError {
     /// A peer has left, and who was given its addresses has not said in time that it has them. Other than
     /// after all other errors, nothing can be allocated any more.
     #[error(
-        "this peer has left, but {} has not said that it has its addresses: run `weft reset` again once that one can be reached, see `weft help rmpeer` if it is gone for good, or use `weft reset --force`, which may leave them unused until another peer runs `weft rmpeer`",
+        "this peer has left, but {} has not said that it has its addresses: run `weft reset` again once that one can be reached; if it is gone for good, run `weft rmpeer` on a peer that stays first, or use `weft reset --force`, which may leave them unused until another peer runs `weft rmpeer`",
         awaited(.heir)
     )]
     NotTakenOver {

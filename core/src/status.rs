@@ -388,6 +388,8 @@ pub struct StrayStatus {
 pub enum IpamState {
     /// Nothing was asked for yet.
     Idle,
+    /// Nothing is divided, and this peer has no part in that: others do it.
+    Observing,
     /// Voting: so many of the quorum are reachable.
     AwaitingConsensus {
         /// Quorum.

@@ -114,7 +114,7 @@ impl NodeHandle {
             | IpamState::AwaitingMerge
             | IpamState::Copied
             | IpamState::Left => true,
-            IpamState::Idle | IpamState::AwaitingConsensus { .. } => false,
+            IpamState::Idle | IpamState::Observing | IpamState::AwaitingConsensus { .. } => false,
         });
         if !is_founded {
             return;

@@ -474,8 +474,10 @@ impl Ipam {
     fn exhausted(&self, subnet: IpNet, usable: Range) -> CommandError {
         let parts = self.ledger().into_iter().flat_map(|ledger| ledger.owners_in(usable));
         let own = parts.filter(|(_, owner)| *owner == self.me);
-        let owned = own.map(|(range, _)| range.size()).sum();
-        CommandError::Exhausted { subnet, owned, unreachable: self.out_of_reach(usable) }
+        let owned: u128 = own.map(|(range, _)| range.size()).sum();
+        let unreachable = self.out_of_reach(usable);
+        let elsewhere = usable.size() - owned - unreachable;
+        CommandError::Exhausted { subnet, owned, elsewhere, unreachable }
     }
 }
 

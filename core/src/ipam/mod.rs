@@ -616,6 +616,8 @@ impl Ipam {
                 false if self.gate.deadline().is_some() => IpamState::Listening,
                 false => IpamState::AwaitingMerge,
             }
+        } else if self.mode == FoundingMode::Observer {
+            IpamState::Observing
         } else if self.started || !self.votes.is_empty() {
             IpamState::AwaitingConsensus { needed: self.quorum(), heard: self.heard() }
         } else {

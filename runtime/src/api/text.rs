@@ -49,7 +49,8 @@ pub fn complaints(status: &Status, around: &Surroundings) -> Vec<String> {
     let mut wrong = Vec::new();
     wrong.extend(around.trouble.iter().map(|why| format!("containers here are cut off: {why}")));
     match &status.ipam.state {
-        IpamState::Idle | IpamState::Ready => {}
+        // Whoever has no part in it may well want no address yet.
+        IpamState::Idle | IpamState::Observing | IpamState::Ready => {}
         IpamState::AwaitingConsensus { needed, heard } => wrong.push(format!(
             "no addresses yet: {heard} of the {needed} peers needed to divide {} are reachable",
             status.ipam.universe
@@ -371,6 +372,13 @@ fn ipam(out: &mut String, status: &Status) {
                 "the addresses of {range} are not divided yet: `weft prime` or the first `weft attach` starts that"
             );
         }
+        IpamState::Observing => {
+            let range = status.ipam.universe;
+            let _ = writeln!(
+                out,
+                "the addresses of {range} are not divided yet, and this peer (--ipalloc-init observer) waits until others do that: connect it to one of them"
+            );
+        }
         IpamState::Ready => {}
         IpamState::AwaitingConsensus { .. }
         | IpamState::Listening
@@ -415,6 +423,7 @@ fn ipam(out: &mut String, status: &Status) {
 pub fn ipam_state(status: &Status) -> String {
     match &status.ipam.state {
         IpamState::Idle => "idle".to_owned(),
+        IpamState::Observing => "waiting for others to divide the addresses".to_owned(),
         IpamState::AwaitingConsensus { needed, heard } => {
             format!("awaiting consensus (quorum: {needed}, known: {heard})")
         }

@@ -44,6 +44,7 @@ impl LeaveError {
             IpamState::Copied => return Some(CommandError::Copied.into()),
             IpamState::Ready
             | IpamState::Idle
+            | IpamState::Observing
             | IpamState::AwaitingConsensus { .. }
             | IpamState::Left => return None,
         };

@@ -185,7 +185,7 @@ mod tests {
     #[test]
     fn an_allocation_could_be_met_while_somebody_in_reach_has_an_address() {
         let subnet: IpNet = "10.0.0.0/28".parse().unwrap();
-        let exhausted = CommandError::Exhausted { subnet, owned: 8, unreachable: 0 };
+        let exhausted = CommandError::Exhausted { subnet, owned: 8, elsewhere: 0, unreachable: 0 };
         let has = |change: fn(&mut View)| {
             let view = changed(|view| {
                 view.peers[1].gate_open = true;

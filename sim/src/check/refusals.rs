@@ -236,7 +236,7 @@ pub(super) mod tests {
 
     fn exhausted() -> CommandError {
         let subnet = "10.0.0.0/28".parse().unwrap();
-        CommandError::Exhausted { subnet, owned: 8, unreachable: 0 }
+        CommandError::Exhausted { subnet, owned: 8, elsewhere: 0, unreachable: 0 }
     }
 
     fn taken(last: u8) -> CommandError {

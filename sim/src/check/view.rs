@@ -556,6 +556,7 @@ impl PeerView {
             IpamState::Ready => (true, None),
             IpamState::AwaitingConsensus { needed, heard } => (false, Some((needed, heard))),
             IpamState::Idle
+            | IpamState::Observing
             | IpamState::Listening
             | IpamState::AwaitingMerge
             | IpamState::Copied
