@@ -259,8 +259,9 @@ pub enum CommandError {
     },
     /// Nothing left here or at any peer in reach.
     #[error(
-        "no free address in {subnet}: {owned} belong to this peer and are in use, {elsewhere} belong to peers that have none free, {unreachable} belong to peers that cannot be reached; detach a container,{} or use another subnet",
-        if *.unreachable > 0 { " start those peers," } else { "" }
+        "no free address in {subnet}: {owned} belong to this peer and are in use,{} {unreachable} belong to peers that cannot be reached; detach a container{} or use another subnet",
+        elsewhere_too(*.elsewhere),
+        if *.unreachable > 0 { ", start those peers," } else { "" }
     )]
     Exhausted {
         /// Where from.
@@ -318,7 +319,7 @@ pub enum CommandError {
     /// A peer has left, and who was given its addresses has not said in time that it has them. Other than
     /// after all other errors, nothing can be allocated any more.
     #[error(
-        "this peer has left, but {} has not said that it has its addresses: run `weft reset` again once that one can be reached; if it is gone for good, run `weft rmpeer` on a peer that stays first, or use `weft reset --force`, which may leave them unused until another peer runs `weft rmpeer`",
+        "this peer has left, but {} has not said that it has its addresses: run `weft reset` again once that one can be reached; if it is gone for good, first run `weft rmpeer` for it on a peer that stays (see `weft help rmpeer`), or use `weft reset --force`, which may leave them unused until another peer runs `weft rmpeer`",
         awaited(.heir)
     )]
     NotTakenOver {
@@ -489,6 +490,13 @@ fn undivided(heard: usize, needed: usize, universe: &Universe) -> String {
     }
 }
 
+fn elsewhere_too(elsewhere: u128) -> String {
+    match elsewhere {
+        0 => String::new(),
+        _ => alloc::format!(" {elsewhere} belong to other peers, which have none free either,"),
+    }
+}
+
 fn own_some(silent: usize) -> String {
     match silent {
         1 => String::from("1 peer owns some and has"),
@@ -511,4 +519,36 @@ fn awaited(heir: &Option<PeerLabel>) -> String {
 
 fn holder(held_by: &Option<ContainerId>) -> String {
     held_by.as_ref().map_or_else(String::new, |id| alloc::format!(" by {id}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exhausted(elsewhere: u128, unreachable: u128) -> String {
+        let subnet = "10.32.0.0/24".parse().unwrap();
+        CommandError::Exhausted { subnet, owned: 8, elsewhere, unreachable }.to_string()
+    }
+
+    #[test]
+    fn who_finds_no_free_address_is_told_whose_they_are_and_what_would_help() {
+        assert_eq!(
+            exhausted(0, 0),
+            "no free address in 10.32.0.0/24: 8 belong to this peer and are in use, 0 belong to peers that cannot be reached; detach a container or use another subnet"
+        );
+        assert_eq!(
+            exhausted(200, 46),
+            "no free address in 10.32.0.0/24: 8 belong to this peer and are in use, 200 belong to other peers, which have none free either, 46 belong to peers that cannot be reached; detach a container, start those peers, or use another subnet"
+        );
+    }
+
+    #[test]
+    fn who_has_left_to_an_heir_that_is_silent_is_told_what_to_do_if_that_one_is_gone() {
+        let told = |heir| CommandError::NotTakenOver { heir }.to_string();
+        let heir = PeerLabel::unheard(PeerId([2; 32]));
+        let why = told(Some(heir.clone()));
+        assert!(why.contains(&alloc::format!("but peer {heir} has not said")), "{why}");
+        assert!(why.contains("first run `weft rmpeer` for it on a peer that stays"), "{why}");
+        assert!(told(None).contains("but another peer has not said"));
+    }
 }

@@ -423,7 +423,7 @@ fn ipam(out: &mut String, status: &Status) {
 pub fn ipam_state(status: &Status) -> String {
     match &status.ipam.state {
         IpamState::Idle => "idle".to_owned(),
-        IpamState::Observing => "waiting for others to divide the addresses".to_owned(),
+        IpamState::Observing => "observing, others divide the addresses".to_owned(),
         IpamState::AwaitingConsensus { needed, heard } => {
             format!("awaiting consensus (quorum: {needed}, known: {heard})")
         }
@@ -782,6 +782,18 @@ weft: healthy, 2 peers
         let shown = part(Part::Ipam, &status, &around());
         assert!(shown.contains("10.32.0.0/12 are not divided yet"), "{shown}");
         assert!(shown.contains("`weft prime`") && shown.lines().count() == 1, "{shown}");
+    }
+
+    #[test]
+    fn an_observer_is_not_advised_to_divide_the_addresses_itself() {
+        let mut status = pair();
+        (status.ipam.state, status.ipam.owners) = (IpamState::Observing, Vec::new());
+        let shown = part(Part::Ipam, &status, &around());
+        assert!(shown.contains("waits until others do that"), "{shown}");
+        assert!(!shown.contains("weft prime") && shown.lines().count() == 1, "{shown}");
+        let shown = super::status(&status, &around());
+        assert!(shown.starts_with("weft: healthy, 2 peers\n"), "it may well want none: {shown}");
+        assert!(shown.contains("Status: observing, others divide the addresses\n"), "{shown}");
     }
 
     #[test]

@@ -280,7 +280,8 @@ mod tests {
             serves(view, 0, &Err(CommandError::Left)).unwrap_err().contains("n1 does not serve")
         );
         let subnet = "10.32.0.0/24".parse().unwrap();
-        let exhausted = Err(CommandError::Exhausted { subnet, owned: 256, elsewhere: 0, unreachable: 0 });
+        let exhausted =
+            Err(CommandError::Exhausted { subnet, owned: 256, elsewhere: 0, unreachable: 0 });
         assert!(serves(view, 0, &exhausted).unwrap_err().contains("is told that none is left"));
     }
 
