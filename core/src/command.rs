@@ -171,18 +171,19 @@ pub enum CommandError {
         /// The universe.
         universe: Universe,
     },
-    /// A given address comes with a prefix so short that its network is more than this mesh.
+    /// A given address or subnet comes with a prefix so short that its network is more than this mesh.
     #[error(
-        "{address} would send all of {} to containers, and of that this mesh has {block} alone: use a prefix length of {} to {}",
-        .address.trunc(), .block.prefix_len(), .block.max_prefix_len()
+        "{address} would send all of {} to containers, and of that this mesh has {block} alone: {}",
+        .address.trunc(), narrower(*.address, *.block)
     )]
     TooWide {
         /// As given.
         address: IpNet,
-        /// The block of the universe that it lies in.
+        /// The block of the universe that lies in its network.
         block: IpNet,
     },
-    /// A given address is the first or the last one of its subnet, or of this mesh.
+    /// A given address, or the only one of a given subnet, is the first or the last one of its subnet, or of this
+    /// mesh.
     #[error(
         "{address} is no address for a container: the first and the last one of {subnet} stand for the subnet itself and for all in it; use one between them"
     )]
@@ -451,6 +452,16 @@ impl CommandError {
             | Self::TooManyWaiting(_)
             | Self::Broken { .. } => &mut [],
         }
+    }
+}
+
+/// What to ask for instead of `address`, the network of which is more than `block`.
+fn narrower(address: IpNet, block: IpNet) -> String {
+    if block.contains(&address.addr()) {
+        let (least, most) = (block.prefix_len(), block.max_prefix_len());
+        alloc::format!("use a prefix length of {least} to {most}")
+    } else {
+        alloc::format!("use {block} or a part of it")
     }
 }
 

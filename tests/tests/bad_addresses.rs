@@ -28,10 +28,10 @@ const ALONE: [Row; 34] = [
     ("DELETE", "/ip/weft:dns", 400, "weft:dns"),
     // Out of range, of the other family, or wider than the range.
     ("POST", "/ip/c1/192.0.2.0/28", 400, "192.0.2.0/28 cannot be used"),
-    ("POST", "/ip/c1/10.32.0.0/8", 400, "cannot be used"),
+    ("POST", "/ip/c1/10.32.0.0/8", 400, "use a prefix length of 28 to 32"),
     ("POST", "/ip/c1/10.32.0.16/28", 400, "10.32.0.16/28 cannot be used"),
     ("POST", "/ip/c1/fd00::/64", 400, "fd00::/64 cannot be used"),
-    ("POST", "/ip/c1/0.0.0.0/0", 400, "cannot be used"),
+    ("POST", "/ip/c1/0.0.0.0/0", 400, "use 10.32.0.0/28 or a part of it"),
     ("PUT", "/ip/c1/192.0.2.7/28", 400, "inside 10.32.0.0/28"),
     ("PUT", "/ip/c1/fd00::7/64", 400, "inside 10.32.0.0/28"),
     ("PUT", "/ip/c1/10.32.0.16/28", 400, "inside 10.32.0.0/28"),
@@ -39,7 +39,7 @@ const ALONE: [Row; 34] = [
     ("PUT", "/ip/c1/10.32.0.0/28", 400, "stand for the subnet itself"),
     ("PUT", "/ip/c1/10.32.0.15/28", 400, "stand for the subnet itself"),
     ("PUT", "/ip/c1/10.32.0.8/29", 400, "stand for the subnet itself"),
-    ("POST", "/ip/c1/10.32.0.0/32", 400, "cannot be used"),
+    ("POST", "/ip/c1/10.32.0.0/32", 400, "stand for the subnet itself"),
     // Taken: by the same range, and by one that overlaps it.
     ("PUT", "/ip/c1/10.32.0.1/28", 400, "10.32.0.1 is taken by db: choose another, or detach"),
     ("PUT", "/ip/db/10.32.0.2/30", 400, "10.32.0.2 is taken by web"),

@@ -31,24 +31,38 @@ impl Ipam {
     ) -> Result<Want, CommandError> {
         self.serves()?;
         let subnets = subnet.map_or_else(|| self.default_subnets.clone(), |it| alloc::vec![it]);
-        let pools = subnets.into_iter().map(|subnet| self.pool(subnet.trunc()));
+        let pools = subnets.into_iter().map(|subnet| self.pool(subnet));
         Ok(Want::Any { id, pools: pools.collect::<Result<_, _>>()? })
     }
 
-    fn pool(&self, subnet: IpNet) -> Result<Pool, CommandError> {
-        let usable = self.universe.subrange(subnet).map(|range| {
-            let is_edge = |at| self.edged_by(self.universe.address(at), subnet).is_some();
-            Range {
-                start: Offset(range.start.0 + u128::from(is_edge(range.start))),
-                end: Offset(range.end.0 - u128::from(is_edge(Offset(range.end.0 - 1)))),
-            }
-        });
-        match usable.filter(|range| !range.is_empty()) {
-            Some(usable) => Ok(Pool { subnet, usable }),
-            None => {
+    /// What may be given of the subnet of `asked`.
+    fn pool(&self, asked: IpNet) -> Result<Pool, CommandError> {
+        let subnet = asked.trunc();
+        let Some(range) = self.universe.subrange(subnet) else {
+            mark(Mark::AllocateOutOfRange);
+            return Err(self.beyond(asked));
+        };
+        let edged = |at| self.edged_by(self.universe.address(at), subnet);
+        let (first, last) = (edged(range.start), edged(Offset(range.end.0 - 1)));
+        let usable = Range {
+            start: Offset(range.start.0 + u128::from(first.is_some())),
+            end: Offset(range.end.0 - u128::from(last.is_some())),
+        };
+        match first.or(last) {
+            // A single address, counted twice.
+            Some(subnet) if usable.is_empty() => {
                 mark(Mark::AllocateOutOfRange);
-                Err(self.out_of_range(subnet.to_string()))
+                Err(CommandError::Edge { address: asked.addr(), subnet })
             }
+            Some(_) | None => Ok(Pool { subnet, usable }),
+        }
+    }
+
+    /// Why nothing is given for `asked`, which does not lie in one block of the universe.
+    fn beyond(&self, asked: IpNet) -> CommandError {
+        match self.universe.blocks().find(|block| asked.contains(block)) {
+            Some(block) => CommandError::TooWide { address: asked, block },
+            None => self.out_of_range(asked.to_string()),
         }
     }
 
@@ -62,13 +76,12 @@ impl Ipam {
         let Some(offset) = self.universe.offset(address.addr()) else {
             // Nobody owns it, so nobody could keep another peer from giving it a second time.
             mark(Mark::ClaimOutside);
-            return Err(self.out_of_range(address.to_string()));
+            return Err(self.beyond(address));
         };
         // The containers' route to its network would else take what lies beyond the mesh, or all there is.
         if self.universe.subrange(address.trunc()).is_none() {
             mark(Mark::ClaimWide);
-            let block = self.universe.block_of(address.addr()).unwrap_or(address);
-            return Err(CommandError::TooWide { address, block });
+            return Err(self.beyond(address));
         }
         if let Some(subnet) = self.edged_by(address.addr(), address.trunc()) {
             mark(Mark::ClaimEdge);

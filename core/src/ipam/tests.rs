@@ -284,12 +284,7 @@ fn what_does_not_lie_inside_the_universe_is_not_given() {
         id: "a".parse().unwrap(),
         subnet: Some(net.parse().unwrap()),
     };
-    for command in [
-        claim("a", "10.33.0.1/16"),
-        subnet("10.33.0.0/24"),
-        subnet("10.0.0.0/8"),
-        subnet("10.32.0.0/15"),
-    ] {
+    for command in [claim("a", "10.33.0.1/16"), subnet("10.33.0.0/24"), subnet("fd00::/64")] {
         let request = cluster.command(0, command.clone());
         cluster.settle(1);
         let answer = cluster.answer(0, request);
@@ -338,6 +333,28 @@ fn a_subnet_gives_all_that_may_be_claimed_of_it_and_nothing_else() {
     let half = Command::Allocate { id, subnet: Some("10.32.0.0/31".parse().unwrap()) };
     let half = cluster.command(0, half);
     assert_eq!(address(cluster.answer(0, half)).to_string(), "10.32.0.1/31");
+}
+
+#[test]
+fn who_asks_for_any_of_a_subnet_is_refused_for_the_same_reason_as_who_claims_one_of_it() {
+    let mut cluster = Cluster::new(1, "10.32.0.0/16");
+    for (asked, way_out) in [
+        ("10.32.0.0/32", "use one between them"),
+        ("10.32.255.255/32", "use one between them"),
+        ("10.32.5.6/8", "use a prefix length of 16 to 32"),
+        ("10.32.0.0/15", "use a prefix length of 16 to 32"),
+    ] {
+        let (id, subnet) = ("a".parse().unwrap(), Some(asked.parse().unwrap()));
+        let any = cluster.command(0, Command::Allocate { id, subnet });
+        let this = cluster.command(0, claim("a", asked));
+        let Some(Err(why)) = cluster.answer(0, this) else { panic!("{asked} is given") };
+        assert!(why.to_string().ends_with(way_out), "{why}");
+        assert_eq!(cluster.answer(0, any), Some(&Err(why.clone())));
+    }
+    let (id, subnet) = ("a".parse().unwrap(), Some("10.0.0.0/8".parse().unwrap()));
+    let around = cluster.command(0, Command::Allocate { id, subnet });
+    let Some(Err(why)) = cluster.answer(0, around) else { panic!("all of 10.0.0.0/8") };
+    assert!(why.to_string().ends_with("use 10.32.0.0/16 or a part of it"), "{why}");
 }
 
 #[test]

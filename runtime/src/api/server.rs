@@ -296,7 +296,7 @@ async fn allocate_in(
     fields: Fields,
 ) -> Answer<String> {
     fields.engine_flags()?;
-    let subnet = Some(net(ip, len)?.trunc());
+    let subnet = Some(net(ip, len)?);
     Ok(joined(c.attachments.allocate(id.parse()?, subnet).await?.iter()))
 }
 
