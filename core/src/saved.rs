@@ -164,7 +164,7 @@ fn read(bytes: &[u8]) -> Option<(Slot, &[u8])> {
 /// A saved value that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the saved state is damaged at {0}: `weft reset --force` starts afresh, or put back a copy of the state folder"
+    "the saved state is damaged at {0}: put back a copy of the state folder, or start afresh with `weft reset --force`; what this peer owned then stays unused until another peer runs `weft rmpeer` for its old id, which `weft status ipam` lists there"
 )]
 pub struct Damaged(pub Slot);
 
@@ -186,6 +186,7 @@ mod tests {
         let said = |slot| std::format!("{}", Damaged(slot));
         let grant = said(Slot::Record(Key::Grant(Fingerprint([0xab; 16]))));
         assert!(grant.starts_with("the saved state is damaged at the grant abababab: "), "{grant}");
+        assert!(grant.contains("until another peer runs `weft rmpeer` for its old id"), "{grant}");
         let held = said(Slot::Holding("c1".parse().unwrap()));
         assert!(held.starts_with("the saved state is damaged at the addresses of c1: "), "{held}");
     }

@@ -45,7 +45,7 @@ pub enum StoreError {
     #[error("{} is open in another weft: stop that one first, or give this one another --state-dir", .0.display())]
     InUse(PathBuf),
     /// What is there is no database of ours.
-    #[error("{} is damaged ({why}): put back a copy, or start afresh with `weft reset --force`", .path.display())]
+    #[error("{} is damaged ({why}): put back a copy, or start afresh with `weft reset --force`; what this peer owned then stays unused until another peer runs `weft rmpeer` for its old id, which `weft status ipam` lists there", .path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -278,7 +278,7 @@ pub(crate) fn unfinished(path: &Path) -> PathBuf {
 }
 
 /// Makes durable that the file at `path` is called so.
-fn synced_folder(path: &Path) -> io::Result<()> {
+pub(crate) fn synced_folder(path: &Path) -> io::Result<()> {
     path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }
 
@@ -362,7 +362,8 @@ mod tests {
             assert!(matches!(why, StoreError::Damaged { .. }), "{} zeros: {why:?}", bytes.len());
             assert_eq!(std::fs::read(&path).unwrap(), bytes, "it is left as it is");
             let advice = "put back a copy, or start afresh with `weft reset --force`";
-            assert!(why.to_string().ends_with(advice), "{why}");
+            assert!(why.to_string().contains(advice), "{why}");
+            assert!(why.to_string().contains("until another peer runs `weft rmpeer`"), "{why}");
         }
     }
 
