@@ -2,6 +2,7 @@
 //! so that after a crash or a boot it is known whose interfaces should be there.
 
 use crate::namespace::Namespace;
+use crate::store::synced_folder;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -72,7 +73,8 @@ impl Ledger {
         };
         let beside = self.path.with_extension("tmp");
         let replaced = write(&beside, &serde_json::to_vec(&noted)?)
-            .and_then(|()| std::fs::rename(&beside, &self.path));
+            .and_then(|()| std::fs::rename(&beside, &self.path))
+            .and_then(|()| synced_folder(&self.path));
         if replaced.is_err() {
             // On a full disk it would be in the way of others.
             let _ = std::fs::remove_file(&beside);
