@@ -208,4 +208,9 @@ impl Ipam {
     pub(super) fn owner_of(&self, offset: Offset) -> Option<PeerId> {
         self.ledger().and_then(|ledger| ledger.owner(offset))
     }
+
+    /// Whether we own any address.
+    pub(super) fn is_owner(&self) -> bool {
+        self.ledger().is_some_and(|ledger| ledger.owns_any(self.me))
+    }
 }

@@ -43,11 +43,6 @@ impl Ipam {
         self.hint_at = None;
     }
 
-    /// Whether we own any address.
-    pub(super) fn is_owner(&self) -> bool {
-        self.ledger().is_some_and(|ledger| ledger.entries().any(|(.., owner)| owner == self.me))
-    }
-
     /// How much `peer`, who owns `owned` addresses inside `range`, has to give there, as a logarithm: what
     /// it says, else what it owns.
     pub(super) fn space_of(&self, peer: PeerId, range: Range, owned: u128) -> u8 {

@@ -23,6 +23,7 @@ mod part;
 mod regain;
 mod rounds;
 mod settling;
+mod snapshot;
 mod strays;
 #[cfg(test)]
 mod tests;
@@ -44,7 +45,7 @@ use crate::io::{Command, CommandError, Reply, RequestId};
 use crate::mark::{Mark, mark};
 use crate::record::{Fingerprint, Key, Record};
 use crate::saved::{Change, Damaged, Saved, Slot};
-use crate::status::{IpamSizes, IpamState, IpamStatus, OwnerStatus};
+use crate::status::IpamSizes;
 use crate::time::Instant;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -294,19 +295,6 @@ impl Ipam {
             | Command::Unregister { .. }
             | Command::Trust(_) => {}
         }
-    }
-
-    /// Whether the round of `vote` is one that could have been reached. When it is not, the next one
-    /// may be further off by one leap: so a peer that missed what led there catches up in the end.
-    pub fn admits(&mut self, vote: &Voter) -> bool {
-        let round = |vote: &Voter| vote.promised.map_or(0, |ballot| ballot.round);
-        let top = self.votes.values().map(round).max().unwrap_or(0);
-        let most = top.saturating_add(self.lead).saturating_add(founding::ROUND_LEAP_MAX);
-        let admits = self.founded.is_some() || round(vote) <= most;
-        if !admits {
-            self.lead = self.lead.saturating_add(founding::ROUND_LEAP_MAX);
-        }
-        admits
     }
 
     /// A record of kind Founding, Grant, Voter, Freeze or Space was accepted from a peer or from disk.
@@ -601,46 +589,6 @@ impl Ipam {
             strays: strays.len(),
             settling: settling.len(),
             cursors,
-        }
-    }
-
-    /// A snapshot for people.
-    pub fn status(&self) -> IpamStatus {
-        let state = if self.has_left {
-            IpamState::Left
-        } else if self.has_twin() {
-            IpamState::Copied
-        } else if self.founded.is_some() {
-            match self.is_open() {
-                true => IpamState::Ready,
-                false if self.gate.deadline().is_some() => IpamState::Listening,
-                false => IpamState::AwaitingMerge,
-            }
-        } else if self.mode == FoundingMode::Observer {
-            IpamState::Observing
-        } else if self.started || !self.votes.is_empty() {
-            IpamState::AwaitingConsensus { needed: self.quorum(), heard: self.heard() }
-        } else {
-            IpamState::Idle
-        };
-        let mut addresses: BTreeMap<PeerId, u128> = BTreeMap::new();
-        for (range, _, _, owner) in self.ledger().into_iter().flat_map(Ledger::entries) {
-            *addresses.entry(owner).or_default() += range.size();
-        }
-        let is_reachable = |owner| owner == self.me || self.reachable.contains_key(&owner);
-        let owners = addresses.into_iter().map(|(owner, addresses)| OwnerStatus {
-            owner,
-            addresses,
-            reachable: is_reachable(owner),
-        });
-        IpamStatus {
-            state,
-            universe: self.universe,
-            default_subnets: self.default_subnets.clone(),
-            owners: owners.collect(),
-            held: self.holdings.len_inside(),
-            strays: self.strays_status(),
-            waiting: self.waiting.len() + self.primes.len(),
         }
     }
 }

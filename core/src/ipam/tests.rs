@@ -11,6 +11,7 @@ use super::*;
 use crate::codec;
 use crate::id::PeerLabel;
 use crate::record::{Signature, Version};
+use crate::status::IpamState;
 use alloc::collections::BTreeSet;
 use alloc::string::{String, ToString};
 use proptest::prelude::*;

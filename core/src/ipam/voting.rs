@@ -107,6 +107,19 @@ impl Ipam {
         }
     }
 
+    /// Whether the round of `vote` is one that could have been reached. When it is not, the next one
+    /// may be further off by one leap: so a peer that missed what led there catches up in the end.
+    pub fn admits(&mut self, vote: &Voter) -> bool {
+        let round = |vote: &Voter| vote.promised.map_or(0, |ballot| ballot.round);
+        let top = self.votes.values().map(round).max().unwrap_or(0);
+        let most = top.saturating_add(self.lead).saturating_add(founding::ROUND_LEAP_MAX);
+        let admits = self.founded.is_some() || round(vote) <= most;
+        if !admits {
+            self.lead = self.lead.saturating_add(founding::ROUND_LEAP_MAX);
+        }
+        admits
+    }
+
     pub(super) fn take_vote(
         &mut self,
         now: Instant,
