@@ -461,7 +461,7 @@ fn narrower(address: IpNet, block: IpNet) -> String {
         let (least, most) = (block.prefix_len(), block.max_prefix_len());
         alloc::format!("use a prefix length of {least} to {most}")
     } else {
-        alloc::format!("use {block} or a part of it")
+        alloc::format!("use a subnet inside {block}")
     }
 }
 

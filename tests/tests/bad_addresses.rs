@@ -31,7 +31,7 @@ const ALONE: [Row; 34] = [
     ("POST", "/ip/c1/10.32.0.0/8", 400, "use a prefix length of 28 to 32"),
     ("POST", "/ip/c1/10.32.0.16/28", 400, "10.32.0.16/28 cannot be used"),
     ("POST", "/ip/c1/fd00::/64", 400, "fd00::/64 cannot be used"),
-    ("POST", "/ip/c1/0.0.0.0/0", 400, "use 10.32.0.0/28 or a part of it"),
+    ("POST", "/ip/c1/0.0.0.0/0", 400, "use a subnet inside 10.32.0.0/28"),
     ("PUT", "/ip/c1/192.0.2.7/28", 400, "inside 10.32.0.0/28"),
     ("PUT", "/ip/c1/fd00::7/64", 400, "inside 10.32.0.0/28"),
     ("PUT", "/ip/c1/10.32.0.16/28", 400, "inside 10.32.0.0/28"),
