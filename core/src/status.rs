@@ -4,7 +4,7 @@ use crate::addr::Universe;
 use crate::config::SecretKind;
 use crate::fault::DirectFault;
 use crate::id::{ContainerId, Incarnation, PeerId, PeerName};
-use crate::io::Target;
+use crate::io::{CommandError, Target};
 use crate::names::KnownName;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -368,6 +368,8 @@ pub struct IpamStatus {
     pub strays: Vec<StrayStatus>,
     /// Requests that wait.
     pub waiting: usize,
+    /// Why a command to leave would come to nothing just now, or, once one was given, why that is not over.
+    pub no_leave: Option<CommandError>,
 }
 
 /// An address that a container has here and that is another peer's.

@@ -51,12 +51,8 @@ impl Ipam {
             self.witnesses.hurry();
             return Ok(Want::Leave);
         }
-        if self.has_twin() {
-            // It lives from the same addresses.
-            mark(Mark::LeaveCopied);
-            return Err(CommandError::Copied);
-        }
-        if let Some(why) = self.stranded() {
+        if let Some((met, why)) = self.stays() {
+            mark(met);
             return Err(why);
         }
         if self.titles.names(self.me) && !self.is_owner() {
@@ -76,27 +72,44 @@ impl Ipam {
         Ok(Want::Leave)
     }
 
+    /// Why a command to leave would come to nothing just now, for status: nothing is begun for that, or it was begun
+    /// and is not over.
+    pub(super) fn no_leave(&self) -> Option<CommandError> {
+        let why = if self.has_left {
+            self.left().is_none().then(|| self.unfinished())
+        } else {
+            self.stays()
+        };
+        why.map(|(_, why)| why)
+    }
+
+    /// Why we cannot leave.
+    fn stays(&self) -> Option<(Mark, CommandError)> {
+        if self.has_twin() {
+            // It lives from the same addresses.
+            return Some((Mark::LeaveCopied, CommandError::Copied));
+        }
+        self.stranded()
+    }
+
     /// Why our addresses would be nobody's if we left. Who never owned any takes none along.
-    fn stranded(&self) -> Option<CommandError> {
+    fn stranded(&self) -> Option<(Mark, CommandError)> {
         if !self.titles.names(self.me) {
             return None;
         }
-        let why = if !self.is_open() {
+        let (met, why) = if !self.is_open() {
             // What we would give may not be ours.
-            mark(Mark::LeaveGateClosed);
-            "no other owner was heard since the start"
+            (Mark::LeaveGateClosed, "no other owner was heard since the start")
         } else if self.reachable.is_empty() {
-            mark(Mark::LeaveNobody);
-            "no other peer is reachable"
+            (Mark::LeaveNobody, "no other peer is reachable")
         } else if self.staying().next().is_none() {
-            mark(Mark::LeaveAmongLeaving);
-            "all other peers in reach are leaving too"
+            (Mark::LeaveAmongLeaving, "all other peers in reach are leaving too")
         } else {
             return None;
         };
         let own = self.ledger().into_iter().flat_map(|ledger| ledger.owned_by(self.me));
         let addresses = own.map(|range| range.size()).sum();
-        Some(CommandError::Stranded { why: why.to_string(), addresses })
+        Some((met, CommandError::Stranded { why: why.to_string(), addresses }))
     }
 
     fn give_up_held(&mut self, now: Instant, acts: &mut Vec<Act>) {
@@ -193,16 +206,21 @@ impl Ipam {
 
     /// Why leaving is not over.
     pub(super) fn leaving_reason(&self) -> CommandError {
+        let (met, why) = self.unfinished();
+        mark(met);
+        why
+    }
+
+    fn unfinished(&self) -> (Mark, CommandError) {
         let heirs: BTreeSet<PeerId> = self.unconfirmed().flatten().collect();
         let leaves = |heir: &PeerId| {
             *heir == self.me || self.reachable.get(heir).is_some_and(|part| part.leaves)
         };
         if self.staying().next().is_none() && heirs.iter().all(leaves) {
-            mark(Mark::LeaveTogether);
-            return CommandError::AllLeave;
+            return (Mark::LeaveTogether, CommandError::AllLeave);
         }
-        mark(Mark::LeaveUnconfirmed);
         let only = heirs.first().filter(|_| heirs.len() == 1);
-        CommandError::NotTakenOver { heir: only.copied().map(PeerLabel::unheard) }
+        let heir = only.copied().map(PeerLabel::unheard);
+        (Mark::LeaveUnconfirmed, CommandError::NotTakenOver { heir })
     }
 }

@@ -44,6 +44,7 @@ impl Ipam {
             held: self.holdings.len_inside(),
             strays: self.strays_status(),
             waiting: self.waiting.len() + self.primes.len(),
+            no_leave: self.no_leave(),
         }
     }
 }

@@ -3,10 +3,11 @@
 use super::Node;
 use crate::config::NetworkSecret;
 use crate::id::{PeerId, PeerLabel};
+use crate::io::CommandError;
 use crate::mesh::{Attempt, Conn, DialState, Direct, Phase};
 use crate::status::{
-    Carriage, ConnState, ConnStatus, DirectState, DirectStatus, LinkStatus, PeerStatus, Status,
-    TargetState, TargetStatus,
+    Carriage, ConnState, ConnStatus, DirectState, DirectStatus, IpamStatus, LinkStatus, PeerStatus,
+    Status, TargetState, TargetStatus,
 };
 use crate::time::Instant;
 use crate::topology::PeerRecord;
@@ -38,7 +39,7 @@ impl Node {
             peers: self.peer_statuses(),
             unicast: unicast.collect(),
             broadcast: broadcast.collect(),
-            ipam: self.ipam.status(),
+            ipam: self.ipam_status(),
             names: self.names(),
             conns_ended: self.conns_ended,
             records_refused: self.records_refused,
@@ -62,6 +63,14 @@ impl Node {
             || PeerLabel::unheard(id),
             |link| PeerLabel { id, name: link.hello.name, nickname: link.hello.nickname.clone() },
         )
+    }
+
+    fn ipam_status(&self) -> IpamStatus {
+        let mut status = self.ipam.status();
+        for peer in status.no_leave.as_mut().map(CommandError::peers_mut).into_iter().flatten() {
+            *peer = self.label(peer.id);
+        }
+        status
     }
 
     fn target_statuses(&self, now: Instant) -> Vec<TargetStatus> {

@@ -494,7 +494,7 @@ fn percent(part: u128, whole: u128) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::api::report;
     use crate::api::types::Dns;
@@ -536,7 +536,8 @@ mod tests {
         }
     }
 
-    fn pair() -> Status {
+    /// How two linked peers stand that share all addresses, as the first one sees it.
+    pub(crate) fn pair() -> Status {
         let owner = |owner, addresses| OwnerStatus { owner, addresses, reachable: true };
         Status {
             id: US,
@@ -579,6 +580,7 @@ mod tests {
                 held: 3,
                 strays: Vec::new(),
                 waiting: 0,
+                no_leave: None,
             },
             names: vec![KnownName {
                 entry: NameEntry {

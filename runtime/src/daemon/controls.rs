@@ -1,63 +1,20 @@
 //! The daemon as the API sees it.
 
 use super::sleeve::Sleeve;
-use super::{Options, underlay};
-use crate::attachments::{AttachError, Attachments};
+use super::{LeaveError, Options, leaving, underlay};
+use crate::attachments::Attachments;
 use crate::dns::DnsService;
 use crate::handle::NodeHandle;
 use crate::host::Kernel;
 use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
 use weft_core::forward::Counters;
 use weft_core::id::ContainerId;
-use weft_core::io::{Command, CommandError};
-use weft_core::status::{IpamState, Status};
+use weft_core::io::CommandError;
+use weft_core::status::Status;
 use weft_datapath::engine::Losses;
-
-/// Why a peer does not leave the mesh.
-#[derive(Debug, thiserror::Error)]
-pub enum LeaveError {
-    /// The node's own reason.
-    #[error(transparent)]
-    Command(#[from] CommandError),
-    /// Something would still answer to addresses that others may be given.
-    #[error(transparent)]
-    Attached(#[from] AttachError),
-}
-
-impl LeaveError {
-    /// What the node would say to it now: to be told before containers are taken off the network.
-    fn of(status: &Status) -> Option<Self> {
-        let own = status.ipam.owners.iter().find(|owner| owner.owner == status.id)?;
-        let others = || status.peers.iter().filter(|peer| peer.reachable && peer.id != status.id);
-        let (is_alone, all_leave) = (others().next().is_none(), others().all(|peer| peer.leaves));
-        let why = match status.ipam.state {
-            IpamState::Listening | IpamState::AwaitingMerge => {
-                "no other owner was heard since the start"
-            }
-            IpamState::Ready if is_alone => "no other peer is reachable",
-            IpamState::Ready if all_leave => "all other peers in reach are leaving too",
-            IpamState::Copied => return Some(CommandError::Copied.into()),
-            IpamState::Ready
-            | IpamState::Idle
-            | IpamState::Observing
-            | IpamState::AwaitingConsensus { .. }
-            | IpamState::Left => return None,
-        };
-        let why = why.to_owned();
-        Some(CommandError::Stranded { why, addresses: own.addresses }.into())
-    }
-}
-
-/// So long a call to leave waits for another owner to be heard.
-const LEAVE_WAIT: Duration = Duration::from_millis(1900);
-
-/// Time between two looks whether it was.
-const LEAVE_LOOK_WAIT: Duration = Duration::from_millis(100);
 
 /// What the API may do with the daemon; clones share it.
 #[derive(Clone, Debug)]
@@ -112,26 +69,9 @@ impl Controls {
     /// When there is nobody to hand them to, whoever was given them does not say so in time, the kernel
     /// refuses, or the node is stopping already. All but the last leave a daemon that can be told again.
     pub async fn leave(&self) -> Result<(), LeaveError> {
-        self.ready_to_leave().await?;
-        self.attachments.withdraw().await?;
-        self.node.command(Command::Leave).await?;
+        leaving::leave(&self.node, self.attachments.withdraw()).await?;
         self.stop();
         Ok(())
-    }
-
-    /// Waits until an owner was heard after a start, for as long as an answer may take.
-    async fn ready_to_leave(&self) -> Result<(), LeaveError> {
-        let give_up_at = Instant::now() + LEAVE_WAIT;
-        loop {
-            let status = self.node.status().await?;
-            let Some(why) = LeaveError::of(&status) else { return Ok(()) };
-            let may_pass =
-                matches!(status.ipam.state, IpamState::Listening | IpamState::AwaitingMerge);
-            if !may_pass || Instant::now() >= give_up_at {
-                return Err(why);
-            }
-            sleep(LEAVE_LOOK_WAIT).await;
-        }
     }
 
     /// Why containers of this host are cut off, while they are.

@@ -35,6 +35,11 @@ fn owns(cluster: &Cluster, n: usize, who: u8) -> bool {
     cluster.hosts[n].ipam.ledger().unwrap().owns_any(peer(who))
 }
 
+/// What status says would come of leaving.
+fn no_leave(cluster: &Cluster, n: usize) -> Option<CommandError> {
+    cluster.hosts[n].ipam.status().no_leave
+}
+
 #[test]
 fn who_leaves_may_go_once_the_heir_has_said_that_it_has_the_addresses() {
     let mut cluster = founded(2);
@@ -127,6 +132,7 @@ fn of_those_that_all_leave_none_inherits_and_a_newcomer_has_everything() {
     cluster.settle(3);
     let told = all.map(|n| cluster.answer(n, requests[n]).cloned());
     assert_eq!(told, all.map(|_| Some(Err(CommandError::AllLeave))));
+    assert_eq!(all.map(|n| no_leave(&cluster, n)), all.map(|_| Some(CommandError::AllLeave)));
     let owners = |cluster: &Cluster| cluster.hosts[0].ipam.ledger().unwrap().owners();
     let before = owners(&cluster);
     let again = all.map(|n| leave(&mut cluster, n));
@@ -185,6 +191,7 @@ fn who_can_leave_its_addresses_to_nobody_stays_as_it_is() {
     let request = leave(&mut cluster, 1);
     let answer = cluster.answer(1, request);
     assert!(matches!(answer, Some(Err(CommandError::Stranded { addresses: 1.., .. }))));
+    assert_eq!(no_leave(&cluster, 1).map(Err).as_ref(), answer, "status says the same");
     assert!(!cluster.hosts[1].ipam.has_left());
     assert_eq!(cluster.hosts[1].ipam.held().count(), 1);
     let other = cluster.command(1, allocate("other"));
