@@ -1,17 +1,23 @@
 //! What operators and the runtime can ask of a node, and what comes of it.
 
+mod words;
+
 use crate::addr::Universe;
 use crate::conn::Target;
 use crate::id::{ContainerId, PeerId, PeerLabel};
 use crate::names::{Name, NameValue};
 use crate::trust::{Trust, TrustError};
 use alloc::collections::BTreeSet;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 use core::time::Duration;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
+use words::{
+    ALL_LEAVE, elsewhere_too, holder, listed, narrower, own_some, stranded, undivided, unheard_of,
+    waited_for, way_out,
+};
 
 /// What an operator, a container or a plugin wants.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -309,7 +315,8 @@ pub enum CommandError {
     TooManyVictims(usize),
     /// A peer would leave, and nobody could take over what it owns.
     #[error(
-        "{why}, so nobody can take over what this peer owns, {addresses} addresses as far as it knows: start another peer first, or use `weft reset --force`, which leaves them unused until another peer runs `weft rmpeer`"
+        "{}: start another peer first, or use `weft reset --force`, which leaves them unused until another peer runs `weft rmpeer`",
+        stranded(.why, *.addresses)
     )]
     Stranded {
         /// Who is missing.
@@ -320,8 +327,8 @@ pub enum CommandError {
     /// A peer has left, and who was given its addresses has not said in time that it has them. Other than
     /// after all other errors, nothing can be allocated any more.
     #[error(
-        "this peer has left, but {} has not said that it has its addresses: run `weft reset` again once that one can be reached; if it is gone for good, first run `weft rmpeer` for it on a peer that stays (see `weft help rmpeer`), or use `weft reset --force`, which may leave them unused until another peer runs `weft rmpeer`",
-        awaited(.heir)
+        "{}: run `weft reset` again once that one can be reached; if it is gone for good, first run `weft rmpeer` for it on a peer that stays (see `weft help rmpeer`), or use `weft reset --force`, which may leave them unused until another peer runs `weft rmpeer`",
+        unheard_of(.heir)
     )]
     NotTakenOver {
         /// Who, when it is one peer.
@@ -330,7 +337,7 @@ pub enum CommandError {
     /// A peer has left, and so have all others in reach: nobody has its addresses. As after
     /// [`CommandError::NotTakenOver`], nothing can be allocated any more.
     #[error(
-        "this peer has left, and so have all others in reach, so nobody takes over their addresses: to end the whole mesh, run `weft reset --force` on each; to keep it, launch another peer, then run `weft reset` again on each"
+        "{ALL_LEAVE}: to end the whole mesh, run `weft reset --force` on each; to keep it, launch another peer, then run `weft reset` again on each"
     )]
     AllLeave,
     /// With the victims of evictions that this peer has to follow, these are more than may be.
@@ -452,114 +459,5 @@ impl CommandError {
             | Self::TooManyWaiting(_)
             | Self::Broken { .. } => &mut [],
         }
-    }
-}
-
-/// What to ask for instead of `address`, the network of which is more than `block`.
-fn narrower(address: IpNet, block: IpNet) -> String {
-    if block.contains(&address.addr()) {
-        let (least, most) = (block.prefix_len(), block.max_prefix_len());
-        alloc::format!("use a prefix length of {least} to {most}")
-    } else {
-        alloc::format!("use a subnet inside {block}")
-    }
-}
-
-/// What opens the boot gate.
-fn way_out(owners: usize, leaving: usize, targets: usize) -> String {
-    if owners == 0 && leaving > 0 {
-        return String::from(
-            "all that are in reach are leaving the mesh: run `weft reset` there again, then try again here, or see `weft help prime`",
-        );
-    }
-    match (owners, targets) {
-        (0, 0) => String::from("one is in reach and is being asked: try again"),
-        (0, 1) => String::from(
-            "the 1 peer to dial was not heard: start it, or `weft forget` it if it is gone for good",
-        ),
-        (0, targets) => alloc::format!(
-            "none of the {targets} peers to dial was heard: start one, or `weft forget` all of them if they are gone for good"
-        ),
-        (1, _) => String::from(
-            "the 1 other peer that owns addresses cannot be reached: start it, or see `weft help prime` if it is gone for good",
-        ),
-        (owners, _) => alloc::format!(
-            "{owners} other peers that own addresses cannot be reached: start one, or see `weft help prime` if all are gone for good"
-        ),
-    }
-}
-
-fn undivided(heard: usize, needed: usize, universe: &Universe) -> String {
-    if heard < needed {
-        alloc::format!(
-            "{heard} of the {needed} peers needed to divide {universe} are reachable. Start the others, or launch with --ipalloc-init consensus=1 if this is the first peer and no other has given out addresses"
-        )
-    } else {
-        alloc::format!(
-            "the {heard} peers in reach are agreeing on how to divide {universe}; try again"
-        )
-    }
-}
-
-fn elsewhere_too(elsewhere: u128) -> String {
-    match elsewhere {
-        0 => String::new(),
-        _ => alloc::format!(" {elsewhere} belong to other peers, which have none free either,"),
-    }
-}
-
-fn own_some(silent: usize) -> String {
-    match silent {
-        1 => String::from("1 peer owns some and has"),
-        _ => alloc::format!("{silent} peers own some and have"),
-    }
-}
-
-fn listed(peers: &[PeerLabel]) -> String {
-    let texts: Vec<String> = peers.iter().map(ToString::to_string).collect();
-    texts.join(", ")
-}
-
-fn waited_for(silent: &[PeerLabel]) -> String {
-    if silent.is_empty() { String::from("other peers") } else { listed(silent) }
-}
-
-fn awaited(heir: &Option<PeerLabel>) -> String {
-    heir.as_ref().map_or_else(|| String::from("another peer"), |it| alloc::format!("peer {it}"))
-}
-
-fn holder(held_by: &Option<ContainerId>) -> String {
-    held_by.as_ref().map_or_else(String::new, |id| alloc::format!(" by {id}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn exhausted(elsewhere: u128, unreachable: u128) -> String {
-        let subnet = "10.32.0.0/24".parse().unwrap();
-        CommandError::Exhausted { subnet, owned: 8, elsewhere, unreachable }.to_string()
-    }
-
-    #[test]
-    fn who_finds_no_free_address_is_told_whose_they_are_and_what_would_help() {
-        assert_eq!(
-            exhausted(0, 0),
-            "no free address in 10.32.0.0/24: 8 belong to this peer and are in use, 0 belong to peers that cannot be reached; detach a container or use another subnet"
-        );
-        assert_eq!(
-            exhausted(200, 46),
-            "no free address in 10.32.0.0/24: 8 belong to this peer and are in use, 200 belong to other peers, which have none free either, 46 belong to peers that cannot be reached; detach a container, start those peers, or use another subnet"
-        );
-    }
-
-    #[test]
-    fn who_has_left_to_an_heir_that_is_silent_is_told_what_to_do_if_that_one_is_gone() {
-        let told = |heir| CommandError::NotTakenOver { heir }.to_string();
-        let heir = PeerLabel::unheard(PeerId([2; 32]));
-        let why = told(Some(heir.clone()));
-        assert!(why.contains(&alloc::format!("but peer {heir} has not said")), "{why}");
-        assert!(why.contains("first run `weft rmpeer` for it on a peer that stays"), "{why}");
-        assert!(told(None).contains("but another peer has not said"));
     }
 }

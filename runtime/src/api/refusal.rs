@@ -37,6 +37,11 @@ impl Refusal {
         Self { may_pass, ..self }
     }
 
+    /// The same in other words.
+    pub(super) fn saying(self, error: String) -> Self {
+        Self { error, ..self }
+    }
+
     pub(super) fn bad(error: impl ToString) -> Self {
         Self::new(StatusCode::BAD_REQUEST, error)
     }

@@ -10,7 +10,7 @@ use super::types::{
     AllowRequest, AttachRequest, Container, DetachRequest, Dns, ExposeRequest, Surroundings,
 };
 use crate::attachments::{AddressRequest, Attach, AttachError, Attached};
-use crate::daemon::Controls;
+use crate::daemon::{Controls, LeaveError};
 use crate::secret::Secret;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::header::ACCEPT;
@@ -442,8 +442,20 @@ async fn trust(c: &Controls, trust: Trust) -> Answer<()> {
     done(c.node.command(Command::Trust(trust)).await)
 }
 
-async fn leave(State(c): Controlled) -> Answer<StatusCode> {
-    whole(async move { c.leave().await }).await?;
+/// Hands over our addresses and stops. With `force` it stays as it is when that cannot be, too: whoever asks goes on by
+/// other means, and is told what that comes to.
+async fn leave(State(c): Controlled, fields: Fields) -> Answer<StatusCode> {
+    let force = fields.flag("force")?;
+    let left = whole(async move {
+        c.leave().await.map_err(|why| match why {
+            LeaveError::Command(error) if force => {
+                let words = error.when_forced();
+                Refusal::from(error).saying(words)
+            }
+            LeaveError::Command(_) | LeaveError::Attached(_) => Refusal::from(why),
+        })
+    });
+    left.await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -70,7 +70,8 @@ pub(super) async fn reset(common: &Common, args: &ResetArgs) -> Outcome {
 
 /// Hands the addresses over and stops the daemon.
 async fn leave(client: &Client, force: bool) -> Outcome {
-    match client.form(Method::DELETE, "/peer", &[]).await {
+    let fields: &[_] = if force { &[("force", "true")] } else { &[] };
+    match client.form(Method::DELETE, "/peer", fields).await {
         Ok(_) => {}
         Err(error) if force => complain(&format!("addresses were not handed over: {error}")),
         Err(error) => return Err(error.into()),

@@ -109,7 +109,9 @@ mod tests {
                         let ipam = IpamStatus { state, no_leave, ..status.ipam };
                         let _ = reply.send(Arc::new(weft_core::status::Status { ipam, ..status }));
                     }
-                    other => panic!("{other:?} is no part of leaving"),
+                    other @ (Request::HeldSoFar(..) | Request::Picture(_)) => {
+                        panic!("{other:?} is no part of leaving")
+                    }
                 }
             }
         });
