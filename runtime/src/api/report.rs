@@ -181,6 +181,7 @@ fn ipam(status: &Status) -> Value {
         "ActiveIPs": status.ipam.held,
         "DefaultSubnet": text::listed(&status.ipam.default_subnets),
         "Entries": entries.collect::<Vec<_>>(),
+        "OwnersMayBeGone": text::may_be_gone(&status.ipam.state),
         "PendingAllocates": status.ipam.waiting,
         "Strays": status.ipam.strays.iter().map(|stray| json!({
             "Address": stray.address,

@@ -93,9 +93,7 @@ pub fn complaints(status: &Status, around: &Surroundings) -> Vec<String> {
     }
     let lost = status.ipam.owners.iter().filter(|owner| !owner.reachable);
     let (peers, addresses) = lost.fold((0usize, 0u128), |(n, sum), o| (n + 1, sum + o.addresses));
-    // Who is cut off because of a copy reaches nobody, and all others may be alive: the copy is to be mended.
-    let is_copied = status.ipam.state == IpamState::Copied;
-    if peers > 0 && !is_copied {
+    if peers > 0 && may_be_gone(&status.ipam.state) {
         wrong.push(format!(
             "{peers} unreachable {owns} {addresses} addresses: start {them}, or `weft rmpeer` {them} if gone for good",
             owns = plural(peers, "peer owns", "peers own"),
@@ -103,6 +101,23 @@ pub fn complaints(status: &Status, around: &Surroundings) -> Vec<String> {
         ));
     }
     wrong
+}
+
+/// Whether owners that cannot be reached may be gone for good, as far as can be told in this state: else nobody is to be
+/// advised to remove them.
+pub(super) const fn may_be_gone(state: &IpamState) -> bool {
+    match state {
+        // Who is cut off because of a copy reaches nobody, and all others may be alive: the copy is to be mended.
+        IpamState::Copied
+        // They have not had the time to be heard.
+        | IpamState::Listening => false,
+        IpamState::Idle
+        | IpamState::Observing
+        | IpamState::AwaitingConsensus { .. }
+        | IpamState::AwaitingMerge
+        | IpamState::Ready
+        | IpamState::Left => true,
+    }
 }
 
 /// Whether the data path of a link should be proven by now.
@@ -808,6 +823,20 @@ weft: healthy, 2 peers
         assert!(verdict.contains("stop the copy") && !verdict.contains("rmpeer"), "{verdict}");
         let shown = part(Part::Ipam, &status, &around());
         assert!(!shown.contains("rmpeer"), "{shown}");
+        let report = report::report(&status, &around());
+        assert_eq!(report["IPAM"]["OwnersMayBeGone"], false);
+    }
+
+    #[test]
+    fn nobody_is_advised_to_remove_peers_that_had_no_time_to_be_heard() {
+        let mut status = pair();
+        status.ipam.owners[0].reachable = false;
+        status.ipam.state = IpamState::Listening;
+        let verdict = verdict(&status, &around());
+        assert!(verdict.contains("for a moment") && !verdict.contains("rmpeer"), "{verdict}");
+        assert_eq!(report::report(&status, &around())["IPAM"]["OwnersMayBeGone"], false);
+        status.ipam.state = IpamState::AwaitingMerge;
+        assert_eq!(report::report(&status, &around())["IPAM"]["OwnersMayBeGone"], true);
     }
 
     #[test]

@@ -60,6 +60,7 @@ pub(super) async fn ipam(common: &Common, args: &IpamArgs) -> Outcome {
     let away = away(&report).ok_or_else(|| {
         Failure::new("the daemon is of another version of weft: `weft stop`, then launch this one")
     })?;
+    let blocked = not_gone(&report);
     let is_meant = |owner: &&Away| {
         args.peers.is_empty() || args.peers.iter().any(|text| owner.peer.is_called(text))
     };
@@ -71,7 +72,7 @@ pub(super) async fn ipam(common: &Common, args: &IpamArgs) -> Outcome {
                 "no owner that cannot be reached is called {text}: `weft status ipam` lists owners"
             )));
         }
-        return show(common, &meant, away.len());
+        return show(common, &meant, away.len(), blocked.as_deref());
     }
     if !args.peers.is_empty() {
         return peers::take_over(common, &args.peers, false, args.wait).await;
@@ -79,8 +80,21 @@ pub(super) async fn ipam(common: &Common, args: &IpamArgs) -> Outcome {
     if away.is_empty() {
         return say("0 IPs: all that own addresses can be reached");
     }
+    // Whoever names peers knows of them; those that are away for a moment nobody has vouched for.
+    if let Some(why) = blocked {
+        return Err(Failure::new(format!("nothing is taken over: {why}")));
+    }
     let names: Vec<String> = away.iter().map(|owner| owner.peer.name.to_string()).collect();
     peers::take_over(common, &names, false, args.wait).await
+}
+
+/// Why the owners of a report that cannot be reached may well be alive, if so.
+fn not_gone(report: &Value) -> Option<String> {
+    let state = report["IPAM"]["Status"].as_str().unwrap_or_default();
+    let blocked = report["IPAM"]["OwnersMayBeGone"] == false;
+    blocked.then(|| {
+        format!("owners that cannot be reached may be alive ({state}): see `weft status` for what to do first")
+    })
 }
 
 /// The owners of a report that cannot be reached; `None` when it says of one not who that is.
@@ -97,7 +111,7 @@ fn away(report: &Value) -> Option<Vec<Away>> {
     .collect()
 }
 
-fn show(common: &Common, meant: &[&Away], all: usize) -> Outcome {
+fn show(common: &Common, meant: &[&Away], all: usize, blocked: Option<&str>) -> Outcome {
     if common.json {
         let rows = meant.iter().map(|owner| {
             let Away { peer: PeerLabel { id, name, nickname }, addresses } = owner;
@@ -112,6 +126,9 @@ fn show(common: &Common, meant: &[&Away], all: usize) -> Outcome {
     for Away { peer, addresses } in meant {
         say(format_args!("{:<37} {addresses:>8} IPs - unreachable!", peer.to_string()))?;
     }
+    if let Some(why) = blocked {
+        return say(why);
+    }
     let names: Vec<String> = meant.iter().map(|owner| owner.peer.name.to_string()).collect();
     let left = all - meant.len();
     if left > 0 {
@@ -123,4 +140,19 @@ fn show(common: &Common, meant: &[&Away], all: usize) -> Outcome {
         "if they are gone for good, and not behind a broken network: weft rmpeer {}",
         names.join(" ")
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn owners_are_not_taken_for_gone_where_the_daemon_says_that_they_may_be_alive() {
+        let report = |may_be_gone: Value| json!({ "IPAM": { "Status": "a copy of this peer runs elsewhere", "OwnersMayBeGone": may_be_gone } });
+        let why = not_gone(&report(json!(false))).unwrap();
+        assert!(why.contains("a copy of this peer runs elsewhere"), "{why}");
+        assert!(why.contains("`weft status`") && !why.contains("rmpeer"), "{why}");
+        assert_eq!(not_gone(&report(json!(true))), None);
+        assert_eq!(not_gone(&report(Value::Null)), None, "an earlier daemon does not say");
+    }
 }
