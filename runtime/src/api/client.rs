@@ -19,6 +19,13 @@ pub use hyper::Method;
 /// Longest wait for an answer. A little more than the server's own limit, so that its words arrive.
 const ANSWER_MAX: Duration = Duration::from_secs(12);
 
+/// Longest wait for a sign that the daemon runs at all: an answer that needs neither the node, the disk nor the kernel.
+/// Much longer than a busy machine takes, and much sooner than [`ANSWER_MAX`] tells that its process is stopped.
+const SIGN_MAX: Duration = Duration::from_secs(2);
+
+/// What is answered at once, whatever else is under way.
+const SIGN: &str = "/ipinfo/tracker";
+
 /// Longest answer, in bytes: a report of some 10,000 peers.
 const ANSWER_LEN_MAX: usize = 64 << 20;
 
@@ -203,6 +210,7 @@ impl Client {
         path: &str,
         content: Content,
     ) -> Result<String, ClientError> {
+        self.sign_of_life().await?;
         // Who is only asked has nothing to do later.
         let later = if method == Method::GET { "" } else { "; what was asked may still be done" };
         let exchange = self.exchange(method, path, content);
@@ -211,6 +219,19 @@ impl Client {
             Some(limit) => tokio::time::timeout(limit, exchange)
                 .await
                 .unwrap_or_else(|_| Err(self.broken(format!("no answer within {limit:?}{later}")))),
+        }
+    }
+
+    /// Returns once the daemon has answered something. What it is asked after that it may still do when it goes on, so
+    /// one that is stopped is asked nothing.
+    async fn sign_of_life(&self) -> Result<(), ClientError> {
+        let sign = self.exchange(Method::GET, SIGN, Content::Nothing);
+        match tokio::time::timeout(SIGN_MAX, sign).await {
+            Ok(Ok(_) | Err(ClientError::Refused { .. })) => Ok(()),
+            Ok(Err(why)) => Err(why),
+            Err(_) => Err(self.broken(format!(
+                "no sign of life within {SIGN_MAX:?}, so nothing was asked; is its process stopped?"
+            ))),
         }
     }
 
@@ -254,4 +275,54 @@ fn refused(Answer { status, text }: &Answer) -> ClientError {
         Err(_) => (text.trim().to_owned(), false),
     };
     ClientError::Refused { status: *status, message, may_pass }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::TempDir;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::UnixListener;
+    use tokio::time::Instant;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_daemon_that_is_stopped_is_told_of_soon_and_asked_nothing() {
+        let dir = TempDir::new();
+        let socket = dir.join("weft.sock");
+        // The kernel takes streams in, and nobody reads them.
+        let listener = UnixListener::bind(&socket).unwrap();
+        let asked_at = Instant::now();
+        let why = Client::new(&socket).form(Method::POST, "/stop", &[]).await.unwrap_err();
+        assert!(asked_at.elapsed() <= SIGN_MAX + Duration::from_millis(100));
+        assert!(matches!(&why, ClientError::Broken { .. }), "{why:?}");
+        assert!(why.to_string().contains("no sign of life within 2s"), "{why}");
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut asked = String::new();
+        stream.read_to_string(&mut asked).await.unwrap();
+        assert!(asked.starts_with("GET /ipinfo/tracker "), "{asked}");
+        let more = tokio::time::timeout(Duration::from_secs(1), listener.accept()).await;
+        assert!(more.is_err(), "it was asked nothing else");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_daemon_that_lives_has_the_whole_time_for_its_answer() {
+        let dir = TempDir::new();
+        let socket = dir.join("weft.sock");
+        let listener = UnixListener::bind(&socket).unwrap();
+        let server = async {
+            let (mut sign, _) = listener.accept().await.unwrap();
+            sign.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+            let silent = listener.accept().await.unwrap();
+            std::future::pending::<()>().await;
+            drop(silent);
+        };
+        let client = Client::new(&socket);
+        let asked_at = Instant::now();
+        let why = tokio::select! {
+            answer = client.form(Method::POST, "/stop", &[]) => answer.unwrap_err().to_string(),
+            () = server => unreachable!("it never ends"),
+        };
+        assert!(asked_at.elapsed() >= ANSWER_MAX);
+        assert!(why.contains("no answer within 12s; what was asked may still be done"), "{why}");
+    }
 }
