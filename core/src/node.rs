@@ -2,6 +2,7 @@
 
 mod commands;
 mod conns;
+mod foreign;
 mod ghosts;
 mod links;
 mod membership;
@@ -19,6 +20,7 @@ mod tests;
 mod tree;
 mod trust;
 
+use self::foreign::Foreign;
 use self::paces::Paces;
 use self::run::Run;
 use crate::config::{Config, ConfigError, NetworkSecret};
@@ -131,6 +133,9 @@ pub struct Node {
     described_at: Option<Instant>,
     /// What the call in progress has found out, to be acted upon before it returns.
     turn: Turn,
+    /// The last one that dialed us from a mesh that was founded apart: its side tells why it retries, and ours would say
+    /// nothing.
+    foreign: Option<Foreign>,
     conns_ended: u64,
     records_refused: u64,
     probes_taken: u64,
@@ -251,6 +256,7 @@ impl Node {
             describe_at: None,
             described_at: None,
             turn: Turn { links_changed: true, ..Turn::default() },
+            foreign: None,
             conns_ended: 0,
             records_refused: 0,
             probes_taken: 0,

@@ -73,9 +73,11 @@ fn of_two_meshes_that_were_founded_apart_both_sides_say_so_with_what_to_do() -> 
             || host.log().lines().any(|line| line.contains("WARN") && line.contains(reason));
         wait_until("the log says why", PATIENCE, is_told).with_context(|| host.log())?;
     }
-    for part in [&["status", "connections"][..], &["status"]] {
-        let shown = two.weft(part)?.ok()?;
-        ensure!(shown.contains(reason), "{shown}");
+    for host in [one, two] {
+        for part in [&["status", "connections"][..], &["status"]] {
+            let shown = host.weft(part)?.ok()?;
+            ensure!(shown.contains(reason), "{shown}");
+        }
     }
     lab.finish()
 }

@@ -1,5 +1,6 @@
 //! Conns from dial or accept to their end.
 
+use super::foreign::Foreign;
 use super::{Node, Owner};
 use crate::event::Event;
 use crate::handshake::{
@@ -269,6 +270,9 @@ impl Node {
         }
         self.conns_ended += 1;
         let remote = conn.remote.clone();
+        if fault == ConnFault::Lineage && !id.is_dialed() {
+            self.foreign = Some(Foreign { peer, remote: remote.clone(), met_at: at });
+        }
         out.push(Output::Event(Event::ConnDown { conn: id, peer, remote, why: fault }));
         match way {
             Way::Gone => {}

@@ -39,6 +39,7 @@ impl Node {
             routes_at: _,
             describe_at: _,
             described_at: _,
+            foreign: _,
             conns_ended: _,
             records_refused: _,
             probes_taken: _,

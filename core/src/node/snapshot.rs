@@ -147,7 +147,7 @@ impl Node {
                 retry_in: Some(dial_at - now),
             })
         });
-        conns.chain(waiting).collect()
+        conns.chain(waiting).chain(self.foreign_status(now)).collect()
     }
 
     fn peer_statuses(&self) -> Vec<PeerStatus> {

@@ -13,6 +13,7 @@ use crate::event::Event;
 use crate::id::PeerLabel;
 use crate::io::{CloseReason, Command, DialFailure, Reply, RequestId};
 use crate::mesh::ConnFault;
+use crate::status::ConnState;
 use alloc::collections::VecDeque;
 use alloc::string::{String, ToString};
 use core::net::SocketAddr;
@@ -632,8 +633,16 @@ fn meshes_that_were_founded_apart_refuse_each_other() {
     for host in 0..2 {
         assert!(world.faults(host).contains(&ConnFault::Lineage), "host {host}");
     }
-    let status = world.node(1).status(world.clock());
-    assert!(status.conns[0].why.as_ref().is_some_and(|why| why.contains("founded apart")));
+    // The one that dialed, and the one that was dialed.
+    for host in [1, 0] {
+        let [conn] = &world.node(host).status(world.clock()).conns[..] else { panic!("{host}") };
+        assert!(conn.why.as_ref().is_some_and(|why| why.contains("founded apart")), "{host}");
+        assert_eq!((conn.state, conn.outbound), (ConnState::Failed, host == 1));
+    }
+    let forget = Command::Forget { targets: [target(0)].to_vec() };
+    assert_eq!(world.command(1, forget), Ok(Reply::Done));
+    world.run(Config::default().dial_wait_max * 3);
+    assert_eq!(world.node(0).status(world.clock()).conns, [], "nobody comes any more");
 }
 
 #[test]

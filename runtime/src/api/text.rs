@@ -76,6 +76,12 @@ pub fn complaints(status: &Status, around: &Surroundings) -> Vec<String> {
             wrong.push(format!("no link with {}: {why}", target.target));
         }
     }
+    // Those that we dial are among the targets, or were only heard of.
+    for conn in status.conns.iter().filter(|conn| !conn.outbound) {
+        if let (ConnState::Failed, Some(why)) = (conn.state, &conn.why) {
+            wrong.push(format!("no link with {}, which dials this peer: {why}", conn.remote));
+        }
+    }
     for conn in status.conns.iter().filter(|conn| is_late(conn)) {
         let peer = known_as(conn);
         wrong.push(format!("no data path to {peer}: is UDP {} blocked?", status.port));
@@ -295,6 +301,10 @@ fn connection(conn: &ConnStatus, status: &Status) -> String {
         }
         ConnState::Retrying | ConnState::Failed => {
             let why = conn.why.as_deref().unwrap_or("no reason known");
+            if !conn.outbound {
+                // It is the other side that tries again.
+                return format!("{arrow} {:<21} {:<11} {why}", conn.remote, state_word(conn.state));
+            }
             let retry = conn
                 .retry_in
                 .map_or_else(|| "never".to_owned(), |wait| format!("in {}", seconds(wait)));
@@ -736,6 +746,19 @@ weft: healthy, 2 peers
         let report = report::report(&status, &around());
         assert_eq!(report["Router"]["Sessions"][0]["State"], "direct");
         assert_eq!(report["Router"]["Peers"][1]["Way"], "direct");
+    }
+
+    #[test]
+    fn a_peer_that_dials_in_vain_degrades_the_verdict_of_the_one_that_it_dials() {
+        let mut status = pair();
+        let (conn, why) = (&mut status.conns[0], "founded apart");
+        (conn.outbound, conn.state, conn.why) = (false, ConnState::Failed, Some(why.to_owned()));
+        assert_eq!(
+            verdict(&status, &around()),
+            "weft: DEGRADED, 2 peers: no link with 192.0.2.2:6783, which dials this peer: founded apart"
+        );
+        let shown = part(Part::Connections, &status, &around());
+        assert_eq!(shown, "<- 192.0.2.2:6783        failed      founded apart\n");
     }
 
     #[test]
