@@ -84,11 +84,6 @@ pub enum IpamMessage {
         /// Where.
         range: Range,
     },
-    /// As `Request`, of one address that a container of the sender has already.
-    Regain {
-        /// Which.
-        range: Range,
-    },
     /// Nothing to give inside `range`.
     Denied {
         /// As asked.
@@ -99,6 +94,11 @@ pub enum IpamMessage {
     Confirm(Witnessed),
     /// The sender, who owns addresses itself, knows the same of what the receiver owns.
     Confirmed(Witnessed),
+    /// As `Request`, of one address that a container of the sender has already.
+    Regain {
+        /// Which.
+        range: Range,
+    },
 }
 
 /// What IPAM wants its node to do, in order. The node makes every `Persist` of one call durable
