@@ -8,7 +8,7 @@ use crate::id::{ContainerId, PeerId, PeerLabel};
 use crate::names::{Name, NameValue};
 use crate::trust::{Trust, TrustError};
 use alloc::collections::BTreeSet;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::net::IpAddr;
 use core::time::Duration;
@@ -425,6 +425,51 @@ impl CommandError {
         }
     }
 
+    /// What to tell an operator who leaves by force, and so need not be advised to.
+    pub fn when_forced(&self) -> String {
+        let unused = "they stay unused until another peer runs `weft rmpeer`";
+        match self {
+            Self::Stranded { why, addresses } => {
+                alloc::format!("{}; {unused}", stranded(why, *addresses))
+            }
+            Self::NotTakenOver { heir } => alloc::format!(
+                "{}; they may stay unused until another peer runs `weft rmpeer`",
+                unheard_of(heir)
+            ),
+            Self::AllLeave => alloc::format!("{ALL_LEAVE}; {unused}"),
+            Self::Copied => String::from(
+                "a daemon elsewhere runs from a copy of this peer's state folder, and goes on with its addresses",
+            ),
+            Self::OwnerSilent { .. }
+            | Self::OwnersSilent { .. }
+            | Self::NoQuorum { .. }
+            | Self::Observing { .. }
+            | Self::NotMerged { .. }
+            | Self::Doubted
+            | Self::Exhausted { .. }
+            | Self::EvictionUnderWay { .. }
+            | Self::TooManyEvictions(_)
+            | Self::TooManyWaiting(_)
+            | Self::AddressTaken { .. }
+            | Self::OutOfRange { .. }
+            | Self::TooWide { .. }
+            | Self::Edge { .. }
+            | Self::HeldOtherwise { .. }
+            | Self::NotHeld(_)
+            | Self::StillInReach { .. }
+            | Self::OwnersAway { .. }
+            | Self::EvictsItself
+            | Self::TooManyVictims(_)
+            | Self::TooManyProposers(_)
+            | Self::RoundsUsedUp { .. }
+            | Self::TooManyNames(_)
+            | Self::Trust(_)
+            | Self::Left
+            | Self::Stopping
+            | Self::Broken { .. } => self.to_string(),
+        }
+    }
+
     /// The peers that it names. IPAM knows their ids alone; who hands the error on says what people call them.
     pub fn peers_mut(&mut self) -> &mut [PeerLabel] {
         match self {
@@ -459,5 +504,52 @@ impl CommandError {
             | Self::TooManyWaiting(_)
             | Self::Broken { .. } => &mut [],
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exhausted(elsewhere: u128, unreachable: u128) -> String {
+        let subnet = "10.32.0.0/24".parse().unwrap();
+        CommandError::Exhausted { subnet, owned: 8, elsewhere, unreachable }.to_string()
+    }
+
+    #[test]
+    fn who_finds_no_free_address_is_told_whose_they_are_and_what_would_help() {
+        assert_eq!(
+            exhausted(0, 0),
+            "no free address in 10.32.0.0/24: 8 belong to this peer and are in use, 0 belong to peers that cannot be reached; detach a container or use another subnet"
+        );
+        assert_eq!(
+            exhausted(200, 46),
+            "no free address in 10.32.0.0/24: 8 belong to this peer and are in use, 200 belong to other peers, which have none free either, 46 belong to peers that cannot be reached; detach a container, start those peers, or use another subnet"
+        );
+    }
+
+    #[test]
+    fn who_has_left_to_an_heir_that_is_silent_is_told_what_to_do_if_that_one_is_gone() {
+        let told = |heir| CommandError::NotTakenOver { heir }.to_string();
+        let heir = PeerLabel::unheard(PeerId([2; 32]));
+        let why = told(Some(heir.clone()));
+        assert!(why.contains(&alloc::format!("but peer {heir} has not said")), "{why}");
+        assert!(why.contains("first run `weft rmpeer` for it on a peer that stays"), "{why}");
+        assert!(told(None).contains("but another peer has not said"));
+    }
+
+    #[test]
+    fn who_leaves_by_force_is_not_advised_to() {
+        let stranded =
+            CommandError::Stranded { why: "no other peer is reachable".into(), addresses: 7 };
+        let heir = Some(PeerLabel::unheard(PeerId([2; 32])));
+        for why in [stranded, CommandError::NotTakenOver { heir }, CommandError::AllLeave] {
+            let (said, forced) = (why.to_string(), why.when_forced());
+            assert!(said.contains("--force") && !forced.contains("weft reset"), "{forced}");
+            assert!(forced.contains("until another peer runs `weft rmpeer`"), "{forced}");
+        }
+        let copied = CommandError::Copied.when_forced();
+        assert!(copied.ends_with("goes on with its addresses"), "{copied}");
+        assert_eq!(CommandError::Stopping.when_forced(), "weft is stopping");
     }
 }

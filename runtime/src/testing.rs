@@ -4,8 +4,18 @@ use crate::store::{MemoryStore, Store, StoreError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
 use tokio::sync::watch;
+use weft_core::addr::Universe;
+use weft_core::config::SecretKind;
+use weft_core::id::{Incarnation, PeerId, PeerName};
+use weft_core::io::Target;
+use weft_core::names::{KnownName, NameEntry, NameValue};
 use weft_core::saved::{Change, Saved};
+use weft_core::status::{
+    Carriage, ConnState, ConnStatus, IpamState, IpamStatus, LinkStatus, OwnerStatus, PeerStatus,
+    Status, TargetState, TargetStatus,
+};
 
 /// A folder of one test's own, removed with it.
 #[derive(Debug)]
@@ -64,5 +74,96 @@ impl Store for TestStore {
             return Err(StoreError::Disk { path: "weft.redb".into(), why: "no space".to_string() });
         }
         self.store.commit(changes).await
+    }
+}
+
+const US: PeerId = PeerId([1; 32]);
+const THEM: PeerId = PeerId([2; 32]);
+
+/// The name of the peer with this number.
+pub(crate) fn named(last: u8) -> PeerName {
+    PeerName([10, 0, 0, 0, 0, last])
+}
+
+fn peer(id: PeerId, last: u8, to: PeerId, to_last: u8) -> PeerStatus {
+    let nickname = format!("host{last}");
+    let link = LinkStatus {
+        id: to,
+        name: named(to_last),
+        nickname: format!("host{to_last}"),
+        mutual: true,
+    };
+    let links = vec![link];
+    let incarnation = Incarnation(1);
+    let way = (id != US).then_some(Carriage::Link);
+    PeerStatus {
+        id,
+        name: named(last),
+        nickname,
+        incarnation,
+        reachable: true,
+        leaves: false,
+        way,
+        links,
+    }
+}
+
+/// How two linked peers stand that share all addresses, as the first one sees it.
+pub(crate) fn pair() -> Status {
+    let owner = |owner, addresses| OwnerStatus { owner, addresses, reachable: true };
+    Status {
+        id: US,
+        name: named(1),
+        nickname: "host1".into(),
+        incarnation: Incarnation(1),
+        port: 6783,
+        encryption: true,
+        secrets: vec![SecretKind::Password],
+        allowed: None,
+        discovery: true,
+        targets: vec![TargetStatus {
+            target: Target { host: "host2".into(), port: 6783 },
+            state: TargetState::Linked(THEM),
+        }],
+        conns: vec![ConnStatus {
+            remote: "192.0.2.2:6783".into(),
+            outbound: true,
+            state: ConnState::Established,
+            peer: Some(THEM),
+            name: Some(named(2)),
+            nickname: Some("host2".into()),
+            datagrams_to: None,
+            encrypted: true,
+            old_secret: false,
+            up_for: Some(Duration::from_secs(60)),
+            round_trip: Some(Duration::from_micros(420)),
+            why: None,
+            retry_in: None,
+        }],
+        directs: Vec::new(),
+        peers: vec![peer(US, 1, THEM, 2), peer(THEM, 2, US, 1)],
+        unicast: vec![(named(2), named(2))],
+        broadcast: vec![(named(1), vec![named(2)])],
+        ipam: IpamStatus {
+            state: IpamState::Ready,
+            universe: Universe::DEFAULT,
+            default_subnets: Universe::DEFAULT.blocks().collect(),
+            owners: vec![owner(THEM, 1 << 19), owner(US, 1 << 19)],
+            held: 3,
+            strays: Vec::new(),
+            waiting: 0,
+            no_leave: None,
+        },
+        names: vec![KnownName {
+            entry: NameEntry {
+                name: "db.weft.local".parse().unwrap(),
+                value: NameValue::V4([10, 40, 0, 1].into()),
+                id: "netns:db".parse().unwrap(),
+            },
+            origin: THEM,
+        }],
+        conns_ended: 0,
+        records_refused: 0,
+        records: 4,
     }
 }

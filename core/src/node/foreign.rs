@@ -1,12 +1,12 @@
 //! A foreign peer: who dialed us and is of a mesh that was founded apart from ours. Only who dials has an attempt to
 //! show, so it is kept here for those who look at the side that was dialed.
 
-use super::Node;
 use crate::id::PeerId;
 use crate::mesh::ConnFault;
 use crate::status::{ConnState, ConnStatus};
 use crate::time::Instant;
 use alloc::string::{String, ToString};
+use core::time::Duration;
 
 /// It is shown for so many times the longest wait between two dials: whoever still dials us has done so again by then,
 /// if it waits as long as we would.
@@ -23,19 +23,18 @@ pub(super) struct Foreign {
     pub(super) met_at: Instant,
 }
 
-impl Node {
-    /// The last foreign peer, unless it is one no longer, or has stayed away.
-    pub(super) fn foreign_status(&self, now: Instant) -> Option<ConnStatus> {
-        let Foreign { peer, remote, met_at } = self.foreign.as_ref()?;
-        let is_linked = peer.is_some_and(|peer| self.neighbours.contains_key(&peer));
-        if is_linked || now - *met_at > self.config.dial_wait_max.saturating_mul(SHOWN_DIALS) {
+impl Foreign {
+    /// How it is shown, unless it has stayed away for long, where we would wait for no longer than `dial_wait_max`
+    /// between two dials.
+    pub(super) fn status(&self, now: Instant, dial_wait_max: Duration) -> Option<ConnStatus> {
+        if now - self.met_at > dial_wait_max.saturating_mul(SHOWN_DIALS) {
             return None;
         }
         Some(ConnStatus {
-            remote: remote.clone(),
+            remote: self.remote.clone(),
             outbound: false,
             state: ConnState::Failed,
-            peer: *peer,
+            peer: self.peer,
             name: None,
             nickname: None,
             datagrams_to: None,

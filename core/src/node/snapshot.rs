@@ -147,7 +147,11 @@ impl Node {
                 retry_in: Some(dial_at - now),
             })
         });
-        conns.chain(waiting).chain(self.foreign_status(now)).collect()
+        // With whom there is a link is foreign no longer.
+        let is_linked = |peer: PeerId| self.neighbours.contains_key(&peer);
+        let foreign = self.foreign.as_ref().filter(|it| !it.peer.is_some_and(is_linked));
+        let foreign = foreign.and_then(|it| it.status(now, self.config.dial_wait_max));
+        conns.chain(waiting).chain(foreign).collect()
     }
 
     fn peer_statuses(&self) -> Vec<PeerStatus> {

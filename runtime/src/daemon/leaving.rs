@@ -71,9 +71,9 @@ async fn ready(node: &NodeHandle) -> Result<Duration, LeaveError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::text::tests::pair;
     use crate::handle::{Picture, Request};
     use crate::names::{NameIndex, SharedIndex};
+    use crate::testing::pair;
     use std::sync::{Arc, OnceLock};
     use tokio::sync::mpsc;
     use weft_core::id::PeerId;
