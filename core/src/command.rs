@@ -50,6 +50,14 @@ pub enum Command {
         /// Which.
         address: IpNet,
     },
+    /// A container of this host has this address of the universe already, as after the state folder was lost:
+    /// it is held from here on, whosever it is, and asked for where it is another peer's. Reply: `Done`.
+    Hold {
+        /// Whose.
+        id: ContainerId,
+        /// Which.
+        address: IpNet,
+    },
     /// Gives back one address of `id`, or all. Reply: `Addresses` with those given back.
     Release {
         /// Whose.
@@ -118,6 +126,7 @@ impl Command {
             | Self::Forget { .. }
             | Self::Allocate { .. }
             | Self::Claim { .. }
+            | Self::Hold { .. }
             | Self::Release { .. }
             | Self::Register { .. }
             | Self::Unregister { .. }

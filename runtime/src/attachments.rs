@@ -20,6 +20,7 @@ mod ledger;
 mod recovery;
 mod request;
 mod turns;
+mod unheld;
 
 pub use ledger::Ledger;
 use ledger::Place;
@@ -27,6 +28,7 @@ pub use request::{AddressRequest, ParseAddressRequestError};
 pub(crate) use turns::ALONE_MAX;
 pub use turns::TurnError;
 use turns::{Asker, Turns};
+use unheld::Unheld;
 
 /// What to attach, and how.
 #[derive(Clone, Debug)]
@@ -175,6 +177,7 @@ pub struct Attachments {
     dns: Option<Arc<DnsService>>,
     ledger: Arc<Ledger>,
     turns: Turns,
+    unheld: Arc<Unheld>,
 }
 
 impl Attachments {
@@ -185,7 +188,8 @@ impl Attachments {
         dns: Option<Arc<DnsService>>,
         ledger: Ledger,
     ) -> Self {
-        Self { node, host, dns, ledger: Arc::new(ledger), turns: Turns::default() }
+        let (ledger, unheld) = (Arc::new(ledger), Arc::default());
+        Self { node, host, dns, ledger, turns: Turns::default(), unheld }
     }
 
     /// Gives a namespace an interface on the bridge, with addresses and names. Returns what it
@@ -474,7 +478,7 @@ impl Attachments {
     pub async fn list(&self) -> Result<Vec<Attached>, AttachError> {
         let mut held = self.node.held().await?;
         held.remove(&ContainerId::dns());
-        for (id, address, _) in self.node.standing().list() {
+        for (id, address, _) in self.unheld() {
             held.entry(id).or_default().push(address);
         }
         let attached = |(id, addresses)| {
@@ -557,7 +561,7 @@ impl Attachments {
     /// something still answers to.
     async fn remove(&self, id: &ContainerId) -> Result<(), AttachError> {
         self.host.detach(id).await?;
-        self.node.standing().forget(id, None).await;
+        self.unheld.forget(id, None);
         let whose = Some(id.clone());
         self.node.command(Command::Unregister { id: whose, name: None, value: None }).await?;
         if !self.held(id).await?.is_empty() {

@@ -14,7 +14,6 @@ use crate::handle::{Answer, NodeHandle, Picture, Request};
 use crate::names::{NameIndex, SharedIndex};
 use crate::net::Net;
 use crate::probe::Probe;
-use crate::standing::Standing;
 use crate::store::{Store, StoreError};
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -214,10 +213,7 @@ impl<N: Net, S: Store, F: Frames, P: Probe> Driver<N, S, F, P> {
         driver.carry_out().await?;
         driver.renew_names();
         let broken = Arc::clone(&driver.broken);
-        Ok((
-            driver,
-            NodeHandle { requests: requests_to, names, broken, standing: Standing::default() },
-        ))
+        Ok((driver, NodeHandle { requests: requests_to, names, broken }))
     }
 
     /// The node, before it runs.
@@ -365,6 +361,7 @@ impl<N: Net, S: Store, F: Frames, P: Probe> Driver<N, S, F, P> {
             | Command::Forget { .. }
             | Command::Allocate { .. }
             | Command::Claim { .. }
+            | Command::Hold { .. }
             | Command::Release { .. }
             | Command::Prime
             | Command::Stop

@@ -1,14 +1,13 @@
 //! How the rest of the process talks to the node: commands in, pictures out.
 
 use crate::names::SharedIndex;
-use crate::standing::Standing;
 use ipnet::IpNet;
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use tokio::sync::{mpsc, oneshot};
 use weft_core::id::ContainerId;
 use weft_core::io::{Command, CommandError, Reply};
-use weft_core::status::{IpamState, Status};
+use weft_core::status::Status;
 
 /// Where the outcome of a command goes.
 pub(crate) type Answer = oneshot::Sender<Result<Reply, CommandError>>;
@@ -43,8 +42,6 @@ pub type Held = BTreeMap<ContainerId, Vec<IpNet>>;
 pub struct NodeHandle {
     pub(crate) requests: mpsc::Sender<Request>,
     pub(crate) names: SharedIndex,
-    /// What is in use on this host, and not held for whom it is in use.
-    pub(crate) standing: Standing,
     /// Why the driver could not go on, once that is so.
     pub(crate) broken: Arc<OnceLock<String>>,
 }
@@ -66,15 +63,6 @@ impl NodeHandle {
     /// Returns one outcome for each command, in order; errors are as for [`NodeHandle::command`].
     pub async fn commands(&self, commands: Vec<Command>) -> Vec<Result<Reply, CommandError>> {
         let (mut asked, mut answers) = (Vec::new(), Vec::new());
-        let is_gift = |it: &Command| matches!(it, Command::Allocate { .. } | Command::Claim { .. });
-        if commands.iter().any(is_gift) {
-            let (ahead, made) = self.standing.ahead();
-            asked = ahead;
-            if !made.is_empty() {
-                let standing = self.standing.clone();
-                tokio::spawn(async move { standing.hear(made).await });
-            }
-        }
         for command in commands {
             let (reply, answer) = oneshot::channel();
             asked.push((command, reply));
@@ -100,31 +88,6 @@ impl NodeHandle {
         let _ = self.requests.send(Request::HeldSoFar(id.clone(), reply)).await;
         let outcome = self.command(command).await;
         (before.await.unwrap_or_default(), outcome)
-    }
-
-    /// Claims what is in use on this host and not held, and waits for what that comes to. Before the founding
-    /// it does nothing: a peer that lost its state would divide the addresses anew, ahead of its first link.
-    pub(crate) async fn claim_standing(&self) {
-        if self.standing.list().is_empty() {
-            return;
-        }
-        let is_founded = self.status().await.is_ok_and(|status| match status.ipam.state {
-            IpamState::Ready
-            | IpamState::Listening
-            | IpamState::AwaitingMerge
-            | IpamState::Copied
-            | IpamState::Left => true,
-            IpamState::Idle | IpamState::Observing | IpamState::AwaitingConsensus { .. } => false,
-        });
-        if !is_founded {
-            return;
-        }
-        let (asked, made) = self.standing.ahead();
-        if !asked.is_empty() {
-            // When nobody takes it, those who were to answer go with it.
-            let _ = self.requests.send(Request::Commands(asked)).await;
-            self.standing.hear(made).await;
-        }
     }
 
     /// A picture of the node as it is now.
@@ -166,11 +129,6 @@ impl NodeHandle {
             Some(why) => CommandError::Broken { why: why.clone() },
             None => CommandError::Stopping,
         }
-    }
-
-    /// What is in use on this host, and not held.
-    pub const fn standing(&self) -> &Standing {
-        &self.standing
     }
 
     /// All names that are answered.

@@ -23,7 +23,6 @@ pub mod resident;
 pub mod run;
 mod run_files;
 pub mod secret;
-pub mod standing;
 pub mod store;
 #[cfg(test)]
 mod testing;

@@ -78,8 +78,8 @@ fn a_daemon_whose_state_was_put_back_gives_nobody_what_was_given_since() -> Resu
 }
 
 #[test]
-fn what_a_container_has_of_another_peers_is_told_in_the_status_until_it_can_be_held() -> Result<()>
-{
+fn what_a_container_has_is_nobody_elses_once_the_peer_is_removed_that_its_host_was_before()
+-> Result<()> {
     let lab = Lab::two()?;
     let [here, there] = [lab.host(1), lab.host(2)];
     here.launch(&ARGS)?;
@@ -91,15 +91,44 @@ fn what_a_container_has_of_another_peers_is_told_in_the_status_until_it_can_be_h
     here.kill_daemon()?;
     fs::remove_dir_all(&here.state_dir)?;
     here.launch(&[&ARGS[..], &[&there.address()]].concat())?;
-    let told = format!("has {address}/29, which is not held here: ");
-    let status = here.weft(&["status"])?.stdout;
-    ensure!(status.contains(&told), "{status}; {}", here.log());
-    ensure!(has(&container, address)?, "the container was cut off; {}", here.log());
     here.wait_linked(1)?;
-    there.weft(&["rmpeer", gone.trim(), "--force"])?.ok()?;
-    wait_until("the address is held again", Duration::from_secs(15), || {
-        here.weft(&["status"]).is_ok_and(|done| !done.stdout.contains(&told))
+    let told = format!("{address} of netns:{} here is ", container.namespace);
+    let shown = || Ok::<String, anyhow::Error>(here.weft(&["status", "ipam"])?.stdout);
+    wait_until("whose it is is told", Duration::from_secs(5), || {
+        shown().is_ok_and(|shown| shown.contains(&told))
     })?;
+    let text = shown()?;
+    ensure!(text.contains("who cannot be reached") && text.contains("`weft rmpeer`"), "{text}");
+    let status = here.weft(&["status"])?;
+    ensure!(status.stdout.contains("1 address is a container's here and is another"), "{status}");
+    there.weft(&["rmpeer", gone.trim()])?.ok()?;
+    ensure!(fill(&lab, there, &[address])? == 5, "{}", there.log());
+    let text = shown()?;
+    ensure!(!text.contains(&told), "{text}; {}", here.log());
     ensure!(shows(here, address)? && has(&container, address)?, "{}", here.log());
+    lab.finish()
+}
+
+#[test]
+fn what_cannot_be_held_is_told_in_the_status_until_it_can_be() -> Result<()> {
+    let lab = Lab::full(1)?;
+    let host = lab.host(1);
+    host.launch(&ARGS)?;
+    let container = lab.container()?;
+    let address = host.attach(&container, &[])?;
+    host.kill_daemon()?;
+    let own_too = format!("{address}/29");
+    tools::ip(&format!("-n {} addr add {own_too} dev weft", host.namespace))?;
+    host.launch(&ARGS)?;
+    let told =
+        format!("weft:expose has {own_too}, which is not held here: address {address} is taken");
+    let status = host.weft(&["status"])?.stdout;
+    ensure!(status.contains(&told), "{status}; {}", host.log());
+    host.weft(&["detach", &container.namespace])?.ok()?;
+    wait_until("the address is held", Duration::from_secs(15), || {
+        host.weft(&["status"]).is_ok_and(|done| !done.stdout.contains(&told))
+    })?;
+    ensure!(shows(host, address)?, "{}", host.log());
+    host.weft(&["hide"])?.ok()?;
     lab.finish()
 }

@@ -17,7 +17,7 @@ use core::net::IpAddr;
 use ipnet::IpNet;
 
 /// What a command comes to, or why it comes to nothing.
-type Outcome = Result<Reply, CommandError>;
+pub(super) type Outcome = Result<Reply, CommandError>;
 
 /// The same for one that may have to wait: then it comes to nothing yet.
 type Progress = Result<Option<Reply>, CommandError>;
@@ -68,8 +68,21 @@ impl Ipam {
 
     /// What `Claim` wants, unless `id` could never have `address`.
     pub(super) fn want_this(&self, id: ContainerId, address: IpNet) -> Result<Want, CommandError> {
+        let offset = self.place_of(&id, address)?;
+        Ok(Want::This { id, address, offset })
+    }
+
+    /// Where `address` lies in the universe, which is `id`'s if it is anybody's here.
+    ///
+    /// # Errors
+    /// Why `id` could never have it.
+    pub(super) fn place_of(
+        &self,
+        id: &ContainerId,
+        address: IpNet,
+    ) -> Result<Offset, CommandError> {
         self.serves()?;
-        if let Some(holder) = self.holdings.holder(address.addr()).filter(|it| **it != id) {
+        if let Some(holder) = self.holdings.holder(address.addr()).filter(|it| *it != id) {
             mark(Mark::ClaimTaken);
             return Err(taken(address, Some(holder.clone())));
         }
@@ -87,7 +100,7 @@ impl Ipam {
             mark(Mark::ClaimEdge);
             return Err(CommandError::Edge { address: address.addr(), subnet });
         }
-        Ok(Want::This { id, address, offset })
+        Ok(offset)
     }
 
     /// Of which subnet `address` is the first or the last one, and so stands for itself or for all in it: of
@@ -99,7 +112,7 @@ impl Ipam {
     }
 
     /// What `id` is told that claims an address of its own.
-    fn held_already(&self, id: &ContainerId, address: IpNet) -> Outcome {
+    pub(super) fn held_already(&self, id: &ContainerId, address: IpNet) -> Outcome {
         match self.holdings.held_as(id, address.addr()) {
             Some(held) if held != address => {
                 mark(Mark::ClaimOtherwise);
@@ -384,7 +397,7 @@ impl Ipam {
     }
 
     /// Notes that `id` holds `address`.
-    fn hold(&mut self, id: &ContainerId, address: IpNet, acts: &mut Vec<Act>) {
+    pub(super) fn hold(&mut self, id: &ContainerId, address: IpNet, acts: &mut Vec<Act>) {
         acts.push(Act::Persist(self.holdings.hold(id, address)));
         acts.push(Act::Event(Event::Allocated { address, id: id.clone() }));
     }

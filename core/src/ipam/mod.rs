@@ -247,7 +247,7 @@ impl Ipam {
         })
     }
 
-    /// Any of `Allocate`, `Claim`, `Release`, `Prime`, `OpenGate`, `Evict`, `Leave`, `Stop`; others are not for IPAM
+    /// Any of `Allocate`, `Claim`, `Hold`, `Release`, `Prime`, `OpenGate`, `Evict`, `Leave`, `Stop`; others are not for IPAM
     /// and are ignored. Answers at once or later; each exactly once.
     pub fn command(
         &mut self,
@@ -265,6 +265,11 @@ impl Ipam {
             Command::Claim { id, address } => {
                 let want = self.want_this(id, address);
                 self.begin(now, request, want, acts);
+            }
+            Command::Hold { id, address } => {
+                let result = self.take_up(now, &id, address, acts);
+                acts.push(Act::Reply { request, result });
+                self.settle(now, acts);
             }
             Command::Release { id, address } => {
                 let result = self.release(now, &id, address, acts);

@@ -1,22 +1,28 @@
 //! What becomes of strays: addresses that containers have here, and that are another peer's.
 //!
+//! A host may lose its state folder while its containers run on. Its daemon comes back as another peer, which
+//! finds the containers, and what they have is not its own.
+//!
 //! An operator may evict a peer that lives and only could not be reached. When it hears of that, it owns
 //! nothing of what it had, and hands out nothing more of it. Its containers keep what they have, and of
 //! each such address it asks the owner: while the owner has it free it gives it, and all is well again.
 //! An address that the owner has handed out itself is held twice. Nothing but the end of one of the two
 //! containers helps then, so it is listed, and asked for again from time to time.
 
+use super::allocator::Outcome;
 use super::strays::Stray;
 use super::{Act, Ipam, IpamMessage};
 use crate::addr::{Offset, Range};
 use crate::event::Event;
-use crate::id::PeerId;
+use crate::id::{ContainerId, PeerId};
+use crate::io::Reply;
 use crate::mark::{Mark, mark};
 use crate::status::StrayStatus;
 use crate::time::Instant;
 use alloc::collections::btree_map::Entry;
 use alloc::vec::Vec;
 use core::time::Duration;
+use ipnet::IpNet;
 
 /// Most owners' answers that are waited for at once: who has ten thousand strays must not flood anybody.
 const ASKED_MAX: usize = 32;
@@ -36,17 +42,46 @@ impl Ipam {
         let Some((_, ledger)) = &self.founded else { return };
         for (at, id) in self.holdings.held_inside(range) {
             let Some(owner) = ledger.owner(at) else { continue };
-            if owner == self.me {
-                if self.strays.remove(&at.0).is_some() {
+            match self.strays.entry(at.0) {
+                Entry::Occupied(entry) if owner == self.me => {
                     mark(Mark::StrayRegained);
+                    entry.remove();
                 }
-            } else if let Entry::Vacant(entry) = self.strays.entry(at.0) {
-                mark(Mark::StrayFound);
-                entry.insert(Stray { ask_at: now, denied_by: None });
-                let address = self.universe.address(at);
-                acts.push(Act::Event(Event::Stray { address, id: id.clone(), owner }));
+                Entry::Vacant(_) if owner == self.me => {}
+                // Who has taken it over waits for us but for a moment.
+                Entry::Occupied(mut entry) if entry.get().denied_by != Some(owner) => {
+                    mark(Mark::StrayPassedOn);
+                    entry.get_mut().ask_at = now;
+                }
+                Entry::Occupied(_) => {}
+                Entry::Vacant(entry) => {
+                    mark(Mark::StrayFound);
+                    entry.insert(Stray { ask_at: now, denied_by: None });
+                    let address = self.universe.address(at);
+                    acts.push(Act::Event(Event::Stray { address, id: id.clone(), owner }));
+                }
             }
         }
+    }
+
+    /// `id` has `address` already, whosever it is.
+    pub(super) fn take_up(
+        &mut self,
+        now: Instant,
+        id: &ContainerId,
+        address: IpNet,
+        acts: &mut Vec<Act>,
+    ) -> Outcome {
+        let offset = self.place_of(id, address)?;
+        if self.holdings.is_held(offset) {
+            self.held_already(id, address)?;
+        } else {
+            mark(Mark::CommandHeld);
+            self.hold(id, address, acts);
+            self.look_for_strays(now, Range { start: offset, end: Offset(offset.0 + 1) }, acts);
+            self.schedule(now);
+        }
+        Ok(Reply::Done)
     }
 
     /// Asks owners for what containers have here.

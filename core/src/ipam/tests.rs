@@ -268,6 +268,10 @@ fn claim(id: &str, address: &str) -> Command {
     Command::Claim { id: id.parse().unwrap(), address: address.parse().unwrap() }
 }
 
+fn hold(id: &str, address: &str) -> Command {
+    Command::Hold { id: id.parse().unwrap(), address: address.parse().unwrap() }
+}
+
 fn release(id: &str) -> Command {
     Command::Release { id: id.parse().unwrap(), address: None }
 }

@@ -228,6 +228,10 @@ impl Ipam {
             mark(Mark::GrantEarlyTaken);
             self.take_grant(now, print, signed, acts);
         }
+        // What containers have here may be older than this founding.
+        if !self.is_restoring {
+            self.look_for_strays(now, self.universe.range(), acts);
+        }
         self.schedule(now);
     }
 }

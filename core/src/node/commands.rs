@@ -54,6 +54,7 @@ impl Node {
             }
             Command::Allocate { .. }
             | Command::Claim { .. }
+            | Command::Hold { .. }
             | Command::Release { .. }
             | Command::Prime
             | Command::OpenGate

@@ -138,7 +138,7 @@ fn surroundings(controls: &Controls) -> Surroundings {
         bridge: options.bridge.clone(),
         datapath: controls.carrier.to_string(),
         trouble: controls.trouble(),
-        unclaimed: controls.unclaimed(),
+        unheld: controls.unheld(),
         narrow: None,
         dns: options.dns.then(|| Dns {
             domain: options.dns_domain.clone(),

@@ -86,13 +86,13 @@ pub fn complaints(status: &Status, around: &Surroundings) -> Vec<String> {
         let peer = known_as(conn);
         wrong.push(format!("no data path to {peer}: is UDP {} blocked?", status.port));
     }
-    wrong.extend(around.unclaimed.iter().cloned());
+    wrong.extend(around.unheld.iter().cloned());
     wrong.extend(around.narrow.clone());
     wrong.extend(around.dns.as_ref().and_then(|dns| dns.broken.clone()));
     let strays = status.ipam.strays.len();
     if strays > 0 {
         wrong.push(format!(
-            "{strays} {have} here and {are} another peer's, since this peer was removed while it ran or has an older state folder: see `weft status ipam`",
+            "{strays} {have} here and {are} another peer's, since this peer was removed while it ran, or lost its state folder or has an older one: see `weft status ipam`",
             have = plural(strays, "address is a container's", "addresses are containers'"),
             are = plural(strays, "is", "are"),
         ));
@@ -435,10 +435,13 @@ fn ipam(out: &mut String, status: &Status) {
     for stray in &status.ipam.strays {
         let owner = named(&people, &stray.owner);
         let StrayStatus { address, id, denied, .. } = stray;
-        let how = if *denied {
-            "who has handed it out too: end one of the two containers"
-        } else {
-            "who is asked for it"
+        let is_here = status.ipam.owners.iter().any(|it| it.owner == stray.owner && it.reachable);
+        let how = match (*denied, is_here) {
+            (true, _) => "who has handed it out too: end one of the two containers",
+            (false, true) => "who is asked for it",
+            (false, false) => {
+                "who cannot be reached: `weft rmpeer` it if it is gone for good, as when this host lost its state folder"
+            }
         };
         let _ = writeln!(out, "{address} of {id} here is {owner}'s, {how}");
     }
@@ -533,7 +536,7 @@ mod tests {
             bridge: "weft".into(),
             datapath: "sleeve (this kernel has no Open vSwitch)".into(),
             trouble: None,
-            unclaimed: Vec::new(),
+            unheld: Vec::new(),
             narrow: None,
             dns: Some(Dns {
                 domain: "weft.local".parse().unwrap(),

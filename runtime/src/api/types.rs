@@ -73,7 +73,7 @@ pub struct Surroundings {
     pub trouble: Option<String>,
     /// Which addresses are in use on this host and not held here, and why.
     #[serde(default)]
-    pub unclaimed: Vec<String>,
+    pub unheld: Vec<String>,
     /// Why full packets are sent in pieces to some peer, if they are; told with a status alone.
     pub narrow: Option<String>,
     /// How names are served; `None` with `--no-dns`.

@@ -114,7 +114,7 @@ impl Attachments {
     async fn hide_now(&self, addresses: Vec<AddressRequest>) -> Result<Vec<IpNet>, AttachError> {
         let id = ContainerId::expose();
         let mut held = self.held(&id).await?;
-        held.extend(self.node.standing().of(&id));
+        held.extend(self.unheld.of(&id));
         for request in &addresses {
             if self.meant(&held, std::slice::from_ref(request)).await?.is_empty() {
                 return Err(AttachError::NotExposedWith(request.clone()));
@@ -126,7 +126,7 @@ impl Attachments {
         }
         for address in &taken {
             self.host.remove(*address).await?;
-            self.node.standing().forget(&id, Some(*address)).await;
+            self.unheld.forget(&id, Some(*address));
             if self.held(&id).await?.contains(address) {
                 self.release(&id, *address).await?;
             }

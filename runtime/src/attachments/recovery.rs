@@ -9,15 +9,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 use weft_core::id::ContainerId;
+use weft_core::io::{Command, CommandError};
 use weft_datapath::container::host_interface_name;
 
 /// Time between two looks for containers that have died.
 const RECONCILE_WAIT: Duration = Duration::from_secs(5);
 
 impl Attachments {
-    /// Claims what answers on this host and is not held, as after the state folder was removed or an older
-    /// one put in its place, before others can be given it. Waits no longer than one call does; what comes to
-    /// nothing is claimed again ahead of all that is given, and until then told in the status.
+    /// Has the node hold what answers on this host and is not held, as after the state folder was removed or an
+    /// older one put in its place, before others can be given it. What it refuses is told in the status, and tried
+    /// again.
     ///
     /// # Errors
     /// When the node is stopping or the kernel refuses.
@@ -27,9 +28,10 @@ impl Attachments {
             let of_id = held.get(id).into_iter().flatten();
             of_id.into_iter().any(|held| held.addr() == address.addr())
         };
+        let mut found = Vec::new();
         for Resident { id, addresses, .. } in self.host.residents().await?.into_values().flatten() {
             for address in addresses.into_iter().filter(|address| !is_held(&id, address)) {
-                self.node.standing().add(&id, address);
+                found.push((id.clone(), address));
             }
         }
         for address in self.host.exposed().await? {
@@ -42,11 +44,39 @@ impl Attachments {
                 // Nobody's but ours: it gets another one.
                 self.host.remove(address).await?;
             } else {
-                self.node.standing().add(&id, address);
+                found.push((id, address));
             }
         }
-        self.node.claim_standing().await;
+        self.hold(found).await;
         Ok(())
+    }
+
+    /// Has the node hold what is in use here.
+    async fn hold(&self, found: Vec<(ContainerId, IpNet)>) {
+        let hold = |(id, address): &(ContainerId, IpNet)| Command::Hold {
+            id: id.clone(),
+            address: *address,
+        };
+        let outcomes = self.node.commands(found.iter().map(hold).collect()).await;
+        for ((id, address), outcome) in found.into_iter().zip(outcomes) {
+            self.unheld.note(&id, address, outcome.map(|_| ()));
+        }
+    }
+
+    /// Has the node asked again to hold what it would not hold.
+    async fn hold_again(&self) {
+        for (id, address, _) in self.unheld() {
+            let Some(_busy) = self.turns.free(&id) else { continue };
+            // Whoever had a turn meanwhile may have taken it off.
+            if self.unheld.of(&id).contains(&address) {
+                self.hold(vec![(id, address)]).await;
+            }
+        }
+    }
+
+    /// Which addresses are in use on this host and not held here, and why.
+    pub fn unheld(&self) -> Vec<(ContainerId, IpNet, CommandError)> {
+        self.unheld.list()
     }
 
     /// Takes up what a life before this one left: lists containers that have an interface here, gives up those
@@ -129,14 +159,13 @@ impl Attachments {
     /// the failures.
     pub(crate) async fn reconcile(&self) -> Result<(), AttachError> {
         let mut outcome = Ok(());
-        self.node.claim_standing().await;
+        self.hold_again().await;
         for id in self.ledger.ids() {
             let Some(_busy) = self.turns.free(&id) else { continue };
             let Some(Place { mac, before, .. }) = self.ledger.place(&id) else { continue };
             let is_attached = self.host.is_attached(&id).await?;
             // What it has and does not hold may yet be held for it.
-            let holds_any =
-                !self.node.standing().of(&id).is_empty() || !self.held(&id).await?.is_empty();
+            let holds_any = !self.unheld.of(&id).is_empty() || !self.held(&id).await?.is_empty();
             // One that cannot be struck out must not keep the others' addresses.
             outcome = outcome.and(match (is_attached, holds_any) {
                 (true, true) => self.host.replug(&id).await.map_err(AttachError::from),

@@ -80,12 +80,11 @@ impl Controls {
     }
 
     /// Which addresses are in use on this host and not held here, and why.
-    pub fn unclaimed(&self) -> Vec<String> {
-        let told = |(id, address, why): (ContainerId, IpNet, Option<CommandError>)| {
-            let why = why.map_or_else(|| "not claimed yet".to_string(), |why| why.to_string());
+    pub fn unheld(&self) -> Vec<String> {
+        let told = |(id, address, why): (ContainerId, IpNet, CommandError)| {
             format!("{id} has {address}, which is not held here: {why}")
         };
-        self.node.standing().list().into_iter().map(told).collect()
+        self.attachments.unheld().into_iter().map(told).collect()
     }
 
     /// Why full packets do not reach a peer in one piece that there is a link with in `status`.

@@ -294,11 +294,11 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     let Controls { node, attachments, options, .. } = controls;
+    // Before anybody else can be given it, here or, once there are links, on another host.
+    attachments.reserve().await.map_err(line)?;
     let targets = options.targets.clone();
     let connect = Command::Connect { targets, replace: !options.resume };
     node.command(connect).await.map_err(line)?;
-    // Before anybody else can be given it, here or, once there are links, on another host.
-    attachments.reserve().await.map_err(line)?;
     let mut warnings = tokio::select! {
         warnings = verdict(node, options) => warnings?,
         () = signals.came() => return Err(interrupted()),

@@ -6,6 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 use weft_core::addr::{Offset, Range};
+use weft_core::id::ContainerId;
+use weft_core::io::Command;
 use weft_core::record::Fingerprint;
 
 /// An allocation is answered within [`weft_core::config::Config::allocate_max`], or so much later
@@ -83,8 +85,8 @@ pub(super) fn tiles(view: &View) -> Result<(), String> {
     Ok(())
 }
 
-/// What a running peer notes as held inside the universe lies in ranges that it owns, and the rest of
-/// these is what it says is free.
+/// What a running peer notes as held inside the universe lies in ranges that it owns, other than what its
+/// containers had before it lost its state folder; and the rest of these is what it says is free.
 pub(super) fn conserved(view: &View) -> Result<(), String> {
     for (host, peer) in view.live() {
         let own = |offset| {
@@ -96,6 +98,7 @@ pub(super) fn conserved(view: &View) -> Result<(), String> {
             if let Some(offset) = view.universe.offset(address.addr())
                 && !own(offset)
                 && !view.is_lost(peer, offset)
+                && !peer.taken_up.contains(&address.addr())
             {
                 return Err(format!("n{} holds {address} for {id} without owning it", host + 1));
             }
@@ -161,17 +164,24 @@ pub(super) fn strays_return(view: &View) -> Result<(), String> {
     Ok(())
 }
 
-/// What the containers of a running peer have is noted there, from the moment it starts: nobody else
-/// is given it.
+/// What the containers of a running peer have is noted there, from the moment it starts, or it is being told
+/// that: nobody else is given it.
 pub(super) fn reserved(view: &View) -> Result<(), String> {
     for (host, peer) in view.live() {
         for (id, address) in pairs(&peer.held) {
-            if !peer.noted.get(id).is_some_and(|noted| noted.contains(address)) {
+            let is_noted = peer.noted.get(id).is_some_and(|noted| noted.contains(address));
+            if !is_noted && !is_told(peer, id, *address) {
                 return Err(format!("n{} forgot that {id} has {address}", host + 1));
             }
         }
     }
     Ok(())
+}
+
+/// Whether `peer` is being told that `id` has `address`.
+fn is_told(peer: &PeerView, id: &ContainerId, address: IpNet) -> bool {
+    let told = Command::Hold { id: id.clone(), address };
+    peer.waiting.iter().any(|waiting| waiting.command == told)
 }
 
 fn pairs<'a, K, V: Copy + 'a>(

@@ -237,6 +237,8 @@ pub struct PeerView {
     pub noted: BTreeMap<ContainerId, BTreeSet<ipnet::IpNet>>,
     /// Those of them of which its node says that they are another peer's.
     pub strays: BTreeSet<IpAddr>,
+    /// What its containers had when its node was started without knowing of them.
+    pub taken_up: BTreeSet<IpAddr>,
     /// How many addresses its node says are free of those that it owns; `None` before there is a ledger.
     pub free: Option<u128>,
     /// What its living containers have, whether its node runs or not.
@@ -398,6 +400,7 @@ impl PeerView {
     /// Reads the part that the rules for every event need.
     pub fn read_addresses(&mut self, host: &Host) {
         self.held.clone_from(&host.held);
+        self.taken_up.clone_from(&host.taken_up);
         self.names_sure.clone_from(&host.names_sure);
         self.names_possible.clone_from(&host.names_possible);
         self.reports.clone_from(&host.reports);

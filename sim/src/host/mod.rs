@@ -13,6 +13,7 @@ use desk::Desk;
 use disk::Disk;
 use engine::Engine;
 use frame::{EtherPayload, Frame, MacBytes};
+use ipnet::IpNet;
 use report::Report;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -191,7 +192,9 @@ pub struct Host {
     /// Its containers; they outlive the node.
     pub containers: BTreeMap<ContainerId, Container>,
     /// Addresses handed to living containers, as their runtimes know it.
-    pub held: BTreeMap<ContainerId, BTreeSet<ipnet::IpNet>>,
+    pub held: BTreeMap<ContainerId, BTreeSet<IpNet>>,
+    /// Those that they had when a node was started that did not know of them.
+    pub taken_up: BTreeSet<IpAddr>,
     /// Names that were confirmed and not taken back.
     pub names_sure: BTreeSet<NameEntry>,
     /// Names that were asked for, and whose removal is not confirmed.
@@ -249,6 +252,7 @@ impl Host {
             engine: Engine::new(),
             containers: BTreeMap::new(),
             held: BTreeMap::new(),
+            taken_up: BTreeSet::new(),
             names_sure: BTreeSet::new(),
             names_possible: BTreeSet::new(),
             reports: BTreeSet::new(),
@@ -258,7 +262,7 @@ impl Host {
     /// The host has another disk than a moment ago: containers and names that are not on it are gone
     /// with the old one, and a name that is on it may be answered again.
     pub fn follow_disk(&mut self) {
-        let Self { disk, held, containers, names_sure, names_possible, engine, .. } = self;
+        let Self { disk, held, containers, engine, .. } = self;
         held.retain(|id, nets| {
             let noted = disk.held(id);
             nets.retain(|net| noted.contains(net));
@@ -269,9 +273,24 @@ impl Host {
             nets.is_some_and(|nets| nets.iter().any(|net| net.addr() == container.address))
         });
         engine.keep(|id| held.contains_key(id));
-        let names = disk.names().entries;
-        names_sure.retain(|entry| names.contains(entry));
-        *names_possible = names;
+        self.follow_names();
+    }
+
+    /// What is on its disk is all that is known of names.
+    pub fn follow_names(&mut self) {
+        let names = self.disk.names().entries;
+        self.names_sure.retain(|entry| names.contains(entry));
+        self.names_possible = names;
+    }
+
+    /// What its containers have and its disk does not know.
+    pub fn unnoted(&self) -> Vec<(ContainerId, IpNet)> {
+        let of_id = |(id, nets): (&ContainerId, &BTreeSet<IpNet>)| {
+            let noted = self.disk.held(id);
+            let unnoted = nets.iter().filter(|net| !noted.contains(net));
+            unnoted.map(|net| (id.clone(), *net)).collect::<Vec<_>>()
+        };
+        self.held.iter().flat_map(of_id).collect()
     }
 
     /// Makes its disk a sound one.

@@ -53,7 +53,7 @@ impl Down {
                 (needs.is_stopped, needs.steps_left) = (true, 0);
             } else if let Act::Crash { peer, .. }
             | Act::Stop { peer }
-            | Act::LoseDisk { peer }
+            | Act::LoseDisk { peer, .. }
             | Act::Restore { peer, .. } = act
             {
                 self.0.entry(*peer).or_default().steps_left = 0;

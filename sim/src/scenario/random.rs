@@ -204,7 +204,7 @@ impl Class {
                 Act::Settings { peer, own: Box::new(own) }
             }
             Self::Rollbacks => match choices.below(4) {
-                0 => Act::LoseDisk { peer },
+                0 => Act::LoseDisk { peer, alive: false },
                 1 => Act::Snapshot { peer, name: "drawn".to_owned() },
                 2 => Act::Restore { peer, name: "drawn".to_owned() },
                 _ => Act::LyingDisk { peer },

@@ -39,7 +39,7 @@ pub(super) fn removal(
     }
     for (peer, at) in &gone {
         steps.retain(|step| step.at < *at || !starts(step, *peer));
-        steps.push(step(*at, Act::LoseDisk { peer: *peer }));
+        steps.push(step(*at, Act::LoseDisk { peer: *peer, alive: false }));
         if choices.coin() {
             let own = Own { observer: true, ..Own::default() };
             let again = time(choices, *at, last + AFTER);

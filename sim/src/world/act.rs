@@ -90,6 +90,9 @@ pub enum Act {
     LoseDisk {
         /// Which; it stands still until it is started.
         peer: Peer,
+        /// Only the state folder of its node is gone: its containers live on.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        alive: bool,
     },
     /// Remember what is on a disk.
     Snapshot {
@@ -567,7 +570,8 @@ impl World {
             }
             Act::Start { peer, refuses } => self.start(peer.0, *refuses),
             Act::Settings { peer, own } => self.settings(peer.0, own),
-            Act::LoseDisk { peer } => self.lose_disk(peer.0),
+            Act::LoseDisk { peer, alive: false } => self.lose_disk(peer.0),
+            Act::LoseDisk { peer, alive: true } => self.lose_state(peer.0),
             Act::Snapshot { peer, name } => self.snapshot(peer.0, name),
             Act::Restore { peer, name } => self.restore(peer.0, name),
             Act::CloneDisk { from, to } => self.clone_disk(from.0, to.0),

@@ -11,6 +11,17 @@ impl World {
         self.note(Some(host), "FAULT", format_args!("its disk is empty"));
     }
 
+    /// Kills the node of `host`, and removes what it has written: its containers live on.
+    pub(super) fn lose_state(&mut self, host: usize) {
+        self.judge_so_far();
+        self.crash(host, false);
+        self.hosts[host].losses += 1;
+        self.hosts[host].disk.copy_of(&Disk::EMPTY);
+        self.hosts[host].follow_names();
+        self.touched.insert(host);
+        self.note(Some(host), "FAULT", format_args!("its state folder is gone"));
+    }
+
     /// Remembers what is on the disk of `host` under `name`.
     pub fn snapshot(&mut self, host: usize, name: &str) {
         let there = &mut self.hosts[host];

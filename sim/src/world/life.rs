@@ -64,8 +64,17 @@ impl World {
         self.tell(Some(host), What::Start { boot: boots });
         self.finish_call(host, &mut out);
         if self.hosts[host].running.is_some() {
+            self.take_up(host);
             self.dial_targets(host);
             self.list(host);
+        }
+    }
+
+    /// Has the node of `host` hold what containers have there, as daemons do ahead of all else.
+    fn take_up(&mut self, host: usize) {
+        for (id, address) in self.hosts[host].unnoted() {
+            self.hosts[host].taken_up.insert(address.addr());
+            self.ask(host, Command::Hold { id, address });
         }
     }
 

@@ -174,7 +174,9 @@ impl World {
         let running = self.hosts.get(host).and_then(|host| host.running.as_ref());
         let mut asked = running.iter().flat_map(|running| running.asked.values());
         asked.any(|(_, command)| match command {
-            Command::Allocate { id: other, .. } | Command::Claim { id: other, .. } => other == id,
+            Command::Allocate { id: other, .. }
+            | Command::Claim { id: other, .. }
+            | Command::Hold { id: other, .. } => other == id,
             Command::Connect { .. }
             | Command::Forget { .. }
             | Command::Release { .. }
@@ -280,6 +282,7 @@ impl World {
             Command::Connect { replace: false, .. }
             | Command::Allocate { .. }
             | Command::Claim { .. }
+            | Command::Hold { .. }
             | Command::Prime
             | Command::OpenGate
             | Command::Evict { .. }
@@ -353,6 +356,11 @@ impl World {
                 self.announce(host, &id);
                 self.was_given(host, &id);
             }
+            (Command::Hold { id, address }, Ok(_)) => {
+                if let Err(why) = check::given_is_noted(&there.disk.held(id), &[*address]) {
+                    self.breach(PERSIST_BEFORE_REPLY, format!("n{} {why} for {id}", host + 1));
+                }
+            }
             (Command::Release { id, .. }, Ok(Reply::Addresses(given))) => {
                 let durable = check::released_is_gone(&there.disk.held(id), given);
                 if let Err(why) = durable {
@@ -425,6 +433,7 @@ fn registered(command: &Command) -> Option<NameEntry> {
         | Command::Forget { .. }
         | Command::Allocate { .. }
         | Command::Claim { .. }
+        | Command::Hold { .. }
         | Command::Release { .. }
         | Command::Unregister { .. }
         | Command::Prime
@@ -444,6 +453,7 @@ fn removes(command: &Command, entry: &NameEntry) -> bool {
         | Command::Forget { .. }
         | Command::Allocate { .. }
         | Command::Claim { .. }
+        | Command::Hold { .. }
         | Command::Release { .. }
         | Command::Register { .. }
         | Command::Prime
@@ -491,6 +501,7 @@ pub(super) fn short(command: &Command) -> String {
         Command::Forget { targets } => format!("forget {}", hosts(targets)),
         Command::Allocate { id, .. } => format!("allocate {id}"),
         Command::Claim { id, address } => format!("claim {address} for {id}"),
+        Command::Hold { id, address } => format!("hold {address} for {id}"),
         Command::Release { id, .. } => format!("release {id}"),
         Command::Register { name, value, .. } => format!("register {name} = {value}"),
         Command::Unregister { id: Some(id), .. } => format!("unregister names of {id}"),

@@ -31,6 +31,11 @@ fn usable(cluster: &Cluster, n: u8) -> IpAddr {
 
 /// The third peer is back, and hears of all that was written meanwhile.
 fn back(cluster: &mut Cluster) {
+    back_to(cluster, 2);
+}
+
+/// All are back, and `n` hears of all that was written meanwhile.
+fn back_to(cluster: &mut Cluster, n: usize) {
     cluster.dead.clear();
     let written: Vec<Record> = cluster.hosts[0]
         .saved
@@ -39,13 +44,17 @@ fn back(cluster: &mut Cluster) {
         .filter_map(|slot| cluster.hosts[0].saved.get(slot).ok().flatten())
         .collect();
     for record in written {
-        cluster.call(2, |ipam, now, acts| ipam.record(now, &record, acts));
+        cluster.call(n, |ipam, now, acts| ipam.record(now, &record, acts));
     }
-    (0..3).for_each(|n| cluster.link(n));
+    (0..cluster.hosts.len()).for_each(|n| cluster.link(n));
 }
 
 fn strays(cluster: &Cluster) -> Vec<StrayStatus> {
-    cluster.hosts[2].ipam.status().strays
+    strays_of(cluster, 2)
+}
+
+fn strays_of(cluster: &Cluster, n: usize) -> Vec<StrayStatus> {
+    cluster.hosts[n].ipam.status().strays
 }
 
 #[test]
@@ -114,6 +123,80 @@ fn what_was_given_away_and_came_back_is_no_stray_in_whatever_order_the_disk_has_
         assert_eq!(acts.iter().filter(is_stray).count(), strays);
         assert_eq!(ipam.status().strays.len(), strays);
     }
+}
+
+#[test]
+fn what_a_container_has_already_is_held_at_once_whosever_it_is_and_given_once_the_owner_is_removed()
+{
+    let mut cluster = Cluster::new(3, "10.0.0.0/28");
+    cluster.command(0, Command::Prime);
+    cluster.settle(8);
+    let lost = usable(&cluster, 2);
+    cluster.kill(2);
+    let request = cluster.command(1, hold("web", &std::format!("{lost}/28")));
+    assert_eq!(cluster.answer(1, request), Some(&Ok(Reply::Done)), "nobody is asked first");
+    let owners = |cluster: &Cluster| {
+        let all = strays_of(cluster, 1).into_iter();
+        all.map(|stray| (stray.address, stray.owner)).collect::<Vec<_>>()
+    };
+    assert_eq!(owners(&cluster), [(lost, peer(2))]);
+    cluster.settle(3);
+    let evict = Command::Evict { peers: [peer(2)].into(), force: false, wait: false };
+    let evicted = cluster.command(0, evict);
+    let wanted: Vec<_> =
+        (0..16).map(|n| cluster.command(0, allocate(&std::format!("c{n}")))).collect();
+    cluster.settle(3);
+    assert!(matches!(cluster.answer(0, evicted), Some(Ok(Reply::TakenOver(_)))));
+    let at = universe("10.0.0.0/28").offset(lost).unwrap();
+    assert_eq!(cluster.hosts[0].ipam.ledger().unwrap().owner(at), Some(peer(1)));
+    assert_eq!(owners(&cluster), []);
+    let given = wanted.iter().filter(|request| matches!(cluster.answer(0, **request), Some(Ok(_))));
+    assert_eq!(given.count(), 13, "all but the edges and this one");
+    cluster.check_no_address_is_held_twice();
+}
+
+#[test]
+fn what_a_container_has_already_is_no_reason_to_divide_the_universe() {
+    let mut cluster = Cluster::new(1, "10.0.0.0/28");
+    for (command, taken) in [
+        (hold("web", "10.0.0.5/28"), Ok(Reply::Done)),
+        (hold("web", "10.0.0.5/28"), Ok(Reply::Done)),
+        (hold("db", "10.0.0.5/28"), Err("10.0.0.5 is taken")),
+        (hold("db", "10.9.0.5/28"), Err("10.9.0.5/28 cannot be used")),
+        (hold("db", "10.0.0.0/28"), Err("10.0.0.0")),
+    ] {
+        let request = cluster.command(0, command);
+        let told = cluster.answer(0, request).unwrap().clone().map_err(|why| why.to_string());
+        match (told, taken) {
+            (Ok(told), Ok(taken)) => assert_eq!(told, taken),
+            (Err(told), Err(why)) => assert!(told.contains(why), "{told}"),
+            (told, taken) => panic!("{told:?}, not {taken:?}"),
+        }
+    }
+    let state = cluster.hosts[0].ipam.status().state;
+    assert_eq!(state, IpamState::Idle);
+    cluster.restart(0);
+    assert_eq!(cluster.hosts[0].ipam.status().state, state);
+    let given = cluster.command(0, allocate("web"));
+    assert_eq!(address(cluster.answer(0, given)), "10.0.0.5/28".parse().unwrap());
+    assert_eq!(cluster.hosts[0].ipam.status().strays, []);
+}
+
+#[test]
+fn who_hears_of_a_founding_asks_for_what_its_containers_have() {
+    let mut cluster = Cluster::new(2, "10.0.0.0/28");
+    cluster.dead.insert(1);
+    cluster.command(1, hold("web", "10.0.0.5/28"));
+    cluster.hosts[0].config.founding = FoundingMode::Consensus { peers: Some(1) };
+    cluster.restart(0);
+    cluster.command(0, Command::Prime);
+    cluster.settle(1);
+    back_to(&mut cluster, 1);
+    assert_eq!(strays_of(&cluster, 1).len(), 1);
+    cluster.settle(2);
+    assert_eq!(strays_of(&cluster, 1), []);
+    let at = universe("10.0.0.0/28").offset("10.0.0.5".parse().unwrap()).unwrap();
+    assert_eq!(cluster.hosts[0].ipam.ledger().unwrap().owner(at), Some(peer(1)));
 }
 
 #[test]

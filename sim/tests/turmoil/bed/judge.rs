@@ -272,6 +272,7 @@ impl Judge {
             | Command::Forget { .. }
             | Command::Allocate { .. }
             | Command::Claim { .. }
+            | Command::Hold { .. }
             | Command::Release { .. }
             | Command::Prime
             | Command::OpenGate
