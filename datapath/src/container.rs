@@ -103,8 +103,8 @@ pub async fn attach(
     Err(why)
 }
 
-/// Gives both ends of an interface, `host_if` and `if_name`, an MTU (bytes). Nothing happens when they
-/// are not the two ends of one.
+/// Gives both ends of an interface, `host_if` and `if_name`, an MTU (bytes), and returns the MAC of the
+/// container's end. Nothing happens when they are not the two ends of one.
 ///
 /// # Errors
 /// [`LinkError::Kernel`].
@@ -113,14 +113,15 @@ pub async fn resize(
     inside: &Handle,
     (host_if, if_name): (&str, &str),
     mtu: u32,
-) -> Result<(), LinkError> {
+) -> Result<Option<Mac>, LinkError> {
     let (ours, theirs) = (find(host, host_if).await?, find(inside, if_name).await?);
-    let (Some(ours), Some(theirs)) = (ours, theirs) else { return Ok(()) };
-    if is_pair(&ours, &theirs) {
-        link::resize(inside, &theirs, mtu).await?;
-        link::resize(host, &ours, mtu).await?;
+    let (Some(ours), Some(theirs)) = (ours, theirs) else { return Ok(None) };
+    if !is_pair(&ours, &theirs) {
+        return Ok(None);
     }
-    Ok(())
+    link::resize(inside, &theirs, mtu).await?;
+    link::resize(host, &ours, mtu).await?;
+    Ok(link::mac(&theirs))
 }
 
 /// Removes the interface whose host end is `host_if`; says whether there was one. Routes and

@@ -113,14 +113,15 @@ pub trait Host: Send + Sync + std::fmt::Debug + 'static {
     /// Puts the interface of `id` on the bridge, unless it is there; no error when it has none.
     async fn replug(&self, id: &ContainerId) -> Result<(), HostError>;
     /// Gives both ends of the interface of `id`, which is called `interface` in `namespace`, the MTU
-    /// of the bridge; no error when there is none. Hosts without MTUs have nothing to do.
+    /// of the bridge, and returns the MAC of the container's end; no error when there is none. Hosts without
+    /// MTUs have nothing to do.
     async fn resize(
         &self,
         _id: &ContainerId,
         _namespace: &Namespace,
         _interface: &str,
-    ) -> Result<(), HostError> {
-        Ok(())
+    ) -> Result<Option<Mac>, HostError> {
+        Ok(None)
     }
     /// The containers' interfaces that were made for this daemon's state folder, by the name of the host's
     /// end; `None` where it is not written who has it. Hosts without a kernel know of none.
@@ -446,9 +447,9 @@ impl Host for PeerKernel {
         id: &ContainerId,
         namespace: &Namespace,
         interface: &str,
-    ) -> Result<(), HostError> {
+    ) -> Result<Option<Mac>, HostError> {
         if !self.is_attached(id).await? {
-            return Ok(());
+            return Ok(None);
         }
         let Kernel { handle, mtu, .. } = &self.kernel;
         let (_fd, inside) = enter(namespace).await?;

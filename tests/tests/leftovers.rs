@@ -44,8 +44,11 @@ fn a_daemon_that_lost_its_state_gives_nobody_what_its_containers_and_its_host_ha
     host.kill_daemon()?;
     fs::remove_dir_all(&host.state_dir)?;
     host.launch(&ARGS)?;
-    ensure!(shows(host, address)? && shows(host, exposed)?, "{}", host.weft(&["ps"])?.stdout);
+    let shown = host.weft(&["ps"])?.stdout;
+    ensure!(shows(host, address)? && shows(host, exposed)?, "{shown}");
     ensure!(has(&container, address)?, "the container was cut off; {}", host.log());
+    let mac = container.run("cat", &["/sys/class/net/ethwe/address"])?.stdout;
+    ensure!(shown.contains(mac.trim()), "{shown}");
     ensure!(fill(&lab, host, &[address, exposed])? == 4, "{}", host.log());
     // It is the daemon's again, as if nothing had happened.
     host.weft(&["detach", &container.namespace])?.ok()?;

@@ -17,7 +17,7 @@ use weft_core::id::ContainerId;
 pub(crate) struct Place {
     pub(crate) namespace: Namespace,
     pub(crate) interface: String,
-    /// MAC inside; unknown while it is being attached.
+    /// MAC inside; unknown while it is being attached, and of one that is found until it was looked for.
     pub(crate) mac: Option<String>,
     /// What was held for it already when it began to be attached: that stays if this never ends.
     #[serde(default)]

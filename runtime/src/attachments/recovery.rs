@@ -117,12 +117,14 @@ impl Attachments {
     pub async fn restore(&self) -> Result<(), AttachError> {
         for id in self.ledger.ids() {
             self.host.replug(&id).await?;
-            let Some(Place { namespace, interface, .. }) = self.ledger.place(&id) else {
-                continue;
-            };
-            // Its namespace may be gone, or have lost its name: no reason not to start.
-            if let Err(why) = self.host.resize(&id, &namespace, &interface).await {
-                tracing::warn!(%id, %why, "the container keeps the MTU that it has");
+            let Some(place) = self.ledger.place(&id) else { continue };
+            match self.host.resize(&id, &place.namespace, &place.interface).await {
+                Ok(Some(mac)) if place.mac.is_none() && place.before.is_empty() => {
+                    self.note(&id, Some(Place { mac: Some(mac.to_string()), ..place }))?;
+                }
+                Ok(_) => {}
+                // Its namespace may be gone, or have lost its name: no reason not to start.
+                Err(why) => tracing::warn!(%id, %why, "the container keeps the MTU that it has"),
             }
         }
         for address in self.held(&ContainerId::expose()).await? {
