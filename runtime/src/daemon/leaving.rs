@@ -90,7 +90,7 @@ mod tests {
         let (requests, mut asked) = mpsc::channel(8);
         let names = SharedIndex::new(NameIndex::new(PeerId([1; 32])));
         let broken = Arc::new(OnceLock::new());
-        let handle = NodeHandle { requests, names, broken, standing: Default::default() };
+        let handle = NodeHandle { requests, names, broken };
         let heard_at = Instant::now() + heard_after;
         tokio::spawn(async move {
             let mut unanswered = Vec::new();
