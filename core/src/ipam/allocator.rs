@@ -443,6 +443,9 @@ impl Ipam {
     fn shut_reason(&self) -> Option<CommandError> {
         if self.founded.is_none() {
             Some(self.unfounded())
+        } else if self.has_twin() {
+            mark(Mark::RefusedCopied);
+            Some(CommandError::Copied)
         } else if self.gate.is_in_doubt() {
             mark(Mark::RefusedDoubted);
             Some(CommandError::Doubted)

@@ -37,6 +37,9 @@ fn of_two_that_run_from_one_disk_both_learn_it_from_others_and_hand_nothing_out(
             assert_eq!((met, state(&world, host)), (1, IpamState::Copied), "host {host}");
             assert_eq!(world.command(host, allocate("b")), Err(CommandError::Copied));
             assert_eq!(world.command(host, Command::Leave), Err(CommandError::Copied));
+            let peers = [PeerId([9; 32])].into();
+            let evict = Command::Evict { peers, force: false, wait: false };
+            assert_eq!(world.command(host, evict), Err(CommandError::Copied));
         }
         // They outlive each other for as long as both run, but seldom.
         let life = world.node(1).topology.get(world.node(0).me).unwrap().incarnation;
