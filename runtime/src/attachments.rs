@@ -16,14 +16,14 @@ use weft_datapath::container::host_interface_name;
 use weft_datapath::link::{InterfaceName, LinkError};
 
 mod exposure;
-mod ledger;
+mod places;
 mod recovery;
 mod request;
 mod turns;
 mod unheld;
 
-pub use ledger::Ledger;
-use ledger::Place;
+use places::Place;
+pub use places::Places;
 pub use request::{AddressRequest, ParseAddressRequestError};
 pub(crate) use turns::ALONE_MAX;
 pub use turns::TurnError;
@@ -152,7 +152,7 @@ pub enum AttachError {
     Turn(#[from] TurnError),
     /// The record of what is attached cannot be kept.
     #[error("cannot note what is attached in {}: {why}, and try again", .path.display())]
-    Ledger {
+    Places {
         /// The file.
         path: PathBuf,
         /// The system's words, and what to do.
@@ -175,21 +175,21 @@ pub struct Attachments {
     node: NodeHandle,
     host: Arc<dyn Host>,
     dns: Option<Arc<DnsService>>,
-    ledger: Arc<Ledger>,
+    places: Arc<Places>,
     turns: Turns,
     unheld: Arc<Unheld>,
 }
 
 impl Attachments {
-    /// Containers of `node`, on the bridge of `host`; `ledger` says which were there before.
+    /// Containers of `node`, on the bridge of `host`; `places` says which were there before.
     pub fn new(
         node: NodeHandle,
         host: Arc<dyn Host>,
         dns: Option<Arc<DnsService>>,
-        ledger: Ledger,
+        places: Places,
     ) -> Self {
-        let (ledger, unheld) = (Arc::new(ledger), Arc::default());
-        Self { node, host, dns, ledger, turns: Turns::default(), unheld }
+        let (places, unheld) = (Arc::new(places), Arc::default());
+        Self { node, host, dns, places, turns: Turns::default(), unheld }
     }
 
     /// Gives a namespace an interface on the bridge, with addresses and names. Returns what it
@@ -220,7 +220,7 @@ impl Attachments {
         // Ahead of all else: where nothing can be attached, no address must be given, which could be given to nobody
         // for a while afterwards, and no founding begin.
         self.host.find(&attach.namespace).await?;
-        let place = self.ledger.place(id);
+        let place = self.places.place(id);
         if let Some(Place { interface: there, .. }) = &place
             && there != attach.interface.as_str()
             && self.host.is_attached(id).await?
@@ -278,7 +278,7 @@ impl Attachments {
     /// Whose the interface is that stands in the way, if it is one of ours.
     fn attached_as(&self, why: HostError) -> AttachError {
         if let HostError::Link(LinkError::Attached { host_if, .. }) = &why {
-            let mut ids = self.ledger.ids().into_iter();
+            let mut ids = self.places.ids().into_iter();
             if let Some(id) = ids.find(|id| host_interface_name(id) == *host_if) {
                 return AttachError::AttachedAs(id);
             }
@@ -357,7 +357,7 @@ impl Attachments {
     /// Refuses to give an address inside `wanted` to what has an interface: that would not have it, so nothing would
     /// answer to it, and [`Attachments::give_back`] not take it. What `id` holds already can be asked for again.
     async fn may_give(&self, id: &ContainerId, wanted: Option<IpNet>) -> Result<(), AttachError> {
-        if self.ledger.place(id).is_none() {
+        if self.places.place(id).is_none() {
             return Ok(());
         }
         let held = self.held(id).await?;
@@ -406,7 +406,7 @@ impl Attachments {
         addresses: Vec<AddressRequest>,
     ) -> Result<Vec<IpNet>, AttachError> {
         let held = self.held(&id).await?;
-        let place = self.ledger.place(&id);
+        let place = self.places.place(&id);
         if held.is_empty() && place.is_none() {
             return Err(AttachError::NotAttached(id));
         }
@@ -443,7 +443,7 @@ impl Attachments {
         let turn = self.turns.take(&id).await?;
         turn.run(|asker| async move {
             let given_back = async {
-                if this.ledger.place(&id).is_some() {
+                if this.places.place(&id).is_some() {
                     return Err(AttachError::InUse(id));
                 }
                 this.node.command(Command::Release { id, address }).await?;
@@ -460,7 +460,7 @@ impl Attachments {
     /// # Errors
     /// The first thing that could not be taken off.
     pub async fn withdraw(&self) -> Result<(), AttachError> {
-        for id in self.ledger.ids() {
+        for id in self.places.ids() {
             let _busy = self.turns.wait(&id).await;
             self.remove(&id).await?;
         }
@@ -482,7 +482,7 @@ impl Attachments {
             held.entry(id).or_default().push(address);
         }
         let attached = |(id, addresses)| {
-            let mac = self.ledger.place(&id).and_then(|place| place.mac);
+            let mac = self.places.place(&id).and_then(|place| place.mac);
             Attached { id, mac, addresses }
         };
         Ok(held.into_iter().map(attached).collect())
@@ -583,8 +583,8 @@ impl Attachments {
     }
 
     fn note(&self, id: &ContainerId, place: Option<Place>) -> Result<(), AttachError> {
-        self.ledger.note(id, place).map_err(|why| AttachError::Ledger {
-            path: self.ledger.path().into(),
+        self.places.note(id, place).map_err(|why| AttachError::Places {
+            path: self.places.path().into(),
             why: advised(&why),
         })
     }

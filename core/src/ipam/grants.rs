@@ -1,24 +1,15 @@
-//! Grants: taking them in, and giving addresses to others.
+//! Grants: taking them in, and who owns what by them.
 
 use super::ledger::{Conflict, Grant};
 use super::titles::{SignedGrant, Taken};
-use super::{Act, Ipam, IpamMessage};
+use super::{Act, Ipam};
 use crate::addr::{Offset, Range};
-use crate::codec;
 use crate::event::Event;
 use crate::id::PeerId;
 use crate::mark::{Mark, mark};
 use crate::record::{Fingerprint, Key};
 use crate::time::Instant;
 use alloc::vec::Vec;
-use core::time::Duration;
-
-/// Intervals that one peer owns before it writes touching ones as one: keeps the ledger at a few
-/// entries per peer, whatever was granted to and fro.
-const FRAGMENTS_MAX: usize = 8;
-
-/// Own fragments are joined this much after the ledger has changed.
-const ABSORB_WAIT: Duration = Duration::from_secs(1);
 
 /// Most keys kept for [`Ipam::superseded`]; the rest is named when it is handed in again.
 const DEAD_MAX: usize = 65_536;
@@ -113,88 +104,6 @@ impl Ipam {
         if self.dead.len() < DEAD_MAX {
             self.dead.push(key);
         }
-    }
-
-    /// Publishes that `range`, all ours, is `to`'s from here on. Returns whether it could.
-    pub(super) fn give(
-        &mut self,
-        now: Instant,
-        range: Range,
-        to: PeerId,
-        acts: &mut Vec<Act>,
-    ) -> bool {
-        let Some((lineage, ledger)) = &self.founded else { return false };
-        let Some(grant) = ledger.grant(*lineage, range, self.me, to) else { return false };
-        let body = codec::encode(&grant);
-        let print = Fingerprint::by(&self.me, &body);
-        let signed = SignedGrant { grant, giver: self.me };
-        if !self.titles.proves(&signed) {
-            return false;
-        }
-        acts.push(Act::Publish { key: Key::Grant(print), body });
-        if to != self.me {
-            acts.push(Act::Event(Event::Granted { range, to }));
-            // Only an open gate lets anything be given. One that was open because all was ours must
-            // not close behind the gift: what the other owner has, it has from this very process,
-            // so meeting it could teach us nothing. (Were our disk an old one, its mistake was to
-            // open the gate; closing it afterwards takes back no address that was handed out.)
-            if !core::mem::replace(&mut self.gate.is_confirmed, true) {
-                mark(Mark::GateGiven);
-            }
-        } else {
-            mark(Mark::GrantSelf);
-        }
-        self.take_grant(now, print, signed, acts);
-        true
-    }
-
-    /// Answers another peer's request for addresses inside `range`.
-    ///
-    /// Silent while it cannot know, or cannot reach the asker (nobody may be given addresses whom
-    /// nobody can ask for them): the asker then turns to the next owner, and comes back.
-    pub(super) fn donate(&mut self, now: Instant, from: PeerId, range: Range, acts: &mut Vec<Act>) {
-        let Some((_, ledger)) = &self.founded else { return mark(Mark::DonateUnfounded) };
-        let obstacle = if !self.reachable.contains_key(&from) {
-            Some(Mark::DonateUnreachable)
-        } else if self.has_left {
-            Some(Mark::DonateLeft)
-        } else {
-            (!self.is_open()).then_some(Mark::DonateGateClosed)
-        };
-        if let Some(obstacle) = obstacle {
-            return mark(obstacle);
-        }
-        let owns_part = ledger.owners_in(range).any(|(_, owner)| owner == self.me);
-        if range.size() == 1 && !owns_part {
-            return mark(Mark::DonateNotOwner);
-        }
-        let found = self.holdings.to_give(now, ledger, self.me, range);
-        if !found.is_some_and(|range| self.give(now, range, from, acts)) {
-            mark(Mark::DonateDenied);
-            acts.push(Act::Tell { peer: from, message: IpamMessage::Denied { range } });
-        }
-    }
-
-    /// Free space or the ledger has changed: plans what follows from that.
-    pub(super) fn schedule(&mut self, now: Instant) {
-        if self.has_left || self.founded.is_none() {
-            return;
-        }
-        self.plan_hint(now);
-        self.absorb_at.get_or_insert(now + ABSORB_WAIT);
-    }
-
-    /// Writes touching own intervals as one each, when there are many.
-    pub(super) fn absorb(&mut self, now: Instant, acts: &mut Vec<Act>) {
-        let Some((_, ledger)) = &self.founded else { return };
-        let own = ledger.entries().filter(|(.., owner)| *owner == self.me).count();
-        if own > FRAGMENTS_MAX && self.is_open() {
-            for range in ledger.fragments(self.me) {
-                self.give(now, range, self.me, acts);
-            }
-        }
-        // Our own grants have planned another look, which would find nothing to do.
-        self.absorb_at = None;
     }
 
     /// Addresses inside `range` whose owners are neither we nor in reach.

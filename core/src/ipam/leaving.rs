@@ -7,7 +7,7 @@
 //! it says so. Until then the command waits, and after that it is refused: with all of it said once more
 //! to whoever comes into reach, and the same command to be given again.
 
-use super::allocator::stopping;
+use super::commands::stopping;
 use super::wants::Want;
 use super::{Act, Ipam};
 use crate::event::Event;

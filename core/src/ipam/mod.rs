@@ -4,13 +4,15 @@
 //! and receives [`IpamMessage`]s, and says what it wants in [`Act`]s, which the node carries out
 //! before its own call returns.
 
-mod allocator;
 mod asks;
+mod commands;
+mod confirming;
 mod estate;
 mod eviction;
 pub mod founding;
 pub mod freeze;
 mod gate;
+mod giving;
 mod grants;
 mod hints;
 mod holdings;
@@ -152,7 +154,7 @@ pub struct Ipam {
     met: Met,
     votes: founding::Votes,
     /// The rounds by which votes may lead, beyond one leap: one leap for each refused vote.
-    lead: u64,
+    votes_lead: u64,
     /// Whether somebody here has asked for the founding.
     started: bool,
     propose_at: Option<Instant>,
@@ -179,7 +181,7 @@ pub struct Ipam {
     /// What peers say of evictions, ourselves included.
     freezes: freeze::Freezes,
     /// The rounds of evictions by which peers may lead, beyond one leap: one leap for each that was refused.
-    round_lead: u64,
+    evictions_lead: u64,
     /// What was saved is being handed in: nothing is said yet.
     is_restoring: bool,
     waiting: Vec<Waiting>,
@@ -218,7 +220,7 @@ impl Ipam {
             other_targets: 0,
             met: Met::load(saved)?,
             votes: BTreeMap::new(),
-            lead: 0,
+            votes_lead: 0,
             started: false,
             propose_at: None,
             proposals: 0,
@@ -237,7 +239,7 @@ impl Ipam {
             absorb_at: None,
             holdings: Holdings::load(config.universe, saved)?,
             freezes: BTreeMap::new(),
-            round_lead: 0,
+            evictions_lead: 0,
             is_restoring: true,
             waiting: Vec::new(),
             primes: Vec::new(),
@@ -559,8 +561,8 @@ impl Ipam {
             rng: _,
             targets: _,
             other_targets: _,
-            lead: _,
-            round_lead: _,
+            votes_lead: _,
+            evictions_lead: _,
             started: _,
             propose_at: _,
             proposals: _,

@@ -1,10 +1,8 @@
-//! When the boot gate ([`super::gate`]) is open: whom we ask to confirm what is ours, what we answer to who asks
-//! us, and what closes it again.
+//! When the boot gate ([`super::gate`]) is open, what closes it again, and what is told behind it.
 
 use super::gate::{Bar, Gate};
 use super::ledger::Ledger;
-use super::witness::Witnessed;
-use super::{Act, Ipam, IpamMessage};
+use super::{Act, Ipam};
 use crate::event::Event;
 use crate::id::PeerId;
 use crate::io::{CommandError, Reply};
@@ -130,72 +128,6 @@ impl Ipam {
         if with != self.me && !self.gate.is_confirmed {
             self.gate.meet(now);
         }
-        self.settle(now, acts);
-    }
-
-    /// While the boot gate is closed, asks the next owner in reach to confirm what is ours; and who leaves
-    /// asks those who were given it.
-    pub(super) fn ask_witness(&mut self, now: Instant, acts: &mut Vec<Act>) {
-        let is_gate_closed = !self.gate.is_confirmed && !self.is_stopping;
-        let asked = match &self.founded {
-            Some(_) if self.has_left => Some(self.heirs()).filter(|heirs| !heirs.is_empty()),
-            Some((_, ledger)) => is_gate_closed.then(|| ledger.owners()),
-            None => None,
-        };
-        let Some(mut owners) = asked else {
-            self.witnesses.rest();
-            return;
-        };
-        if !self.witnesses.are_due(now) {
-            return;
-        }
-        owners.retain(|owner| self.reachable.contains_key(owner));
-        if let Some(peer) = self.witnesses.turn(now, &owners)
-            && let Some(witnessed) = self.witnessed(self.me, self.witnesses.nonce)
-        {
-            acts.push(Act::Tell { peer, message: IpamMessage::Confirm(witnessed) });
-        }
-    }
-
-    /// What we know of what `peer` owns.
-    fn witnessed(&self, peer: PeerId, nonce: u64) -> Option<Witnessed> {
-        let (lineage, ledger) = self.founded.as_ref()?;
-        Some(Witnessed::by(ledger, *lineage, peer, nonce))
-    }
-
-    /// Answers `from`, who asks whether we know the same of what it owns. Our own gate may be closed:
-    /// after all peers started again, somebody has to speak first.
-    pub(super) fn confirm(&self, from: PeerId, asked: Witnessed, acts: &mut Vec<Act>) {
-        // What is ours after we have left is about to be somebody else's, who then speaks for it.
-        let same =
-            self.is_owner() && !self.has_left && self.witnessed(from, asked.nonce) == Some(asked);
-        mark(if same { Mark::WitnessAgrees } else { Mark::WitnessSilent });
-        if same {
-            acts.push(Act::Tell { peer: from, message: IpamMessage::Confirmed(asked) });
-        }
-    }
-
-    /// `from` confirms what is ours. That counts if it owns something, so that it is one of those to
-    /// whom we may have given, and if we have heard nothing newer since we asked.
-    pub(super) fn confirmed(
-        &mut self,
-        now: Instant,
-        from: PeerId,
-        answer: Witnessed,
-        acts: &mut Vec<Act>,
-    ) {
-        let is_owner = self.ledger().is_some_and(|ledger| ledger.owns_any(from));
-        let holds = self.witnessed(self.me, self.witnesses.nonce) == Some(answer);
-        if self.has_left && from != self.me && is_owner && holds {
-            return self.left_to(now, from, acts);
-        }
-        if self.gate.is_confirmed || from == self.me || !is_owner || !holds {
-            return mark(Mark::WitnessIgnored);
-        }
-        mark(Mark::GateOpened);
-        self.gate.meet(now);
-        self.gate.is_confirmed = true;
-        self.schedule(now);
         self.settle(now, acts);
     }
 }

@@ -9,7 +9,7 @@
 //! An address that the owner has handed out itself is held twice. Nothing but the end of one of the two
 //! containers helps then, so it is listed, and asked for again from time to time.
 
-use super::allocator::Outcome;
+use super::commands::Outcome;
 use super::strays::Stray;
 use super::{Act, Ipam, IpamMessage};
 use crate::addr::{Offset, Range};

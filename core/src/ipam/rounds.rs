@@ -17,7 +17,7 @@ impl Ipam {
     /// Whether the rounds of `freeze` are such as could have been reached. When one is not, it may lie
     /// further off by one leap the next time: so a peer that missed what led there catches up in the end.
     pub fn admits_rounds(&mut self, freeze: &Freeze) -> bool {
-        let most = ROUND_LEAP_MAX.saturating_add(self.round_lead);
+        let most = ROUND_LEAP_MAX.saturating_add(self.evictions_lead);
         let mut tops: BTreeMap<PeerId, u64> =
             freeze.stances.keys().map(|victim| (*victim, 0)).collect();
         for (victim, stance) in self.freezes.values().flat_map(|said| &said.stances) {
@@ -30,7 +30,7 @@ impl Ipam {
         let admits = stances
             .all(|(victim, stance)| stance.eviction.round <= top(victim).saturating_add(most));
         if !admits {
-            self.round_lead = self.round_lead.saturating_add(ROUND_LEAP_MAX);
+            self.evictions_lead = self.evictions_lead.saturating_add(ROUND_LEAP_MAX);
         }
         admits
     }

@@ -112,10 +112,10 @@ impl Ipam {
     pub fn admits(&mut self, vote: &Voter) -> bool {
         let round = |vote: &Voter| vote.promised.map_or(0, |ballot| ballot.round);
         let top = self.votes.values().map(round).max().unwrap_or(0);
-        let most = top.saturating_add(self.lead).saturating_add(founding::ROUND_LEAP_MAX);
+        let most = top.saturating_add(self.votes_lead).saturating_add(founding::ROUND_LEAP_MAX);
         let admits = self.founded.is_some() || round(vote) <= most;
         if !admits {
-            self.lead = self.lead.saturating_add(founding::ROUND_LEAP_MAX);
+            self.votes_lead = self.votes_lead.saturating_add(founding::ROUND_LEAP_MAX);
         }
         admits
     }

@@ -115,7 +115,7 @@ impl From<AttachError> for Refusal {
             }
             AttachError::Turn(why) => why.into(),
             AttachError::Host(why) if why.is_askers() => Self::bad(why),
-            AttachError::Host(_) | AttachError::Ledger { .. } => {
+            AttachError::Host(_) | AttachError::Places { .. } => {
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, error)
             }
         }

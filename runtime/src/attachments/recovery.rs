@@ -1,6 +1,6 @@
 //! What a life before this one left on the host, and what has died since.
 
-use super::ledger::Place;
+use super::places::Place;
 use super::{AttachError, Attachments};
 use crate::namespace::Namespace;
 use crate::resident::Resident;
@@ -87,14 +87,14 @@ impl Attachments {
     pub async fn begin(&self) -> Result<(), AttachError> {
         for (host_if, resident) in self.host.residents().await? {
             let Some(Resident { id, interface, namespace, .. }) = resident else {
-                let mut ids = self.ledger.ids().into_iter();
+                let mut ids = self.places.ids().into_iter();
                 if !ids.any(|id| host_interface_name(&id) == host_if) {
                     tracing::warn!(host_if, "a container is cut off: it is not known what it has");
                     self.host.evict(&host_if).await?;
                 }
                 continue;
             };
-            if self.ledger.place(&id).is_none() {
+            if self.places.place(&id).is_none() {
                 // Where that is not known, its interface can be taken off as a whole.
                 let namespace = namespace.unwrap_or(Namespace::Path(PathBuf::new()));
                 self.note(
@@ -115,9 +115,9 @@ impl Attachments {
     /// # Errors
     /// When the node is stopping or the kernel refuses.
     pub async fn restore(&self) -> Result<(), AttachError> {
-        for id in self.ledger.ids() {
+        for id in self.places.ids() {
             self.host.replug(&id).await?;
-            let Some(place) = self.ledger.place(&id) else { continue };
+            let Some(place) = self.places.place(&id) else { continue };
             match self.host.resize(&id, &place.namespace, &place.interface).await {
                 Ok(Some(mac)) if place.mac.is_none() && place.before.is_empty() => {
                     self.note(&id, Some(Place { mac: Some(mac.to_string()), ..place }))?;
@@ -162,9 +162,9 @@ impl Attachments {
     pub(crate) async fn reconcile(&self) -> Result<(), AttachError> {
         let mut outcome = Ok(());
         self.hold_again().await;
-        for id in self.ledger.ids() {
+        for id in self.places.ids() {
             let Some(_busy) = self.turns.free(&id) else { continue };
-            let Some(Place { mac, before, .. }) = self.ledger.place(&id) else { continue };
+            let Some(Place { mac, before, .. }) = self.places.place(&id) else { continue };
             let is_attached = self.host.is_attached(&id).await?;
             // What it has and does not hold may yet be held for it.
             let holds_any = !self.unheld.of(&id).is_empty() || !self.held(&id).await?.is_empty();

@@ -116,8 +116,8 @@ async fn bed_with_names(names_max: usize) -> Bed {
     let (driver, node) = Driver::start(parts).await.unwrap();
     tokio::spawn(driver.run(pending()));
     let (host, dir) = (Arc::new(FakeHost::default()), TempDir::new());
-    let ledger = Ledger::open(dir.join("attached.json")).unwrap();
-    let attachments = Attachments::new(node.clone(), host.clone(), None, ledger);
+    let places = Places::open(dir.join("attached.json")).unwrap();
+    let attachments = Attachments::new(node.clone(), host.clone(), None, places);
     Bed { host, node, attachments, dir, store }
 }
 
@@ -179,7 +179,7 @@ async fn a_failed_attachment_leaves_only_what_was_there_before() {
     bed.host.refuses.store(true, Ordering::Relaxed);
     assert!(bed.attachments.attach(container(&[])).await.is_err());
     assert_eq!(bed.attachments.list().await.unwrap(), []);
-    assert!(bed.attachments.ledger.ids().is_empty());
+    assert!(bed.attachments.places.ids().is_empty());
     bed.host.refuses.store(false, Ordering::Relaxed);
     let before = bed.attachments.attach(container(&["10.33.0.1/16"])).await.unwrap();
     bed.host.refuses.store(true, Ordering::Relaxed);
@@ -202,14 +202,14 @@ async fn who_was_told_that_it_took_too_long_is_given_nothing_afterwards() {
     assert!(is_not_held, "{back:?}");
     assert!(bed.host.attached.lock().unwrap().is_empty());
     assert!(bed.node.names().read().is_empty());
-    assert!(bed.attachments.ledger.ids().is_empty());
+    assert!(bed.attachments.places.ids().is_empty());
 }
 
 #[tokio::test]
 async fn a_container_that_is_attached_keeps_its_interface_whatever_else_is_asked_for() {
     let bed = bed().await;
     let before = bed.attachments.attach(container(&[])).await.unwrap();
-    let ledger = std::fs::read(bed.dir.join("attached.json")).unwrap();
+    let places = std::fs::read(bed.dir.join("attached.json")).unwrap();
     let other = Attach { interface: "eth1".parse().unwrap(), ..container(&["10.34.0.1/16"]) };
     let refused = bed.attachments.attach(other).await;
     assert!(matches!(refused, Err(AttachError::OtherInterface { .. })), "{refused:?}");
@@ -217,7 +217,7 @@ async fn a_container_that_is_attached_keeps_its_interface_whatever_else_is_asked
     let other = Attach { namespace: "d".parse().unwrap(), ..container(&["10.34.0.1/16"]) };
     assert!(bed.attachments.attach(other).await.is_err());
     assert_eq!(bed.attachments.list().await.unwrap(), [before]);
-    assert_eq!(std::fs::read(bed.dir.join("attached.json")).unwrap(), ledger);
+    assert_eq!(std::fs::read(bed.dir.join("attached.json")).unwrap(), places);
 }
 
 #[tokio::test]
@@ -353,14 +353,14 @@ async fn what_an_attachment_was_given_that_never_ended_is_released_and_what_was_
         // As a crash leaves it, between the address and the interface.
         let namespace = "c".parse().unwrap();
         let place = Place { namespace, interface: "ethwe".to_string(), mac: None, before };
-        bed.attachments.ledger.note(&id, Some(place)).unwrap();
+        bed.attachments.places.note(&id, Some(place)).unwrap();
         bed.node.command(Command::Allocate { id, subnet: None }).await.unwrap();
     }
     bed.attachments.reconcile().await.unwrap();
     let left = bed.attachments.list().await.unwrap();
     assert_eq!(left.iter().map(|it| it.id.as_str()).collect::<Vec<_>>(), ["d"]);
     assert_eq!(left[0].addresses, ["10.33.0.1/16".parse().unwrap()]);
-    assert!(bed.attachments.ledger.ids().is_empty());
+    assert!(bed.attachments.places.ids().is_empty());
 }
 
 #[tokio::test]
@@ -372,7 +372,7 @@ async fn an_attachment_is_noted_before_it_is_given_an_address() {
     let commits = bed.store.commits();
     assert!(matches!(
         bed.attachments.attach(container(&[])).await,
-        Err(AttachError::Ledger { .. })
+        Err(AttachError::Places { .. })
     ));
     assert_eq!(bed.store.commits(), commits);
     std::fs::remove_dir(&beside).unwrap();
@@ -404,7 +404,7 @@ async fn dead_containers_that_cannot_be_struck_out_give_their_addresses_back_all
     let beside = bed.dir.join("attached.tmp");
     std::fs::create_dir(&beside).unwrap();
     let failure = bed.attachments.reconcile().await;
-    assert!(matches!(failure, Err(AttachError::Ledger { .. })), "{failure:?}");
+    assert!(matches!(failure, Err(AttachError::Places { .. })), "{failure:?}");
     assert_eq!(bed.attachments.list().await.unwrap(), []);
     std::fs::remove_dir(&beside).unwrap();
     bed.attachments.reconcile().await.unwrap();

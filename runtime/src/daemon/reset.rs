@@ -2,7 +2,7 @@
 
 use super::lock::{self, Holder, LockError, PidLock};
 use super::{Folders, StartError};
-use crate::attachments::Ledger;
+use crate::attachments::Places;
 use crate::host;
 use crate::run_files;
 use std::io;
@@ -44,7 +44,7 @@ fn busy(folders: &Folders, holder: &Holder) -> StartError {
 
 async fn clear(folders: &Folders) -> Result<(), StartError> {
     // A damaged list is a reason for a reset, not against it.
-    let ids = Ledger::open(folders.attached_file()).map(|ledger| ledger.ids()).unwrap_or_default();
+    let ids = Places::open(folders.attached_file()).map(|places| places.ids()).unwrap_or_default();
     let cleared = host::clear(&folders.state_dir, &ids).await;
     cleared.map_err(|why| StartError(why.to_string()))?;
     for path in [

@@ -7,7 +7,7 @@ use super::signals::Signals;
 use super::sleeve::Sleeve;
 use super::upkeep::Upkeep;
 use super::{Controls, Options, StartError, underlay};
-use crate::attachments::{Attachments, Ledger};
+use crate::attachments::{Attachments, Places};
 use crate::clock::Clock;
 use crate::dns::{self, DnsService, Upstreams, Zone, ZoneOptions};
 use crate::driver::{Driver, Parts};
@@ -175,7 +175,7 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     let store = RedbStore::open(&options.folders().database()).map_err(line)?;
-    let ledger = Ledger::open(options.attached_file()).map_err(|why| {
+    let places = Places::open(options.attached_file()).map_err(|why| {
         let path = options.attached_file();
         StartError(format!(
             "{} is damaged ({why}): remove it, or start afresh with `weft reset --force`",
@@ -231,7 +231,7 @@ where
         let upstreams = Upstreams::new(options.resolv_conf.clone(), dns::PORT, forwards);
         Arc::new(DnsService::new(zone, upstreams, names))
     });
-    let attachments = Attachments::new(node.clone(), Arc::new(kernel.clone()), dns.clone(), ledger);
+    let attachments = Attachments::new(node.clone(), Arc::new(kernel.clone()), dns.clone(), places);
     let controls = Controls {
         node,
         attachments,

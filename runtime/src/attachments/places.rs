@@ -26,12 +26,12 @@ pub(crate) struct Place {
 
 /// All places, in memory and in a file.
 #[derive(Debug)]
-pub struct Ledger {
+pub struct Places {
     path: PathBuf,
     places: Mutex<BTreeMap<ContainerId, Place>>,
 }
 
-impl Ledger {
+impl Places {
     /// Reads `path`; a file that is missing is an empty one.
     ///
     /// # Errors
