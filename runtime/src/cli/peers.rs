@@ -34,6 +34,9 @@ pub(super) struct ForgetArgs {
 /// been given some by the dead one. If some of those cannot be reached either, start them, or name
 /// them too if they are gone as well.
 ///
+/// Containers that still run on its host keep their addresses, which others may be given now: end them
+/// first, or launch weft there again first, which holds them even if its state folder was lost.
+///
 /// With --force only those in reach have to agree. If another peer that owns addresses lives where it
 /// cannot be reached, what it was given by the dead one since is given a second time.
 #[derive(Debug, Args)]
