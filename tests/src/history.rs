@@ -304,7 +304,7 @@ const REFUSALS: [(&str, [bool; 2]); 12] = [
     ("no free address in", [true, false]),
     ("needed to divide", [true, false]),
     ("after a restart a peer hands out addresses only once", [true, false]),
-    ("own some and have not answered", [true, false]),
+    ("not answered; try again", [true, false]),
     ("commands wait for addresses already", [true, false]),
     ("another call for", [true, true]),
     (TAKEN, [true, false]),
