@@ -410,13 +410,15 @@ impl Attachments {
         if held.is_empty() && place.is_none() {
             return Err(AttachError::NotAttached(id));
         }
-        let taken = self.meant(&held, &addresses).await?;
-        if taken.len() == held.len() {
+        let mut has = held.clone();
+        has.extend(self.unheld.of(&id));
+        let taken = self.meant(&has, &addresses).await?;
+        if taken.is_empty() && !addresses.is_empty() {
+            return Err(AttachError::NoSuchAddress(id));
+        }
+        if taken.len() == has.len() {
             self.remove(&id).await?;
             return Ok(taken);
-        }
-        if taken.is_empty() {
-            return Err(AttachError::NoSuchAddress(id));
         }
         if let Some(Place { namespace, interface, .. }) = place {
             let addresses = taken.clone();
@@ -424,7 +426,10 @@ impl Attachments {
             self.host.take(&wish).await?;
         }
         for address in &taken {
-            self.release(&id, *address).await?;
+            self.unheld.forget(&id, Some(*address));
+            if held.contains(address) {
+                self.release(&id, *address).await?;
+            }
         }
         Ok(taken)
     }

@@ -190,8 +190,8 @@ fn line(event: &Event, label: impl Fn(PeerId) -> String) {
             %address,
             %id,
             owner = label(*owner),
-            "a container has an address of another peer's: this peer was removed while it ran, or has an older \
-             state folder"
+            "a container has an address of another peer's: this peer was removed while it ran, or lost its \
+             state folder or has an older one"
         ),
         Event::TakenOver { range, victim, heir, epoch: _ } => {
             let (start, end) = (range.start.0, range.end.0);

@@ -135,3 +135,24 @@ fn what_cannot_be_held_is_told_in_the_status_until_it_can_be() -> Result<()> {
     host.weft(&["hide"])?.ok()?;
     lab.finish()
 }
+
+#[test]
+fn what_is_not_held_is_taken_off_when_it_is_named_and_then_alone() -> Result<()> {
+    let lab = Lab::full(1)?;
+    let host = lab.host(1);
+    host.launch(&ARGS)?;
+    let container = lab.container()?;
+    let (old, id) = (host.attach(&container, &[])?, container.namespace.clone());
+    host.kill_daemon()?;
+    fs::remove_dir_all(&host.state_dir)?;
+    host.launch(&["--no-dns", "--ipalloc-range", "10.99.0.0/24"])?;
+    host.weft(&["detach", "10.99.0.77", &id])?.complains(1, "none of these", &["weft ps"])?;
+    ensure!(has(&container, old)? && shows(host, old)?, "{}", host.log());
+    let new = host.attach(&container, &[])?;
+    host.weft(&["detach", &new.to_string(), &id])?.ok()?;
+    ensure!(has(&container, old)? && !has(&container, new)?, "{}", host.log());
+    host.weft(&["detach", &old.to_string(), &id])?.ok()?;
+    ensure!(!shows(host, old)?, "{}", host.log());
+    host.weft(&["status"])?.ok()?;
+    lab.finish()
+}
