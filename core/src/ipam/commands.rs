@@ -302,14 +302,12 @@ impl Ipam {
         for Pool { subnet, usable } in pools {
             if let Some(held) = self.holdings.held_in(id, *usable) {
                 given.push(held);
-            } else if let Some(offset) = self.holdings.next_free(now, ledger, self.me, *usable) {
+            } else if let Some(offset) =
+                self.holdings.next_free(now, ledger, self.me, *usable, &self.settling)
+            {
                 let address = self.universe.address(offset);
                 let net = IpNet::new(address, subnet.prefix_len());
                 given.push(net.unwrap_or_else(|_| address.into()));
-                if self.settling.meets(Range { start: offset, end: Offset(offset.0 + 1) }) {
-                    mark(Mark::AllocateSettling);
-                    return None;
-                }
             } else {
                 return self.look_elsewhere(now, *subnet, *usable, acts);
             }
@@ -332,6 +330,10 @@ impl Ipam {
     ) -> Option<Outcome> {
         match self.ask(now, usable, acts) {
             Asked::Tell(_) | Asked::Waiting => None,
+            Asked::Denied | Asked::Nobody if self.settles_free(usable) => {
+                mark(Mark::AllocateSettling);
+                None
+            }
             // Owners out of reach may yet come back.
             Asked::Denied | Asked::Nobody if self.out_of_reach(usable) > 0 => {
                 mark(Mark::AllocateWaitsForOwner);

@@ -1,5 +1,6 @@
 //! Giving addresses away: to others that ask, and to ourselves, to write many ranges as one.
 
+use super::settling::Settling;
 use super::titles::SignedGrant;
 use super::{Act, Ipam, IpamMessage};
 use crate::addr::Range;
@@ -53,11 +54,18 @@ impl Ipam {
         true
     }
 
-    /// Answers another peer's request for addresses inside `range`.
+    /// Answers another peer's request for addresses inside `range`, of which it gets nothing of what is `settling`.
     ///
     /// Silent while it cannot know, or cannot reach the asker (nobody may be given addresses whom
     /// nobody can ask for them): the asker then turns to the next owner, and comes back.
-    pub(super) fn donate(&mut self, now: Instant, from: PeerId, range: Range, acts: &mut Vec<Act>) {
+    pub(super) fn donate(
+        &mut self,
+        now: Instant,
+        from: PeerId,
+        range: Range,
+        settling: &Settling,
+        acts: &mut Vec<Act>,
+    ) {
         let Some((_, ledger)) = &self.founded else { return mark(Mark::DonateUnfounded) };
         let obstacle = if !self.reachable.contains_key(&from) {
             Some(Mark::DonateUnreachable)
@@ -73,7 +81,10 @@ impl Ipam {
         if range.size() == 1 && !owns_part {
             return mark(Mark::DonateNotOwner);
         }
-        let found = self.holdings.to_give(now, ledger, self.me, range);
+        let found = self.holdings.to_give(now, ledger, self.me, range, settling);
+        if found.is_none() && settling.meets(range) && self.settles_free(range) {
+            return mark(Mark::DonateSettling);
+        }
         if !found.is_some_and(|range| self.give(now, range, from, acts)) {
             mark(Mark::DonateDenied);
             acts.push(Act::Tell { peer: from, message: IpamMessage::Denied { range } });

@@ -1,6 +1,7 @@
 //! Which addresses are held here, and by whom; and what is free of what we own.
 
 use super::ledger::Ledger;
+use super::settling::Settling;
 use crate::addr::{Offset, Range, Universe};
 use crate::id::{ContainerId, PeerId};
 use crate::mark::{Mark, mark};
@@ -242,14 +243,15 @@ impl Holdings {
         owned + elsewhere - self.held_count(within)
     }
 
-    /// The next free address of `owner` inside `within`, after the last one given there; one that rests only
-    /// when all do, and then that which has rested for longest.
+    /// The next free address of `owner` inside `within`, after the last one given there, but none that settles;
+    /// one that rests only when all do, and then that which has rested for longest.
     pub(super) fn next_free(
         &mut self,
         now: Instant,
         ledger: &Ledger,
         owner: PeerId,
         within: Range,
+        settling: &Settling,
     ) -> Option<Offset> {
         let last_held = || {
             let mut held = self.inside.range(within.start.0..within.end.0.max(within.start.0));
@@ -260,8 +262,9 @@ impl Holdings {
             [Range { start: cursor.max(within.start), ..within }, Range { end: cursor, ..within }];
         let found = parts
             .into_iter()
+            .flat_map(|part| settling.without(part))
             .find_map(|part| self.first_free(now, ledger, owner, part))
-            .or_else(|| self.longest_rested(ledger, owner, within))?;
+            .or_else(|| self.longest_rested(ledger, owner, within, settling))?;
         if self.cursors.len() >= CURSORS_MAX && !self.cursors.contains_key(&within) {
             self.cursors.pop_first();
         }
@@ -294,11 +297,19 @@ impl Holdings {
         })
     }
 
-    fn longest_rested(&self, ledger: &Ledger, owner: PeerId, within: Range) -> Option<Offset> {
+    fn longest_rested(
+        &self,
+        ledger: &Ledger,
+        owner: PeerId,
+        within: Range,
+        settling: &Settling,
+    ) -> Option<Offset> {
         let is_own =
             |at: &&u128| within.contains(Offset(**at)) && ledger.owner(Offset(**at)) == Some(owner);
+        let settles = |at: u128| settling.meets(Range { start: Offset(at), end: Offset(at + 1) });
         let resting =
             self.resting.iter().filter(|(at, _)| is_own(at) && !self.is_held(Offset(**at)));
+        let resting = resting.filter(|(at, _)| !settles(**at));
         let (at, _) = resting.min_by_key(|(_, rested_at)| **rested_at)?;
         mark(Mark::AllocateRested);
         Some(Offset(*at))
@@ -306,7 +317,7 @@ impl Holdings {
 
     /// What `owner` gives to somebody who asks for addresses inside `within`: the largest free
     /// CIDR block (of equals the last), or its upper half when it is over half of all that is free
-    /// there. Of what rests only when there is nothing else. `None` when nothing is free.
+    /// there. Of what rests only when there is nothing else, of what settles nothing. `None` when nothing is free.
     /// Source: Weave Net ipam/space/space.go `Donate`.
     pub(super) fn to_give(
         &self,
@@ -314,10 +325,14 @@ impl Holdings {
         ledger: &Ledger,
         owner: PeerId,
         within: Range,
+        settling: &Settling,
     ) -> Option<Range> {
         let largest = |keeps: &dyn Fn(u128) -> bool| {
-            let stretches = self.stretches(ledger, owner, within, keeps);
-            stretches.into_iter().map(largest_block).max_by_key(Range::size)
+            let stretches = self.stretches(ledger, owner, within, keeps).into_iter();
+            stretches
+                .flat_map(|stretch| settling.without(stretch))
+                .map(largest_block)
+                .max_by_key(Range::size)
         };
         let rests = |at| self.rests(now, Offset(at));
         let block = largest(&rests).or_else(|| largest(&|_| false))?;

@@ -379,12 +379,12 @@ impl Ipam {
         acts: &mut Vec<Act>,
     ) {
         match message {
-            IpamMessage::Request { range } if self.settling.meets(*range) => {
-                // It comes again, and others may have a claim that is older.
-                mark(Mark::DonateSettling);
+            IpamMessage::Request { range } => {
+                let settling = self.settling.clone();
+                self.donate(now, from, *range, &settling, acts);
             }
-            IpamMessage::Request { range } | IpamMessage::Regain { range } => {
-                self.donate(now, from, *range, acts);
+            IpamMessage::Regain { range } => {
+                self.donate(now, from, *range, &Settling::default(), acts);
             }
             IpamMessage::Denied { range } => {
                 self.asks.denied(now, *range, from);
@@ -490,6 +490,11 @@ impl Ipam {
     }
 
     /// Own addresses inside `range` that nobody holds.
+    /// Whether something free of ours inside `range` settles.
+    fn settles_free(&self, range: Range) -> bool {
+        self.settling.parts(range).any(|part| self.free_in(part) > 0)
+    }
+
     fn free_in(&self, range: Range) -> u128 {
         self.ledger().map_or(0, |ledger| self.holdings.free_count(ledger, self.me, range))
     }

@@ -10,6 +10,7 @@
 //! containers helps then, so it is listed, and asked for again from time to time.
 
 use super::commands::Outcome;
+use super::settling::SETTLE_WAIT;
 use super::strays::Stray;
 use super::{Act, Ipam, IpamMessage};
 use crate::addr::{Offset, Range};
@@ -24,17 +25,32 @@ use alloc::vec::Vec;
 use core::time::Duration;
 use ipnet::IpNet;
 
-/// Most owners' answers that are waited for at once: who has ten thousand strays must not flood anybody.
-const ASKED_MAX: usize = 32;
+/// Most owners' answers that are waited for at once: who has ten thousand strays must not flood anybody. Half of what
+/// may wait for one neighbour.
+const ASKED_MAX: usize = 128;
 
-/// What was not asked for want of that comes this much later.
+/// What was not asked for want of that comes this much later: some round trips of a busy network.
 const PACE: Duration = Duration::from_millis(200);
 
-/// Who did not answer, or could not be reached, is asked again after this.
+/// Who does not answer is asked again after this, and each time after twice as long: its gate may be closed, or it has
+/// yet to see that we can be reached.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+/// But after no longer than this; whoever cannot be reached, too.
 const SILENT_WAIT: Duration = Duration::from_secs(2);
+
+// Whoever has just taken over is asked three times before it gives the address to others.
+const _: () = assert!(PATIENCE.as_millis() * 3 < SETTLE_WAIT.as_millis());
 
 /// Who has handed the address out is asked again after this.
 const DENIED_WAIT: Duration = Duration::from_secs(30);
+
+impl Stray {
+    /// One of which the owner is asked `ask_at`.
+    const fn new(ask_at: Instant) -> Self {
+        Self { ask_at, patience: PATIENCE, denied_by: None }
+    }
+}
 
 impl Ipam {
     /// The ledger says something new of `range`: looks whose what we hold there is.
@@ -51,12 +67,12 @@ impl Ipam {
                 // Who has taken it over waits for us but for a moment.
                 Entry::Occupied(mut entry) if entry.get().denied_by != Some(owner) => {
                     mark(Mark::StrayPassedOn);
-                    entry.get_mut().ask_at = now;
+                    *entry.get_mut() = Stray::new(now);
                 }
                 Entry::Occupied(_) => {}
                 Entry::Vacant(entry) => {
                     mark(Mark::StrayFound);
-                    entry.insert(Stray { ask_at: now, denied_by: None });
+                    entry.insert(Stray::new(now));
                     let address = self.universe.address(at);
                     acts.push(Act::Event(Event::Stray { address, id: id.clone(), owner }));
                 }
@@ -97,10 +113,12 @@ impl Ipam {
                 stray.ask_at = now + PACE;
                 continue;
             }
-            stray.ask_at = now + SILENT_WAIT;
             let owner = ledger.owner(Offset(*at));
+            stray.ask_at = now + SILENT_WAIT;
             if let Some(peer) = owner.filter(|owner| self.reachable.contains_key(owner)) {
                 mark(Mark::StrayAsked);
+                stray.ask_at = now + stray.patience;
+                stray.patience = (stray.patience * 2).min(SILENT_WAIT);
                 let range = Range { start: Offset(*at), end: Offset(at + 1) };
                 acts.push(Act::Tell { peer, message: IpamMessage::Regain { range } });
             }
@@ -115,14 +133,14 @@ impl Ipam {
             && owner == Some(from)
         {
             mark(Mark::StrayDenied);
-            *stray = Stray { ask_at: now + DENIED_WAIT, denied_by: Some(from) };
+            *stray = Stray { denied_by: Some(from), ..Stray::new(now + DENIED_WAIT) };
         }
     }
 
     /// Others may be in reach now: they are asked at once.
     pub(super) fn hurry_strays(&mut self, now: Instant) {
         let silent = self.strays.values_mut().filter(|stray| stray.denied_by.is_none());
-        silent.for_each(|stray| stray.ask_at = now);
+        silent.for_each(|stray| *stray = Stray::new(now));
     }
 
     /// When an owner is asked next.

@@ -2,7 +2,10 @@
 //!
 //! Containers of peers that live may have addresses there: of one that was evicted while it could not be reached, or
 //! that lost its state folder. They ask for those as soon as they hear who the owner is ([`super::regain`]), and
-//! whoever took over must not have given one to somebody else by then.
+//! whoever took over must not have given one to somebody else by then. What else it owns it gives meanwhile.
+//!
+//! This is for a moment and in memory alone: whoever is started again or leaves within it, or has thousands of such
+//! addresses to give back, is not covered.
 
 use crate::addr::Range;
 use crate::time::Instant;
@@ -10,8 +13,8 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 /// All that can be reached have heard of a takeover by then, and their questions have come: a few hops and busy
-/// machines. Who asks for an address meanwhile gets one in time all the same.
-const SETTLE_WAIT: Duration = Duration::from_secs(1);
+/// machines. Half of what anybody waits for an address, where nothing else is free.
+pub(super) const SETTLE_WAIT: Duration = Duration::from_secs(1);
 
 /// What settles, each until when; the first one first.
 #[derive(Clone, Debug, Default)]
@@ -25,7 +28,26 @@ impl Settling {
 
     /// Whether some of `range` settles.
     pub(super) fn meets(&self, range: Range) -> bool {
-        self.0.iter().any(|(settling, _)| settling.intersection(range).is_some())
+        self.parts(range).next().is_some()
+    }
+
+    /// What settles of `range`; parts of it may be there more than once.
+    pub(super) fn parts(&self, range: Range) -> impl Iterator<Item = Range> {
+        self.0.iter().filter_map(move |(settling, _)| settling.intersection(range))
+    }
+
+    /// `range` without what settles of it, in order.
+    pub(super) fn without(&self, range: Range) -> Vec<Range> {
+        let mut left = alloc::vec![range];
+        for part in self.parts(range) {
+            let ends = |it: Range| {
+                let before = Range { end: part.start.min(it.end), ..it };
+                let after = Range { start: part.end.max(it.start), ..it };
+                [before, after].into_iter().filter(|it| !it.is_empty())
+            };
+            left = left.into_iter().flat_map(ends).collect();
+        }
+        left
     }
 
     /// Ends what is over.
@@ -40,5 +62,34 @@ impl Settling {
     /// How many ranges settle.
     pub(super) const fn len(&self) -> usize {
         self.0.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::addr::Offset;
+
+    fn range(start: u128, end: u128) -> Range {
+        Range { start: Offset(start), end: Offset(end) }
+    }
+
+    #[test]
+    fn what_settles_is_left_out_of_a_range_and_nothing_else_is() {
+        let (now, whole) = (Instant::ZERO, range(10, 20));
+        for (settles, left) in [
+            (&[][..], &[(10, 20)][..]),
+            (&[(0, 5), (20, 25)], &[(10, 20)]),
+            (&[(5, 12)], &[(12, 20)]),
+            (&[(12, 15), (13, 17)], &[(10, 12), (17, 20)]),
+            (&[(18, 30), (10, 11)], &[(11, 18)]),
+            (&[(0, 15), (15, 40)], &[]),
+        ] {
+            let mut settling = Settling::default();
+            settles.iter().for_each(|(start, end)| settling.add(now, range(*start, *end)));
+            let left: Vec<Range> = left.iter().map(|(start, end)| range(*start, *end)).collect();
+            assert_eq!(settling.without(whole), left, "{settles:?}");
+            assert_eq!(settling.meets(whole), left != [whole], "{settles:?}");
+        }
     }
 }

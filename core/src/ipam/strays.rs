@@ -4,6 +4,7 @@
 use crate::id::PeerId;
 use crate::time::Instant;
 use alloc::collections::BTreeMap;
+use core::time::Duration;
 
 /// By offset.
 pub(super) type Strays = BTreeMap<u128, Stray>;
@@ -13,6 +14,8 @@ pub(super) type Strays = BTreeMap<u128, Stray>;
 pub(super) struct Stray {
     /// When its owner is asked.
     pub(super) ask_at: Instant,
+    /// How long its owner may be silent before it is asked again.
+    pub(super) patience: Duration,
     /// By whom it was handed out, as that peer said.
     pub(super) denied_by: Option<PeerId>,
 }

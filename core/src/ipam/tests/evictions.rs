@@ -272,6 +272,18 @@ fn what_was_taken_over_goes_first_to_those_whose_containers_have_it() {
     assert_eq!(asked(&mut cluster, IpamMessage::Request { range: at }), Some(peer(0)));
     assert_eq!(cluster.answer(0, here), None, "somebody's container may have it");
     assert_eq!(asked(&mut cluster, IpamMessage::Regain { range: at }), Some(peer(1)));
+    // Whoever has something else gives that meanwhile.
+    let usual = cluster.command(0, allocate("usual"));
+    while cluster.answer(0, usual).is_none() && !cluster.pool.is_empty() {
+        cluster.deliver(0, false);
+    }
+    let usual = address(cluster.answer(0, usual)).addr();
+    assert!(!theirs.contains(universe("10.0.0.0/24").offset(usual).unwrap()));
+    let whole = universe("10.0.0.0/24").range();
+    let given = |cluster: &Cluster| cluster.hosts[0].ipam.ledger().unwrap().owned_by(peer(1));
+    let before = given(&cluster);
+    assert_ne!(asked(&mut cluster, IpamMessage::Request { range: whole }), None);
+    assert_ne!(given(&cluster), before);
     let other = claim("db", &std::format!("10.0.0.{}/24", at.start.0 + 1));
     let other = cluster.command(0, other);
     assert_eq!(cluster.answer(0, other), None);
