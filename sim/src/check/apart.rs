@@ -11,23 +11,33 @@ pub const NO_MIXING: &str = "mesh.no-mixing";
 /// The name of the rule about who is at the other end of a link.
 pub const AUTHENTIC: &str = "mesh.authentic";
 
+/// What a node was and knew when it said hello on a conn. It may have retired a secret since then, or
+/// have lost its disk and started as another peer, while its last words are still on their way.
+#[derive(Clone, Debug)]
+pub struct Hello {
+    /// On which host it runs.
+    pub host: usize,
+    /// Who it was.
+    pub peer: PeerId,
+    /// Of which founding it knew.
+    pub lineage: Option<Fingerprint>,
+    /// Which secrets were valid.
+    pub secrets: Vec<NetworkSecret>,
+}
+
 /// A link comes up between hosts with a password in common, each has the peer at its other end that
 /// it believes to have, and was told to have to do with it: `host` believes to be linked with `claimed`,
-/// and is with `other`, for which `proven` were valid when it said hello. It may have retired one since
-/// then, and ends the link when it hears that it is up.
+/// and is with whoever said `theirs`. Where that one has retired the secret since then, it ends the link
+/// when it hears that it is up.
 ///
 /// # Errors
 /// Who is taken for whom, or was let in without the password.
-pub fn authentic(
-    view: &View,
-    host: usize,
-    claimed: PeerId,
-    (other, proven): (usize, &[NetworkSecret]),
-) -> Result<(), String> {
+pub fn authentic(view: &View, host: usize, claimed: PeerId, theirs: &Hello) -> Result<(), String> {
+    let other = theirs.host;
     let (Some(here), Some(there)) = (view.peers.get(host), view.peers.get(other)) else {
         return Ok(());
     };
-    let was_proven = here.told.secrets.iter().any(|secret| proven.contains(secret));
+    let was_proven = here.told.secrets.iter().any(|secret| theirs.secrets.contains(secret));
     if !was_proven && !here.told.shares_secret(&there.told) {
         return Err(format!(
             "n{} has linked with n{}, which has another password",
@@ -35,7 +45,7 @@ pub fn authentic(
             other + 1
         ));
     }
-    if there.id != Some(claimed) {
+    if theirs.peer != claimed {
         return Err(format!("n{} takes n{} for {}", host + 1, other + 1, view.label(claimed)));
     }
     if !here.told.allows(claimed) {
@@ -49,21 +59,22 @@ pub fn authentic(
 }
 
 /// A link comes up between hosts of one universe, and of one founding unless one of them knows of
-/// none: `ours` is what `host` knows, `theirs` what `other` knew when it said hello.
+/// none: `ours` is what `host` knows.
 ///
 /// # Errors
 /// What they do not share.
 pub fn belong_together(
     view: &View,
     (host, ours): (usize, Option<Fingerprint>),
-    (other, theirs): (usize, Option<Fingerprint>),
+    theirs: &Hello,
 ) -> Result<(), String> {
+    let other = theirs.host;
     let (Some(here), Some(there)) = (view.peers.get(host), view.peers.get(other)) else {
         return Ok(());
     };
     let what = if here.told.universe != there.told.universe {
         "another universe"
-    } else if ours.is_some() && theirs.is_some() && ours != theirs {
+    } else if ours.is_some() && theirs.lineage.is_some() && ours != theirs.lineage {
         "another founding"
     } else {
         return Ok(());
@@ -92,7 +103,7 @@ fn foreign(peer: &PeerView, lineage: Fingerprint) -> Option<Key> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::made_up::{LINEAGE, changed, grant, id, pair};
+    use super::super::made_up::{LINEAGE, changed, grant, hello, id, pair};
     use super::super::{Paper, Says};
     use super::*;
 
@@ -100,10 +111,17 @@ mod tests {
 
     #[test]
     fn authentic_fails_on_another_password_and_on_another_peer_than_is_claimed() {
-        assert_eq!(authentic(&pair(), 0, id(2), (1, &[])), Ok(()));
-        assert!(authentic(&pair(), 0, id(3), (1, &[])).is_err());
+        assert_eq!(authentic(&pair(), 0, id(2), &hello()), Ok(()));
+        assert!(authentic(&pair(), 0, id(3), &hello()).is_err());
         let wrong = told([vec![], vec![1]]);
-        assert!(authentic(&wrong, 0, id(2), (1, &[])).is_err());
+        assert!(authentic(&wrong, 0, id(2), &hello()).is_err());
+    }
+
+    #[test]
+    fn authentic_judges_by_who_said_hello_and_not_by_who_runs_there_now() {
+        let reborn = changed(|view| view.peers[1].id = Some(id(3)));
+        assert_eq!(authentic(&reborn, 0, id(2), &hello()), Ok(()));
+        assert!(authentic(&reborn, 0, id(3), &hello()).is_err());
     }
 
     /// The pair, where each was told these secrets.
@@ -118,20 +136,22 @@ mod tests {
 
     #[test]
     fn authentic_fails_without_a_secret_in_common_and_with_a_peer_that_is_not_on_the_list() {
-        assert_eq!(authentic(&told([vec![1], vec![2, 1]]), 0, id(2), (1, &[])), Ok(()));
-        assert!(authentic(&told([vec![1], vec![2]]), 0, id(2), (1, &[])).is_err());
+        assert_eq!(authentic(&told([vec![1], vec![2, 1]]), 0, id(2), &hello()), Ok(()));
+        assert!(authentic(&told([vec![1], vec![2]]), 0, id(2), &hello()).is_err());
         // What the other one has retired since its hello counts, and what it never had does not.
-        let was = |of: u8| [NetworkSecret::Password([of; 32])];
-        assert_eq!(authentic(&told([vec![1], vec![2]]), 0, id(2), (1, &was(1))), Ok(()));
-        assert!(authentic(&told([vec![1], vec![2]]), 0, id(2), (1, &was(3))).is_err());
+        let was = |of| Hello { secrets: vec![NetworkSecret::Password([of; 32])], ..hello() };
+        assert_eq!(authentic(&told([vec![1], vec![2]]), 0, id(2), &was(1)), Ok(()));
+        assert!(authentic(&told([vec![1], vec![2]]), 0, id(2), &was(3)).is_err());
         let listed = |of: u8| changed(|view| view.peers[0].told.allowed = Some([id(of)].into()));
-        assert_eq!(authentic(&listed(2), 0, id(2), (1, &[])), Ok(()));
-        assert!(authentic(&listed(3), 0, id(2), (1, &[])).is_err());
+        assert_eq!(authentic(&listed(2), 0, id(2), &hello()), Ok(()));
+        assert!(authentic(&listed(3), 0, id(2), &hello()).is_err());
     }
 
     #[test]
     fn belong_together_fails_on_another_universe_and_on_another_founding() {
-        let both = |view: &View, theirs| belong_together(view, (0, Some(LINEAGE)), (1, theirs));
+        let both = |view: &View, lineage| {
+            belong_together(view, (0, Some(LINEAGE)), &Hello { lineage, ..hello() })
+        };
         assert_eq!(both(&pair(), Some(LINEAGE)), Ok(()));
         assert_eq!(both(&pair(), None), Ok(()));
         assert!(both(&pair(), Some(OTHER)).is_err());

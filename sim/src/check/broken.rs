@@ -5,10 +5,10 @@
 //! far as that can be reached from here.
 
 use super::made_up::{
-    LINEAGE, changed, founding, grant, id, last, owned, pair, secs, version, vote,
+    LINEAGE, changed, founding, grant, hello, id, last, owned, pair, secs, version, vote,
 };
 use super::{
-    AUTHENTIC, Answers, Deaths, ELSEWHERE, Glimpse, Greeting, NO_DOWNGRADE, NO_FALSE_DEATH,
+    AUTHENTIC, Answers, Deaths, ELSEWHERE, Glimpse, Greeting, Hello, NO_DOWNGRADE, NO_FALSE_DEATH,
     NO_MIXING, PERSIST_BEFORE_REPLY, PERSIST_BEFORE_SEND, SERVED_IN_TIME, View, Waiting, When,
     addresses, all, authentic, belong_together, evictions, given_is_noted, mesh, names,
     newest_of_both, said_in_order, wire,
@@ -338,14 +338,14 @@ fn breaches() -> Vec<Breach> {
             let outputs = [reply, Output::Persist(Vec::new())];
             said_in_order(outputs.iter()).err().map(|_| PERSIST_BEFORE_SEND)
         }),
-        (AUTHENTIC, || authentic(&pair(), 0, id(3), (1, &[])).err().map(|_| AUTHENTIC)),
+        (AUTHENTIC, || authentic(&pair(), 0, id(3), &hello()).err().map(|_| AUTHENTIC)),
         (NO_DOWNGRADE, || {
             let twice = Greeting::Chooses(1);
             newest_of_both(&pair(), (0, twice), (1, twice)).err().map(|_| NO_DOWNGRADE)
         }),
         (NO_MIXING, || {
-            let verdict =
-                belong_together(&pair(), (0, Some(LINEAGE)), (1, Some(LINEAGE_OF_OTHERS)));
+            let theirs = Hello { lineage: Some(LINEAGE_OF_OTHERS), ..hello() };
+            let verdict = belong_together(&pair(), (0, Some(LINEAGE)), &theirs);
             verdict.err().map(|_| NO_MIXING)
         }),
         (NO_FALSE_DEATH, || {

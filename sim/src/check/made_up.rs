@@ -1,6 +1,6 @@
 //! Made-up views for the tests of rules.
 
-use super::{Invariant, Linked, Owned, Paper, PeerView, Says, Told, View};
+use super::{Hello, Invariant, Linked, Owned, Paper, PeerView, Says, Told, View};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use weft_core::addr::{Offset, Range, Universe};
@@ -16,6 +16,11 @@ pub(super) const LINEAGE: Fingerprint = Fingerprint([7; 16]);
 /// The id of host `n1`, `n2`, …
 pub(super) const fn id(number: u8) -> PeerId {
     PeerId([number; 32])
+}
+
+/// What the second of two hosts said.
+pub(super) const fn hello() -> Hello {
+    Hello { host: 1, peer: id(2), lineage: None, secrets: Vec::new() }
 }
 
 pub(super) fn secs(secs: u64) -> Instant {

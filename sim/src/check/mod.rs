@@ -37,7 +37,7 @@ mod wire;
 
 pub use addresses::none_left;
 pub use answers::{Answers, SERVED_IN_TIME, could_be_met};
-pub use apart::{AUTHENTIC, NO_MIXING, authentic, belong_together};
+pub use apart::{AUTHENTIC, Hello, NO_MIXING, authentic, belong_together};
 pub use catalogue::{CATALOGUE, ELSEWHERE, OTHERS, Property};
 pub use deaths::{Deaths, NO_FALSE_DEATH};
 pub use durable::{

@@ -57,6 +57,17 @@ pub fn host_of(address: IpAddr) -> Option<usize> {
     usize::try_from((low % 0x1_0000).checked_sub(1)?).ok()
 }
 
+/// One end of a stream. A run of a node counts its conns anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Endpoint {
+    /// On which host.
+    pub host: usize,
+    /// In which run of its node.
+    pub boot: u64,
+    /// What that run calls the stream.
+    pub conn: ConnId,
+}
+
 /// What the network brings to a host.
 #[derive(Clone, Debug)]
 pub enum Delivery {
@@ -238,12 +249,11 @@ impl Net {
         }
     }
 
-    /// Who is at the other end of `conn` of `host`, and what it calls the stream; `None` when
-    /// nobody is there any more.
-    pub fn other_end(&self, host: usize, conn: ConnId) -> Option<(usize, ConnId)> {
+    /// The other end of `conn` of `host`, whose node may run no more; `None` when nobody accepted it.
+    pub fn other_end(&self, host: usize, conn: ConnId) -> Option<Endpoint> {
         let (id, end) = self.conns.get(&(host, conn))?;
         let other = &self.streams.get(id)?.ends[1 - *end];
-        Some((other.host, other.conn?))
+        Some(Endpoint { host: other.host, boot: other.boot, conn: other.conn? })
     }
 
     /// Whether `conn` of `host` may still be named towards its node.

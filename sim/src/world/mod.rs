@@ -32,16 +32,17 @@ pub use setup::{Own, Setup};
 pub use traffic::Addressee;
 pub use ways::Nat;
 
-use crate::check::{self, Deaths, Greeting, Invariant, PeerView, Steady, View, Violation, Wire};
+use crate::check::{
+    self, Deaths, Greeting, Hello, Invariant, PeerView, Steady, View, Violation, Wire,
+};
 use crate::choices::rng_for;
 use crate::host::Host;
-use crate::net::{Delivery, Net, PORT, STRANGER};
+use crate::net::{Delivery, Endpoint, Net, PORT, STRANGER};
 use crate::queue::Queue;
 use crate::trace::{Digest, Trace, What};
 use crate::verified;
 use rand_chacha::ChaCha20Rng;
 use rand_core::RngCore;
-use seen::Hello;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
@@ -108,9 +109,9 @@ pub struct World {
     /// What passes between hosts in datagrams.
     wire: Wire,
     /// What a node knew when it said hello on a conn.
-    hellos: BTreeMap<(usize, ConnId), Hello>,
+    hellos: BTreeMap<Endpoint, Hello>,
     /// What each side of a stream has last greeted with.
-    greetings: BTreeMap<(usize, ConnId), Greeting>,
+    greetings: BTreeMap<Endpoint, Greeting>,
     requests: u64,
     replies: BTreeMap<RequestId, Result<Reply, CommandError>>,
     pings: u64,

@@ -1,36 +1,28 @@
 //! What the oracle is told where inputs, outputs and datagrams pass.
 
 use super::World;
-use crate::check::{self, AUTHENTIC, Greeting, NO_DOWNGRADE, NO_MIXING, Takeover};
+use crate::check::{self, AUTHENTIC, Greeting, Hello, NO_DOWNGRADE, NO_MIXING, Takeover};
+use crate::net::Endpoint;
 use std::time::Duration;
-use weft_core::config::NetworkSecret;
 use weft_core::event::Event;
 use weft_core::fault::ConnFault;
 use weft_core::forward::ForwardingChange;
 use weft_core::id::PeerId;
 use weft_core::io::{Command, CommandError, ConnId, Input, Reply, RequestId};
-use weft_core::record::Fingerprint;
-
-/// What a node knew when it said hello.
-#[derive(Debug)]
-pub(super) struct Hello {
-    /// Of which founding.
-    lineage: Option<Fingerprint>,
-    /// Which secrets were valid.
-    secrets: Vec<NetworkSecret>,
-}
 
 impl World {
     /// A node is about to be told `input`.
     pub(super) fn see_input(&mut self, host: usize, input: &Input) {
         let Some(now) = self.hosts[host].now(self.now) else { return };
         let Some(running) = &self.hosts[host].running else { return };
+        let boot = self.hosts[host].boots;
         let peer = &mut self.view.peers[host];
         match input {
             Input::Opened { conn, .. } => {
                 let lineage = running.node.ipam().lineage();
                 let secrets = peer.told.secrets.clone();
-                self.hellos.insert((host, *conn), Hello { lineage, secrets });
+                let hello = Hello { host, peer: running.node.id(), lineage, secrets };
+                self.hellos.insert(Endpoint { host, boot, conn: *conn }, hello);
             }
             Input::Received { conn, .. } => {
                 if let Some(linked) = peer.linked.get_mut(conn) {
@@ -71,18 +63,18 @@ impl World {
         }
         match event {
             Event::ConnUp { conn, peer } => {
-                let Some((other, theirs)) = self.net.other_end(host, *conn) else { return };
-                let hello = self.hellos.get(&(other, theirs));
-                let said = hello.and_then(|hello| hello.lineage);
-                let proven = hello.map_or(&[][..], |hello| &hello.secrets);
-                if let Err(why) = check::authentic(&self.view, host, *peer, (other, proven)) {
-                    self.breach(AUTHENTIC, why);
+                let Some(other) = self.net.other_end(host, *conn) else { return };
+                if let Some(theirs) = self.hellos.get(&other).cloned() {
+                    if let Err(why) = check::authentic(&self.view, host, *peer, &theirs) {
+                        self.breach(AUTHENTIC, why);
+                    }
+                    let verdict = check::belong_together(&self.view, (host, lineage), &theirs);
+                    if let Err(why) = verdict {
+                        self.breach(NO_MIXING, why);
+                    }
                 }
-                let verdict = check::belong_together(&self.view, (host, lineage), (other, said));
-                if let Err(why) = verdict {
-                    self.breach(NO_MIXING, why);
-                }
-                self.see_version((host, *conn), (other, theirs));
+                let ours = Endpoint { host, boot: self.hosts[host].boots, conn: *conn };
+                self.see_version(ours, other);
             }
             // What was said on a conn that is over may still arrive, and is judged by then.
             Event::ConnDown { .. }
@@ -144,7 +136,8 @@ impl World {
     /// A host writes to a stream.
     pub(super) fn see_write(&mut self, host: usize, conn: ConnId, bytes: &[u8]) {
         if let Some(greeting) = Greeting::of(bytes, conn.is_dialed()) {
-            self.greetings.insert((host, conn), greeting);
+            let boot = self.hosts[host].boots;
+            self.greetings.insert(Endpoint { host, boot, conn }, greeting);
         }
         self.spend(host, bytes.len());
     }
@@ -154,10 +147,10 @@ impl World {
     }
 
     /// Judges the version of a link that has come up.
-    fn see_version(&mut self, (host, conn): (usize, ConnId), (other, theirs): (usize, ConnId)) {
-        let said = |end| self.greetings.get(&end).copied();
-        if let (Some(ours), Some(their_words)) = (said((host, conn)), said((other, theirs)))
-            && let Err(why) = check::newest_of_both(&self.view, (host, ours), (other, their_words))
+    fn see_version(&mut self, ours: Endpoint, theirs: Endpoint) {
+        let said = |end| self.greetings.get(&end).map(|greeting| (end.host, *greeting));
+        if let (Some(ours), Some(theirs)) = (said(ours), said(theirs))
+            && let Err(why) = check::newest_of_both(&self.view, ours, theirs)
         {
             self.breach(NO_DOWNGRADE, why);
         }
@@ -201,11 +194,8 @@ impl World {
     /// The node of `host` runs no more: nothing of it is asked again.
     pub(super) fn see_end(&mut self, host: usize) {
         self.wire.ended(host);
-        let all = (host, ConnId::dialed(0))..=(host, ConnId::accepted(u64::MAX >> 1));
-        let gone: Vec<(usize, ConnId)> = self.hellos.range(all).map(|(key, _)| *key).collect();
-        for key in gone {
-            self.hellos.remove(&key);
-        }
-        self.greetings.retain(|(of, _), _| *of != host);
+        // What it told of itself stays: its last words may still be on their way. What versions it was
+        // told to speak is known of its next run only.
+        self.greetings.retain(|end, _| end.host != host);
     }
 }
