@@ -154,6 +154,7 @@ marks! {
     "eviction.proposed" EvictionProposed: "An eviction is begun."
     "eviction.agreed" EvictionAgreed: "All know the same of what the victims own."
     "eviction.settled" EvictionSettled: "All have frozen what the victims own, and it is taken over."
+    "eviction.gives-back" EvictionGivesBack: "Whoever takes over gives another peer what its containers have."
     "eviction.yields" EvictionYields: "Another eviction of the same peer came after ours."
     "eviction.called-off" EvictionCalledOff: "An eviction that nobody waits for is called off."
     "eviction.recalled" EvictionRecalled: "What was said of evictions, and forgotten, is said again."

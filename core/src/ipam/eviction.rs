@@ -7,6 +7,7 @@ use super::titles::SignedGrant;
 use super::wants::Want;
 use super::witness::Witnessed;
 use super::{Act, Ipam};
+use crate::addr::Range;
 use crate::codec;
 use crate::event::Event;
 use crate::id::{PeerId, PeerLabel};
@@ -85,12 +86,24 @@ impl Ipam {
     }
 
     fn say(&mut self, next: Freeze, acts: &mut Vec<Act>) {
+        let held = self.held_of(next.stances.keys());
+        let next = Freeze { held, ..next };
         let before = self.freezes.get(&self.me);
         if before.map_or_else(|| next.stances.is_empty(), |before| *before == next) {
             return;
         }
         acts.push(Act::Publish { key: Key::Freeze(self.me), body: codec::encode(&next) });
         self.freezes.insert(self.me, next);
+    }
+
+    /// What containers have here of what `victims` own, as far as it is said.
+    fn held_of<'a>(&self, victims: impl Iterator<Item = &'a PeerId>) -> Vec<Range> {
+        let Some((_, ledger)) = &self.founded else { return Vec::new() };
+        let owned = victims.flat_map(|victim| ledger.runs(*victim, ledger.universe().range()));
+        let mut held: Vec<Range> = owned.flat_map(|run| self.holdings.runs(run)).collect();
+        held.sort_unstable_by_key(|range| range.start);
+        held.truncate(freeze::HELD_MAX);
+        held
     }
 
     /// What the command to evict `victims` wants.
@@ -184,7 +197,7 @@ impl Ipam {
                     mark(Mark::EvictionForced);
                     acts.push(Act::Event(Event::EvictionForced { unheard: away.len() }));
                 }
-                self.take_over(now, grants, acts);
+                self.take_over(now, &named, grants, acts);
             }
         }
         Ok(true)
@@ -352,9 +365,17 @@ impl Ipam {
         Ok(grants)
     }
 
-    /// Becomes the owner of all that the victims own: everybody has frozen that.
-    fn take_over(&mut self, now: Instant, grants: Vec<SignedGrant>, acts: &mut Vec<Act>) {
+    /// Becomes the owner of all that the victims own: everybody has frozen that. What containers elsewhere have
+    /// of it goes on to the peers there in the same breath, so that nothing can come between.
+    fn take_over(
+        &mut self,
+        now: Instant,
+        victims: &BTreeSet<PeerId>,
+        grants: Vec<SignedGrant>,
+        acts: &mut Vec<Act>,
+    ) {
         mark(Mark::EvictionSettled);
+        let held = self.held_elsewhere(victims);
         for signed in grants {
             let body = codec::encode(&signed.grant);
             let print = Fingerprint::by(&self.me, &body);
@@ -364,7 +385,32 @@ impl Ipam {
             }
             self.take_grant(now, print, signed, acts);
         }
+        for (peer, range) in held {
+            for part in self.free_inside(range) {
+                if self.give(now, part, peer, acts) {
+                    mark(Mark::EvictionGivesBack);
+                }
+            }
+        }
         self.follow_evictions(acts);
+    }
+
+    /// What we own of `range` and have not given to a container or to another peer.
+    fn free_inside(&self, range: Range) -> Vec<Range> {
+        let Some((_, ledger)) = &self.founded else { return Vec::new() };
+        self.holdings.stretches(ledger, self.me, range, &|_| false)
+    }
+
+    /// What the containers of each peer that follows our eviction of `victims` have of what those own.
+    fn held_elsewhere(&self, victims: &BTreeSet<PeerId>) -> Vec<(PeerId, Range)> {
+        let follows = |said: &Freeze| {
+            let of = |victim: &PeerId| said.stances.get(victim).map(|stance| stance.eviction);
+            victims.iter().any(|victim| {
+                of(victim).is_some() && of(victim) == self.stance(*victim).map(|own| own.eviction)
+            })
+        };
+        let others = self.freezes.iter().filter(|(peer, said)| **peer != self.me && follows(said));
+        others.flat_map(|(peer, said)| said.held.iter().map(|range| (*peer, *range))).collect()
     }
 
     /// Why the eviction of `victims` is not over.

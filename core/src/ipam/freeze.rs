@@ -22,6 +22,7 @@
 //! a later eviction only once that proposer says that it gives its own up, or the later one's says that it
 //! is gone for good: a gift that is taken in meanwhile would be of addresses that have another owner by then.
 
+use crate::addr::Range;
 use crate::id::PeerId;
 use crate::mark::{Mark, mark};
 use crate::record::Fingerprint;
@@ -73,6 +74,10 @@ pub struct Freeze {
     /// they are gone for good: they will not go on, and what they may have taken over is up to those who
     /// know of it.
     pub gone: BTreeSet<PeerId>,
+    /// What containers on the writer's host have of what its victims own, in order: a host that lost its state
+    /// folder runs on as another peer. Whoever takes over gives it that at once. More than [`HELD_MAX`] ranges
+    /// are not said: they are asked for ([`super::regain`]).
+    pub held: Vec<Range>,
 }
 
 /// What the peers that are known say, one's own included.
@@ -81,6 +86,10 @@ pub type Freezes = BTreeMap<PeerId, Freeze>;
 /// Most victims at a time: a rack, or a fleet of machines that were short-lived. What is said of so many
 /// fits one record twice ([`crate::record::Record::BODY_LEN_MAX`]).
 pub const VICTIMS_MAX: usize = 1_024;
+
+/// Most ranges of what containers have that one peer says. Of more than a host has containers, each with an
+/// address of its own; it fits one record beside what is said of all victims.
+pub const HELD_MAX: usize = 1_024;
 
 /// The last round. Evictions would count so far only for the lies of somebody, see
 /// [`super::rounds`].
@@ -92,6 +101,9 @@ impl Freeze {
         let off = |stance: &Stance| stance.phase == Phase::CalledOff;
         self.stances.len() <= VICTIMS_MAX
             && self.gone.len() <= VICTIMS_MAX
+            && self.held.len() <= HELD_MAX
+            && self.held.iter().all(|range| !range.is_empty())
+            && self.held.is_sorted_by(|before, after| before.end <= after.start)
             && !self.stances.contains_key(&writer)
             && !self.gone.contains(&writer)
             && self.stances.values().all(|it| !off(it) || it.eviction.proposer == writer)
@@ -117,7 +129,7 @@ impl Freeze {
 }
 
 /// What `me` writes next, given all it knows: `view` is of what a peer owns, `None` when that is nothing,
-/// and `is_alive` says whether it can be reached.
+/// and `is_alive` says whether it can be reached. What containers have is left to whoever knows of them.
 ///
 /// It follows the latest eviction of each victim that its proposer still pursues. With whom it hears
 /// itself it does so only when it has begun to: nobody alive is evicted while one honest peer hears it.
@@ -202,7 +214,7 @@ pub fn follow(
     let pursues =
         next.values().any(|it| it.eviction.proposer == me && it.phase != Phase::CalledOff);
     let gone = if pursues { own.gone.clone() } else { BTreeSet::new() };
-    Freeze { stances: next, gone }
+    Freeze { stances: next, gone, held: Vec::new() }
 }
 
 /// Who, besides `me`, may take over what `victim` owns, or has already: for them somebody has frozen, as
@@ -308,6 +320,7 @@ pub fn stage(me: PeerId, victim: PeerId, required: &BTreeSet<PeerId>, freezes: &
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::addr::Offset;
 
     fn peer(n: u8) -> PeerId {
         PeerId([n; 32])
@@ -323,7 +336,7 @@ mod tests {
     }
 
     fn saying(stances: BTreeMap<PeerId, Stance>) -> Freeze {
-        Freeze { stances, gone: BTreeSet::new() }
+        Freeze { stances, ..Freeze::default() }
     }
 
     /// One of many peers, the last of which are above all others.
@@ -420,9 +433,27 @@ mod tests {
         };
         let stances = (0..VICTIMS_MAX).map(|n| (many(n), longest)).collect();
         let gone = (0..VICTIMS_MAX).map(many).collect();
-        let said = Freeze { stances, gone };
+        // As far apart as they can be where addresses are longest.
+        let at = |n: u128| Offset(u128::MAX / HELD_MAX as u128 * n);
+        let held =
+            (0..HELD_MAX as u128).map(|n| Range { start: at(n), end: Offset(at(n + 1).0 - 1) });
+        let said = Freeze { stances, gone, held: held.collect() };
         assert!(said.is_sound(peer(1)));
         assert!(crate::codec::encode(&said).len() * 3 / 2 < crate::record::Record::BODY_LEN_MAX);
+    }
+
+    #[test]
+    fn what_containers_have_is_said_in_order_without_overlaps_and_not_without_end() {
+        let said = |held: &[(u128, u128)]| {
+            let held =
+                held.iter().map(|(start, end)| Range { start: Offset(*start), end: Offset(*end) });
+            Freeze { held: held.collect(), ..Freeze::default() }.is_sound(peer(1))
+        };
+        assert!(said(&[]) && said(&[(0, 1)]) && said(&[(0, 1), (1, 3)]));
+        assert!(!said(&[(1, 1)]) && !said(&[(2, 1)]));
+        assert!(!said(&[(2, 3), (0, 1)]) && !said(&[(0, 2), (1, 3)]));
+        let many = |n: usize| (0..n as u128).map(|at| (at * 2, at * 2 + 1)).collect::<Vec<_>>();
+        assert!(said(&many(HELD_MAX)) && !said(&many(HELD_MAX + 1)));
     }
 
     #[test]

@@ -209,6 +209,19 @@ impl Holdings {
         self.inside.range(start..end).map(|(at, id)| (Offset(*at), id))
     }
 
+    /// Runs of held addresses in `range`, in order.
+    pub(super) fn runs(&self, range: Range) -> Vec<Range> {
+        let mut runs: Vec<Range> = Vec::new();
+        for (at, _) in self.held_inside(range) {
+            let end = Offset(at.0 + 1);
+            match runs.last_mut() {
+                Some(last) if last.end == at => last.end = end,
+                Some(_) | None => runs.push(Range { start: at, end }),
+            }
+        }
+        runs
+    }
+
     /// Number of held addresses in `range`. Counts those inside or those outside, whichever are fewer.
     pub(super) fn held_count(&self, range: Range) -> u128 {
         if range.is_empty() {
@@ -345,7 +358,7 @@ impl Holdings {
     }
 
     /// Runs of free addresses of `owner` inside `within`, of one epoch each, without those that it `keeps`.
-    fn stretches(
+    pub(super) fn stretches(
         &self,
         ledger: &Ledger,
         owner: PeerId,

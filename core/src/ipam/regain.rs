@@ -1,7 +1,8 @@
 //! What becomes of strays: addresses that containers have here, and that are another peer's.
 //!
 //! A host may lose its state folder while its containers run on. Its daemon comes back as another peer, which
-//! finds the containers, and what they have is not its own.
+//! finds the containers, and what they have is not its own. Whoever takes over from the peer that it was gives
+//! it that at once where it took part in the takeover ([`super::freeze::Freeze::held`]); else it asks, as follows.
 //!
 //! An operator may evict a peer that lives and only could not be reached. When it hears of that, it owns
 //! nothing of what it had, and hands out nothing more of it. Its containers keep what they have, and of

@@ -4,8 +4,9 @@
 //! that lost its state folder. They ask for those as soon as they hear who the owner is ([`super::regain`]), and
 //! whoever took over must not have given one to somebody else by then. What else it owns it gives meanwhile.
 //!
-//! This is for a moment and in memory alone: whoever is started again or leaves within it, or has thousands of such
-//! addresses to give back, is not covered.
+//! Whoever freezes for the takeover says what its containers have, and is given that in the same call
+//! ([`super::freeze::Freeze::held`]). This is for those who were not heard then, and for more than one says: for a
+//! moment, and in memory alone.
 
 use crate::addr::Range;
 use crate::time::Instant;

@@ -12,7 +12,7 @@ fn lie_about(cluster: &mut Cluster, victim: u8, round: u64) {
     let liar = peer(7);
     let eviction = Eviction { round, proposer: liar, nonce: 1 };
     let stance = Stance { eviction, phase: Phase::Gathering, view: Fingerprint::default() };
-    let said = Freeze { stances: [(peer(victim), stance)].into(), gone: BTreeSet::new() };
+    let said = Freeze { stances: [(peer(victim), stance)].into(), ..Freeze::default() };
     let mut record = record(liar, Key::Freeze(liar), &codec::encode(&said));
     record.version.sequence = 1;
     all_hear(cluster, &record);
@@ -127,7 +127,7 @@ fn a_peer_that_missed_many_rounds_catches_up_and_a_liar_leaps_once() {
     let said = |victim: u8, round| {
         let eviction = Eviction { round, proposer: peer(7), nonce: 1 };
         let stance = Stance { eviction, phase: Phase::Gathering, view: Fingerprint::default() };
-        Freeze { stances: [(peer(victim), stance)].into(), gone: BTreeSet::new() }
+        Freeze { stances: [(peer(victim), stance)].into(), ..Freeze::default() }
     };
     assert!(ipam.admits_rounds(&said(2, LEAP)));
     assert!(!ipam.admits_rounds(&said(2, 3 * LEAP)));

@@ -40,7 +40,7 @@ fn hear(node: &mut Node, record: Record) -> Option<RecordFault> {
 fn said(by: &Identity, version: Version, round: u64, phase: Phase) -> Record {
     let eviction = Eviction { round, proposer: PROPOSER, nonce: 1 };
     let stance = Stance { eviction, phase, view: Fingerprint::default() };
-    let freeze = Freeze { stances: [(VICTIM, stance)].into(), gone: BTreeSet::new() };
+    let freeze = Freeze { stances: [(VICTIM, stance)].into(), ..Freeze::default() };
     Record::sign(by, Key::Freeze(by.id()), version, codec::encode(&freeze))
 }
 

@@ -114,7 +114,7 @@ pub(super) fn of(lie: Lie, liar: &Identity, facts: &Facts, count: u32) -> Vec<Re
                 let view = Fingerprint::default();
                 let stance = Stance { eviction, phase: Phase::Gathering, view };
                 let stances = facts.owned.iter().map(|owned| (owned.owner, stance)).collect();
-                let body = codec::encode(&Freeze { stances, gone: BTreeSet::new() });
+                let body = codec::encode(&Freeze { stances, ..Freeze::default() });
                 Record::sign(liar, Key::Freeze(me), version(sequence), body)
             })
             .collect(),
