@@ -165,15 +165,13 @@ pub enum CommandError {
         held_by: Option<ContainerId>,
     },
     /// The address belongs to a peer that cannot be asked or did not answer in time.
-    #[error(
-        "address {address} belongs to peer {owner}, which {why}: start that peer, or choose another address"
-    )]
+    #[error("address {address} belongs to peer {owner}, which {why}, or choose another address")]
     OwnerSilent {
         /// Which.
         address: IpAddr,
         /// Whose.
         owner: PeerLabel,
-        /// "is not reachable", "did not answer within 2s", …
+        /// And what to do: "is not reachable: start that peer", or "did not answer within 2s: try again".
         why: String,
     },
     /// The subnet or the address does not lie in the universe, or nothing is left of it for containers.

@@ -474,10 +474,10 @@ impl Ipam {
         let owner = self.owner_of(offset).unwrap_or(self.me);
         let why = if self.reachable.contains_key(&owner) {
             mark(Mark::RefusedOwnerSilent);
-            alloc::format!("did not answer within {:?}", self.allocate_max)
+            alloc::format!("did not answer within {:?}: try again", self.allocate_max)
         } else {
             mark(Mark::RefusedOwnerAway);
-            "is not reachable".to_string()
+            "is not reachable: start that peer".to_string()
         };
         let owner = PeerLabel::unheard(owner);
         CommandError::OwnerSilent { address: address.addr(), owner, why }

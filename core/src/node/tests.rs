@@ -427,7 +427,8 @@ fn a_refusal_names_a_peer_as_its_operator_does_and_one_of_which_nothing_was_hear
         Command::Claim { id: id.parse().unwrap(), address }
     };
     let away = |owner| {
-        Err(CommandError::OwnerSilent { address, owner, why: "is not reachable".to_string() })
+        let why = "is not reachable: start that peer".to_string();
+        Err(CommandError::OwnerSilent { address, owner, why })
     };
     world.kill(1);
     world.run(SECOND);

@@ -140,7 +140,7 @@ fn an_address_that_belongs_beyond_the_cut_is_refused_in_time_with_its_owner() ->
     let net = ipnet::IpNet::new(theirs, 24).unwrap();
     let claim = async move |inside: bed::Inside| inside.claim(container("x"), net).await;
     // At first its link still seems to stand; later it is known to be out of reach.
-    for reason in ["did not answer within 2s", "is not reachable"] {
+    for reason in ["did not answer within 2s: try again", "is not reachable: start that peer"] {
         let job = bed.start(0, claim);
         let (answer, took) = bed.finish(&job, secs(4))?;
         let Err(CommandError::OwnerSilent { why, .. }) = answer else { panic!("{answer:?}") };
