@@ -1,6 +1,7 @@
 //! The server of the API: each path is a few lines that hand on to the daemon's [`Controls`].
 
 use super::answer::{Answer, count, done, empty, picture, pretty};
+use super::called;
 use super::names::{self, named};
 use super::refusal::Refusal;
 use super::report;
@@ -23,9 +24,9 @@ use ipnet::IpNet;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use weft_core::id::{ContainerId, PeerId, PeerLabel};
+use weft_core::id::{ContainerId, PeerId};
 use weft_core::io::{Command, Target};
-use weft_core::status::{PeerStatus, Status};
+use weft_core::status::Status;
 use weft_core::trust::Trust;
 
 /// Longest list of peers, in bytes: more than ten thousand ids.
@@ -372,41 +373,8 @@ async fn take_over(c: &Controls, named: &[&str], force: bool, wait: bool) -> Ans
         return Err(Refusal::bad("no peer is named: give each as `peer`, by label, name or id"));
     }
     let known = picture(c).await?;
-    let peers = named.iter().map(|peer| peer_called(peer, &known)).collect::<Result<_, _>>()?;
+    let peers = named.iter().map(|peer| called::gone(peer, &known)).collect::<Result<_, _>>()?;
     count(c.node.command(Command::Evict { peers, force, wait }).await)
-}
-
-/// The peer that an operator calls `wanted`: by label, name or id.
-fn peer_called(wanted: &str, known: &Status) -> Answer<PeerId> {
-    let heard_of = known.peers.iter().map(|PeerStatus { id, name, nickname, .. }| PeerLabel {
-        id: *id,
-        name: *name,
-        nickname: nickname.clone(),
-    });
-    // What a peer says of itself is forgotten with a restart, and what it owns is not.
-    let owners = known.ipam.owners.iter().map(|it| PeerLabel::unheard(it.owner));
-    let mut found: Vec<PeerLabel> =
-        heard_of.chain(owners).filter(|it| it.is_called(wanted)).collect();
-    found.sort_by_key(|it| it.id);
-    found.dedup_by_key(|it| it.id);
-    match (found.first(), found.len()) {
-        (Some(peer), 1) => Ok(peer.id),
-        (None, _) => {
-            let why = format!(
-                "no peer is called {wanted}: `weft status peers` and `weft status ipam` list those that are known"
-            );
-            Err(Refusal::new(StatusCode::NOT_FOUND, why))
-        }
-        (Some(_), several) => {
-            // Their names may be the same, too.
-            let ids: Vec<String> =
-                found.iter().map(|it| format!("{} is {it}", it.id.hex())).collect();
-            Err(Refusal::bad(format!(
-                "{several} peers are called {wanted}: use the id of one, {}",
-                ids.join(", ")
-            )))
-        }
-    }
 }
 
 async fn add_secret(State(c): Controlled, Body(secret): Body<Secret>) -> Answer<Json<Value>> {
