@@ -121,3 +121,26 @@ fn a_removal_that_is_to_wait_goes_on_until_all_have_agreed_and_says_whom_it_wait
     })?;
     lab.finish()
 }
+
+#[test]
+fn a_removal_that_is_to_wait_gives_who_was_just_cut_off_the_time_to_be_missed() -> Result<()> {
+    let lab = Lab::full(3)?;
+    let [one, two, three] = [1, 2, 3].map(|n| lab.host(n));
+    let range = ["--ipalloc-range", "10.40.0.0/28"];
+    one.launch(&range)?;
+    two.launch(&[&range[..], &[&one.address()]].concat())?;
+    let gone = three.launch(&[&range[..], &[&one.address(), &two.address()]].concat())?;
+    let gone = gone.trim();
+    for host in lab.hosts() {
+        host.wait_linked(2)?;
+        host.attach(&lab.container()?, &[])?;
+    }
+    lab.unplug(3)?;
+    one.weft(&["rmpeer", gone])?.complains(1, "can be reached", &["weft reset"])?;
+    let mut command = one.weft_command(&["rmpeer", "--wait", gone])?;
+    let mut waiting = lab.background(&mut command)?;
+    waiting.wait_for("waiting: at most 30s, until it is missed: peer ", PATIENCE)?;
+    ensure!(waiting.wait(3 * PATIENCE)? == 0, "{}", waiting.text());
+    ensure!(waiting.text().contains("IPs taken over from"), "{}", waiting.text());
+    lab.finish()
+}

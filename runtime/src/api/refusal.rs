@@ -57,7 +57,10 @@ impl IntoResponse for Refusal {
 impl From<CommandError> for Refusal {
     fn from(error: CommandError) -> Self {
         let status = match error {
-            CommandError::Stranded { .. } => StatusCode::CONFLICT,
+            // The latter is `IN_REACH` to who removes a peer.
+            CommandError::Stranded { .. } | CommandError::StillInReach { .. } => {
+                StatusCode::CONFLICT
+            }
             CommandError::Stopping
             | CommandError::TooManyWaiting(_)
             | CommandError::EvictionUnderWay { .. }
@@ -79,7 +82,6 @@ impl From<CommandError> for Refusal {
             | CommandError::Doubted
             | CommandError::Exhausted { .. }
             | CommandError::NotHeld(_)
-            | CommandError::StillInReach { .. }
             | CommandError::OwnersAway { .. }
             | CommandError::EvictsItself
             | CommandError::TooManyVictims(_)

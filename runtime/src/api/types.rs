@@ -1,11 +1,15 @@
 //! The JSON bodies of the API. Addresses travel as people write them
 //! ([`crate::attachments::AddressRequest`]) and are parsed on both sides.
 
+use axum::http::StatusCode;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
 use weft_core::id::ContainerId;
 use weft_core::names::Name;
+
+/// HTTP status of a refusal to remove a peer that can be reached (409): once that one is missed, it may be.
+pub const IN_REACH: u16 = StatusCode::CONFLICT.as_u16();
 
 /// Body of `POST /attach`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

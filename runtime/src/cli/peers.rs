@@ -1,9 +1,18 @@
 //! `weft connect` and `weft forget`: whom to dial. `weft rmpeer`: who is gone for good.
 
 use super::common::{Common, Outcome, complain, patiently, print};
+use crate::api::client::ClientError;
+use crate::api::types::IN_REACH;
 use clap::Args;
 use core::cell::Cell;
 use hyper::Method;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Longest wait, with `--wait`, until a peer that is believed in reach is missed. Each link with it is given up after
+/// [`weft_core::config::Config::silence_max`] of silence, 10 s, and others tell of theirs later; one that is not
+/// missed by then lives.
+const MISSED_MAX: Duration = Duration::from_secs(30);
 
 /// Dial more peers, or others
 #[derive(Debug, Args)]
@@ -36,6 +45,9 @@ pub(super) struct ForgetArgs {
 ///
 /// Containers that still run on its host keep their addresses, which others may be given now: end them
 /// first, or launch weft there again first, which holds them even if its state folder was lost.
+///
+/// A peer that was cut off or frozen is missed after some ten seconds, and cannot be removed before. With
+/// --wait that is waited for, for at most 30 seconds.
 ///
 /// With --force only those in reach have to agree. If another peer that owns addresses lives where it
 /// cannot be reached, what it was given by the dead one since is given a second time.
@@ -85,16 +97,33 @@ pub(super) async fn take_over(
         );
     }
     let (client, is_told) = (common.client(), Cell::new(false));
+    let missed_at = Instant::now() + MISSED_MAX;
     let count = patiently(wait, async || {
         let mut fields = fields.clone();
         // Why it has to wait is told soon, and then it is given the time that it needs.
         if is_told.replace(true) {
             fields.push(("wait", "true"));
         }
-        client.form(Method::POST, "/evict", &fields).await
+        let answer = client.form(Method::POST, "/evict", &fields).await;
+        answer.map_err(|why| if Instant::now() < missed_at { until_missed(why) } else { why })
     });
     let count = count.await?;
     print(&format!("{count} IPs taken over from {}\n", peers.join(", ")))
+}
+
+/// `why`, as what may pass when a peer is believed in reach: it may have died just then.
+fn until_missed(why: ClientError) -> ClientError {
+    match why {
+        ClientError::Refused { status: IN_REACH, message, .. } => ClientError::Refused {
+            status: IN_REACH,
+            message: format!("at most {MISSED_MAX:?}, until it is missed: {message}"),
+            may_pass: true,
+        },
+        ClientError::Refused { .. }
+        | ClientError::NotRunning(_)
+        | ClientError::Forbidden(_)
+        | ClientError::Broken { .. } => why,
+    }
 }
 
 pub(super) async fn connect(common: &Common, args: &ConnectArgs) -> Outcome {
@@ -113,4 +142,23 @@ pub(super) async fn forget(common: &Common, args: &ForgetArgs) -> Outcome {
 
 fn form(peers: &[String]) -> Vec<(&str, &str)> {
     peers.iter().map(|peer| ("peer", peer.as_str())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn that_a_peer_is_in_reach_may_pass_and_no_other_refusal_for_that() {
+        let refused = |status| {
+            let message = "peer host3 can be reached".to_owned();
+            until_missed(ClientError::Refused { status, message, may_pass: false })
+        };
+        let why = refused(IN_REACH);
+        assert!(matches!(why, ClientError::Refused { may_pass: true, .. }), "{why:?}");
+        assert!(why.to_string().starts_with("at most 30s, until it is missed: peer host3"));
+        let why = refused(400);
+        assert!(matches!(why, ClientError::Refused { may_pass: false, .. }), "{why:?}");
+        assert_eq!(why.to_string(), "peer host3 can be reached");
+    }
 }
