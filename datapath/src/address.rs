@@ -1,6 +1,6 @@
 //! Addresses of interfaces.
 
-use crate::link::{self, Doing, LinkError, forgive};
+use crate::link::{self, Doing, FarEnd, LinkError, forgive};
 use futures_util::TryStreamExt;
 use ipnet::IpNet;
 use nix::libc::{EADDRNOTAVAIL, EEXIST, ENODEV};
@@ -66,6 +66,30 @@ pub async fn of(handle: &Handle, index: u32) -> Result<Vec<IpNet>, LinkError> {
     let answer: Result<Vec<AddressMessage>, _> = request.try_collect().await;
     let all = answer.doing(|| format!("list the addresses of interface {index}"))?;
     Ok(all.iter().filter_map(own).collect())
+}
+
+/// Addresses of an interface in another network namespace, whatever that is called and whether it can be entered;
+/// link-local IPv6 ones left out, and none when it is gone. `strict` is a socket of
+/// [`rtnetlink::new_connection_with_strict_check`]: any other would list the addresses of this namespace.
+///
+/// # Errors
+/// [`LinkError::Kernel`].
+pub async fn beyond(strict: &Handle, end: FarEnd) -> Result<Vec<IpNet>, LinkError> {
+    let mut addresses = Vec::new();
+    for family in [AddressFamily::Inet, AddressFamily::Inet6] {
+        let mut request = strict.address().get();
+        let message = request.message_mut();
+        message.header.family = family;
+        message.header.index = end.index;
+        message.attributes.push(AddressAttribute::TargetNetNsId(end.namespace));
+        let answer: Result<Vec<AddressMessage>, _> = request.execute().try_collect().await;
+        let all = match answer {
+            Err(rtnetlink::Error::NetlinkError(why)) if why.raw_code().abs() == ENODEV => continue,
+            answer => answer.doing(|| format!("list the addresses of interface {}", end.index))?,
+        };
+        addresses.extend(all.iter().filter_map(own));
+    }
+    Ok(addresses)
 }
 
 fn own(message: &AddressMessage) -> Option<IpNet> {

@@ -158,8 +158,25 @@ pub async fn owned(handle: &Handle, wanted: &str, owner: &Owner) -> Result<Vec<S
     Ok(names)
 }
 
-/// What is noted on each interface of one kind (`bridge`, `veth`, …) that `owner` made, by its name;
-/// nothing on most.
+/// The other end of a veth, in another network namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FarEnd {
+    /// The number by which ours knows that namespace.
+    pub(crate) namespace: i32,
+    /// The number of the interface there.
+    pub(crate) index: u32,
+}
+
+/// What is noted on an interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Noted {
+    /// Nothing on most.
+    pub text: String,
+    /// Its other end, if that is in another namespace.
+    pub far_end: Option<FarEnd>,
+}
+
+/// What is noted on each interface of one kind (`bridge`, `veth`, …) that `owner` made, by its name.
 ///
 /// # Errors
 /// [`LinkError::Kernel`].
@@ -167,10 +184,14 @@ pub async fn notes(
     handle: &Handle,
     wanted: &str,
     owner: &Owner,
-) -> Result<BTreeMap<String, String>, LinkError> {
+) -> Result<BTreeMap<String, Noted>, LinkError> {
     let all = all(handle).await?;
     let meant = all.iter().filter(|link| kind(link).as_deref() == Some(wanted));
-    Ok(meant.filter_map(|link| Some((name(link)?, owner.noted(link)?.to_string()))).collect())
+    let noted = |link| {
+        let noted = Noted { text: owner.noted(link)?.to_string(), far_end: far_end(link) };
+        Some((name(link)?, noted))
+    };
+    Ok(meant.filter_map(noted).collect())
 }
 
 /// Notes something else on the interface `name`; no error when it is gone.
@@ -324,6 +345,14 @@ pub(crate) fn peer_index(link: &LinkMessage) -> Option<u32> {
     link.attributes.iter().find_map(|attribute| {
         if let LinkAttribute::Link(index) = attribute { Some(*index) } else { None }
     })
+}
+
+/// The other end of a veth, unless it is in the same namespace.
+fn far_end(link: &LinkMessage) -> Option<FarEnd> {
+    let namespace = link.attributes.iter().find_map(|attribute| {
+        if let LinkAttribute::LinkNetNsId(namespace) = attribute { Some(*namespace) } else { None }
+    });
+    Some(FarEnd { namespace: namespace?, index: peer_index(link)? })
 }
 
 /// Its MAC address, if it has one of six bytes.

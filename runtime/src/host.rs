@@ -1,7 +1,7 @@
 //! What the daemon does to the kernel of its host: links, addresses and routes.
 
 use crate::namespace::Namespace;
-use crate::resident::Resident;
+use crate::resident::{Note, Resident};
 use ipnet::IpNet;
 use rtnetlink::Handle;
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use weft_core::id::{ContainerId, PeerName};
 use weft_datapath::announce::Announcer;
 use weft_datapath::bridge::Standing;
 use weft_datapath::container::{self, Attachment};
-use weft_datapath::link::{LinkError, Owner};
+use weft_datapath::link::{FarEnd, LinkError, Owner};
 use weft_datapath::netns::{self, NamespaceError, NamespaceFd};
 use weft_datapath::tap::Tap;
 use weft_datapath::{address, bridge, link, route};
@@ -326,6 +326,19 @@ async fn remove_bridge(handle: &Handle, name: &str) -> Result<(), HostError> {
     Ok(())
 }
 
+/// Whose interface it is of which this is noted, and the other end of which is this one.
+async fn resident(note: Note, far_end: Option<FarEnd>) -> Result<Resident, HostError> {
+    let addresses = match far_end {
+        Some(end) if note.addresses.is_none() => {
+            let (connection, strict, _) = rtnetlink::new_connection_with_strict_check()?;
+            tokio::spawn(connection);
+            address::beyond(&strict, end).await?
+        }
+        Some(_) | None => Vec::new(),
+    };
+    Ok(note.resident(addresses))
+}
+
 /// A socket in the namespace that this process is in.
 fn handle() -> Result<Handle, HostError> {
     let (connection, handle, _) = rtnetlink::new_connection()?;
@@ -459,8 +472,15 @@ impl Host for PeerKernel {
 
     async fn residents(&self) -> Result<BTreeMap<String, Option<Resident>>, HostError> {
         let Kernel { handle, owner, .. } = &self.kernel;
-        let notes = link::notes(handle, "veth", owner).await?;
-        Ok(notes.into_iter().map(|(name, note)| (name, Resident::parse(&note))).collect())
+        let mut residents = BTreeMap::new();
+        for (name, noted) in link::notes(handle, "veth", owner).await? {
+            let resident = match Note::parse(&noted.text) {
+                Some(note) => Some(resident(note, noted.far_end).await?),
+                None => None,
+            };
+            residents.insert(name, resident);
+        }
+        Ok(residents)
     }
 
     async fn evict(&self, host_if: &str) -> Result<(), HostError> {

@@ -60,6 +60,34 @@ fn a_daemon_that_lost_its_state_gives_nobody_what_its_containers_and_its_host_ha
 }
 
 #[test]
+fn a_container_with_many_addresses_keeps_them_all_when_the_state_is_lost() -> Result<()> {
+    let lab = Lab::full(1)?;
+    let host = lab.host(1);
+    let args = ["--no-dns", "--ipalloc-range", "10.32.0.0/26"];
+    host.launch(&args)?;
+    let container = lab.container()?;
+    let addresses: Vec<Ipv4Addr> = (1..=40).map(|n| Ipv4Addr::new(10, 32, 0, n)).collect();
+    let asked: Vec<String> = addresses.iter().map(|address| format!("{address}/26")).collect();
+    let asked: Vec<&str> = asked.iter().map(String::as_str).collect();
+    host.attach(&container, &asked)?;
+    host.kill_daemon()?;
+    fs::remove_dir_all(&host.state_dir)?;
+    host.launch(&args)?;
+    for address in &addresses {
+        ensure!(has(&container, *address)?, "{address} was cut off; {}", host.log());
+        ensure!(shows(host, *address)?, "{address} is not held; {}", host.log());
+    }
+    ensure!(fill(&lab, host, &addresses)? == 22, "{}", host.log());
+    // What is taken off is not held again, nor is the rest lost.
+    host.weft(&["detach", "10.32.0.7", &container.namespace])?.ok()?;
+    host.kill_daemon()?;
+    fs::remove_dir_all(&host.state_dir)?;
+    host.launch(&args)?;
+    ensure!(!shows(host, addresses[6])? && shows(host, addresses[39])?, "{}", host.log());
+    lab.finish()
+}
+
+#[test]
 fn a_daemon_whose_state_was_put_back_gives_nobody_what_was_given_since() -> Result<()> {
     let lab = Lab::full(1)?;
     let host = lab.host(1);
