@@ -88,6 +88,28 @@ fn a_container_with_many_addresses_keeps_them_all_when_the_state_is_lost() -> Re
 }
 
 #[test]
+fn names_are_answered_where_they_were_after_the_state_was_lost() -> Result<()> {
+    let lab = Lab::full(1)?;
+    let host = lab.host(1);
+    let range = ["--ipalloc-range", "10.32.0.0/29"];
+    host.launch(&range)?;
+    let [first, second] = [lab.container()?, lab.container()?];
+    host.attach(&first, &[])?;
+    host.attach(&second, &[])?;
+    // A daemon that knows nothing would take this address, which is the first one, for its server.
+    host.weft(&["detach", &first.namespace])?.ok()?;
+    let server = host.get("/dns-address")?;
+    host.kill_daemon()?;
+    fs::remove_dir_all(&host.state_dir)?;
+    host.launch(&range)?;
+    ensure!(host.get("/dns-address")? == server, "it was {server}; {}", host.log());
+    let asked = ["+time=2", "+tries=1", &format!("@{server}"), "weft.local", "SOA"];
+    let answer = second.run("dig", &asked)?;
+    ensure!(answer.stdout.contains("status: NOERROR"), "{answer}");
+    lab.finish()
+}
+
+#[test]
 fn a_daemon_whose_state_was_put_back_gives_nobody_what_was_given_since() -> Result<()> {
     let lab = Lab::full(1)?;
     let host = lab.host(1);

@@ -5,6 +5,7 @@ use super::{AttachError, Attachments};
 use crate::namespace::Namespace;
 use crate::resident::Resident;
 use ipnet::IpNet;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
@@ -34,21 +35,35 @@ impl Attachments {
                 found.push((id.clone(), address));
             }
         }
+        let has_dns = held.contains_key(&ContainerId::dns());
         for address in self.host.exposed().await? {
             let is_dns = address.prefix_len() == address.max_prefix_len();
             let id = if is_dns { ContainerId::dns() } else { ContainerId::expose() };
             if is_held(&id, &address) {
                 continue;
             }
-            if is_dns {
+            if !is_dns {
+                found.push((id, address));
+            } else if has_dns || !self.hold_dns(address.addr()).await? {
                 // Nobody's but ours: it gets another one.
                 self.host.remove(address).await?;
-            } else {
-                found.push((id, address));
             }
         }
         self.hold(found).await;
         Ok(())
+    }
+
+    /// Has the node hold `address` for the server of names, if that is to have one: containers that run ask there.
+    /// Returns whether it does.
+    async fn hold_dns(&self, address: IpAddr) -> Result<bool, AttachError> {
+        // As it is given one: of the first default subnet.
+        let subnet = self.node.status().await?.ipam.default_subnets.first().copied();
+        let net = subnet.filter(|subnet| self.dns.is_some() && subnet.contains(&address));
+        let Some(net) = net.and_then(|net| IpNet::new(address, net.prefix_len()).ok()) else {
+            return Ok(false);
+        };
+        let hold = Command::Hold { id: ContainerId::dns(), address: net };
+        Ok(self.node.command(hold).await.is_ok())
     }
 
     /// Has the node hold what is in use here.
