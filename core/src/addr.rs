@@ -28,7 +28,7 @@ type Blocks = (IpNet, Option<IpNet>);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UniverseError {
     /// Not in CIDR form.
-    #[error("'{0}' is no range: expected ADDRESS/LEN such as 10.32.0.0/12")]
+    #[error("'{given}' is no range: {expected}", given = .0, expected = wanted(.0, "ADDRESS/LEN such as 10.32.0.0/12"))]
     NoBlock(String),
     /// None, or more than one of a family.
     #[error("expected one range, or one of IPv4 and one of IPv6, and not {0}")]
@@ -234,6 +234,25 @@ pub fn parse_net(text: &str) -> Option<IpNet> {
     let (address, len) = text.split_once('/')?;
     let is_plain = len == "0" || !len.starts_with(['0', '+']);
     IpNet::new(address.parse().ok()?, len.parse().ok().filter(|_| is_plain)?).ok()
+}
+
+/// What is expected in place of `text`, which [`parse_net`] does not take: its prefix length is too long, or else it
+/// should look like `usual`.
+pub fn wanted(text: &str, usual: &str) -> String {
+    match longest_len(text) {
+        Some(len_max) => alloc::format!("expected a prefix length of {len_max} at most"),
+        None => alloc::format!("expected {usual}"),
+    }
+}
+
+/// The longest prefix length of the address in `text`, where that is followed by one that is longer.
+fn longest_len(text: &str) -> Option<u8> {
+    let (address, len) = text.split_once('/')?;
+    let len_max = IpNet::from(address.parse::<IpAddr>().ok()?).max_prefix_len();
+    let is_number = !len.starts_with('0') && len.bytes().all(|byte| byte.is_ascii_digit());
+    let is_longer =
+        is_number && !len.is_empty() && len.parse().map_or(true, |len: u8| len > len_max);
+    is_longer.then_some(len_max)
 }
 
 impl fmt::Display for Universe {

@@ -10,13 +10,20 @@ use weft_tests::lab::Lab;
 type Row = (&'static str, &'static str, u16, &'static str);
 
 /// Of a host that owns all of 10.32.0.0/28, where `db` has 10.32.0.1 and `web` has 10.32.0.2.
-const ALONE: [Row; 34] = [
+const ALONE: [Row; 36] = [
     // Malformed.
     ("POST", "/ip/c1/10.32.0.300/28", 400, "is no path of the API"),
     ("POST", "/ip/c1/10.32.0.0/x", 400, "is no path of the API"),
     ("POST", "/ip/c1/10.32.0.0/33", 400, "/33"),
     ("PUT", "/ip/c1/10.32.0.9/33", 400, "/33"),
     ("PUT", "/ip/c1/fd00::9/129", 400, "/129"),
+    (
+        "POST",
+        "/ip/c1/10.32.0.0/256",
+        400,
+        "/256 is no prefix length of 10.32.0.0: expected 0 to 32",
+    ),
+    ("PUT", "/ip/c1/fd00::9/256", 400, "/256 is no prefix length of fd00::9: expected 0 to 128"),
     ("PUT", "/ip/c1/ten/28", 400, "is no path of the API"),
     ("DELETE", "/ip/db/ten", 400, "is no path of the API"),
     ("POST", "/ip/%00", 400, ""),
@@ -105,6 +112,10 @@ fn what_is_typed_wrong_is_told_before_anything_is_begun() -> Result<()> {
     for (args, what) in [
         (&["--ipalloc-range=10.32.0.0/012"][..], "'10.32.0.0/012' is no range"),
         (&["--ipalloc-range=10.032.0.0/12"], "'10.032.0.0/12' is no range"),
+        (&["--ipalloc-range=10.32.0.0/33"], "expected a prefix length of 32 at most"),
+        (&["--ipalloc-range=10.32.0.0/256"], "expected a prefix length of 32 at most"),
+        (&["--ipalloc-range=fd00::/1000"], "expected a prefix length of 128 at most"),
+        (&["--ipalloc-default-subnet=10.32.0.0/256"], "expected a prefix length of 32 at most"),
         (&["--ipalloc-init=consensus=99999999"], "peers at most, not 99999999"),
         (&["--ipalloc-init=consensus=0"], "is no mode"),
         (&[&twice], "is named twice: each peer has one share"),
@@ -124,6 +135,9 @@ fn what_is_typed_wrong_is_told_before_anything_is_begun() -> Result<()> {
     for (address, what) in [
         ("10.32.0.010/12", "'10.32.0.010/12' is no address: expected"),
         ("10.32.0.010", "'10.32.0.010' is no address: expected"),
+        ("10.32.0.10/256", "'10.32.0.10/256' is no address: expected a prefix length of 32 at"),
+        ("ip:10.32.0.10/33", "'ip:10.32.0.10/33' is no address: expected a prefix length of 32"),
+        ("net:fd00::/129", "'net:fd00::/129' is no address: expected a prefix length of 128"),
         ("10.32.0.10/012", "'10.32.0.10/012' is no address: expected"),
         ("net:10.32.1.0/024", "'net:10.32.1.0/024' is no address: expected"),
     ] {

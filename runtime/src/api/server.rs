@@ -293,7 +293,7 @@ async fn allocate(
 
 async fn allocate_in(
     State(c): Controlled,
-    Parts((id, ip, len)): Parts<(String, IpAddr, u8)>,
+    Parts((id, ip, len)): Parts<(String, IpAddr, u32)>,
     fields: Fields,
 ) -> Answer<String> {
     fields.engine_flags()?;
@@ -303,7 +303,7 @@ async fn allocate_in(
 
 async fn claim(
     State(c): Controlled,
-    Parts((id, ip, len)): Parts<(String, IpAddr, u8)>,
+    Parts((id, ip, len)): Parts<(String, IpAddr, u32)>,
     fields: Fields,
 ) -> Answer<StatusCode> {
     fields.engine_flags()?;
@@ -317,7 +317,7 @@ async fn held(State(c): Controlled, Parts(id): Parts<String>) -> Answer<String> 
 
 async fn held_one(
     State(c): Controlled,
-    Parts((id, ip, len)): Parts<(String, IpAddr, u8)>,
+    Parts((id, ip, len)): Parts<(String, IpAddr, u32)>,
 ) -> Answer<String> {
     let subnet = net(ip, len)?.trunc();
     held_by(&c, &id.parse()?, |address| subnet.contains(&address.addr())).await
@@ -432,10 +432,10 @@ async fn stop(State(c): Controlled) -> StatusCode {
     StatusCode::NO_CONTENT
 }
 
-fn net(ip: IpAddr, len: u8) -> Answer<IpNet> {
+fn net(ip: IpAddr, len: u32) -> Answer<IpNet> {
     let most = if ip.is_ipv4() { 32 } else { 128 };
     let bad = || Refusal::bad(format!("/{len} is no prefix length of {ip}: expected 0 to {most}"));
-    IpNet::new(ip, len).map_err(|_| bad())
+    u8::try_from(len).ok().and_then(|len| IpNet::new(ip, len).ok()).ok_or_else(bad)
 }
 
 fn joined<'a>(addresses: impl Iterator<Item = &'a IpNet>) -> String {

@@ -4,7 +4,7 @@ use ipnet::IpNet;
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
-use weft_core::addr::parse_net;
+use weft_core::addr::{parse_net, wanted};
 
 /// An address as people ask for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,8 +19,17 @@ pub enum AddressRequest {
 
 /// Why a text is no address request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("'{0}' is no address: expected net:default, net:SUBNET/LEN, ADDRESS or ADDRESS/LEN")]
+#[error(
+    "'{given}' is no address: {expected}",
+    given = .0,
+    expected = wanted(bare(.0), "net:default, net:SUBNET/LEN, ADDRESS or ADDRESS/LEN")
+)]
 pub struct ParseAddressRequestError(pub String);
+
+/// `text` without what it may begin with.
+fn bare(text: &str) -> &str {
+    ["net:", "ip:"].iter().find_map(|kind| text.strip_prefix(kind)).unwrap_or(text)
+}
 
 impl fmt::Display for AddressRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
