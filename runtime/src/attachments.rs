@@ -131,6 +131,18 @@ pub enum AttachError {
     /// What was asked to go is not there.
     #[error("{0} has none of these addresses: `weft ps {0}` lists those it has")]
     NoSuchAddress(ContainerId),
+    /// What was asked to go is somebody else's.
+    #[error(
+        "{address} is held by {holder}, and not by {id}: `weft ps {holder}` lists what that one has"
+    )]
+    HeldByAnother {
+        /// As given.
+        address: IpAddr,
+        /// Who was said to have it.
+        id: ContainerId,
+        /// Who has it.
+        holder: ContainerId,
+    },
     /// An address without a prefix length is none of the default subnet.
     #[error(
         "{address} is not in the default subnet {}: expected one inside it, or {address}/LEN",
@@ -451,12 +463,33 @@ impl Attachments {
                 if this.places.place(&id).is_some() {
                     return Err(AttachError::InUse(id));
                 }
-                this.node.command(Command::Release { id, address }).await?;
-                Ok(())
+                let release = Command::Release { id: id.clone(), address };
+                match (this.node.command(release).await, address) {
+                    (Err(CommandError::NotHeld(_)), Some(address)) => {
+                        Err(this.why_not_held(id, address).await?)
+                    }
+                    (outcome, _) => Ok(outcome.map(drop)?),
+                }
             };
             asker.commit(given_back).await;
         })
         .await
+    }
+
+    /// Why `id` cannot give `address` back.
+    async fn why_not_held(
+        &self,
+        id: ContainerId,
+        address: IpAddr,
+    ) -> Result<AttachError, AttachError> {
+        let held = self.node.held().await?;
+        let has = |addresses: &Vec<IpNet>| addresses.iter().any(|held| held.addr() == address);
+        let holder = held.iter().find(|(_, addresses)| has(addresses)).map(|(holder, _)| holder);
+        Ok(match holder {
+            Some(holder) => AttachError::HeldByAnother { address, id, holder: holder.clone() },
+            None if held.contains_key(&id) => AttachError::NoSuchAddress(id),
+            None => CommandError::NotHeld(id).into(),
+        })
     }
 
     /// Takes all containers and the host itself off the bridge: what answers to an address must go

@@ -10,7 +10,7 @@ use weft_tests::lab::Lab;
 type Row = (&'static str, &'static str, u16, &'static str);
 
 /// Of a host that owns all of 10.32.0.0/28, where `db` has 10.32.0.1 and `web` has 10.32.0.2.
-const ALONE: [Row; 36] = [
+const ALONE: [Row; 38] = [
     // Malformed.
     ("POST", "/ip/c1/10.32.0.300/28", 400, "is no path of the API"),
     ("POST", "/ip/c1/10.32.0.0/x", 400, "is no path of the API"),
@@ -58,8 +58,10 @@ const ALONE: [Row; 36] = [
     ("DELETE", "/peer/host9", 404, "no peer is called host9"),
     // Given back what is not held.
     ("DELETE", "/ip/c1", 400, "c1 holds no address here: `weft ps` lists what"),
-    ("DELETE", "/ip/db/10.32.0.2", 400, "db holds no address here"),
-    ("DELETE", "/ip/db/192.0.2.7", 400, "db holds no address here"),
+    ("DELETE", "/ip/db/10.32.0.2", 400, "10.32.0.2 is held by web, and not by db: `weft ps web`"),
+    ("DELETE", "/ip/c1/10.32.0.2", 400, "10.32.0.2 is held by web, and not by c1"),
+    ("DELETE", "/ip/db/192.0.2.7", 400, "db has none of these addresses: `weft ps db` lists"),
+    ("DELETE", "/ip/c1/192.0.2.7", 400, "c1 holds no address here: `weft ps` lists what"),
 ];
 
 fn client(host: &Host) -> Client {

@@ -106,6 +106,7 @@ impl From<AttachError> for Refusal {
             | AttachError::NotExposed
             | AttachError::NotExposedWith(_)
             | AttachError::NoSuchAddress(_)
+            | AttachError::HeldByAnother { .. }
             | AttachError::Reserved(_)
             | AttachError::OtherInterface { .. }
             | AttachError::AttachedAs(_)
