@@ -297,25 +297,27 @@ impl PeerKernel {
 }
 
 /// Removes all that was made for `state_dir`: containers' interfaces, bridges of whatever name, and
-/// the routes of the DNS server. `ids` are those that were being attached.
+/// the routes of the DNS server. `ids` are those that were being attached. Returns whether there was any of it.
 ///
 /// # Errors
 /// What could not be removed.
-pub async fn clear(state_dir: &Path, ids: &[ContainerId]) -> Result<(), HostError> {
+pub async fn clear(state_dir: &Path, ids: &[ContainerId]) -> Result<bool, HostError> {
     let (handle, owner) = (handle()?, owner(state_dir));
+    let mut had_any = false;
     for name in link::owned(&handle, "veth", &owner).await? {
-        link::remove(&handle, &name).await?;
+        had_any |= link::remove(&handle, &name).await?;
     }
     // Made by a daemon that was killed before it could put its mark there.
     for name in ids.iter().map(container::host_interface_name) {
         if link::is_loose_veth(&handle, &name).await? {
-            link::remove(&handle, &name).await?;
+            had_any |= link::remove(&handle, &name).await?;
         }
     }
     for name in link::owned(&handle, "bridge", &owner).await? {
         remove_bridge(&handle, &name).await?;
+        had_any = true;
     }
-    Ok(())
+    Ok(had_any)
 }
 
 async fn remove_bridge(handle: &Handle, name: &str) -> Result<(), HostError> {

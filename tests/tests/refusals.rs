@@ -479,6 +479,25 @@ fn without_a_daemon_every_command_says_how_to_start_one() -> Result<()> {
 }
 
 #[test]
+fn a_reset_where_there_is_nothing_says_so() -> Result<()> {
+    let lab = Lab::full(1)?;
+    let host = lab.host(1);
+    let nothing = |args: &[&str]| {
+        Ok::<bool, anyhow::Error>(host.weft(args)?.ok()?.contains("nothing to reset"))
+    };
+    ensure!(nothing(&["reset"])? && nothing(&["reset", "--force"])?);
+    // An id alone is something: it is gone afterwards.
+    host.weft(&["id"])?.ok()?;
+    ensure!(!nothing(&["reset", "--force"])?);
+    host.launch(&[])?;
+    host.kill_daemon()?;
+    fs::remove_dir_all(&host.state_dir)?;
+    ensure!(!nothing(&["reset"])?, "its bridge was there");
+    ensure!(nothing(&["reset"])?);
+    lab.finish()
+}
+
+#[test]
 fn a_daemon_that_was_killed_is_told_from_one_that_was_never_launched() -> Result<()> {
     let lab = Lab::full(1)?;
     let host = lab.host(1);

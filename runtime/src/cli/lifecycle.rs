@@ -1,6 +1,6 @@
 //! `weft stop` and `weft reset`: how it ends.
 
-use super::common::{Common, Failure, Outcome, complain};
+use super::common::{Common, Failure, Outcome, complain, say};
 use crate::api::client::{Client, ClientError};
 use crate::api::types::Surroundings;
 use crate::daemon::{self, Holder};
@@ -65,7 +65,13 @@ pub(super) async fn reset(common: &Common, args: &ResetArgs) -> Outcome {
             return Err(unanswered(error, daemon::running(&common.folders()).as_ref()));
         }
     }
-    daemon::reset(&folders).await.map_err(Failure::new)
+    if daemon::reset(&folders).await.map_err(Failure::new)? {
+        return Ok(());
+    }
+    say(format_args!(
+        "nothing to reset: weft does not run here, and nothing of it is in {} or on this host",
+        folders.state_dir.display()
+    ))
 }
 
 /// Hands the addresses over and stops the daemon.
