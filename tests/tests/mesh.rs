@@ -64,7 +64,9 @@ fn whole(lab: &Lab, members: &[(Container, Ipv4Addr)]) -> Result<()> {
             host.wait_name(name)?;
         }
         // A link that was there for a moment may still give way to another one.
-        let all = || shown(host, "peers").is_ok_and(|peers| !peers.contains("unreachable"));
+        let is_away =
+            |peers: String| ["unreachable", "being reached"].iter().any(|it| peers.contains(it));
+        let all = || shown(host, "peers").is_ok_and(|peers| !is_away(peers));
         wait_until("all peers are in reach", Duration::from_secs(10), all)
             .with_context(|| shown(host, "peers").unwrap_or_default() + &host.log())?;
     }

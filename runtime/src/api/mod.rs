@@ -5,6 +5,7 @@
 //! open the socket (mode 0600: root) may do everything. Every error is an [`types::ErrorBody`].
 
 mod answer;
+mod awaited;
 mod called;
 pub mod client;
 mod names;

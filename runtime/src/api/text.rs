@@ -2,6 +2,7 @@
 //!
 //! Labels are right-aligned with the colon in column 16. Source: Weave Net prog/weaver/http.go.
 
+use super::awaited::{awaited, is_late};
 use super::types::Surroundings;
 use ipnet::IpNet;
 use std::collections::BTreeMap;
@@ -9,12 +10,9 @@ use std::fmt::Write as _;
 use std::time::Duration;
 use weft_core::id::PeerId;
 use weft_core::status::{
-    Carriage, ConnState, ConnStatus, DirectState, DirectStatus, IpamState, Status, StrayStatus,
-    TargetState,
+    Carriage, ConnState, ConnStatus, DirectState, DirectStatus, IpamState, OwnerStatus, Status,
+    StrayStatus, TargetState,
 };
-
-/// A link whose data path is not proven after this long is worth a complaint.
-const PENDING_MAX: Duration = Duration::from_secs(5);
 
 /// The parts of a status that can be asked for alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
@@ -97,7 +95,9 @@ pub fn complaints(status: &Status, around: &Surroundings) -> Vec<String> {
             are = plural(strays, "is", "are"),
         ));
     }
-    let lost = status.ipam.owners.iter().filter(|owner| !owner.reachable);
+    let awaited = awaited(status);
+    let is_lost = |it: &&OwnerStatus| !it.reachable && !awaited.contains(&it.owner);
+    let lost = status.ipam.owners.iter().filter(is_lost);
     let (peers, addresses) = lost.fold((0usize, 0u128), |(n, sum), o| (n + 1, sum + o.addresses));
     if peers > 0 && may_be_gone(&status.ipam.state) {
         wrong.push(format!(
@@ -124,11 +124,6 @@ pub(super) const fn may_be_gone(state: &IpamState) -> bool {
         | IpamState::Ready
         | IpamState::Left => true,
     }
-}
-
-/// Whether the data path of a link should be proven by now.
-fn is_late(conn: &ConnStatus) -> bool {
-    conn.state == ConnState::Pending && conn.up_for.is_some_and(|up| up >= PENDING_MAX)
 }
 
 /// One line that says how things stand.
@@ -223,9 +218,13 @@ fn router(out: &mut String, status: &Status, around: &Surroundings) {
         [] => Vec::new(),
         counts => vec![format!("with {} connections", counts.join(", "))],
     };
-    let count = reachable().count();
-    if count < status.peers.len() {
-        with.push(format!("{} more unreachable", status.peers.len() - count));
+    let (count, awaited) = (reachable().count(), awaited(status).len());
+    if awaited > 0 {
+        with.push(format!("{awaited} more being reached"));
+    }
+    let away = status.peers.len() - count - awaited;
+    if away > 0 {
+        with.push(format!("{away} more unreachable"));
     }
     line(out, "Peers", counted(count, &with));
     line(out, "TrustedSubnets", "none");
@@ -364,8 +363,10 @@ fn way(way: Option<Carriage>) -> String {
 }
 
 fn peers(out: &mut String, status: &Status) {
+    let awaited = awaited(status);
     for peer in &status.peers {
         let gone = match (peer.reachable, peer.leaves) {
+            (false, _) if awaited.contains(&peer.id) => " - being reached",
             (false, _) => " - unreachable!",
             (true, true) => " - leaving",
             (true, false) => "",
@@ -748,6 +749,7 @@ weft: healthy, 2 peers
     #[test]
     fn while_a_copy_runs_elsewhere_nobody_is_advised_to_remove_peers() {
         let mut status = pair();
+        status.conns.clear();
         status.ipam.owners[0].reachable = false;
         assert!(verdict(&status, &around()).contains("or `weft rmpeer` it"));
         status.ipam.state = IpamState::Copied;
@@ -762,6 +764,7 @@ weft: healthy, 2 peers
     #[test]
     fn nobody_is_advised_to_remove_peers_that_had_no_time_to_be_heard() {
         let mut status = pair();
+        status.conns.clear();
         status.ipam.owners[0].reachable = false;
         status.ipam.state = IpamState::Listening;
         let verdict = verdict(&status, &around());
@@ -772,8 +775,35 @@ weft: healthy, 2 peers
     }
 
     #[test]
+    fn who_is_being_reached_is_not_called_unreachable_before_that_was_tried_in_vain() {
+        let mut status = pair();
+        status.peers[1].reachable = false;
+        status.ipam.owners[0].reachable = false;
+        let awaits = |status: &Status| {
+            let shown = super::status(status, &around());
+            let rows = part(Part::Peers, status, &around());
+            let told = "1 more being reached)";
+            assert_eq!(shown.contains(told), rows.contains("(host2) - being reached\n"), "{rows}");
+            assert_eq!(shown.contains(told), !shown.contains("unreachable"), "{shown}");
+            shown.contains(told)
+        };
+        // There is a link, of which the other end has yet to tell.
+        assert!(awaits(&status));
+        (status.conns[0].state, status.conns[0].up_for) =
+            (ConnState::Pending, Some(Duration::ZERO));
+        assert!(awaits(&status));
+        status.conns[0].up_for = Some(Duration::from_secs(60));
+        assert!(!awaits(&status));
+        (status.conns[0].state, status.conns[0].peer) = (ConnState::Retrying, None);
+        assert!(!awaits(&status));
+        status.targets[0].state = TargetState::Dialing;
+        assert!(awaits(&status));
+    }
+
+    #[test]
     fn peers_out_of_reach_are_counted_apart_from_those_that_are_there() {
         let mut status = pair();
+        status.conns.clear();
         status.peers[1].reachable = false;
         let shown = super::status(&status, &around());
         assert!(shown.starts_with("weft: healthy, 1 peer\n"), "{shown}");
