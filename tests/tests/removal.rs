@@ -48,7 +48,7 @@ fn addresses_of_a_dead_peer_are_handed_out_by_another_one_once_it_is_removed() -
     ensure!(shown.contains(&format!("weft rmpeer {third}")), "{shown}");
     ensure!(owners(here)?.contains(third), "a dry run takes nothing: {}", owners(here)?);
     let taken = here.weft(&["rmpeer", third])?.ok().with_context(|| here.log())?;
-    ensure!(taken.ends_with(&format!("IPs taken over from {third}")), "{taken}");
+    ensure!(taken.ends_with(&format!("IPs of {third} have another owner")), "{taken}");
     ensure!(!taken.starts_with("0 "), "{taken}");
     wait_until("both know who owns it now", CLOSED, || !is_gone(here) && !is_gone(there))?;
     ensure!(!owners(there)?.contains(third), "{}", owners(there)?);
@@ -115,7 +115,7 @@ fn a_removal_that_is_to_wait_goes_on_until_all_have_agreed_and_says_whom_it_wait
     ensure!(waiting.text().contains(&slow), "{}", waiting.text());
     signal(second, "CONT")?;
     ensure!(waiting.wait(PATIENCE)? == 0, "{}", waiting.text());
-    ensure!(waiting.text().contains("IPs taken over from"), "{}", waiting.text());
+    ensure!(waiting.text().contains(" have another owner"), "{}", waiting.text());
     wait_until("both know who owns it now", CLOSED, || {
         [one, two].iter().all(|host| owners(host).is_ok_and(|owners| !owners.contains(gone)))
     })?;
@@ -141,6 +141,6 @@ fn a_removal_that_is_to_wait_gives_who_was_just_cut_off_the_time_to_be_missed() 
     let mut waiting = lab.background(&mut command)?;
     waiting.wait_for("waiting: at most 30s, until it is missed: peer ", PATIENCE)?;
     ensure!(waiting.wait(3 * PATIENCE)? == 0, "{}", waiting.text());
-    ensure!(waiting.text().contains("IPs taken over from"), "{}", waiting.text());
+    ensure!(waiting.text().contains(" have another owner"), "{}", waiting.text());
     lab.finish()
 }

@@ -1,6 +1,6 @@
 //! `weft connect` and `weft forget`: whom to dial. `weft rmpeer`: who is gone for good.
 
-use super::common::{Common, Outcome, complain, patiently, print};
+use super::common::{Common, Outcome, complain, patiently, say};
 use crate::api::client::ClientError;
 use crate::api::types::IN_REACH;
 use clap::Args;
@@ -108,7 +108,12 @@ pub(super) async fn take_over(
         answer.map_err(|why| if Instant::now() < missed_at { until_missed(why) } else { why })
     });
     let count = count.await?;
-    print(&format!("{count} IPs taken over from {}\n", peers.join(", ")))
+    // By this command, or by one that was given at the same time: either is told of all of them.
+    let peers = peers.join(", ");
+    match count.trim() {
+        "0" => say(format_args!("0 IPs: {peers} owned none")),
+        count => say(format_args!("{count} IPs of {peers} have another owner")),
+    }
 }
 
 /// `why`, as what may pass when a peer is believed in reach: it may have died just then.
