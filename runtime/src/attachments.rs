@@ -4,6 +4,7 @@ use crate::dns::{DnsService, ServeError};
 use crate::handle::{NodeHandle, addresses_of};
 use crate::host::{Host, HostError, Wish};
 use crate::namespace::Namespace;
+use crate::resident::NotedNames;
 use crate::store::advised;
 use ipnet::IpNet;
 use std::net::IpAddr;
@@ -16,12 +17,15 @@ use weft_datapath::container::host_interface_name;
 use weft_datapath::link::{InterfaceName, LinkError};
 
 mod exposure;
+mod nameless;
+mod noting;
 mod places;
 mod recovery;
 mod request;
 mod turns;
 mod unheld;
 
+use nameless::Nameless;
 use places::Place;
 pub use places::Places;
 pub use request::{AddressRequest, ParseAddressRequestError};
@@ -53,6 +57,7 @@ impl Attach {
             namespace: self.namespace.clone(),
             interface: self.interface.to_string(),
             addresses: Vec::new(),
+            names: NotedNames::default(),
             dns_route: None,
         }
     }
@@ -190,6 +195,7 @@ pub struct Attachments {
     places: Arc<Places>,
     turns: Turns,
     unheld: Arc<Unheld>,
+    nameless: Arc<Nameless>,
 }
 
 impl Attachments {
@@ -200,8 +206,9 @@ impl Attachments {
         dns: Option<Arc<DnsService>>,
         places: Places,
     ) -> Self {
-        let (places, unheld) = (Arc::new(places), Arc::default());
-        Self { node, host, dns, places, turns: Turns::default(), unheld }
+        let (places, turns) = (Arc::new(places), Turns::default());
+        let (unheld, nameless) = (Arc::default(), Arc::default());
+        Self { node, host, dns, places, turns, unheld, nameless }
     }
 
     /// Gives a namespace an interface on the bridge, with addresses and names. Returns what it
@@ -271,6 +278,7 @@ impl Attachments {
         addresses.extend(before.iter().filter(|address| !asked.contains(address)));
         let wish = Wish {
             addresses: addresses.clone(),
+            names: self.names_after(attach, &asked, &addresses),
             dns_route: dns.filter(|dns| !addresses.iter().any(|net| net.contains(dns))),
             ..attach.wish()
         };
@@ -283,6 +291,9 @@ impl Attachments {
                 let (id, value) = (id.clone(), address.addr().into());
                 self.node.command(Command::Register { id, name, value }).await?;
             }
+        }
+        if !attach.names.is_empty() {
+            self.nameless.forget(id);
         }
         Ok(Attached { id: id.clone(), mac: Some(mac), addresses })
     }
@@ -315,6 +326,9 @@ impl Attachments {
             }
             for address in given {
                 self.release(id, address).await?;
+            }
+            if is_on && before.place.is_some() {
+                self.note_names(id).await;
             }
             self.note(id, before.place)
         };
@@ -434,7 +448,8 @@ impl Attachments {
         }
         if let Some(Place { namespace, interface, .. }) = place {
             let addresses = taken.clone();
-            let wish = Wish { id: id.clone(), namespace, interface, addresses, dns_route: None };
+            let (id, names) = (id.clone(), NotedNames::default());
+            let wish = Wish { id, namespace, interface, addresses, names, dns_route: None };
             self.host.take(&wish).await?;
         }
         for address in &taken {
@@ -443,6 +458,7 @@ impl Attachments {
                 self.release(&id, *address).await?;
             }
         }
+        self.note_names(&id).await;
         Ok(taken)
     }
 
@@ -600,6 +616,7 @@ impl Attachments {
     async fn remove(&self, id: &ContainerId) -> Result<(), AttachError> {
         self.host.detach(id).await?;
         self.unheld.forget(id, None);
+        self.nameless.forget(id);
         let whose = Some(id.clone());
         self.node.command(Command::Unregister { id: whose, name: None, value: None }).await?;
         if !self.held(id).await?.is_empty() {

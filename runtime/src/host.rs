@@ -1,7 +1,7 @@
 //! What the daemon does to the kernel of its host: links, addresses and routes.
 
 use crate::namespace::Namespace;
-use crate::resident::{Note, Resident};
+use crate::resident::{Note, NotedNames, Resident};
 use ipnet::IpNet;
 use rtnetlink::Handle;
 use std::collections::BTreeMap;
@@ -77,6 +77,8 @@ pub struct Wish {
     pub interface: String,
     /// Its addresses.
     pub addresses: Vec<IpNet>,
+    /// Its names.
+    pub names: NotedNames,
     /// The DNS server, when it lies in another subnet than all of `addresses`.
     pub dns_route: Option<IpAddr>,
 }
@@ -88,6 +90,7 @@ impl Wish {
             id: self.id.clone(),
             interface: self.interface.clone(),
             addresses: self.addresses.clone(),
+            names: self.names.clone(),
             namespace: Some(self.namespace.clone()),
         }
     }
@@ -127,6 +130,11 @@ pub trait Host: Send + Sync + std::fmt::Debug + 'static {
     /// end; `None` where it is not written who has it. Hosts without a kernel know of none.
     async fn residents(&self) -> Result<BTreeMap<String, Option<Resident>>, HostError> {
         Ok(BTreeMap::new())
+    }
+    /// Writes on the interface of `id` which names it has; no error when it has none. Hosts without a kernel
+    /// remember nothing.
+    async fn name(&self, _id: &ContainerId, _names: NotedNames) -> Result<(), HostError> {
+        Ok(())
     }
     /// Removes an interface by the name of the host's end.
     async fn evict(&self, _host_if: &str) -> Result<(), HostError> {
@@ -290,6 +298,12 @@ impl PeerKernel {
         Ok(())
     }
 
+    /// Writes `resident` on the host's end of its interface.
+    async fn write(&self, host_if: &str, resident: &Resident) -> Result<(), HostError> {
+        let Kernel { handle, owner, .. } = &self.kernel;
+        Ok(link::note(handle, host_if, owner, &resident.text(owner.note_len_max())).await?)
+    }
+
     async fn plug(&self, port: &str) -> Result<(), HostError> {
         let Kernel { handle, bridge, mtu, owner, .. } = &self.kernel;
         Ok(bridge::attach_port(handle, bridge, port, *mtu, owner).await?)
@@ -428,8 +442,7 @@ impl Host for PeerKernel {
         let host_if = container::host_interface_name(&wish.id);
         if let Some(Some(mut resident)) = self.residents().await?.remove(&host_if) {
             resident.addresses.retain(|address| !wish.addresses.contains(address));
-            let Kernel { handle, owner, .. } = &self.kernel;
-            link::note(handle, &host_if, owner, &resident.text(owner.note_len_max())).await?;
+            self.write(&host_if, &resident).await?;
         }
         Ok(())
     }
@@ -483,6 +496,16 @@ impl Host for PeerKernel {
             residents.insert(name, resident);
         }
         Ok(residents)
+    }
+
+    async fn name(&self, id: &ContainerId, names: NotedNames) -> Result<(), HostError> {
+        let host_if = container::host_interface_name(id);
+        match self.residents().await?.remove(&host_if) {
+            Some(Some(resident)) if resident.names != names => {
+                self.write(&host_if, &Resident { names, ..resident }).await
+            }
+            Some(Some(_) | None) | None => Ok(()),
+        }
     }
 
     async fn evict(&self, host_if: &str) -> Result<(), HostError> {

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
-use weft_core::id::PeerId;
+use weft_core::id::{ContainerId, PeerId};
 use weft_core::names::{Name, NameEntry, NameValue, NamesOfPeer};
 
 /// Names and addresses of all peers.
@@ -68,6 +68,12 @@ impl NameIndex {
     /// The names of `address`, in order.
     pub fn names(&self, address: IpAddr) -> &[Claimed<Name>] {
         self.by_address.get(&address).map_or(&[], Vec::as_slice)
+    }
+
+    /// What this peer says, on behalf of `id`, in order.
+    pub fn own<'a>(&'a self, id: &'a ContainerId) -> impl Iterator<Item = &'a NameEntry> {
+        let own = self.peers.get(&self.me).into_iter().flat_map(|entries| entries.iter());
+        own.filter(move |entry| entry.id == *id)
     }
 
     /// Whether names lie below `name`, which is in lower case, without the final dot.

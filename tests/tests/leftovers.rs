@@ -110,6 +110,40 @@ fn names_are_answered_where_they_were_after_the_state_was_lost() -> Result<()> {
 }
 
 #[test]
+fn the_names_of_a_container_are_answered_after_the_state_was_lost_and_it_is_told_which_are_not()
+-> Result<()> {
+    let lab = Lab::two()?;
+    let [host, other] = [lab.host(1), lab.host(2)];
+    host.launch(&[])?;
+    other.launch(&[&host.address()])?;
+    let [named, served, bare] = [lab.container()?, lab.container()?, lab.container()?];
+    host.named(&named, "db")?;
+    host.weft(&["dns-add", &named.namespace, "-h", "second"])?.ok()?;
+    host.weft(&["dns-add", &named.namespace, "-h", "third"])?.ok()?;
+    host.weft(&["dns-remove", &named.namespace, "-h", "third"])?.ok()?;
+    host.named(&served, "web")?;
+    host.weft(&["dns-add", &served.namespace, "-h", "web", "--txt", "version=3"])?.ok()?;
+    host.attach(&bare, &[])?;
+    host.kill_daemon()?;
+    fs::remove_dir_all(&host.state_dir)?;
+    host.launch(&[&other.address()])?;
+    host.wait_linked(1)?;
+    for name in ["db", "second", "web"] {
+        other.wait_name(name)?;
+    }
+    ensure!(!host.knows("third"), "a name that was removed is back");
+    let told = format!("names of netns:{} here were lost", served.namespace);
+    let status = host.weft(&["status"])?.stdout;
+    ensure!(status.contains(&told) && status.contains("`weft dns-add`"), "{status}");
+    host.weft(&["dns-add", &served.namespace, "-h", "web", "--txt", "version=3"])?.ok()?;
+    let status = host.weft(&["status"])?.stdout;
+    ensure!(!status.contains("were lost"), "{status}");
+    host.weft(&["detach", &named.namespace])?.ok()?;
+    ensure!(!host.knows("db") && !host.knows("second"));
+    lab.finish()
+}
+
+#[test]
 fn a_daemon_whose_state_was_put_back_gives_nobody_what_was_given_since() -> Result<()> {
     let lab = Lab::full(1)?;
     let host = lab.host(1);

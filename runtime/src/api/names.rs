@@ -12,7 +12,8 @@ use axum::response::Response;
 use axum::routing::{get, put};
 use axum::{Json, Router};
 use std::net::{IpAddr, SocketAddr};
-use weft_core::io::Command;
+use weft_core::id::ContainerId;
+use weft_core::io::{Command, CommandError, Reply};
 use weft_core::names::{Name, NameValue, ParsePlaceError};
 
 /// All of them.
@@ -40,8 +41,9 @@ async fn register(
     let Some(name) = named(fields.name()?, &c)? else {
         return Err(Refusal::bad("no name given: add fqdn=NAME"));
     };
-    let (id, value) = (id.parse()?, address.into());
-    empty(c.node.command(Command::Register { id, name, value }).await)
+    let (id, value): (ContainerId, _) = (id.parse()?, address.into());
+    let whose = Some(id.clone());
+    empty(changed(&c, whose, Command::Register { id, name, value }).await)
 }
 
 /// What is no address: a service (`srv`, with `priority` and `weight`), or a text (each `txt` a string of it).
@@ -64,12 +66,14 @@ async fn register_value(
     {
         return Err(Refusal::bad(ParsePlaceError::NoHost(name.to_string())));
     }
-    empty(c.node.command(Command::Register { id: id.parse()?, name, value }).await)
+    let id: ContainerId = id.parse()?;
+    let whose = Some(id.clone());
+    empty(changed(&c, whose, Command::Register { id, name, value }).await)
 }
 
 async fn unregister(State(c): Controlled, fields: Fields) -> Answer<String> {
     let name = fields.name()?;
-    count(c.node.command(Command::Unregister { id: None, name, value: None }).await)
+    count(changed(&c, None, Command::Unregister { id: None, name, value: None }).await)
 }
 
 async fn unregister_id(
@@ -77,9 +81,10 @@ async fn unregister_id(
     Parts(id): Parts<String>,
     fields: Fields,
 ) -> Answer<String> {
-    let (id, name) = (Some(id.parse()?), fields.name()?);
+    let (id, name): (ContainerId, _) = (id.parse()?, fields.name()?);
+    let whose = Some(id);
     let value = fields.value(name.as_ref())?;
-    count(c.node.command(Command::Unregister { id, name, value }).await)
+    count(changed(&c, whose.clone(), Command::Unregister { id: whose, name, value }).await)
 }
 
 async fn unregister_address(
@@ -87,8 +92,21 @@ async fn unregister_address(
     Parts((id, address)): Parts<(String, IpAddr)>,
     fields: Fields,
 ) -> Answer<String> {
-    let (id, name, value) = (Some(id.parse()?), fields.name()?, Some(address.into()));
-    count(c.node.command(Command::Unregister { id, name, value }).await)
+    let (id, name, value): (ContainerId, _, _) =
+        (id.parse()?, fields.name()?, Some(address.into()));
+    let whose = Some(id);
+    count(changed(&c, whose.clone(), Command::Unregister { id: whose, name, value }).await)
+}
+
+/// Changes names of `id` (of all without one), and has that written where it outlasts the state folder.
+async fn changed(
+    c: &Controls,
+    id: Option<ContainerId>,
+    command: Command,
+) -> Result<Reply, CommandError> {
+    let reply = c.node.command(command).await?;
+    c.attachments.named(id.as_ref()).await;
+    Ok(reply)
 }
 
 fn no_dns() -> Refusal {

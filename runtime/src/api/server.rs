@@ -140,6 +140,7 @@ fn surroundings(controls: &Controls) -> Surroundings {
         datapath: controls.carrier.to_string(),
         trouble: controls.trouble(),
         unheld: controls.unheld(),
+        nameless: controls.nameless(),
         narrow: None,
         dns: options.dns.then(|| Dns {
             domain: options.dns_domain.clone(),

@@ -85,6 +85,7 @@ pub fn complaints(status: &Status, around: &Surroundings) -> Vec<String> {
         wrong.push(format!("no data path to {peer}: is UDP {} blocked?", status.port));
     }
     wrong.extend(around.unheld.iter().cloned());
+    wrong.extend(around.nameless.clone());
     wrong.extend(around.narrow.clone());
     wrong.extend(around.dns.as_ref().and_then(|dns| dns.broken.clone()));
     let strays = status.ipam.strays.len();
@@ -538,6 +539,7 @@ mod tests {
             datapath: "sleeve (this kernel has no Open vSwitch)".into(),
             trouble: None,
             unheld: Vec::new(),
+            nameless: None,
             narrow: None,
             dns: Some(Dns {
                 domain: "weft.local".parse().unwrap(),

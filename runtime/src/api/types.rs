@@ -78,6 +78,9 @@ pub struct Surroundings {
     /// Which addresses are in use on this host and not held here, and why.
     #[serde(default)]
     pub unheld: Vec<String>,
+    /// Of which containers names are lost, and what to do.
+    #[serde(default)]
+    pub nameless: Option<String>,
     /// Why full packets are sent in pieces to some peer, if they are; told with a status alone.
     pub narrow: Option<String>,
     /// How names are served; `None` with `--no-dns`.

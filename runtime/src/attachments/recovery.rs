@@ -29,11 +29,14 @@ impl Attachments {
             let of_id = held.get(id).into_iter().flatten();
             of_id.into_iter().any(|held| held.addr() == address.addr())
         };
-        let mut found = Vec::new();
-        for Resident { id, addresses, .. } in self.host.residents().await?.into_values().flatten() {
+        let (mut found, mut noted) = (Vec::new(), Vec::new());
+        for Resident { id, addresses, names, .. } in
+            self.host.residents().await?.into_values().flatten()
+        {
             for address in addresses.into_iter().filter(|address| !is_held(&id, address)) {
                 found.push((id.clone(), address));
             }
+            noted.push((id, names));
         }
         let has_dns = held.contains_key(&ContainerId::dns());
         for address in self.host.exposed().await? {
@@ -49,7 +52,14 @@ impl Attachments {
                 self.host.remove(address).await?;
             }
         }
-        self.hold(found).await;
+        let found = self.hold(found).await;
+        for (id, names) in noted {
+            let addresses = found.iter().filter(|(whose, _)| *whose == id);
+            let addresses: Vec<IpNet> = addresses.map(|(_, address)| *address).collect();
+            if !addresses.is_empty() {
+                self.name_again(&id, names, &addresses).await;
+            }
+        }
         Ok(())
     }
 
@@ -66,16 +76,21 @@ impl Attachments {
         Ok(self.node.command(hold).await.is_ok())
     }
 
-    /// Has the node hold what is in use here.
-    async fn hold(&self, found: Vec<(ContainerId, IpNet)>) {
+    /// Has the node hold what is in use here. Returns what it holds.
+    async fn hold(&self, found: Vec<(ContainerId, IpNet)>) -> Vec<(ContainerId, IpNet)> {
         let hold = |(id, address): &(ContainerId, IpNet)| Command::Hold {
             id: id.clone(),
             address: *address,
         };
         let outcomes = self.node.commands(found.iter().map(hold).collect()).await;
+        let mut held = Vec::new();
         for ((id, address), outcome) in found.into_iter().zip(outcomes) {
-            self.unheld.note(&id, address, outcome.map(|_| ()));
+            self.unheld.note(&id, address, outcome.clone().map(|_| ()));
+            if outcome.is_ok() {
+                held.push((id, address));
+            }
         }
+        held
     }
 
     /// Has the node asked again to hold what it would not hold.

@@ -87,6 +87,20 @@ impl Controls {
         self.attachments.unheld().into_iter().map(told).collect()
     }
 
+    /// Of which containers names are lost, and what to do, if that is so.
+    pub fn nameless(&self) -> Option<String> {
+        let ids = self.attachments.nameless();
+        let first = ids.first()?;
+        let others = match ids.len() - 1 {
+            0 => String::new(),
+            1 => " and 1 other container".to_owned(),
+            others => format!(" and {others} other containers"),
+        };
+        Some(format!(
+            "names of {first}{others} here were lost with the state folder: give them again with `weft attach --name` or `weft dns-add`"
+        ))
+    }
+
     /// Why full packets do not reach a peer in one piece that there is a link with in `status`.
     pub async fn narrow(&self, status: &Status) -> Option<String> {
         let kernel = self.kernel.as_ref()?;
