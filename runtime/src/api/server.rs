@@ -24,7 +24,7 @@ use ipnet::IpNet;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use weft_core::id::{ContainerId, PeerId};
+use weft_core::id::ContainerId;
 use weft_core::io::{Command, Target};
 use weft_core::status::Status;
 use weft_core::trust::Trust;
