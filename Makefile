@@ -1,7 +1,7 @@
 # The commands that people type. Each target is a few lines that can be pasted as well.
 # Tests, bench and demo make network namespaces, so they need root.
 .DEFAULT_GOAL := help
-.PHONY: help build test lint demo bench allocations crowd sim steady scale soak planted fuzz clean demo-tools
+.PHONY: help build test lint demo bench allocations crowd names-bench sim steady scale soak planted fuzz clean demo-tools
 SHELL := bash
 SECONDS_OF_SIM ?= 60
 # Where cargo puts what it builds.
@@ -10,7 +10,7 @@ SECONDS_OF_FUZZ ?= 60
 SECONDS_OF_SOAK ?= 300
 
 help: ## Show this list
-	@sed -n 's/^\([a-z]*\): .*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 13
+	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 13
 
 build: ## Build weft: target/release/weft
 	cargo build --release --locked -p weft
@@ -53,6 +53,10 @@ allocations: build ## How many durable allocations a second, alone and together,
 # It takes some two minutes, and the machine should have nothing else to do.
 crowd: build ## Thirty peers here: how fast they gather, what each takes, how long faults are felt
 	cargo run --release --locked -p weft-tests --bin crowd
+
+# It takes some two minutes, and the machine should have nothing else to do.
+names-bench: build ## How fast names are answered, beside dnsmasq and unbound
+	cargo run --release --locked -p weft-tests --bin names
 
 # The seed follows from the commit, so that a run can be repeated, and each commit has its own.
 sim: ## The same runs in two profiles, then worlds of this commit for SECONDS_OF_SIM

@@ -4,9 +4,10 @@ use crate::command::{self, Background, run};
 pub use crate::container::Container;
 pub use crate::disk::Disk;
 use crate::host::Host;
+use crate::tools::installed;
 pub use crate::tools::{binary, ip};
 use crate::{holds_within, trace};
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::Ipv4Addr;
@@ -353,13 +354,5 @@ fn check_machine() -> Result<()> {
     let uid = status.lines().find_map(|line| line.strip_prefix("Uid:"));
     let root = uid.and_then(|ids| ids.split_whitespace().nth(1)) == Some("0");
     ensure!(root, "these tests make network namespaces: run them as root");
-    let path = std::env::var("PATH").unwrap_or_default();
-    let missing = |tool: &str| !path.split(':').any(|folder| Path::new(folder).join(tool).exists());
-    let packages: BTreeSet<_> =
-        TOOLS.iter().filter(|(tool, _)| missing(tool)).map(|(_, package)| *package).collect();
-    if packages.is_empty() {
-        return Ok(());
-    }
-    let packages: Vec<_> = packages.into_iter().collect();
-    bail!("programs are missing, install: apt-get install {}", packages.join(" "))
+    installed(&TOOLS)
 }

@@ -9,6 +9,9 @@
 //! * [`command`]: programs with a deadline, and programs in the background.
 //! * [`trace`]: what is left on the machine, to show that nothing is.
 //! * [`process`]: what a process takes of the machine.
+//! * [`figures`]: what was measured, as a table shows it.
+//! * [`dnsperf`]: what a DNS server is asked, and how fast it answers.
+//! * [`rivals`]: other DNS servers, which are told the same names.
 //! * [`talk`]: two containers that must not lose a word.
 //! * [`crowd`]: many peers on one machine.
 //! * [`siege`]: two hosts that somebody on their wire attacks: a [`stranger`], a [`member`] that keeps no
@@ -25,6 +28,8 @@ pub mod command;
 pub mod container;
 pub mod crowd;
 pub mod disk;
+pub mod dnsperf;
+pub mod figures;
 pub mod history;
 pub mod host;
 pub mod lab;
@@ -32,6 +37,7 @@ pub mod member;
 pub mod play;
 pub mod process;
 pub mod raw;
+pub mod rivals;
 pub mod siege;
 pub mod soak;
 pub mod stranger;

@@ -2,8 +2,9 @@
 
 use crate::command::run;
 use crate::outcome;
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use nix::sched::{CloneFlags, setns};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -51,4 +52,20 @@ pub fn binary(name: &str) -> Result<PathBuf> {
     let found = found.into_iter().find(|path| path.is_file());
     let package = if name == "weft" { "weft" } else { "weft-tests" };
     found.with_context(|| format!("{name} is missing, build it first: cargo build -p {package}"))
+}
+
+/// Checks that programs are there, each given with the Debian package that brings it.
+///
+/// # Errors
+/// When some are missing; says how to install them.
+pub fn installed(tools: &[(&str, &str)]) -> Result<()> {
+    let path = std::env::var("PATH").unwrap_or_default();
+    let missing = |tool: &str| !path.split(':').any(|folder| Path::new(folder).join(tool).exists());
+    let packages: BTreeSet<_> =
+        tools.iter().filter(|(tool, _)| missing(tool)).map(|(_, package)| *package).collect();
+    if packages.is_empty() {
+        return Ok(());
+    }
+    let packages: Vec<_> = packages.into_iter().collect();
+    bail!("programs are missing, install: apt-get install {}", packages.join(" "))
 }

@@ -20,6 +20,7 @@ use weft_core::record::{Fingerprint, Key, Record, Version};
 use weft_core::saved::Saved;
 use weft_core::time::Instant as NodeInstant;
 use weft_tests::client::Client;
+use weft_tests::figures::{Goal, median, shown};
 use weft_tests::lab::Lab;
 use weft_tests::outcome;
 
@@ -268,37 +269,8 @@ fn per_interval(took: Duration) -> f64 {
     took.as_secs_f64() * 1e6 / f64::from(INTERVALS)
 }
 
-/// What a figure should be.
-#[derive(Clone, Copy, Debug)]
-enum Goal {
-    AtMost(f64),
-    AtLeast(f64),
-}
-
-impl Goal {
-    fn verdict(self, value: f64) -> String {
-        let (is_met, bound, goal) = match self {
-            Self::AtMost(goal) => (value <= goal, "<=", goal),
-            Self::AtLeast(goal) => (value >= goal, ">=", goal),
-        };
-        format!("  goal {bound} {goal}: {}", if is_met { "met" } else { "MISSED" })
-    }
-}
-
 fn millis(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
-}
-
-fn median(values: &[f64]) -> f64 {
-    let mut values = values.to_vec();
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
-fn shown(values: &[f64], digits: usize) -> String {
-    let least = values.iter().copied().fold(f64::INFINITY, f64::min);
-    let most = values.iter().copied().fold(0.0, f64::max);
-    format!("{:.digits$} ({least:.digits$} to {most:.digits$})", median(values))
 }
 
 /// Of so few that nothing is lost.
