@@ -1,21 +1,20 @@
 //! What is said to a question: what the node knows, or what the host's name servers say.
 
 use super::cache::{Answers, Question};
+use super::payload::{PAYLOAD_MAX, PAYLOAD_MIN};
 use super::upstream::Upstreams;
-use super::zone::{Answer, Zone};
+use super::zone::{Answer, Room, Zone};
 use futures_util::StreamExt as _;
 use hickory_proto::ProtoError;
 use hickory_proto::op::LowerQuery;
-use hickory_proto::op::{
-    Edns, Header, HeaderCounts, Message, MessageType, Metadata, OpCode, ResponseCode,
-};
+use hickory_proto::op::{Edns, Header, Message, MessageType, Metadata, OpCode, ResponseCode};
 use hickory_proto::rr::Record;
-use hickory_proto::serialize::binary::{BinEncodable as _, BinEncoder};
-use hickory_server::net::runtime::Time;
-use hickory_server::net::xfer::{BufDnsStreamHandle, Protocol};
-use hickory_server::server::{
-    Request, RequestHandler, ResponseHandle, ResponseHandler, ResponseInfo,
+use hickory_proto::serialize::binary::{
+    BinDecodable as _, BinDecoder, BinEncodable as _, BinEncoder,
 };
+use hickory_server::net::NetError;
+use hickory_server::net::xfer::{BufDnsStreamHandle, Protocol};
+use hickory_server::server::{Request, ResponseHandle, ResponseHandler as _};
 use hickory_server::zone_handler::MessageResponseBuilder;
 use std::io;
 use std::net::SocketAddr;
@@ -26,12 +25,6 @@ use tokio::sync::Semaphore;
 /// so that a dead name server and a busy container cannot fill memory.
 const FORWARDS_MAX: usize = 512;
 
-/// Largest answer over UDP to a client that does not say what it can take (RFC 1035 section 2.3.4).
-const PAYLOAD_MIN: u16 = 512;
-
-/// Largest answer over UDP, whatever the client says it can take (what hickory reads at most).
-const PAYLOAD_MAX: u16 = 4096;
-
 /// Answers questions, however they came.
 #[derive(Debug)]
 pub(super) struct Handler {
@@ -40,9 +33,6 @@ pub(super) struct Handler {
     forwards: Semaphore,
     answers: Answers,
 }
-
-/// A handler that questions over UDP and TCP share.
-pub(super) struct Shared(pub(super) Arc<Handler>);
 
 /// All parts of an answer.
 struct Parts {
@@ -95,21 +85,16 @@ impl Parts {
     }
 }
 
-#[async_trait::async_trait]
-impl RequestHandler for Shared {
-    async fn handle_request<R: ResponseHandler, T: Time>(
-        &self,
-        request: &Request,
-        client: R,
-    ) -> ResponseInfo {
-        self.0.respond(request, client).await
-    }
-}
-
 impl Handler {
     /// Answers from `zone`, and for all other names by asking `upstreams`.
     pub(super) fn new(zone: Zone, upstreams: Arc<Upstreams>) -> Self {
         Self { zone, upstreams, forwards: Semaphore::new(FORWARDS_MAX), answers: Answers::new() }
+    }
+
+    /// The answer to `question` over UDP, if there is one at once and without more than a look at it
+    /// ([`Zone::answer_plain`]).
+    pub(super) fn answer_plain<'a>(&self, question: &[u8], room: &'a mut Room) -> Option<&'a [u8]> {
+        self.zone.answer_plain(question, room)
     }
 
     /// The answer to `question`, which came from `from`; `None` when it is none.
@@ -119,24 +104,24 @@ impl Handler {
         from: SocketAddr,
         protocol: Protocol,
     ) -> Option<Vec<u8>> {
-        let request = Request::from_bytes(question, from, protocol).ok()?;
-        if request.metadata.message_type != MessageType::Query {
+        let head = question.first_chunk::<HEAD_LEN>().copied()?;
+        let Ok(request) = Request::from_bytes(question, from, protocol) else {
+            return unreadable(&head);
+        };
+        if request.metadata.message_type != MessageType::Query
+            || !is_written_out(request.as_slice()).unwrap_or(false)
+        {
             return None;
         }
         let (to, mut answers) = BufDnsStreamHandle::new(from);
-        self.respond(&request, ResponseHandle::new(from, to, protocol)).await;
+        if let Err(why) = self.respond(&request, ResponseHandle::new(from, to, protocol)).await {
+            tracing::debug!(%why, "cannot write a DNS answer");
+        }
         answers.next().await.map(|answer| answer.into_parts().0)
     }
 
     /// Answers `request` to `client`.
-    pub(super) async fn respond<R: ResponseHandler>(
-        &self,
-        request: &Request,
-        mut client: R,
-    ) -> ResponseInfo {
-        if !is_written_out(request.as_slice()).unwrap_or(false) {
-            return unsent(request.metadata);
-        }
+    async fn respond(&self, request: &Request, mut client: ResponseHandle) -> Result<(), NetError> {
         let mut parts = self.parts(request).await;
         // Sizes are between us and this client, and so is whether there is EDNS at all.
         parts.edns = request.edns.as_ref().map(|theirs| {
@@ -160,13 +145,7 @@ impl Handler {
             [],
             &parts.additionals,
         );
-        match client.send_response(response).await {
-            Ok(info) => info,
-            Err(why) => {
-                tracing::debug!(%why, "cannot send a DNS answer");
-                unsent(parts.metadata)
-            }
-        }
+        client.send_response(response).await.map(drop)
     }
 
     async fn parts(&self, request: &Request) -> Parts {
@@ -247,9 +226,16 @@ impl Handler {
     }
 }
 
-/// What is known of an answer that is not sent.
-fn unsent(metadata: Metadata) -> ResponseInfo {
-    Header { metadata, counts: HeaderCounts::default() }.into()
+/// What is said to a question that has this head and cannot be read: that it cannot.
+fn unreadable(head: &[u8; HEAD_LEN]) -> Option<Vec<u8>> {
+    let asked = Header::read(&mut BinDecoder::new(head)).ok()?.metadata;
+    // Who is told so of an answer might say the same to us.
+    if asked.message_type != MessageType::Query {
+        return None;
+    }
+    let mut message = Message::error_msg(asked.id, asked.op_code, ResponseCode::FormErr);
+    message.metadata.recursion_desired = asked.recursion_desired;
+    message.to_vec().ok()
 }
 
 /// Whether the names in the question of `message` are written out; `None` when it is cut short. One that is

@@ -7,8 +7,10 @@ mod forward;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod handler;
+mod payload;
 mod service;
 mod tcp;
+mod udp;
 mod upstream;
 mod zone;
 
@@ -20,7 +22,7 @@ pub use zone::{Answer, TTL, Zone, ZoneOptions};
 
 pub(crate) use address::socket_address;
 
-use handler::{Handler, Shared};
+use handler::Handler;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::{TcpListener, UdpSocket};
@@ -39,12 +41,13 @@ pub async fn bind(at: SocketAddr) -> std::io::Result<Sockets> {
 
 /// A running DNS server; it stops when it is dropped.
 pub struct DnsServer {
-    _udp: hickory_server::Server<Shared>,
+    udp: AbortHandle,
     tcp: AbortHandle,
 }
 
 impl Drop for DnsServer {
     fn drop(&mut self) {
+        self.udp.abort();
         self.tcp.abort();
     }
 }
@@ -58,10 +61,9 @@ impl std::fmt::Debug for DnsServer {
 impl DnsServer {
     /// Answers what comes to `udp` and `tcp`, bound to the same address, by what `handler` says.
     fn start((udp, tcp): Sockets, handler: Arc<Handler>) -> Self {
-        let mut server = hickory_server::Server::new(Shared(Arc::clone(&handler)));
-        server.register_socket(udp);
+        let udp = tokio::spawn(udp::serve(udp, Arc::clone(&handler))).abort_handle();
         let tcp = tokio::spawn(tcp::serve(tcp, handler)).abort_handle();
-        Self { _udp: server, tcp }
+        Self { udp, tcp }
     }
 }
 

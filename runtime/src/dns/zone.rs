@@ -1,5 +1,9 @@
 //! What the mesh's own names stand for, as DNS records.
 
+mod plain;
+
+pub(super) use plain::Room;
+
 use crate::names::{Claimed, NameIndex, SharedIndex};
 use hickory_proto::op::Query;
 use hickory_proto::rr::rdata::{A, AAAA, NS, PTR, SOA, SRV, TXT};
@@ -194,14 +198,15 @@ impl Zone {
 
     /// What the name server of the zones is called. It needs no address: nobody asks it from afar.
     fn master(&self) -> DnsName {
-        self.forward_zone().prepend_label("ns").unwrap_or_default()
+        self.forward_zone().prepend_label(MASTER).unwrap_or_default()
     }
 
     fn soa(&self, zone: &DnsName) -> Record {
-        let contact = self.forward_zone().prepend_label("hostmaster").unwrap_or_default();
-        // Nobody transfers this zone, so its serial and its waits mean nothing; the last number
-        // is how long "no such name" may be kept.
-        let soa = SOA::new(self.master(), contact, 1, 3600, 600, 86400, self.options.ttl);
+        let contact = self.forward_zone().prepend_label(CONTACT).unwrap_or_default();
+        // The last number is how long "no such name" may be kept.
+        let [refresh, retry, expire] = [REFRESH, RETRY, EXPIRE].map(u32::cast_signed);
+        let soa =
+            SOA::new(self.master(), contact, SERIAL, refresh, retry, expire, self.options.ttl);
         self.record(zone, RData::SOA(soa))
     }
 
@@ -218,6 +223,16 @@ impl Zone {
         shuffled.into_iter().map(|it| &it.value).collect()
     }
 }
+
+/// Labels before a zone's name that make its name server, and who is in charge of it.
+const MASTER: &str = "ns";
+const CONTACT: &str = "hostmaster";
+
+/// Of the SOA, the latter in seconds. Nobody transfers these zones, so they mean nothing.
+const SERIAL: u32 = 1;
+const REFRESH: u32 = 3600;
+const RETRY: u32 = 600;
+const EXPIRE: u32 = 86400;
 
 /// Most addresses that are sent along with services, and most hosts that are looked up for them: nobody
 /// connects to more, and an answer may name any number of hosts.
