@@ -218,7 +218,6 @@ where
     let engine = Engine::start(frames, socket, Forwarder::new(name, hops_max), on_input);
     sleeve.run(engine.map_err(line)?);
 
-    let mut running = Running::start(driver);
     let dns = options.dns.then(|| {
         let zone = ZoneOptions {
             domain: options.dns_domain.clone(),
@@ -229,8 +228,10 @@ where
         let zone = Zone::new(zone, node.names().clone());
         let forwards = options.dns_forwards.clone();
         let upstreams = Upstreams::new(options.resolv_conf.clone(), dns::PORT, forwards);
-        Arc::new(DnsService::new(zone, upstreams, names))
+        DnsService::new(zone, upstreams, names).map(Arc::new)
     });
+    let dns = dns.transpose().map_err(line)?;
+    let mut running = Running::start(driver);
     let attachments = Attachments::new(node.clone(), Arc::new(kernel.clone()), dns.clone(), places);
     let controls = Controls {
         node,

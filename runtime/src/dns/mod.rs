@@ -23,47 +23,46 @@ pub use zone::{Answer, TTL, Zone, ZoneOptions};
 pub(crate) use address::socket_address;
 
 use handler::Handler;
-use std::net::SocketAddr;
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
-use tokio::net::{TcpListener, UdpSocket};
+use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
+use udp::Answering;
 
-/// Where questions come in over UDP and TCP.
+/// Where questions come in over UDP, for a thread that waits for them, and TCP.
 pub type Sockets = (UdpSocket, TcpListener);
 
 /// Both sockets, bound to `at`.
 ///
 /// # Errors
 /// The kernel's.
-pub async fn bind(at: SocketAddr) -> std::io::Result<Sockets> {
-    Ok((UdpSocket::bind(at).await?, TcpListener::bind(at).await?))
+pub async fn bind(at: SocketAddr) -> io::Result<Sockets> {
+    Ok((UdpSocket::bind(at)?, TcpListener::bind(at).await?))
 }
 
 /// A running DNS server; it stops when it is dropped.
+#[derive(Debug)]
 pub struct DnsServer {
-    udp: AbortHandle,
+    _udp: Answering,
     tcp: AbortHandle,
 }
 
 impl Drop for DnsServer {
     fn drop(&mut self) {
-        self.udp.abort();
         self.tcp.abort();
-    }
-}
-
-impl std::fmt::Debug for DnsServer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("DnsServer")
     }
 }
 
 impl DnsServer {
     /// Answers what comes to `udp` and `tcp`, bound to the same address, by what `handler` says.
-    fn start((udp, tcp): Sockets, handler: Arc<Handler>) -> Self {
-        let udp = tokio::spawn(udp::serve(udp, Arc::clone(&handler))).abort_handle();
+    ///
+    /// # Errors
+    /// When there can be no thread.
+    fn start((udp, tcp): Sockets, handler: Arc<Handler>) -> io::Result<Self> {
+        let _udp = Answering::start(udp, Arc::clone(&handler))?;
         let tcp = tokio::spawn(tcp::serve(tcp, handler)).abort_handle();
-        Self { udp, tcp }
+        Ok(Self { _udp, tcp })
     }
 }
 

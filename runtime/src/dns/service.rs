@@ -5,6 +5,7 @@ use super::handler::Handler;
 use super::{DnsServer, PORT, Sockets, Upstreams, Zone, bind};
 use crate::handle::{NodeHandle, addresses_of};
 use crate::host::{Host, HostError};
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -38,23 +39,31 @@ pub struct DnsService {
 
 impl DnsService {
     /// A service that has not started yet, but for what comes to the sockets of an address `elsewhere`.
-    pub fn new(zone: Zone, upstreams: Upstreams, elsewhere: Option<(SocketAddr, Sockets)>) -> Self {
+    ///
+    /// # Errors
+    /// When these cannot be served.
+    pub fn new(
+        zone: Zone,
+        upstreams: Upstreams,
+        elsewhere: Option<(SocketAddr, Sockets)>,
+    ) -> io::Result<Self> {
         let upstreams = Arc::new(upstreams);
         let handler = Arc::new(Handler::new(zone, Arc::clone(&upstreams)));
         let elsewhere = elsewhere.map(|(at, sockets)| {
             upstreams.exclude(at);
+            let server = DnsServer::start(sockets, Arc::clone(&handler))?;
             tracing::info!(%at, "answering names");
-            (at, DnsServer::start(sockets, Arc::clone(&handler)))
+            io::Result::Ok((at, server))
         });
-        Self {
+        Ok(Self {
             handler,
             upstreams,
-            elsewhere,
+            elsewhere: elsewhere.transpose()?,
             starting: tokio::sync::Mutex::new(None),
             failures: AtomicU64::new(0),
             running: Mutex::default(),
             broken: Mutex::default(),
-        }
+        })
     }
 
     /// Where it answers beside the bridge, if anywhere.
@@ -78,11 +87,11 @@ impl DnsService {
     pub async fn foresee(&self) -> Option<String> {
         // An address of the loopback network that nobody uses stands for the one it will get.
         let why = bind(SocketAddr::from(([127, 53, 119, 53], PORT))).await.err()?;
-        let is_taken = why.kind() == std::io::ErrorKind::AddrInUse;
+        let is_taken = why.kind() == io::ErrorKind::AddrInUse;
         is_taken.then(|| self.note_broken(&why))
     }
 
-    fn note_broken(&self, why: &std::io::Error) -> String {
+    fn note_broken(&self, why: &io::Error) -> String {
         let text = format!(
             "containers get no names: port {PORT} cannot be had ({why}); see with `ss -lntup` what listens there on all addresses, or launch with --no-dns"
         );
@@ -128,9 +137,9 @@ impl DnsService {
         host.add_dns(address).await?;
         let at = SocketAddr::new(address, PORT);
         self.upstreams.exclude(at);
-        match bind(at).await {
-            Ok(sockets) => {
-                let server = DnsServer::start(sockets, Arc::clone(&self.handler));
+        let handler = Arc::clone(&self.handler);
+        match bind(at).await.and_then(|sockets| DnsServer::start(sockets, handler)) {
+            Ok(server) => {
                 let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
                 *running = Some((address, server));
                 *self.broken.lock().unwrap_or_else(PoisonError::into_inner) = None;
