@@ -403,12 +403,11 @@ impl Ipam {
 
     /// What the containers of each peer that follows our eviction of `victims` have of what those own.
     fn held_elsewhere(&self, victims: &BTreeSet<PeerId>) -> Vec<(PeerId, Range)> {
-        let follows = |said: &Freeze| {
-            let of = |victim: &PeerId| said.stances.get(victim).map(|stance| stance.eviction);
-            victims.iter().any(|victim| {
-                of(victim).is_some() && of(victim) == self.stance(*victim).map(|own| own.eviction)
-            })
+        let ours = |(victim, stance): (&PeerId, &Stance)| {
+            let own = self.stance(*victim).filter(|_| victims.contains(victim));
+            own.is_some_and(|own| own.eviction == stance.eviction)
         };
+        let follows = |said: &Freeze| said.stances.iter().any(ours);
         let others = self.freezes.iter().filter(|(peer, said)| **peer != self.me && follows(said));
         others.flat_map(|(peer, said)| said.held.iter().map(|range| (*peer, *range))).collect()
     }
