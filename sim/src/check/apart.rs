@@ -2,6 +2,7 @@
 
 use super::papers::{foundings, grants};
 use super::{PeerView, View};
+use weft_core::addr::Universe;
 use weft_core::config::NetworkSecret;
 use weft_core::id::PeerId;
 use weft_core::record::{Fingerprint, Key};
@@ -19,6 +20,8 @@ pub struct Hello {
     pub host: usize,
     /// Who it was.
     pub peer: PeerId,
+    /// What it believed that the mesh divides.
+    pub universe: Option<Universe>,
     /// Of which founding it knew.
     pub lineage: Option<Fingerprint>,
     /// Which secrets were valid.
@@ -69,10 +72,10 @@ pub fn belong_together(
     theirs: &Hello,
 ) -> Result<(), String> {
     let other = theirs.host;
-    let (Some(here), Some(there)) = (view.peers.get(host), view.peers.get(other)) else {
+    let Some(here) = view.peers.get(host).filter(|_| other < view.peers.len()) else {
         return Ok(());
     };
-    let what = if here.told.universe != there.told.universe {
+    let what = if here.told.universe != theirs.universe {
         "another universe"
     } else if ours.is_some() && theirs.lineage.is_some() && ours != theirs.lineage {
         "another founding"
@@ -155,7 +158,10 @@ mod tests {
         assert_eq!(both(&pair(), Some(LINEAGE)), Ok(()));
         assert_eq!(both(&pair(), None), Ok(()));
         assert!(both(&pair(), Some(OTHER)).is_err());
-        assert!(both(&changed(|view| view.peers[1].told.universe = None), None).is_err());
+        let elsewhere = Hello { universe: None, ..hello() };
+        assert!(belong_together(&pair(), (0, None), &elsewhere).is_err());
+        // What it divides now counts for nothing: it may have started anew since.
+        assert_eq!(both(&changed(|view| view.peers[1].told.universe = None), None), Ok(()));
     }
 
     #[test]

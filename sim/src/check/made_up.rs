@@ -19,8 +19,9 @@ pub(super) const fn id(number: u8) -> PeerId {
 }
 
 /// What the second of two hosts said.
-pub(super) const fn hello() -> Hello {
-    Hello { host: 1, peer: id(2), lineage: None, secrets: Vec::new() }
+pub(super) fn hello() -> Hello {
+    let universe = pair().peers[1].told.universe;
+    Hello { host: 1, peer: id(2), universe, lineage: None, secrets: Vec::new() }
 }
 
 pub(super) fn secs(secs: u64) -> Instant {

@@ -407,8 +407,8 @@ impl PeerView {
         self.live = host.running.is_some();
         self.waiting.clear();
         self.losses = host.losses;
-        // What is told between two starts holds from the later one on.
-        if self.told.universe.is_none() || self.boots != host.boots {
+        // One that never started; what is told holds from the next start on.
+        if self.told.universe.is_none() {
             self.told = Told::of(&host.config);
         }
         self.read_disk(host);
@@ -544,8 +544,13 @@ impl PeerView {
         true
     }
 
-    /// It runs as `id`, if only for this moment.
-    pub fn is_known_as(&mut self, id: PeerId) {
+    /// It starts as `id`, if only for this moment, and was `told` so much.
+    pub fn starts_as(&mut self, id: PeerId, told: Told) {
+        self.is_known_as(id);
+        self.told = told;
+    }
+
+    fn is_known_as(&mut self, id: PeerId) {
         let before = self.id.replace(id).filter(|before| *before != id);
         self.former.extend(before);
     }

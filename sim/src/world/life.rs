@@ -3,6 +3,7 @@
 use super::World;
 use super::act::Refusal;
 use super::setup::Own;
+use crate::check::Told;
 use crate::choices::rng_for;
 use crate::host::Running;
 use crate::host::clock::Speed;
@@ -48,6 +49,7 @@ impl World {
         let (config, saved) = (self.hosts[host].config.clone(), self.hosts[host].disk.saved());
         let now = Now { mono: Instant::ZERO, unix: self.hosts[host].clock.first_wall() };
         let hops_max = config.hops_max;
+        let told = Told::of(&config);
         let node = match Node::new(config, saved, Seed(seed), now, &mut out) {
             Ok(node) => node,
             Err(error) => return self.stays_down(host, refuses, &error),
@@ -57,7 +59,7 @@ impl World {
             self.breach("sim.starts", detail);
         }
         self.trace.names.know(node.id(), Peer(host));
-        self.view.peers[host].is_known_as(node.id());
+        self.view.peers[host].starts_as(node.id(), told);
         let forwarder = Forwarder::new(node.name(), hops_max);
         let booted_at = self.hosts[host].clock.steady(self.now);
         self.hosts[host].running = Some(Running::new(node, forwarder, booted_at));

@@ -20,8 +20,8 @@ impl World {
         match input {
             Input::Opened { conn, .. } => {
                 let lineage = running.node.ipam().lineage();
-                let secrets = peer.told.secrets.clone();
-                let hello = Hello { host, peer: running.node.id(), lineage, secrets };
+                let (universe, secrets) = (peer.told.universe, peer.told.secrets.clone());
+                let hello = Hello { host, peer: running.node.id(), universe, lineage, secrets };
                 self.hellos.insert(Endpoint { host, boot, conn: *conn }, hello);
             }
             Input::Received { conn, .. } => {
