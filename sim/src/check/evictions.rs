@@ -16,6 +16,9 @@ const ENDS_MAX: Duration = Duration::from_secs(30);
 pub struct Taken {
     /// From whom.
     pub victims: BTreeSet<PeerId>,
+    /// Those of them of whom it knew, when it was asked, that they owned something. Of the others it can only
+    /// say that it has heard of nothing.
+    pub owners: BTreeSet<PeerId>,
     /// How often each host had started by then.
     pub boots: Vec<u64>,
     /// How often its disk had come to hold other than its node had it hold.
@@ -23,15 +26,19 @@ pub struct Taken {
 }
 
 impl Taken {
-    /// The victims that cannot have been given anything since: nobody runs under their ids, nor has since.
-    fn gone<'a>(&'a self, view: &'a View) -> impl Iterator<Item = PeerId> + 'a {
+    /// Those of `peers` that cannot have been given anything since: nobody runs under their ids, nor has since.
+    fn gone<'a>(
+        &'a self,
+        peers: &'a BTreeSet<PeerId>,
+        view: &'a View,
+    ) -> impl Iterator<Item = PeerId> + 'a {
         let is_gone = |id: &PeerId| {
             view.host_of(*id).is_none_or(|host| {
                 let peer = &view.peers[host];
                 !peer.live && self.boots.get(host) == Some(&peer.boots)
             })
         };
-        self.victims.iter().copied().filter(is_gone)
+        peers.iter().copied().filter(is_gone)
     }
 }
 
@@ -54,7 +61,7 @@ impl Invariant for AtOnce {
         for (host, peer) in view.changed().filter(|(_, peer)| peer.live && !peer.busy) {
             let judged = self.judged.entry(host).or_default();
             for taken in peer.taken.iter().skip(*judged) {
-                owns_nothing(view, (host, peer), taken, host)?;
+                owns_nothing(view, (host, peer), taken.gone(&taken.victims, view), host)?;
             }
             *judged = peer.taken.len();
         }
@@ -62,7 +69,8 @@ impl Invariant for AtOnce {
     }
 }
 
-/// …and nor does anybody with whom it agrees by then: among hosts that are steady, 5 s after their last news.
+/// …and nor does anybody with whom it agrees by then, if it knew when it was asked that they owned something:
+/// among hosts that are steady, 5 s after their last news.
 pub(super) fn everywhere(view: &View) -> Result<(), String> {
     for part in &view.steady {
         let members = || part.iter().filter_map(|host| Some((*host, view.peers.get(*host)?)));
@@ -70,7 +78,7 @@ pub(super) fn everywhere(view: &View) -> Result<(), String> {
             // What its disk has lost since, it may have to be told again.
             for taken in at.taken.iter().filter(|taken| taken.losses == at.losses) {
                 for member in members().filter(|(_, peer)| peer.lineage == at.lineage) {
-                    owns_nothing(view, member, taken, asked)?;
+                    owns_nothing(view, member, taken.gone(&taken.owners, view), asked)?;
                 }
             }
         }
@@ -78,14 +86,14 @@ pub(super) fn everywhere(view: &View) -> Result<(), String> {
     Ok(())
 }
 
-/// By the ledger of `host`, those from whom the host `asked` took over own nothing.
+/// By the ledger of `host`, none of `gone` owns anything, from whom the host `asked` took over.
 fn owns_nothing(
     view: &View,
     (host, peer): (usize, &PeerView),
-    taken: &Taken,
+    gone: impl Iterator<Item = PeerId>,
     asked: usize,
 ) -> Result<(), String> {
-    for victim in taken.gone(view) {
+    for victim in gone {
         let mut owned = peer.ledger.iter().flatten().filter(|owned| owned.owner == victim);
         if let Some(owned) = owned.next() {
             return Err(format!(
@@ -177,8 +185,9 @@ pub(super) mod tests {
     /// `n1` was told that it took over from peer 3, which nobody runs as.
     pub(in super::super) fn taken(change: impl FnOnce(&mut View)) -> View {
         changed(|view| {
-            let taken = Taken { victims: [id(3)].into(), boots: vec![1, 1], losses: 0 };
-            view.peers[0].taken = vec![taken];
+            let victims = BTreeSet::from([id(3)]);
+            let owners = victims.clone();
+            view.peers[0].taken = vec![Taken { victims, owners, boots: vec![1, 1], losses: 0 }];
             view.steady = vec![[0, 1].into()];
             change(view);
         })
@@ -223,6 +232,8 @@ pub(super) mod tests {
         for excuse in [
             |view: &mut View| view.steady.clear(),
             |view: &mut View| view.peers[0].losses = 1,
+            // Others knew of what it was given, and could not be asked.
+            |view: &mut View| view.peers[0].taken[0].owners.clear(),
             // It runs, or did since: it may have been given something.
             |view: &mut View| view.peers[1].id = Some(id(3)),
             |view: &mut View| {

@@ -49,6 +49,9 @@ pub struct Running {
     pub has_stopped: bool,
     /// Commands that wait for a reply.
     pub asked: BTreeMap<RequestId, (Instant, Command)>,
+    /// By the request to evict them: the peers of whom its node knew, when it took that up, that they own
+    /// something.
+    pub evicts: BTreeMap<RequestId, BTreeSet<PeerId>>,
     /// What the ends of the lines of a trace show.
     pub summary: Summary,
     peers: BTreeSet<PeerId>,
@@ -67,6 +70,7 @@ impl Running {
             desk: Desk::default(),
             has_stopped: false,
             asked: BTreeMap::new(),
+            evicts: BTreeMap::new(),
             summary: Summary::default(),
             peers: BTreeSet::new(),
         }

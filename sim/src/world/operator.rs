@@ -292,9 +292,17 @@ impl World {
         }
     }
 
-    /// The node of `host` takes up `input`: whoever leaves takes its containers off the network.
+    /// The node of `host` takes up `input`: whoever leaves takes its containers off the network, and whoever
+    /// evicts others knows of some of them that they own something.
     pub(super) fn takes(&mut self, host: usize, input: &Input) {
         let there = &mut self.hosts[host];
+        if let Input::Command { request, command: Command::Evict { peers, .. } } = input
+            && let Some(running) = &mut there.running
+        {
+            let ledger = running.node.ipam().ledger().into_iter();
+            let owners: BTreeSet<PeerId> = ledger.flat_map(|ledger| ledger.owners()).collect();
+            running.evicts.insert(*request, peers & &owners);
+        }
         let obeys = there.running.as_ref().is_some_and(|running| !running.has_stopped);
         if let Input::Command { command: Command::Leave, .. } = input
             && obeys
@@ -313,8 +321,9 @@ impl World {
         result: Result<Reply, CommandError>,
     ) {
         self.touched.insert(host);
-        let asked = self.hosts[host].running.as_mut().and_then(|run| run.asked.remove(&request));
-        let Some((asked_at, command)) = asked else { return };
+        let Some(running) = &mut self.hosts[host].running else { return };
+        let owners = running.evicts.remove(&request).unwrap_or_default();
+        let Some((asked_at, command)) = running.asked.remove(&request) else { return };
         self.tell(Some(host), What::reply(request, &result));
         if let Err(why) = &result {
             self.view.peers[host].refused.push((asked_at, why.clone()));
@@ -325,7 +334,7 @@ impl World {
         {
             let boots = self.hosts.iter().map(|host| host.boots).collect();
             let (victims, losses) = (peers.clone(), self.hosts[host].losses);
-            self.view.peers[host].taken.push(Taken { victims, boots, losses });
+            self.view.peers[host].taken.push(Taken { victims, owners, boots, losses });
         }
         let universe = self.view.universe;
         let there = &mut self.hosts[host];
