@@ -111,7 +111,7 @@ pub(super) async fn take_over(
     // By this command, or by one that was given at the same time: either is told of all of them.
     let peers = peers.join(", ");
     match count.trim() {
-        "0" => say(format_args!("0 IPs: {peers} owned none")),
+        "0" => say(format_args!("0 IPs: by what is known here, {peers} owned none")),
         count => say(format_args!("{count} IPs of {peers} have another owner")),
     }
 }
