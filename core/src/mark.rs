@@ -115,6 +115,7 @@ marks! {
     "founding.value-own" FoundingValueOwn: "A quorum promised our ballot, and nobody had accepted anything."
     "founding.value-taken-over" FoundingValueTakenOver: "A quorum promised our ballot, and the value is one accepted before."
     "founding.decided" FoundingDecided: "A quorum accepted one value under one ballot."
+    "founding.settles" FoundingSettles: "Somebody in reach lost what its containers have: all settles first."
     "founding.adopted" FoundingAdopted: "A founding that others decided is taken in."
     "founding.late-vote" FoundingLateVote: "A vote comes after the founding."
     "founding.bad-vote" FoundingBadVote: "A vote that no voter would write."

@@ -415,8 +415,12 @@ impl Ipam {
     }
 
     /// What we say of ourselves.
-    pub const fn part(&self) -> Part {
-        Part { votes: self.votes(), leaves: self.has_left }
+    pub fn part(&self) -> Part {
+        let lacks = match &self.founded {
+            None => self.holdings.len_inside() > 0,
+            Some(_) => !self.strays.is_empty(),
+        };
+        Part { votes: self.votes(), leaves: self.has_left, lacks }
     }
 
     /// How many targets the operator configured: with no explicit count the quorum is of no fewer. Of

@@ -9,9 +9,12 @@ pub struct Part {
     pub votes: bool,
     /// Whether it has left, or began to: it hands out nothing any more, and is nobody's heir.
     pub leaves: bool,
+    /// Whether containers on its host have addresses that are not its own as far as it knows, or not yet: its
+    /// state folder was lost. It will ask for them.
+    pub lacks: bool,
 }
 
 impl Part {
-    /// Of one that votes and stays.
-    pub const FULL: Self = Self { votes: true, leaves: false };
+    /// Of one that votes and stays, and whose containers have what is its own.
+    pub const FULL: Self = Self { votes: true, leaves: false, lacks: false };
 }

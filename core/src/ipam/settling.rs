@@ -1,8 +1,10 @@
-//! Settling: what was taken over from a peer that is gone is given to nobody for a moment.
+//! Settling: what has just come to be ours, in a takeover or by the founding, is given to nobody for a moment.
 //!
 //! Containers of peers that live may have addresses there: of one that was evicted while it could not be reached, or
-//! that lost its state folder. They ask for those as soon as they hear who the owner is ([`super::regain`]), and
-//! whoever took over must not have given one to somebody else by then. What else it owns it gives meanwhile.
+//! whose host lost its state folder. When a universe is divided anew because all have lost theirs, they say so in
+//! their records ([`super::Part::lacks`]). They ask for those addresses as soon as they hear who the owner is
+//! ([`super::regain`]), and that one must not have given one to somebody else by then. What else it owns it gives
+//! meanwhile.
 //!
 //! Whoever freezes for the takeover says what its containers have, and is given that in the same call
 //! ([`super::freeze::Freeze::held`]). This is for those who were not heard then, and for more than one says: for a
@@ -22,7 +24,7 @@ pub(super) const SETTLE_WAIT: Duration = Duration::from_secs(1);
 pub(super) struct Settling(Vec<(Range, Instant)>);
 
 impl Settling {
-    /// `range` was taken over.
+    /// `range` was taken over, or divided.
     pub(super) fn add(&mut self, now: Instant, range: Range) {
         self.0.push((range, now + SETTLE_WAIT));
     }

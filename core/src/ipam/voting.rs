@@ -216,6 +216,10 @@ impl Ipam {
         let Some(ledger) = Ledger::found(founding) else { return };
         self.titles = Titles::found(&ledger);
         self.founded = Some((lineage, ledger));
+        if !self.is_restoring && self.reachable.values().any(|part| part.lacks) {
+            mark(Mark::FoundingSettles);
+            self.settling.add(now, self.universe.range());
+        }
         self.propose_at = None;
         acts.extend(self.met.clear().map(Act::Persist));
         for peer in core::mem::take(&mut self.votes).into_keys() {
