@@ -328,7 +328,7 @@ impl Node {
         // is drawn is longer than zero.
         for _ in 0..ROUNDS_MAX {
             self.timeouts(at, out);
-            self.settle(at, out);
+            self.conclude(at, out);
             self.dial(at, out);
             self.flush(at, out);
             if self.deadline().is_none_or(|deadline| deadline.at > at) {

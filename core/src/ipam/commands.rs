@@ -159,7 +159,7 @@ impl Ipam {
         if let Some(result) = begun.transpose() {
             acts.push(Act::Reply { request, result });
         }
-        self.settle(now, acts);
+        self.conclude(now, acts);
     }
 
     /// Lets a command wait, if there is room for it.
@@ -183,7 +183,7 @@ impl Ipam {
             acts.push(Act::Reply { request: self.primes.remove(0), result });
         }
         self.primes.push(request);
-        self.settle(now, acts);
+        self.conclude(now, acts);
     }
 
     /// Answers those who wait for the founding, if they can be.
@@ -208,7 +208,7 @@ impl Ipam {
     }
 
     /// Answers all waiting commands that can be answered, first come first.
-    pub(super) fn settle(&mut self, now: Instant, acts: &mut Vec<Act>) {
+    pub(super) fn conclude(&mut self, now: Instant, acts: &mut Vec<Act>) {
         self.holdings.wake(now);
         self.plan_handing_on(now);
         self.follow_evictions(acts);

@@ -72,6 +72,6 @@ impl Ipam {
         self.gate.meet(now);
         self.gate.is_confirmed = true;
         self.schedule(now);
-        self.settle(now, acts);
+        self.conclude(now, acts);
     }
 }

@@ -68,7 +68,7 @@ impl Ipam {
         if next.stances != before.stances && next.is_sound(self.me) {
             mark(Mark::EvictionRecalled);
             self.say(next, acts);
-            self.settle(now, acts);
+            self.conclude(now, acts);
         }
     }
 
@@ -212,7 +212,7 @@ impl Ipam {
     ) -> (BTreeSet<PeerId>, BTreeSet<PeerId>) {
         let mut required = self.ledger().map(Ledger::owners).unwrap_or_default();
         // Who may have taken over from a victim has to be heard as well, whether it owned anything or not.
-        required.extend(self.settlers(victims.iter()));
+        required.extend(self.takers(victims.iter()));
         required.retain(|owner| *owner != self.me && !victims.contains(owner));
         let is_away = |owner: &&PeerId| !self.reachable.contains_key(*owner);
         let away: BTreeSet<PeerId> = required.iter().filter(is_away).copied().collect();
@@ -259,8 +259,8 @@ impl Ipam {
     }
 
     /// Who may take over from one of `victims`, or has.
-    fn settlers<'a>(&self, victims: impl Iterator<Item = &'a PeerId>) -> BTreeSet<PeerId> {
-        victims.flat_map(|victim| freeze::settlers(self.me, *victim, &self.freezes)).collect()
+    fn takers<'a>(&self, victims: impl Iterator<Item = &'a PeerId>) -> BTreeSet<PeerId> {
+        victims.flat_map(|victim| freeze::takers(self.me, *victim, &self.freezes)).collect()
     }
 
     /// Says of those who may have taken over from one of `left` that they are gone for good, when they are
@@ -273,7 +273,7 @@ impl Ipam {
         acts: &mut Vec<Act>,
     ) -> Result<(), CommandError> {
         let mut next = self.freezes.get(&self.me).cloned().unwrap_or_default();
-        let gone = self.settlers(left.keys());
+        let gone = self.takers(left.keys());
         next.gone.extend(gone.iter().filter(|it| victims.contains(it) || !required.contains(it)));
         if next.gone.len() > freeze::VICTIMS_MAX {
             return Err(CommandError::TooManyProposers(freeze::VICTIMS_MAX));
@@ -428,7 +428,7 @@ impl Ipam {
             .iter()
             .flat_map(|victim| match freeze::stage(self.me, *victim, &required, &self.freezes) {
                 Stage::Silent(peers) => peers,
-                Stage::Differ | Stage::Agreed | Stage::Freezing | Stage::Torn | Stage::Settled => {
+                Stage::Differ | Stage::Agreed | Stage::Freezing | Stage::Torn | Stage::Frozen => {
                     BTreeSet::new()
                 }
             })

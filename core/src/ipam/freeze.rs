@@ -219,7 +219,7 @@ pub fn follow(
 
 /// Who, besides `me`, may take over what `victim` owns, or has already: for them somebody has frozen, as
 /// far as is known. They have to give that up before another one can.
-pub fn settlers(me: PeerId, victim: PeerId, freezes: &Freezes) -> BTreeSet<PeerId> {
+pub fn takers(me: PeerId, victim: PeerId, freezes: &Freezes) -> BTreeSet<PeerId> {
     let stances = freezes.iter().filter_map(|(who, said)| Some((*who, said.stances.get(&victim)?)));
     let frozen = stances.filter(|(_, stance)| stance.phase == Phase::Frozen);
     // What a proposer says of its own is not enough for it, and stays for ever when it dies.
@@ -249,7 +249,7 @@ pub enum Stage {
     /// Somebody came to know more before it froze: another eviction has to begin.
     Torn,
     /// All have frozen.
-    Settled,
+    Frozen,
 }
 
 impl Stage {
@@ -313,7 +313,7 @@ pub fn stage(me: PeerId, victim: PeerId, required: &BTreeSet<PeerId>, freezes: &
     match (is_frozen, stances.all(|stance| stance.phase == Phase::Frozen)) {
         (false, _) => Stage::Agreed,
         (true, false) => Stage::Freezing,
-        (true, true) => Stage::Settled,
+        (true, true) => Stage::Frozen,
     }
 }
 
@@ -396,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_frozen_goes_over_to_a_later_eviction_when_the_proposer_cannot_have_settled() {
+    fn who_has_frozen_goes_over_to_a_later_eviction_when_the_proposer_cannot_have_taken_over() {
         let own = (1, stance(5, 2, Frozen, 1));
         let (before, later) = ((2, stance(5, 2, Frozen, 1)), (3, stance(6, 3, Gathering, 7)));
         let over = Some(stance(6, 3, Gathering, 1));
@@ -409,7 +409,7 @@ mod tests {
         let yields = (2, stance(6, 3, Gathering, 1));
         assert_eq!(next(&freezes([own, yields, later]), false), over);
         let mut said = freezes([own, before, later]);
-        assert_eq!(settlers(peer(3), peer(9), &said), [peer(2)].into());
+        assert_eq!(takers(peer(3), peer(9), &said), [peer(2)].into());
         said.get_mut(&peer(3)).unwrap().gone.insert(peer(2));
         assert_eq!(next(&said, false), over);
     }
@@ -505,7 +505,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_settled_once_all_have_frozen_the_same() {
+    fn it_is_over_once_all_have_frozen_the_same() {
         let required = [peer(2), peer(3)].into();
         let of = |own, two, three| {
             let said = freezes([(1, own), (2, two), (3, three)]);
@@ -519,6 +519,6 @@ mod tests {
         assert_eq!(of(open, open, open), Stage::Agreed);
         assert_eq!(of(frozen, frozen, open), Stage::Freezing);
         assert_eq!(of(frozen, frozen, at(Gathering, 7)), Stage::Torn);
-        assert_eq!(of(frozen, frozen, frozen), Stage::Settled);
+        assert_eq!(of(frozen, frozen, frozen), Stage::Frozen);
     }
 }

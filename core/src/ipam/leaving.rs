@@ -68,7 +68,7 @@ impl Ipam {
         self.hint_at = None;
         self.absorb_at = None;
         self.hand_over(now, acts);
-        self.settle(now, acts);
+        self.conclude(now, acts);
         Ok(Want::Leave)
     }
 
@@ -141,7 +141,7 @@ impl Ipam {
     }
 
     /// Does what is due with the estate.
-    pub(super) fn settle_estate(&mut self, now: Instant, acts: &mut Vec<Act>) {
+    pub(super) fn hand_on(&mut self, now: Instant, acts: &mut Vec<Act>) {
         let _ = self.estate.unheard_until.take_if(|until| *until <= now);
         if self.estate.hand_on_at.take_if(|at| *at <= now).is_some() && self.is_leaving() {
             self.hand_over(now, acts);
@@ -201,7 +201,7 @@ impl Ipam {
         if self.estate.confirmed.insert(from) {
             mark(Mark::LeaveConfirmed);
         }
-        self.settle(now, acts);
+        self.conclude(now, acts);
     }
 
     /// Why leaving is not over.

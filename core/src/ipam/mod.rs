@@ -4,6 +4,7 @@
 //! and receives [`IpamMessage`]s, and says what it wants in [`Act`]s, which the node carries out
 //! before its own call returns.
 
+mod act;
 mod asks;
 mod commands;
 mod confirming;
@@ -19,10 +20,12 @@ mod holdings;
 mod intervals;
 mod leaving;
 mod ledger;
+mod message;
 mod met;
 mod opening;
 mod part;
 mod regain;
+mod resting;
 mod rounds;
 mod settling;
 mod snapshot;
@@ -34,19 +37,20 @@ mod voting;
 mod wants;
 mod witness;
 
+pub use act::Act;
 pub use founding::{Ballot, Founding, Proposal, Voter};
 pub use freeze::Freeze;
 pub use ledger::{Conflict, Grant, Ledger};
+pub use message::IpamMessage;
 pub use part::Part;
 
 use crate::addr::{Offset, Range, Universe};
 use crate::config::{Config, FoundingMode};
-use crate::event::Event;
 use crate::id::{ContainerId, PeerId};
-use crate::io::{Command, CommandError, Reply, RequestId};
+use crate::io::{Command, Reply, RequestId};
 use crate::mark::{Mark, mark};
 use crate::record::{Fingerprint, Key, Record};
-use crate::saved::{Change, Damaged, Saved, Slot};
+use crate::saved::{Damaged, Saved, Slot};
 use crate::status::IpamSizes;
 use crate::time::Instant;
 use alloc::collections::BTreeMap;
@@ -75,64 +79,6 @@ pub struct Space {
     /// For each block of the universe, the larger one first, the floor of the binary logarithm of
     /// (free addresses + 1): changes seldom. Zero where there is no second block.
     pub free_log2: [u8; 2],
-}
-
-/// What one IPAM says to another, over any number of hops.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum IpamMessage {
-    /// Please give me addresses inside `range` (just that one, when it has size one). Answered by
-    /// a [`Grant`] record, or by `Denied`.
-    Request {
-        /// Where.
-        range: Range,
-    },
-    /// Nothing to give inside `range`.
-    Denied {
-        /// As asked.
-        range: Range,
-    },
-    /// Do you know the same of what I own? Answered by the same words as `Confirmed` when so, and
-    /// else not at all: then one of the two has yet to hear something.
-    Confirm(Witnessed),
-    /// The sender, who owns addresses itself, knows the same of what the receiver owns.
-    Confirmed(Witnessed),
-    /// As `Request`, of one address that a container of the sender has already.
-    Regain {
-        /// Which.
-        range: Range,
-    },
-}
-
-/// What IPAM wants its node to do, in order. The node makes every `Persist` of one call durable
-/// before anything else of that call happens.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Act {
-    /// Sign and spread a record. The node picks the version (default for content-addressed keys),
-    /// persists it when it is a founding, a grant, or our own vote or freeze, and does *not* hand it back.
-    Publish {
-        /// Its key.
-        key: Key,
-        /// Its body.
-        body: Vec<u8>,
-    },
-    /// Send a message to a peer, relayed if need be.
-    Tell {
-        /// To whom.
-        peer: PeerId,
-        /// What.
-        message: IpamMessage,
-    },
-    /// Change what is on disk.
-    Persist(Change),
-    /// Answer a command.
-    Reply {
-        /// Which.
-        request: RequestId,
-        /// What it came to.
-        result: Result<Reply, CommandError>,
-    },
-    /// Tell the world.
-    Event(Event),
 }
 
 /// The IPAM of one node.
@@ -271,12 +217,12 @@ impl Ipam {
             Command::Hold { id, address } => {
                 let result = self.take_up(now, &id, address, acts);
                 acts.push(Act::Reply { request, result });
-                self.settle(now, acts);
+                self.conclude(now, acts);
             }
             Command::Release { id, address } => {
                 let result = self.release(now, &id, address, acts);
                 acts.push(Act::Reply { request, result });
-                self.settle(now, acts);
+                self.conclude(now, acts);
             }
             Command::Prime => self.prime(now, request, acts),
             Command::Leave => {
@@ -285,7 +231,7 @@ impl Ipam {
             }
             Command::Stop => {
                 self.is_stopping = true;
-                self.settle(now, acts);
+                self.conclude(now, acts);
                 acts.push(Act::Reply { request, result: Ok(Reply::Done) });
             }
             Command::OpenGate => {
@@ -352,7 +298,7 @@ impl Ipam {
             }
             Key::Peer(_) | Key::Names(_) => {}
         }
-        self.settle(now, acts);
+        self.conclude(now, acts);
     }
 
     /// All that was saved has been handed in. Called by whoever hands it in, or else by what comes first.
@@ -389,7 +335,7 @@ impl Ipam {
             IpamMessage::Denied { range } => {
                 self.asks.denied(now, *range, from);
                 self.stray_denied(now, *range, from);
-                self.settle(now, acts);
+                self.conclude(now, acts);
             }
             IpamMessage::Confirm(witnessed) => self.confirm(from, *witnessed, acts),
             IpamMessage::Confirmed(witnessed) => self.confirmed(now, from, *witnessed, acts),
@@ -411,7 +357,7 @@ impl Ipam {
             acts.extend(self.met.add(voters.map(|(peer, _)| *peer)).map(Act::Persist));
         }
         self.resume_proposing(now);
-        self.settle(now, acts);
+        self.conclude(now, acts);
     }
 
     /// What we say of ourselves.
@@ -428,7 +374,7 @@ impl Ipam {
     pub fn targets(&mut self, now: Instant, count: usize, others: usize, acts: &mut Vec<Act>) {
         if (self.targets, self.other_targets) != (count, others) {
             (self.targets, self.other_targets) = (count, others);
-            self.settle(now, acts);
+            self.conclude(now, acts);
         }
     }
 
@@ -437,12 +383,12 @@ impl Ipam {
         self.restored(now, acts);
         self.asks.expire(now);
         self.gate.expire(now);
-        self.settle_estate(now, acts);
+        self.hand_on(now, acts);
         self.settling.expire(now);
         if self.propose_at.take_if(|at| *at <= now).is_some() {
             self.propose(now, acts);
         }
-        self.settle(now, acts);
+        self.conclude(now, acts);
         if self.absorb_at.take_if(|at| *at <= now).is_some() {
             self.absorb(now, acts);
         }

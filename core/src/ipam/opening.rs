@@ -43,7 +43,7 @@ impl Ipam {
             mark(Mark::GateCopied);
             self.gate.bar = Bar::Twin;
             acts.push(Act::Event(Event::TwinMet));
-            self.settle(now, acts);
+            self.conclude(now, acts);
         }
     }
 
@@ -102,7 +102,7 @@ impl Ipam {
             self.gate.is_confirmed = true;
             self.schedule(now);
         }
-        self.settle(now, acts);
+        self.conclude(now, acts);
         match self.founded {
             Some(_) => Ok(Reply::Done),
             None => Err(self.unfounded()),
@@ -128,6 +128,6 @@ impl Ipam {
         if with != self.me && !self.gate.is_confirmed {
             self.gate.meet(now);
         }
-        self.settle(now, acts);
+        self.conclude(now, acts);
     }
 }

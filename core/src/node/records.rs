@@ -257,7 +257,7 @@ impl Node {
     }
 
     /// Draws the conclusions of what this call changed.
-    pub(super) fn settle(&mut self, at: Instant, out: &mut Outbox) {
+    pub(super) fn conclude(&mut self, at: Instant, out: &mut Outbox) {
         if self.is_stopped {
             return;
         }
@@ -505,7 +505,7 @@ mod tests {
         let (key, version) = (Key::Voter(late.id()), Version::default());
         let vote = Record::sign(&late, key, version, codec::encode(&Voter::default()));
         node.accept_all(at, (ConnId::dialed(0), late.id()), std::vec![vote], &mut out);
-        node.settle(at, &mut out);
+        node.conclude(at, &mut out);
         assert!(node.records.iter().eq(&before));
     }
 

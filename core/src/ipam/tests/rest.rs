@@ -54,7 +54,7 @@ fn an_address_that_has_rested_is_one_as_any_other() {
     for id in ["e", "f"] {
         alone.allocate(10_001, id);
     }
-    let rested = 2 + u64::try_from(holdings::REST.as_millis()).unwrap();
+    let rested = 2 + u64::try_from(resting::REST.as_millis()).unwrap();
     // Of the two that are left, one rests.
     assert_eq!(alone.allocate(rested, "g"), "10.0.0.2");
 }
