@@ -6,7 +6,7 @@ pub use crate::disk::Disk;
 use crate::host::Host;
 use crate::tools::installed;
 pub use crate::tools::{binary, ip};
-use crate::{holds_within, trace};
+use crate::{holds_within, reaper, trace};
 use anyhow::{Context as _, Result, ensure};
 use std::collections::BTreeSet;
 use std::fs;
@@ -49,7 +49,8 @@ enum Wiring {
     Line,
 }
 
-/// A set of hosts and containers. Dropping it takes everything away, daemons included.
+/// A set of hosts and containers. Dropping it takes everything away, daemons included, and so does the end of its
+/// process ([`crate::reaper`]).
 #[derive(Debug)]
 pub struct Lab {
     mark: String,
@@ -99,7 +100,9 @@ impl Lab {
         static LABS: AtomicU32 = AtomicU32::new(1);
         check_machine()?;
         let number = LABS.fetch_add(1, Ordering::Relaxed);
-        let mark = format!("weft-{}-{number}-", std::process::id());
+        let ours = format!("weft-{}-", std::process::id());
+        reaper::start(&ours, trace::TEMP)?;
+        let mark = format!("{ours}{number}-");
         let dir = Path::new(trace::TEMP).join(format!("{mark}lab"));
         // The mark ends in a dash, so that lab 1 does not take lab 12's things for its own.
         let mut lab = Self {

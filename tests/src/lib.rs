@@ -37,6 +37,7 @@ pub mod member;
 pub mod play;
 pub mod process;
 pub mod raw;
+pub mod reaper;
 pub mod rivals;
 pub mod siege;
 pub mod soak;

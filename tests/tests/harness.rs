@@ -2,11 +2,11 @@
 
 use anyhow::{Result, ensure};
 use std::collections::BTreeSet;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 use weft_tests::command::run;
-use weft_tests::lab::{Container, Lab, assert_no_trace, ip};
-use weft_tests::trace;
+use weft_tests::lab::{Container, Lab, assert_no_trace, binary, ip};
+use weft_tests::{holds_within, trace};
 
 /// A host, seen as the place to ping from.
 fn at(lab: &Lab, n: usize) -> Container {
@@ -58,6 +58,20 @@ fn a_lab_is_gone_after_a_panic_with_programs_still_running_in_it() -> Result<()>
     let mark = receiver.recv()??;
     ensure!(panicked.join().is_err());
     assert_no_trace(&mark, &before)
+}
+
+#[test]
+fn a_lab_is_gone_soon_after_its_process_was_killed() -> Result<()> {
+    let mut bench = Command::new(binary("bench")?).stdout(Stdio::null()).spawn()?;
+    let mark = format!("weft-{}-", bench.id());
+    let runs = || trace::processes(&mark).iter().any(|(_, line)| line.contains("launch"));
+    let has_begun = holds_within(Duration::from_secs(20), runs);
+    bench.kill()?;
+    bench.wait()?;
+    ensure!(has_begun, "no daemon was launched by it: {:?}", trace::of(&mark));
+    let is_gone = holds_within(Duration::from_secs(20), || trace::of(&mark).is_empty());
+    ensure!(is_gone, "left: {:?}", trace::of(&mark));
+    Ok(())
 }
 
 #[test]
