@@ -418,12 +418,15 @@ fn ipam(out: &mut String, status: &Status) {
     // Our own line first; `false` sorts before `true`.
     let mut owners: Vec<_> = status.ipam.owners.iter().collect();
     owners.sort_by_key(|owner| owner.owner != status.id);
+    let awaited = awaited(status);
     for owner in owners {
         let who = named(&people, &owner.owner);
         let tail = if owner.owner == status.id {
             format!("({} active)", status.ipam.held)
         } else if owner.reachable {
             String::new()
+        } else if awaited.contains(&owner.owner) {
+            "- being reached".to_owned()
         } else {
             "- unreachable!".to_owned()
         };
@@ -441,6 +444,7 @@ fn ipam(out: &mut String, status: &Status) {
         let how = match (*denied, is_here) {
             (true, _) => "who has handed it out too: end one of the two containers",
             (false, true) => "who is asked for it",
+            (false, false) if awaited.contains(&stray.owner) => "who is being reached",
             (false, false) => {
                 "who cannot be reached: `weft rmpeer` it if it is gone for good, as when this host lost its state folder"
             }
@@ -786,6 +790,12 @@ weft: healthy, 2 peers
             let rows = part(Part::Peers, status, &around());
             let told = "1 more being reached)";
             assert_eq!(shown.contains(told), rows.contains("(host2) - being reached\n"), "{rows}");
+            let owners = part(Part::Ipam, status, &around());
+            assert_eq!(
+                shown.contains(told),
+                owners.contains("total) - being reached\n"),
+                "{owners}"
+            );
             assert_eq!(shown.contains(told), !shown.contains("unreachable"), "{shown}");
             shown.contains(told)
         };
