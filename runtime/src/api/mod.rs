@@ -15,3 +15,5 @@ mod request;
 pub mod server;
 pub mod text;
 pub mod types;
+mod verdict;
+mod words;

@@ -1,7 +1,8 @@
 //! The JSON of `weft report`: Weave Net's names for what both have.
 
-use super::text::{self, Part};
+use super::text::Part;
 use super::types::Surroundings;
+use super::{verdict, words};
 use crate::dns::PORT;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
@@ -11,7 +12,7 @@ use weft_core::status::{Carriage, ConnStatus, DirectStatus, PeerStatus, Status, 
 
 /// The whole report.
 pub fn report(status: &Status, around: &Surroundings) -> Value {
-    let complaints = text::complaints(status, around);
+    let complaints = verdict::complaints(status, around);
     json!({
         "Ready": true,
         "Version": around.version,
@@ -97,7 +98,7 @@ fn connection(conn: &ConnStatus, status: &Status) -> Value {
     json!({
         "Address": conn.remote,
         "Outbound": conn.outbound,
-        "State": text::state_word(conn.state),
+        "State": words::state_word(conn.state),
         "Info": info,
         "Attrs": {
             "name": "sleeve",
@@ -117,7 +118,7 @@ fn session(direct: &DirectStatus) -> Value {
     json!({
         "Peer": direct.name.to_string(),
         "NickName": direct.nickname,
-        "State": text::session_word(direct.state),
+        "State": words::session_word(direct.state),
         "DatagramsTo": direct.datagrams_to,
         "Encrypted": direct.encrypted,
         "RttMs": direct.round_trip.map(|trip| trip.as_secs_f64() * 1e3),
@@ -164,7 +165,7 @@ fn peer(peer: &PeerStatus) -> Value {
 }
 
 fn ipam(status: &Status) -> Value {
-    let people = text::people(status);
+    let people = words::people(status);
     let entries = status.ipam.owners.iter().map(|owner| {
         json!({
             "Peer": name_of(&owner.owner, status),
@@ -175,13 +176,13 @@ fn ipam(status: &Status) -> Value {
         })
     });
     json!({
-        "Status": text::ipam_state(status),
+        "Status": words::ipam_state(status),
         "Range": status.ipam.universe.to_string(),
         "RangeNumIPs": number(status.ipam.universe.size()),
         "ActiveIPs": status.ipam.held,
-        "DefaultSubnet": text::listed(&status.ipam.default_subnets),
+        "DefaultSubnet": words::listed(&status.ipam.default_subnets),
         "Entries": entries.collect::<Vec<_>>(),
-        "OwnersMayBeGone": text::may_be_gone(&status.ipam.state),
+        "OwnersMayBeGone": verdict::may_be_gone(&status.ipam.state),
         "PendingAllocates": status.ipam.waiting,
         "Strays": status.ipam.strays.iter().map(|stray| json!({
             "Address": stray.address,

@@ -10,6 +10,7 @@ use super::text::{self, Part};
 use super::types::{
     AllowRequest, AttachRequest, Container, DetachRequest, Dns, ExposeRequest, Surroundings,
 };
+use super::words;
 use crate::attachments::{AddressRequest, Attach, AttachError, Attached};
 use crate::daemon::{Controls, LeaveError};
 use crate::secret::Secret;
@@ -347,7 +348,7 @@ async fn give_back(c: Controls, id: ContainerId, ip: Option<IpAddr>) -> Answer<S
 }
 
 async fn default_subnet(State(c): Controlled) -> Answer<String> {
-    Ok(text::listed(&picture(&c).await?.ipam.default_subnets))
+    Ok(words::listed(&picture(&c).await?.ipam.default_subnets))
 }
 
 async fn ring(State(c): Controlled) -> Answer<()> {
