@@ -271,6 +271,14 @@ pub enum CommandError {
         /// How many of those in reach have not said that they have nothing.
         silent: usize,
     },
+    /// All that is free has just come to be this peer's, and containers elsewhere may have it.
+    #[error(
+        "no address of {subnet} yet: what is free came to be this peer's a moment ago, and containers of peers that are asked may have it; try again"
+    )]
+    Settling {
+        /// Where from.
+        subnet: IpNet,
+    },
     /// Nothing left here or at any peer in reach.
     #[error(
         "no free address in {subnet}: {owned} belong to this peer and are in use,{} {unreachable} belong to peers that cannot be reached; detach a container{} or use another subnet",
@@ -400,6 +408,7 @@ impl CommandError {
         match self {
             Self::OwnerSilent { .. }
             | Self::OwnersSilent { .. }
+            | Self::Settling { .. }
             | Self::NoQuorum { .. }
             | Self::Observing { .. }
             | Self::NotMerged { .. }
@@ -449,6 +458,7 @@ impl CommandError {
             ),
             Self::OwnerSilent { .. }
             | Self::OwnersSilent { .. }
+            | Self::Settling { .. }
             | Self::NoQuorum { .. }
             | Self::Observing { .. }
             | Self::NotMerged { .. }
@@ -494,6 +504,7 @@ impl CommandError {
             | Self::Observing { .. }
             | Self::NotMerged { .. }
             | Self::OwnersSilent { .. }
+            | Self::Settling { .. }
             | Self::Exhausted { .. }
             | Self::EvictsItself
             | Self::TooManyVictims(_)

@@ -21,7 +21,7 @@ fn peer(number: u8) -> PeerId {
 fn founded() -> Option<Ledger> {
     let universe = Universe::new("10.0.0.0/27".parse().ok()?).ok()?;
     let ballot = Ballot { round: 1, proposer: peer(0) };
-    Ledger::found(&Founding { universe, seeds: (0..3).map(peer).collect(), ballot })
+    Ledger::found(&Founding { universe, seeds: (0..3).map(peer).collect(), ballot, lacks: false })
 }
 
 fn grants() -> impl Strategy<Value = Vec<Grant>> {

@@ -472,6 +472,10 @@ impl Ipam {
     /// Why the owner of `address`, which lies at `offset`, has not said whether it is free.
     fn owner_reason(&self, address: IpNet, offset: Offset) -> CommandError {
         let owner = self.owner_of(offset).unwrap_or(self.me);
+        if owner == self.me {
+            mark(Mark::RefusedSettling);
+            return CommandError::Settling { subnet: address };
+        }
         let why = if self.reachable.contains_key(&owner) {
             mark(Mark::RefusedOwnerSilent);
             alloc::format!("did not answer within {:?}: try again", self.allocate_max)
@@ -492,6 +496,10 @@ impl Ipam {
         let Some(Pool { subnet, usable }) = unmet.copied() else {
             return self.out_of_range(self.universe.to_string());
         };
+        if self.settles_free(usable) {
+            mark(Mark::RefusedSettling);
+            return CommandError::Settling { subnet };
+        }
         let owners = self.owned_in_reach(usable).into_keys();
         match owners.filter(|owner| !self.asks.has_denied(usable, *owner)).count() {
             0 => self.exhausted(subnet, usable),

@@ -40,6 +40,8 @@ pub struct Proposal {
     pub origin: Ballot,
     /// The peers it would divide the universe among.
     pub seeds: BTreeSet<PeerId>,
+    /// Whether one of them lacks what its containers have ([`super::Part::lacks`]).
+    pub lacks: bool,
 }
 
 impl Proposal {
@@ -55,13 +57,16 @@ pub struct Voter {
     pub promised: Option<Ballot>,
     /// Accepted last: what, and under which ballot.
     pub accepted: Option<(Ballot, Proposal)>,
+    /// Whether it lacks what its containers have. A vote is heard before its writer is in reach.
+    pub lacks: bool,
 }
 
 impl Voter {
-    /// Takes in another state of the same voter. Both parts only rise, so the result is the later
+    /// Takes in another state of the same voter. All parts only rise, so the result is the later
     /// of the two.
     pub fn join(&mut self, other: Self) {
         self.promised = self.promised.max(other.promised);
+        self.lacks |= other.lacks;
         if other.accepted_ballot() > self.accepted_ballot() {
             self.accepted = other.accepted;
         }
@@ -88,6 +93,8 @@ pub struct Founding {
     pub seeds: BTreeSet<PeerId>,
     /// Under which ballot that was first proposed.
     pub ballot: Ballot,
+    /// Whether one of them lacked what its containers have: all of it settles first ([`super::settling`]).
+    pub lacks: bool,
 }
 
 /// How far the round of one vote may lie above all known ones. Rounds go up by one, a few times in a
@@ -161,7 +168,8 @@ pub fn step(me: PeerId, quorum: usize, votes: &Votes) -> Option<Voter> {
             let value = top.max_by_key(|(ballot, _)| *ballot).map_or_else(
                 || {
                     mark(Mark::FoundingValueOwn);
-                    Proposal { origin: ballot, seeds: founders(me, votes) }
+                    let lacks = vote.lacks || votes.values().any(|vote| vote.lacks);
+                    Proposal { origin: ballot, seeds: founders(me, votes), lacks }
                 },
                 |(_, value)| {
                     mark(Mark::FoundingValueTakenOver);

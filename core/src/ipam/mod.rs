@@ -364,7 +364,7 @@ impl Ipam {
     pub fn part(&self) -> Part {
         let lacks = match &self.founded {
             None => self.holdings.len_inside() > 0,
-            Some(_) => !self.strays.is_empty(),
+            Some(_) => self.asks_for_strays(),
         };
         Part { votes: self.votes(), leaves: self.has_left, lacks }
     }
@@ -382,7 +382,9 @@ impl Ipam {
     pub fn timeout(&mut self, now: Instant, acts: &mut Vec<Act>) {
         self.restored(now, acts);
         self.asks.expire(now);
+        let was_open = self.is_open();
         self.gate.expire(now);
+        self.settle_behind(now, was_open);
         self.hand_on(now, acts);
         self.settling.expire(now);
         if self.propose_at.take_if(|at| *at <= now).is_some() {
@@ -439,12 +441,12 @@ impl Ipam {
         self.free_in(self.universe.range())
     }
 
-    /// Own addresses inside `range` that nobody holds.
     /// Whether something free of ours inside `range` settles.
     fn settles_free(&self, range: Range) -> bool {
         self.settling.parts(range).any(|part| self.free_in(part) > 0)
     }
 
+    /// Own addresses inside `range` that nobody holds.
     fn free_in(&self, range: Range) -> u128 {
         self.ledger().map_or(0, |ledger| self.holdings.free_count(ledger, self.me, range))
     }

@@ -109,6 +109,19 @@ impl Ipam {
         }
     }
 
+    /// The gate may have opened. What others asked us for in vain behind it, and in a life before, comes first.
+    pub(super) fn settle_behind(&mut self, now: Instant, was_open: bool) {
+        if !was_open && self.founded.is_some() && self.is_open() && self.is_lacking() {
+            mark(Mark::GateSettles);
+            self.settling.add(now, self.universe.range());
+        }
+    }
+
+    /// Whether somebody in reach asks for what its containers have.
+    pub(super) fn is_lacking(&self) -> bool {
+        self.reachable.values().any(|part| part.lacks)
+    }
+
     /// As [`Ipam::is_open`], for whom an address is wanted.
     pub(super) fn has_opened(&self) -> bool {
         let is_open = self.is_open();
@@ -126,7 +139,9 @@ impl Ipam {
     /// the boot gate when all addresses are ours.
     pub fn merged(&mut self, now: Instant, with: PeerId, acts: &mut Vec<Act>) {
         if with != self.me && !self.gate.is_confirmed {
+            let was_open = self.is_open();
             self.gate.meet(now);
+            self.settle_behind(now, was_open);
         }
         self.conclude(now, acts);
     }

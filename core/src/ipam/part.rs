@@ -9,8 +9,8 @@ pub struct Part {
     pub votes: bool,
     /// Whether it has left, or began to: it hands out nothing any more, and is nobody's heir.
     pub leaves: bool,
-    /// Whether containers on its host have addresses that are not its own as far as it knows, or not yet: its
-    /// state folder was lost. It will ask for them.
+    /// Whether containers on its host have addresses that are not its own, or not yet: its state folder was
+    /// lost. It asks owners in reach for them, or will.
     pub lacks: bool,
 }
 

@@ -37,11 +37,14 @@ const PACE: Duration = Duration::from_millis(200);
 /// yet to see that we can be reached.
 const PATIENCE: Duration = Duration::from_millis(200);
 
-/// But after no longer than this; whoever cannot be reached, too.
-const SILENT_WAIT: Duration = Duration::from_secs(2);
+/// But after no longer than this.
+const PATIENCE_MAX: Duration = Duration::from_millis(500);
 
-// Whoever has just taken over is asked three times before it gives the address to others.
-const _: () = assert!(PATIENCE.as_millis() * 3 < SETTLE_WAIT.as_millis());
+/// Whoever cannot be reached is looked for after this.
+const AWAY_WAIT: Duration = Duration::from_secs(2);
+
+// Whoever has just taken over, or opened its gate, is asked before it gives the address to others.
+const _: () = assert!(PATIENCE_MAX.as_millis() * 2 <= SETTLE_WAIT.as_millis());
 
 /// Who has handed the address out is asked again after this.
 const DENIED_WAIT: Duration = Duration::from_secs(30);
@@ -115,11 +118,11 @@ impl Ipam {
                 continue;
             }
             let owner = ledger.owner(Offset(*at));
-            stray.ask_at = now + SILENT_WAIT;
+            stray.ask_at = now + AWAY_WAIT;
             if let Some(peer) = owner.filter(|owner| self.reachable.contains_key(owner)) {
                 mark(Mark::StrayAsked);
                 stray.ask_at = now + stray.patience;
-                stray.patience = (stray.patience * 2).min(SILENT_WAIT);
+                stray.patience = (stray.patience * 2).min(PATIENCE_MAX);
                 let range = Range { start: Offset(*at), end: Offset(at + 1) };
                 acts.push(Act::Tell { peer, message: IpamMessage::Regain { range } });
             }
@@ -142,6 +145,13 @@ impl Ipam {
     pub(super) fn hurry_strays(&mut self, now: Instant) {
         let silent = self.strays.values_mut().filter(|stray| stray.denied_by.is_none());
         silent.for_each(|stray| *stray = Stray::new(now));
+    }
+
+    /// Whether there are owners in reach who have yet to answer.
+    pub(super) fn asks_for_strays(&self) -> bool {
+        let asked = self.strays.iter().filter(|(_, stray)| stray.denied_by.is_none());
+        let owners = asked.filter_map(|(at, _)| self.owner_of(Offset(*at)));
+        owners.into_iter().any(|owner| self.reachable.contains_key(&owner))
     }
 
     /// When an owner is asked next.

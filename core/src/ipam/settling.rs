@@ -4,7 +4,7 @@
 //! whose host lost its state folder. When a universe is divided anew because all have lost theirs, they say so in
 //! their records ([`super::Part::lacks`]). They ask for those addresses as soon as they hear who the owner is
 //! ([`super::regain`]), and that one must not have given one to somebody else by then. What else it owns it gives
-//! meanwhile.
+//! meanwhile. In that moment 640 addresses can be asked for; more would need the ranges themselves, as below.
 //!
 //! Whoever freezes for the takeover says what its containers have, and is given that in the same call
 //! ([`super::freeze::Freeze::held`]). This is for those who were not heard then, and for more than one says: for a
@@ -19,7 +19,7 @@ use core::time::Duration;
 /// machines. Half of what anybody waits for an address, where nothing else is free.
 pub(super) const SETTLE_WAIT: Duration = Duration::from_secs(1);
 
-/// What settles, each until when; the first one first.
+/// What settles, each with when it has; the first one first.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Settling(Vec<(Range, Instant)>);
 
@@ -55,11 +55,11 @@ impl Settling {
 
     /// Ends what is over.
     pub(super) fn expire(&mut self, now: Instant) {
-        self.0.retain(|(_, until)| *until > now);
+        self.0.retain(|(_, settled_at)| *settled_at > now);
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.0.first().map(|(_, until)| *until)
+        self.0.first().map(|(_, settled_at)| *settled_at)
     }
 
     /// How many ranges settle.

@@ -769,7 +769,12 @@ fn grants_that_nobody_can_judge_leave_room_for_those_that_count() {
 
 fn founding_of(seeds: u8, block: &str) -> Founding {
     let ballot = Ballot { round: 1, proposer: peer(0) };
-    Founding { universe: universe(block), seeds: (0..seeds).map(peer).collect(), ballot }
+    Founding {
+        universe: universe(block),
+        seeds: (0..seeds).map(peer).collect(),
+        ballot,
+        lacks: false,
+    }
 }
 
 #[test]

@@ -311,7 +311,13 @@ mod tests {
     fn founded() -> Ledger {
         let universe = Universe::new("10.0.0.0/27".parse().unwrap()).unwrap();
         let ballot = Ballot { round: 1, proposer: peer(0) };
-        Ledger::found(&Founding { universe, seeds: [peer(0), peer(1)].into(), ballot }).unwrap()
+        Ledger::found(&Founding {
+            universe,
+            seeds: [peer(0), peer(1)].into(),
+            ballot,
+            lacks: false,
+        })
+        .unwrap()
     }
 
     /// One of more peers than fit into [`peer`].
@@ -516,7 +522,7 @@ mod tests {
         let universe = Universe::new("10.0.0.0/20".parse().unwrap()).unwrap();
         let ballot = Ballot { round: 1, proposer: numbered(0) };
         let seeds = [numbered(0)].into();
-        let ledger = Ledger::found(&Founding { universe, seeds, ballot }).unwrap();
+        let ledger = Ledger::found(&Founding { universe, seeds, ballot, lacks: false }).unwrap();
         // To as many owners: single addresses, all of them in turn, and parts that overlap.
         let singles = (1..=COUNT).map(|n| numbered_grant(0, n, (2 * n, 2 * n + 1), 1));
         let (singles, others) = (singles.collect::<Vec<_>>(), COUNT + 1..=2 * COUNT);

@@ -1,7 +1,7 @@
 //! Our part in the founding: when we propose, how we vote, and what is done once it is decided. The
 //! rules of the vote itself are [`super::founding`].
 
-use super::founding::{self, Ballot, Founding, Voter};
+use super::founding::{self, Ballot, Founding, Proposal, Voter};
 use super::ledger::Ledger;
 use super::titles::Titles;
 use super::{Act, Ipam};
@@ -12,7 +12,6 @@ use crate::id::PeerId;
 use crate::mark::{Mark, mark};
 use crate::record::{Fingerprint, Key};
 use crate::time::Instant;
-use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::time::Duration;
 use rand_core::RngCore;
@@ -57,7 +56,13 @@ impl Ipam {
         {
             // No ballot has round zero: votes and this never make the same founding.
             let ballot = Ballot { round: 0, proposer };
-            return self.publish_founding(now, seeds.clone(), ballot, acts);
+            let seeds = seeds.clone();
+            // All of them write the same, whatever each knows.
+            return self.publish_founding(
+                now,
+                Proposal { origin: ballot, seeds, lacks: false },
+                acts,
+            );
         }
         if self.founded.is_some() || self.started || !self.votes() {
             return;
@@ -78,7 +83,8 @@ impl Ipam {
         if self.founded.is_some() || !self.started {
             return;
         }
-        if let Some(vote) = founding::propose(self.me, &self.votes) {
+        if let Some(mut vote) = founding::propose(self.me, &self.votes) {
+            vote.lacks |= self.part().lacks;
             mark(if self.proposals == 0 {
                 Mark::FoundingOpened
             } else {
@@ -176,7 +182,9 @@ impl Ipam {
         if let Some(vote) = vote {
             self.votes.insert(self.me, vote);
         }
+        let lacks = self.part().lacks;
         let vote = self.votes.entry(self.me).or_default();
+        vote.lacks |= lacks;
         acts.push(Act::Publish { key: Key::Voter(self.me), body: codec::encode(vote) });
         self.decide(now, acts);
     }
@@ -184,18 +192,17 @@ impl Ipam {
     fn decide(&mut self, now: Instant, acts: &mut Vec<Act>) {
         if let Some(value) = founding::decided(self.quorum(), &self.votes) {
             mark(Mark::FoundingDecided);
-            self.publish_founding(now, value.seeds, value.origin, acts);
+            self.publish_founding(now, value, acts);
         }
     }
 
     fn publish_founding(
         &mut self,
         now: Instant,
-        seeds: BTreeSet<PeerId>,
-        ballot: Ballot,
+        Proposal { origin: ballot, seeds, lacks }: Proposal,
         acts: &mut Vec<Act>,
     ) {
-        let founding = Founding { universe: self.universe, seeds, ballot };
+        let founding = Founding { universe: self.universe, seeds, ballot, lacks };
         let body = codec::encode(&founding);
         let print = Fingerprint::of(&body);
         acts.push(Act::Publish { key: Key::Founding(print), body });
@@ -216,7 +223,7 @@ impl Ipam {
         let Some(ledger) = Ledger::found(founding) else { return };
         self.titles = Titles::found(&ledger);
         self.founded = Some((lineage, ledger));
-        if !self.is_restoring && self.reachable.values().any(|part| part.lacks) {
+        if !self.is_restoring && (founding.lacks || self.is_lacking()) {
             mark(Mark::FoundingSettles);
             self.settling.add(now, self.universe.range());
         }

@@ -475,7 +475,7 @@ mod tests {
             let other = Identity::from_seed([2; 32]).id();
             let promise = |round| {
                 let promised = Some(Ballot { round, proposer: other });
-                codec::encode(&Voter { promised, accepted: None })
+                codec::encode(&Voter { promised, accepted: None, lacks: false })
             };
             node.publish(Key::Voter(node.me), promise(3));
             let version = Version { incarnation: node.incarnation, sequence };
@@ -515,7 +515,7 @@ mod tests {
         let liar = Identity::from_seed([2; 32]);
         let mut vote = |sequence, round| {
             let promised = Some(Ballot { round, proposer: liar.id() });
-            let body = codec::encode(&Voter { promised, accepted: None });
+            let body = codec::encode(&Voter { promised, accepted: None, lacks: false });
             let version = Version { incarnation: Incarnation(1), sequence };
             let record = Record::sign(&liar, Key::Voter(liar.id()), version, body);
             node.accept(Instant::ZERO, ConnId::dialed(0), record, &mut Outbox::default())
@@ -561,7 +561,7 @@ mod tests {
         let record = |universe, seeds: &[PeerId]| {
             let ballot = Ballot { round: 1, proposer: identity.id() };
             let seeds = seeds.iter().copied().collect();
-            let body = codec::encode(&Founding { universe, seeds, ballot });
+            let body = codec::encode(&Founding { universe, seeds, ballot, lacks: false });
             let key = Key::Founding(Fingerprint::of(&body));
             Record::sign(&identity, key, Version::default(), body)
         };

@@ -71,6 +71,7 @@ impl From<CommandError> for Refusal {
             CommandError::AddressTaken { .. }
             | CommandError::OwnerSilent { .. }
             | CommandError::OwnersSilent { .. }
+            | CommandError::Settling { .. }
             | CommandError::OutOfRange { .. }
             | CommandError::TooWide { .. }
             | CommandError::Edge { .. }

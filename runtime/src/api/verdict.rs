@@ -12,6 +12,9 @@ pub(super) fn complaints(status: &Status, around: &Surroundings) -> Vec<String> 
     match &status.ipam.state {
         // Whoever has no part in it may well want no address yet.
         IpamState::Idle | IpamState::Observing | IpamState::Ready => {}
+        IpamState::AwaitingConsensus { needed, heard } if heard >= needed => {
+            wrong.push(format!("no addresses for a moment: {} is being divided", status.ipam.universe));
+        }
         IpamState::AwaitingConsensus { needed, heard } => wrong.push(format!(
             "no addresses yet: {heard} of the {needed} peers needed to divide {} are reachable",
             status.ipam.universe

@@ -105,7 +105,8 @@ pub(super) async fn take_over(
             fields.push(("wait", "true"));
         }
         let answer = client.form(Method::POST, "/evict", &fields).await;
-        answer.map_err(|why| if Instant::now() < missed_at { until_missed(why) } else { why })
+        let may_be_missed = wait && Instant::now() < missed_at;
+        answer.map_err(|why| if may_be_missed { until_missed(why) } else { why })
     });
     let count = count.await?;
     // By this command, or by one that was given at the same time: either is told of all of them.

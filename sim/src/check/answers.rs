@@ -109,6 +109,7 @@ impl fmt::Display for Answers {
 pub fn could_be_met(view: &View, host: usize, subnet: IpNet, why: &CommandError) -> bool {
     let says_so = match why {
         CommandError::OwnersSilent { .. }
+        | CommandError::Settling { .. }
         | CommandError::Exhausted { .. }
         | CommandError::NotMerged { .. }
         | CommandError::Copied

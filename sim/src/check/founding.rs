@@ -67,7 +67,7 @@ impl Invariant for Valid {
 
 impl Valid {
     fn fault(&self, view: &View, founding: &Founding) -> Option<String> {
-        let Founding { universe, seeds, ballot } = founding;
+        let Founding { universe, seeds, ballot, lacks: _ } = founding;
         let stranger = seeds.iter().find(|seed| self.parties.get(*seed) != Some(&true));
         let universes = || view.peers.iter().filter_map(|peer| peer.told.universe);
         if seeds.is_empty() {

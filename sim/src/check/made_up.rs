@@ -49,7 +49,7 @@ pub(super) fn universe() -> Universe {
 pub(super) fn founding(seeds: &[u8]) -> (Key, Paper) {
     let ballot = ballot(1, 1);
     let seeds = seeds.iter().map(|seed| id(*seed)).collect();
-    let says = Says::Founding(Founding { universe: universe(), seeds, ballot });
+    let says = Says::Founding(Founding { universe: universe(), seeds, ballot, lacks: false });
     (Key::Founding(LINEAGE), Paper { writer: id(1), version: Version::default(), sign: 0, says })
 }
 
@@ -81,8 +81,16 @@ pub(super) const fn ballot(round: u64, proposer: u8) -> Ballot {
 /// That `voter` promised the round `promised` of `n1`, and accepted the one before among `seeds`.
 pub(super) fn vote(voter: u8, promised: u64, seeds: &[u8]) -> (Key, Paper) {
     let before = ballot(promised - 1, 1);
-    let proposal = Proposal { origin: before, seeds: seeds.iter().map(|seed| id(*seed)).collect() };
-    let vote = Voter { promised: Some(ballot(promised, 1)), accepted: Some((before, proposal)) };
+    let proposal = Proposal {
+        origin: before,
+        seeds: seeds.iter().map(|seed| id(*seed)).collect(),
+        lacks: false,
+    };
+    let vote = Voter {
+        promised: Some(ballot(promised, 1)),
+        accepted: Some((before, proposal)),
+        lacks: false,
+    };
     let says = Says::Vote(vote);
     (
         Key::Voter(id(voter)),

@@ -170,6 +170,7 @@ fn wanted(view: &View, why: &CommandError) -> Option<(Range, [Option<Offset>; 2]
         | CommandError::Copied
         | CommandError::Doubted
         | CommandError::OwnersSilent { .. }
+        | CommandError::Settling { .. }
         | CommandError::NotHeld(_)
         | CommandError::StillInReach { .. }
         | CommandError::OwnersAway { .. }

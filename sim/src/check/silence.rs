@@ -118,6 +118,7 @@ impl Silence {
             | CommandError::TooWide { .. }
             | CommandError::Edge { .. }
             | CommandError::HeldOtherwise { .. }
+            | CommandError::Settling { .. }
             | CommandError::Observing { .. }
             | CommandError::Copied
             | CommandError::Exhausted { .. }

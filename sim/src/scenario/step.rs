@@ -71,7 +71,7 @@ pub enum Outcome {
 }
 
 /// Names of refusals.
-const REFUSALS: [&str; 28] = [
+const REFUSALS: [&str; 29] = [
     "address-taken",
     "owner-silent",
     "out-of-range",
@@ -83,6 +83,7 @@ const REFUSALS: [&str; 28] = [
     "doubted",
     "copied",
     "exhausted",
+    "settling",
     "not-held",
     "in-reach",
     "owners-away",
@@ -107,6 +108,7 @@ const fn refusal(error: &CommandError) -> &'static str {
     match error {
         CommandError::AddressTaken { .. } => "address-taken",
         CommandError::OwnerSilent { .. } | CommandError::OwnersSilent { .. } => "owner-silent",
+        CommandError::Settling { .. } => "settling",
         CommandError::OutOfRange { .. } => "out-of-range",
         CommandError::TooWide { .. } => "too-wide",
         CommandError::Edge { .. } => "edge",

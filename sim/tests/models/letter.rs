@@ -45,7 +45,7 @@ pub(crate) fn record(writer: PeerId, key: Key, sequence: u64, body: Vec<u8>) -> 
 pub(crate) fn founding(universe: Universe, seeds: usize) -> Record {
     let ballot = Ballot { round: 1, proposer: peer(0) };
     let seeds = (0..seeds).map(peer).collect();
-    let body = codec::encode(&Founding { universe, seeds, ballot });
+    let body = codec::encode(&Founding { universe, seeds, ballot, lacks: false });
     record(peer(0), Key::Founding(Fingerprint::of(&body)), 0, body)
 }
 

@@ -223,7 +223,7 @@ mod tests {
         ) {
             let universe: Universe = Universe::new("10.32.0.0/24".parse().unwrap()).unwrap();
             let ballot = Ballot { round: 1, proposer: ME };
-            let founding = Founding { universe, seeds: [ME].into(), ballot };
+            let founding = Founding { universe, seeds: [ME].into(), ballot, lacks: false };
             let mut ledger = Ledger::found(&founding).unwrap();
             for (at, given) in given.into_iter().enumerate() {
                 let (lineage, version) = (Fingerprint([0; 16]), at as u64 + 1);

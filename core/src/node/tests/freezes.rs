@@ -18,7 +18,8 @@ fn founded() -> Node {
     let mut node = Node::new(config(0), saved, Seed([1; 32]), now, &mut out).unwrap();
     let ballot = Ballot { round: 1, proposer: node.me };
     let seeds = [node.me, VICTIM].into();
-    let body = codec::encode(&Founding { universe: Universe::DEFAULT, seeds, ballot });
+    let body =
+        codec::encode(&Founding { universe: Universe::DEFAULT, seeds, ballot, lacks: false });
     let key = Key::Founding(Fingerprint::of(&body));
     let founding = Record::sign(&node.identity, key, Version::default(), body);
     assert_eq!(hear(&mut node, founding), None);

@@ -103,7 +103,7 @@ pub(super) fn of(lie: Lie, liar: &Identity, facts: &Facts, count: u32) -> Vec<Re
         }
         Lie::LeapingVote => {
             let promised = Some(Ballot { round: u64::MAX, proposer: me });
-            let body = codec::encode(&Voter { promised, accepted: None });
+            let body = codec::encode(&Voter { promised, accepted: None, lacks: false });
             vec![Record::sign(liar, Key::Voter(me), version(1), body)]
         }
         Lie::LeapingFreeze => [1 << 20, 1 << 41]
@@ -246,6 +246,7 @@ fn bad_bodies(me: PeerId) -> Vec<(Key, Vec<u8>)> {
         universe: Universe::DEFAULT,
         seeds: BTreeSet::new(),
         ballot: Ballot { round: 1, proposer: me },
+        lacks: false,
     };
     let print = Fingerprint::default();
     let long = "a".repeat(300);
