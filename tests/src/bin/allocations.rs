@@ -219,7 +219,7 @@ fn learned(out: &mut impl std::io::Write) -> Result<()> {
     let giver = Identity::from_seed([1; 32]);
     let universe = Universe::DEFAULT;
     let ballot = Ballot { round: 1, proposer: giver.id() };
-    let founding = Founding { universe, seeds: [giver.id()].into(), ballot };
+    let founding = Founding { universe, seeds: [giver.id()].into(), ballot, lacks: false };
     let body = weft_core::codec::encode(&founding);
     let lineage = Fingerprint::of(&body);
     let root = Record::sign(&giver, Key::Founding(lineage), Version::default(), body);
