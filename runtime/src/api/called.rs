@@ -7,7 +7,8 @@ use weft_core::id::{PeerId, PeerLabel};
 use weft_core::status::Status;
 
 /// The peer called `wanted` that is to be removed. Where several are called so, it is the one that cannot be
-/// reached: a host that lost its state folder comes back as another peer under the name that it had.
+/// reached, and of those the one that owns addresses: a host that lost its state folder comes back as another
+/// peer under the name that it had.
 ///
 /// # Errors
 /// That there is none, or which ones there are.
@@ -24,16 +25,18 @@ pub(super) fn gone(wanted: &str, known: &Status) -> Answer<PeerId> {
     found.dedup_by_key(|(label, _)| label.id);
     let away: Vec<&PeerLabel> =
         found.iter().filter(|(_, reachable)| !reachable).map(|(label, _)| label).collect();
-    match (&found[..], &away[..]) {
-        ([(peer, _)], _) => Ok(peer.id),
-        ([], _) => Err(Refusal::new(
+    let owns = |label: &&&PeerLabel| known.ipam.owners.iter().any(|it| it.owner == label.id);
+    let owners: Vec<&PeerLabel> = away.iter().filter(owns).copied().collect();
+    match (&found[..], &away[..], &owners[..]) {
+        ([(peer, _)], ..) => Ok(peer.id),
+        ([], ..) => Err(Refusal::new(
             StatusCode::NOT_FOUND,
             format!(
                 "no peer is called {wanted}: `weft status peers` and `weft status ipam` list those that are known"
             ),
         )),
-        (_, [peer]) => Ok(peer.id),
-        (several, _) => {
+        (_, [peer], _) | (_, _, [peer]) => Ok(peer.id),
+        (several, ..) => {
             // Their names may be the same, too.
             let ids: Vec<String> =
                 several.iter().map(|(it, _)| format!("{} is {it}", it.id.hex())).collect();
