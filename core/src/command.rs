@@ -273,10 +273,10 @@ pub enum CommandError {
     },
     /// All that is free has just come to be this peer's, and containers elsewhere may have it.
     #[error(
-        "no address of {subnet} yet: what is free came to be this peer's a moment ago, and containers of peers that are asked may have it; try again"
+        "no address of {subnet} yet: what is free there came to be this peer's a moment ago, and containers on other hosts may have it, which are heard first; try again"
     )]
     Settling {
-        /// Where from.
+        /// Where from; of one address, itself.
         subnet: IpNet,
     },
     /// Nothing left here or at any peer in reach.

@@ -207,9 +207,11 @@ impl Ipam {
         }))
     }
 
-    /// Answers all waiting commands that can be answered, first come first.
+    /// Draws the conclusions of what this call changed; above all, answers all waiting commands that can be
+    /// answered, first come first.
     pub(super) fn conclude(&mut self, now: Instant, acts: &mut Vec<Act>) {
         self.holdings.wake(now);
+        self.look_at_gate(now);
         self.plan_handing_on(now);
         self.follow_evictions(acts);
         self.answer_primes(now, acts);
@@ -474,7 +476,7 @@ impl Ipam {
         let owner = self.owner_of(offset).unwrap_or(self.me);
         if owner == self.me {
             mark(Mark::RefusedSettling);
-            return CommandError::Settling { subnet: address };
+            return CommandError::Settling { subnet: address.addr().into() };
         }
         let why = if self.reachable.contains_key(&owner) {
             mark(Mark::RefusedOwnerSilent);

@@ -69,10 +69,8 @@ impl Ipam {
             return mark(Mark::WitnessIgnored);
         }
         mark(Mark::GateOpened);
-        let was_open = self.is_open();
         self.gate.meet(now);
         self.gate.is_confirmed = true;
-        self.settle_behind(now, was_open);
         self.schedule(now);
         self.conclude(now, acts);
     }

@@ -34,6 +34,8 @@ pub(super) struct Gate {
     /// Others may be heard until then.
     pub(super) neighbours_until: Option<Instant>,
     pub(super) bar: Bar,
+    /// Whether it was open when that was last looked at.
+    pub(super) was_open: bool,
 }
 
 /// What keeps it closed whatever others confirm.
@@ -50,7 +52,8 @@ pub(super) enum Bar {
 
 impl Gate {
     pub(super) const fn new(is_confirmed: bool) -> Self {
-        Self { is_confirmed, has_met: false, neighbours_until: None, bar: Bar::Nothing }
+        let (has_met, neighbours_until, bar) = (false, None, Bar::Nothing);
+        Self { is_confirmed, has_met, neighbours_until, bar, was_open: false }
     }
 
     /// Others were met: whoever runs from a copy of our disk hears of us from here on, and we of it.

@@ -382,9 +382,7 @@ impl Ipam {
     pub fn timeout(&mut self, now: Instant, acts: &mut Vec<Act>) {
         self.restored(now, acts);
         self.asks.expire(now);
-        let was_open = self.is_open();
         self.gate.expire(now);
-        self.settle_behind(now, was_open);
         self.hand_on(now, acts);
         self.settling.expire(now);
         if self.propose_at.take_if(|at| *at <= now).is_some() {

@@ -20,7 +20,7 @@ impl Ipam {
         // way out when it is gone for good, and `weft prime --force` when other owners are. Where
         // nobody was named, nobody need ever come, and a peer that stays alone must go on: it gives
         // others a moment, those that it had for neighbours and those that may dial it.
-        let Gate { is_confirmed, has_met, neighbours_until, bar } = self.gate;
+        let Gate { is_confirmed, has_met, neighbours_until, bar, was_open: _ } = self.gate;
         let may_be_alone = has_met || self.other_targets == 0 && neighbours_until.is_none();
         bar == Bar::Nothing && (is_confirmed || self.is_sole() && may_be_alone)
     }
@@ -109,17 +109,15 @@ impl Ipam {
         }
     }
 
-    /// The gate may have opened. What others asked us for in vain behind it, and in a life before, comes first.
-    pub(super) fn settle_behind(&mut self, now: Instant, was_open: bool) {
-        if !was_open && self.founded.is_some() && self.is_open() && self.is_lacking() {
+    /// Looks whether the gate has opened, by a founding too. What others in reach asked us for in vain until then,
+    /// or will, since their containers have it, comes first.
+    pub(super) fn look_at_gate(&mut self, now: Instant) {
+        let is_open = self.founded.is_some() && self.is_open();
+        let has_opened = !core::mem::replace(&mut self.gate.was_open, is_open) && is_open;
+        if has_opened && self.reachable.values().any(|part| part.lacks) {
             mark(Mark::GateSettles);
             self.settling.add(now, self.universe.range());
         }
-    }
-
-    /// Whether somebody in reach asks for what its containers have.
-    pub(super) fn is_lacking(&self) -> bool {
-        self.reachable.values().any(|part| part.lacks)
     }
 
     /// As [`Ipam::is_open`], for whom an address is wanted.
@@ -139,9 +137,7 @@ impl Ipam {
     /// the boot gate when all addresses are ours.
     pub fn merged(&mut self, now: Instant, with: PeerId, acts: &mut Vec<Act>) {
         if with != self.me && !self.gate.is_confirmed {
-            let was_open = self.is_open();
             self.gate.meet(now);
-            self.settle_behind(now, was_open);
         }
         self.conclude(now, acts);
     }

@@ -149,9 +149,18 @@ impl Ipam {
 
     /// Whether there are owners in reach who have yet to answer.
     pub(super) fn asks_for_strays(&self) -> bool {
-        let asked = self.strays.iter().filter(|(_, stray)| stray.denied_by.is_none());
-        let owners = asked.filter_map(|(at, _)| self.owner_of(Offset(*at)));
-        owners.into_iter().any(|owner| self.reachable.contains_key(&owner))
+        let ends = self.strays.keys().next().zip(self.strays.keys().next_back());
+        let Some(((first, last), (_, ledger))) = ends.zip(self.founded.as_ref()) else {
+            return false;
+        };
+        let is_asked = |range: Range| {
+            let mut strays = self.strays.range(range.start.0..range.end.0);
+            strays.any(|(_, stray)| stray.denied_by.is_none())
+        };
+        // By what is owned, not by each stray: this is looked at in each call, and there may be thousands.
+        let span = Range { start: Offset(*first), end: Offset(last + 1) };
+        let mut owned = ledger.owners_in(span);
+        owned.any(|(range, owner)| self.reachable.contains_key(&owner) && is_asked(range))
     }
 
     /// When an owner is asked next.

@@ -26,7 +26,10 @@ pub(super) struct Settling(Vec<(Range, Instant)>);
 impl Settling {
     /// `range` was taken over, or divided.
     pub(super) fn add(&mut self, now: Instant, range: Range) {
-        self.0.push((range, now + SETTLE_WAIT));
+        let piece = (range, now + SETTLE_WAIT);
+        if self.0.last() != Some(&piece) {
+            self.0.push(piece);
+        }
     }
 
     /// Whether some of `range` settles.

@@ -223,10 +223,11 @@ impl Ipam {
         let Some(ledger) = Ledger::found(founding) else { return };
         self.titles = Titles::found(&ledger);
         self.founded = Some((lineage, ledger));
-        if !self.is_restoring && (founding.lacks || self.is_lacking()) {
+        if founding.lacks && !self.is_restoring {
             mark(Mark::FoundingSettles);
             self.settling.add(now, self.universe.range());
         }
+        self.look_at_gate(now);
         self.propose_at = None;
         acts.extend(self.met.clear().map(Act::Persist));
         for peer in core::mem::take(&mut self.votes).into_keys() {
