@@ -172,6 +172,7 @@ marks! {
     "donate.gate-closed" DonateGateClosed: "A peer asks one whose boot gate is closed."
     "donate.not-owner" DonateNotOwner: "A peer asks for an address of which we are not the owner."
     "donate.denied" DonateDenied: "A peer asks, and nothing is free."
+    "donate.back" DonateBack: "Who has lost addresses that its containers have is given what is free of them."
     "donate.half" DonateHalf: "The upper half of the largest free block is given."
     "donate.block" DonateBlock: "A whole free block is given."
     "leave.to-owner" LeaveToOwner: "What we own goes to another owner."

@@ -395,12 +395,6 @@ impl Ipam {
         self.follow_evictions(acts);
     }
 
-    /// What we own of `range` and have not given to a container or to another peer.
-    fn free_inside(&self, range: Range) -> Vec<Range> {
-        let Some((_, ledger)) = &self.founded else { return Vec::new() };
-        self.holdings.stretches(ledger, self.me, range, &|_| false)
-    }
-
     /// What the containers of each peer that follows our eviction of `victims` have of what those own.
     fn held_elsewhere(&self, victims: &BTreeSet<PeerId>) -> Vec<(PeerId, Range)> {
         let ours = |(victim, stance): (&PeerId, &Stance)| {

@@ -1,6 +1,6 @@
 //! Giving addresses away: to others that ask, and to ourselves, to write many ranges as one.
 
-use super::settling::Settling;
+use super::ledger::Ledger;
 use super::titles::SignedGrant;
 use super::{Act, Ipam, IpamMessage};
 use crate::addr::Range;
@@ -19,6 +19,9 @@ const FRAGMENTS_MAX: usize = 8;
 
 /// Own fragments are joined this much after the ledger has changed.
 const ABSORB_WAIT: Duration = Duration::from_secs(1);
+
+/// Most grants by which one question is answered of somebody whose containers have addresses of ours.
+const PIECES_MAX: usize = 64;
 
 impl Ipam {
     /// Publishes that `range`, all ours, is `to`'s from here on. Returns whether it could.
@@ -54,41 +57,81 @@ impl Ipam {
         true
     }
 
-    /// Answers another peer's request for addresses inside `range`, of which it gets nothing of what is `settling`.
+    /// Answers another peer's request for addresses inside `range`, of which it gets nothing of what settles.
     ///
     /// Silent while it cannot know, or cannot reach the asker (nobody may be given addresses whom
     /// nobody can ask for them): the asker then turns to the next owner, and comes back.
-    pub(super) fn donate(
-        &mut self,
-        now: Instant,
-        from: PeerId,
-        range: Range,
-        settling: &Settling,
-        acts: &mut Vec<Act>,
-    ) {
-        let Some((_, ledger)) = &self.founded else { return mark(Mark::DonateUnfounded) };
-        let obstacle = if !self.reachable.contains_key(&from) {
-            Some(Mark::DonateUnreachable)
-        } else if self.has_left {
-            Some(Mark::DonateLeft)
-        } else {
-            (!self.is_open()).then_some(Mark::DonateGateClosed)
-        };
-        if let Some(obstacle) = obstacle {
-            return mark(obstacle);
-        }
-        let owns_part = ledger.owners_in(range).any(|(_, owner)| owner == self.me);
-        if range.size() == 1 && !owns_part {
+    pub(super) fn donate(&mut self, now: Instant, from: PeerId, range: Range, acts: &mut Vec<Act>) {
+        let Some(ledger) = self.ledger_for(from) else { return };
+        if range.size() == 1 && !self.owns_some(range) {
             return mark(Mark::DonateNotOwner);
         }
-        let found = self.holdings.to_give(now, ledger, self.me, range, settling);
-        if found.is_none() && settling.meets(range) && self.settles_free(range) {
+        let found = self.holdings.to_give(now, ledger, self.me, range, &self.settling);
+        if found.is_none() && self.settling.meets(range) && self.settles_free(range) {
             return mark(Mark::DonateSettling);
         }
         if !found.is_some_and(|range| self.give(now, range, from, acts)) {
             mark(Mark::DonateDenied);
             acts.push(Act::Tell { peer: from, message: IpamMessage::Denied { range } });
         }
+    }
+
+    /// Answers another peer whose containers have all of `range`: it gets what is free of it, also of what settles.
+    /// The rest, of which it is told, containers here have. Where the answer would be too long, it gets a part
+    /// of it, is told nothing, and asks again. Silent as [`Ipam::donate`].
+    pub(super) fn give_back(
+        &mut self,
+        now: Instant,
+        from: PeerId,
+        range: Range,
+        acts: &mut Vec<Act>,
+    ) {
+        if self.ledger_for(from).is_none() {
+            return;
+        }
+        if !self.owns_some(range) {
+            return mark(Mark::DonateNotOwner);
+        }
+        let pieces = self.free_inside(range);
+        for piece in pieces.iter().take(PIECES_MAX) {
+            mark(Mark::DonateBack);
+            self.give(now, *piece, from, acts);
+        }
+        if pieces.len() <= PIECES_MAX && self.owns_some(range) {
+            mark(Mark::DonateDenied);
+            acts.push(Act::Tell { peer: from, message: IpamMessage::Denied { range } });
+        }
+    }
+
+    /// The ledger, when `from` may be given something by it.
+    fn ledger_for(&self, from: PeerId) -> Option<&Ledger> {
+        let Some((_, ledger)) = &self.founded else {
+            mark(Mark::DonateUnfounded);
+            return None;
+        };
+        let obstacle = if !self.reachable.contains_key(&from) {
+            Mark::DonateUnreachable
+        } else if self.has_left {
+            Mark::DonateLeft
+        } else if !self.is_open() {
+            Mark::DonateGateClosed
+        } else {
+            return Some(ledger);
+        };
+        mark(obstacle);
+        None
+    }
+
+    /// Whether some of `range` is ours.
+    fn owns_some(&self, range: Range) -> bool {
+        let mut owned = self.ledger().into_iter().flat_map(|ledger| ledger.owners_in(range));
+        owned.any(|(_, owner)| owner == self.me)
+    }
+
+    /// What we own of `range` and have not given to a container or to another peer.
+    pub(super) fn free_inside(&self, range: Range) -> Vec<Range> {
+        let Some((_, ledger)) = &self.founded else { return Vec::new() };
+        self.holdings.stretches(ledger, self.me, range, &|_| false)
     }
 
     /// Free space or the ledger has changed: plans what follows from that.

@@ -23,9 +23,10 @@ pub enum IpamMessage {
     Confirm(Witnessed),
     /// The sender, who owns addresses itself, knows the same of what the receiver owns.
     Confirmed(Witnessed),
-    /// As `Request`, of one address that a container of the sender has already.
+    /// Please give me `range`: containers of mine have all of it already. Answered by grants of what is
+    /// free of it, and by `Denied` unless that is all, or not all of it fits into one answer.
     Regain {
-        /// Which.
+        /// What they have.
         range: Range,
     },
 }

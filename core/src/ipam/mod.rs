@@ -325,13 +325,8 @@ impl Ipam {
         acts: &mut Vec<Act>,
     ) {
         match message {
-            IpamMessage::Request { range } => {
-                let settling = self.settling.clone();
-                self.donate(now, from, *range, &settling, acts);
-            }
-            IpamMessage::Regain { range } => {
-                self.donate(now, from, *range, &Settling::default(), acts);
-            }
+            IpamMessage::Request { range } => self.donate(now, from, *range, acts),
+            IpamMessage::Regain { range } => self.give_back(now, from, *range, acts),
             IpamMessage::Denied { range } => {
                 self.asks.denied(now, *range, from);
                 self.stray_denied(now, *range, from);

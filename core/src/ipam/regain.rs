@@ -26,8 +26,8 @@ use alloc::vec::Vec;
 use core::time::Duration;
 use ipnet::IpNet;
 
-/// Most owners' answers that are waited for at once: who has ten thousand strays must not flood anybody. Half of what
-/// may wait for one neighbour.
+/// Most questions at once, each of a run of addresses: who has thousands of strays that lie apart must not flood
+/// anybody. Half of what may wait for one neighbour.
 const ASKED_MAX: usize = 128;
 
 /// What was not asked for want of that comes this much later: some round trips of a busy network.
@@ -111,33 +111,42 @@ impl Ipam {
             return;
         }
         let Some((_, ledger)) = &self.founded else { return };
-        let due = self.strays.iter_mut().filter(|(_, stray)| stray.ask_at <= now);
-        for (count, (at, stray)) in due.enumerate() {
-            if count >= ASKED_MAX {
-                stray.ask_at = now + PACE;
-                continue;
-            }
-            let owner = ledger.owner(Offset(*at));
+        let mut runs: Vec<(PeerId, Range)> = Vec::new();
+        for (at, stray) in self.strays.iter_mut().filter(|(_, stray)| stray.ask_at <= now) {
+            let range = Range { start: Offset(*at), end: Offset(at + 1) };
+            let owner = ledger.owner(range.start);
             stray.ask_at = now + AWAY_WAIT;
-            if let Some(peer) = owner.filter(|owner| self.reachable.contains_key(owner)) {
-                mark(Mark::StrayAsked);
-                stray.ask_at = now + stray.patience;
-                stray.patience = (stray.patience * 2).min(PATIENCE_MAX);
-                let range = Range { start: Offset(*at), end: Offset(at + 1) };
-                acts.push(Act::Tell { peer, message: IpamMessage::Regain { range } });
+            let Some(owner) = owner.filter(|owner| self.reachable.contains_key(owner)) else {
+                continue;
+            };
+            let asked = runs.len();
+            match runs.last_mut() {
+                Some((peer, run)) if *peer == owner && run.end == range.start => {
+                    run.end = range.end;
+                }
+                _ if asked < ASKED_MAX => runs.push((owner, range)),
+                _ => {
+                    stray.ask_at = now + PACE;
+                    continue;
+                }
             }
+            stray.ask_at = now + stray.patience;
+            stray.patience = (stray.patience * 2).min(PATIENCE_MAX);
+        }
+        for (peer, range) in runs {
+            mark(Mark::StrayAsked);
+            acts.push(Act::Tell { peer, message: IpamMessage::Regain { range } });
         }
     }
 
-    /// `from` has handed out what was asked for.
+    /// `from` has handed out all that it owns of `range`, or has just given it to us.
     pub(super) fn stray_denied(&mut self, now: Instant, range: Range, from: PeerId) {
-        let owner = self.owner_of(range.start);
-        if let Some(stray) = self.strays.get_mut(&range.start.0)
-            && range.size() == 1
-            && owner == Some(from)
-        {
-            mark(Mark::StrayDenied);
-            *stray = Stray { denied_by: Some(from), ..Stray::new(now + DENIED_WAIT) };
+        let Some((_, ledger)) = &self.founded else { return };
+        for (at, stray) in self.strays.range_mut(range.start.0..range.end.0.max(range.start.0)) {
+            if ledger.owner(Offset(*at)) == Some(from) {
+                mark(Mark::StrayDenied);
+                *stray = Stray { denied_by: Some(from), ..Stray::new(now + DENIED_WAIT) };
+            }
         }
     }
 

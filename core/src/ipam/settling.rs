@@ -4,7 +4,7 @@
 //! whose host lost its state folder. When a universe is divided anew because all have lost theirs, they say so in
 //! their records ([`super::Part::lacks`]). They ask for those addresses as soon as they hear who the owner is
 //! ([`super::regain`]), and that one must not have given one to somebody else by then. What else it owns it gives
-//! meanwhile. In that moment 640 addresses can be asked for; more would need the ranges themselves, as below.
+//! meanwhile. In that moment 640 runs of addresses can be asked for.
 //!
 //! Whoever freezes for the takeover says what its containers have, and is given that in the same call
 //! ([`super::freeze::Freeze::held`]). This is for those who were not heard then, and for more than one says: for a

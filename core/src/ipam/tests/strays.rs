@@ -200,12 +200,44 @@ fn who_hears_of_a_founding_asks_for_what_its_containers_have() {
 }
 
 #[test]
-fn of_many_strays_a_few_are_asked_for_at_a_time() {
-    let mut ipam = start(&config("10.0.0.0/24", 1), peer(1), &Saved::default());
+fn a_run_of_strays_is_one_question_and_all_of_it_comes_back_but_what_another_container_has() {
+    const TAKEN: core::ops::Range<u32> = 500..503;
+    let mut cluster = Cluster::new(2, "10.0.0.0/20");
+    let allocated = |n: u32| std::format!("10.0.{}.{}/20", n / 256, n % 256);
+    cluster.dead.insert(1);
+    for n in 1..=1_500 {
+        let request = cluster.command(1, hold("web", &allocated(n)));
+        assert_eq!(cluster.answer(1, request), Some(&Ok(Reply::Done)));
+    }
+    cluster.hosts[0].config.founding = FoundingMode::Consensus { peers: Some(1) };
+    cluster.restart(0);
+    cluster.command(0, Command::Prime);
+    for n in TAKEN {
+        cluster.command(0, claim("db", &allocated(n)));
+    }
+    cluster.settle(1);
+    back_to(&mut cluster, 1);
+    assert_eq!(strays_of(&cluster, 1).len(), 1_500);
+    let is_question = |(_, parcel): &&(usize, Parcel)| {
+        matches!(parcel, Parcel::Tell(_, IpamMessage::Regain { .. }))
+    };
+    assert_eq!(cluster.pool.iter().filter(is_question).count(), 1);
+    cluster.settle(4);
+    let left = strays_of(&cluster, 1);
+    assert_eq!(left.len(), TAKEN.len());
+    assert!(left.iter().all(|stray| stray.denied), "{left:?}");
+}
+
+#[test]
+fn of_many_strays_that_lie_apart_a_few_are_asked_for_at_a_time() {
+    let mut ipam = start(&config("10.0.0.0/23", 1), peer(1), &Saved::default());
     let mut acts = Vec::new();
     ipam.reachable(at(1), [(peer(2), Part::FULL)].into(), &mut acts);
-    for n in 1..=250 {
+    for n in 1..=500 {
         ipam.command(at(1), RequestId(n), allocate(&std::format!("c{n}")), &mut acts);
+    }
+    for n in (2..=500).step_by(2) {
+        ipam.command(at(1), RequestId(500 + n), release(&std::format!("c{n}")), &mut acts);
     }
     let (lineage, ledger) = ipam.founded.clone().unwrap();
     let whole = ledger.universe().range();
