@@ -15,17 +15,15 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 /// [`LinkError::Missing`], [`LinkError::Kernel`].
 pub async fn add(handle: &Handle, name: &str, address: IpNet) -> Result<bool, LinkError> {
     let index = link::index(handle, name).await?;
-    if list(handle, name).await?.contains(&address) {
-        return Ok(false);
-    }
     let mut request = handle.address().add(index, address.addr(), address.prefix_len());
     if address.addr().is_ipv6() {
         // Unique by allocation: while the kernel looked for another holder, nobody could listen there.
         request.message_mut().header.flags |= AddressHeaderFlags::Nodad;
     }
-    let answer = request.execute().await;
-    forgive(answer, &[EEXIST]).doing(|| format!("give {address} to '{name}'"))?;
-    Ok(true)
+    match request.execute().await {
+        Err(rtnetlink::Error::NetlinkError(why)) if why.raw_code().abs() == EEXIST => Ok(false),
+        answer => answer.doing(|| format!("give {address} to '{name}'")).map(|()| true),
+    }
 }
 
 /// Takes `address` from the interface `name`. No error when either is not there.

@@ -10,6 +10,7 @@ use crate::{address, bridge, route};
 use ipnet::{IpNet, Ipv4Net};
 use rtnetlink::packet_route::link::{InfoData, InfoVeth, LinkMessage};
 use rtnetlink::{Handle, LinkMessageBuilder, LinkUnspec, LinkVeth};
+use std::collections::HashSet;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsFd, AsRawFd};
@@ -208,7 +209,9 @@ async fn configure(
     link::up(inside, "lo").await?;
     // Ahead of the addresses: it must say of none that it is not there.
     link::note(host, &spec.host_if, &spec.owner, &spec.note).await?;
-    for address in &spec.addresses {
+    // Listed once: a container may have a thousand, and gets one more.
+    let there: HashSet<IpNet> = address::list(inside, dev).await?.into_iter().collect();
+    for address in spec.addresses.iter().filter(|address| !there.contains(address)) {
         if address::add(inside, dev, *address).await? {
             added.push(*address);
         }
