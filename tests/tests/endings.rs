@@ -180,6 +180,20 @@ fn a_daemon_that_does_not_answer_is_named_with_its_process() -> Result<()> {
 }
 
 #[test]
+fn a_launch_right_after_the_daemon_was_killed_needs_no_second_try() -> Result<()> {
+    let lab = Lab::full(1)?;
+    let host = lab.host(1);
+    host.launch(&[])?;
+    for _ in 0..5 {
+        for pid in host.daemon_pids() {
+            weft_tests::command::signal(pid, "KILL")?;
+        }
+        host.launch(&[])?;
+    }
+    lab.finish()
+}
+
+#[test]
 fn a_stop_leaves_the_log_and_nothing_else_when_no_container_is_attached() -> Result<()> {
     let lab = Lab::full(1)?;
     let host = lab.host(1);

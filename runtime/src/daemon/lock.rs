@@ -8,9 +8,18 @@ use std::io::{self, Read, Write};
 use std::mem::ManuallyDrop;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// Taken to see whether another has the lock, and given up at once.
 const LOCK_SEEN: FlockArg = FlockArg::LockSharedNonblock;
+
+/// How long a process that was killed may take until the system has closed all that it had. Not longer: where one
+/// lives, this is how long people wait to hear of it.
+const CLOSING: Duration = Duration::from_millis(500);
+
+/// How often is looked whether it has.
+const LOOK_WAIT: Duration = Duration::from_millis(5);
 
 /// The lock; the file is removed when this is dropped, so that another process may take its place.
 ///
@@ -120,6 +129,19 @@ pub(crate) fn holder(path: &Path) -> Option<Holder> {
     }
     holder.pid = read(&mut holder.file);
     Some(holder)
+}
+
+/// As [`holder`], unless that is gone within a moment: it may have been killed.
+pub(crate) fn holder_that_stays(path: &Path) -> Option<Holder> {
+    let asked_at = Instant::now();
+    let holder = holder(path)?;
+    while !holder.is_gone() {
+        if asked_at.elapsed() > CLOSING {
+            return Some(holder);
+        }
+        thread::sleep(LOOK_WAIT);
+    }
+    None
 }
 
 fn read(file: &mut File) -> Option<u32> {

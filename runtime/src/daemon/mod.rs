@@ -78,3 +78,8 @@ impl Daemon {
 pub fn running(folders: &Folders) -> Option<Holder> {
     lock::holder(&folders.pid_file())
 }
+
+/// The daemon of `folders`, if one is running that was not just killed.
+pub fn running_on(folders: &Folders) -> Option<Holder> {
+    lock::holder_that_stays(&folders.pid_file())
+}
