@@ -173,6 +173,7 @@ marks! {
     "donate.not-owner" DonateNotOwner: "A peer asks for an address of which we are not the owner."
     "donate.denied" DonateDenied: "A peer asks, and nothing is free."
     "donate.back" DonateBack: "Who has lost addresses that its containers have is given what is free of them."
+    "donate.taken" DonateTaken: "Who has lost addresses that its containers have is told that containers here have them too."
     "donate.half" DonateHalf: "The upper half of the largest free block is given."
     "donate.block" DonateBlock: "A whole free block is given."
     "leave.to-owner" LeaveToOwner: "What we own goes to another owner."

@@ -1,9 +1,10 @@
 //! Giving addresses away: to others that ask, and to ourselves, to write many ranges as one.
 
 use super::ledger::Ledger;
+use super::message::{RANGES_MAX, is_regain};
 use super::titles::SignedGrant;
 use super::{Act, Ipam, IpamMessage};
-use crate::addr::Range;
+use crate::addr::{Offset, Range};
 use crate::codec;
 use crate::event::Event;
 use crate::id::PeerId;
@@ -19,9 +20,6 @@ const FRAGMENTS_MAX: usize = 8;
 
 /// Own fragments are joined this much after the ledger has changed.
 const ABSORB_WAIT: Duration = Duration::from_secs(1);
-
-/// Most grants by which one question is answered of somebody whose containers have addresses of ours.
-const PIECES_MAX: usize = 64;
 
 impl Ipam {
     /// Publishes that `range`, all ours, is `to`'s from here on. Returns whether it could.
@@ -76,31 +74,51 @@ impl Ipam {
         }
     }
 
-    /// Answers another peer whose containers have all of `range`: it gets what is free of it, also of what settles.
-    /// The rest, of which it is told, containers here have. Where the answer would be too long, it gets a part
-    /// of it, is told nothing, and asks again. Silent as [`Ipam::donate`].
+    /// Answers another peer whose containers have all of `ranges`: it gets what is ours of that and free, also what
+    /// settles, and is told what containers here have. What does not fit into one answer it asks for again, since
+    /// nothing is said of it. Silent as [`Ipam::donate`].
     pub(super) fn give_back(
         &mut self,
         now: Instant,
         from: PeerId,
-        range: Range,
+        ranges: &[Range],
         acts: &mut Vec<Act>,
     ) {
         if self.ledger_for(from).is_none() {
             return;
         }
-        if !self.owns_some(range) {
+        if !is_regain(ranges) || !ranges.iter().any(|range| self.owns_some(*range)) {
             return mark(Mark::DonateNotOwner);
         }
-        let pieces = self.free_inside(range);
-        for piece in pieces.iter().take(PIECES_MAX) {
+        let free = ranges.iter().flat_map(|range| self.free_inside(*range));
+        for piece in free.take(RANGES_MAX).collect::<Vec<_>>() {
             mark(Mark::DonateBack);
-            self.give(now, *piece, from, acts);
+            self.give(now, piece, from, acts);
         }
-        if pieces.len() <= PIECES_MAX && self.owns_some(range) {
-            mark(Mark::DonateDenied);
-            acts.push(Act::Tell { peer: from, message: IpamMessage::Denied { range } });
+        let ranges = self.taken_inside(ranges);
+        if !ranges.is_empty() {
+            mark(Mark::DonateTaken);
+            acts.push(Act::Tell { peer: from, message: IpamMessage::Taken { ranges } });
         }
+    }
+
+    /// What we own of `ranges` and containers here have, [`RANGES_MAX`] of it.
+    fn taken_inside(&self, ranges: &[Range]) -> Vec<Range> {
+        let mut taken: Vec<Range> = Vec::new();
+        for (at, _) in ranges.iter().flat_map(|range| self.holdings.held_inside(*range)) {
+            if self.owner_of(at) != Some(self.me) {
+                continue;
+            }
+            let next = Offset(at.0 + 1);
+            if let Some(last) = taken.last_mut().filter(|last| last.end == at) {
+                last.end = next;
+            } else if taken.len() < RANGES_MAX {
+                taken.push(Range { start: at, end: next });
+            } else {
+                break;
+            }
+        }
+        taken
     }
 
     /// The ledger, when `from` may be given something by it.

@@ -2,7 +2,24 @@
 
 use super::Witnessed;
 use crate::addr::Range;
+use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
+
+/// Most ranges in one message: as many as a [`super::Freeze`] names.
+pub(super) const RANGES_MAX: usize = 1_024;
+
+/// Most addresses that may be asked for by one `Regain`: more than the containers of any host have, and less than what
+/// an owner would miss.
+pub(super) const REGAINED_MAX: u128 = 65_536;
+
+/// Whether an honest peer may ask for these: no more ranges and addresses than there may be, each of the ranges behind
+/// the one before.
+pub(super) fn is_regain(ranges: &[Range]) -> bool {
+    let in_order = ranges.windows(2).all(|pair| matches!(pair, [a, b] if a.end <= b.start));
+    let size = ranges.iter().fold(0u128, |size, range| size.saturating_add(range.size()));
+    let empty = ranges.iter().any(Range::is_empty);
+    ranges.len() <= RANGES_MAX && size <= REGAINED_MAX && in_order && !empty
+}
 
 /// What one IPAM says to another, over any number of hops.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,10 +40,15 @@ pub enum IpamMessage {
     Confirm(Witnessed),
     /// The sender, who owns addresses itself, knows the same of what the receiver owns.
     Confirmed(Witnessed),
-    /// Please give me `range`: containers of mine have all of it already. Answered by grants of what is
-    /// free of it, and by `Denied` unless that is all, or not all of it fits into one answer.
+    /// Please give me these: containers of mine have them already. Answered by grants of what the receiver owns of it
+    /// and has free, and by `Taken`.
     Regain {
-        /// What they have.
-        range: Range,
+        /// What they have, as few ranges as it can be said with; see [`is_regain`].
+        ranges: Vec<Range>,
+    },
+    /// Of what was to be regained, containers of the sender have these, which it owns.
+    Taken {
+        /// At most [`RANGES_MAX`].
+        ranges: Vec<Range>,
     },
 }

@@ -326,10 +326,10 @@ impl Ipam {
     ) {
         match message {
             IpamMessage::Request { range } => self.donate(now, from, *range, acts),
-            IpamMessage::Regain { range } => self.give_back(now, from, *range, acts),
+            IpamMessage::Regain { ranges } => self.give_back(now, from, ranges, acts),
+            IpamMessage::Taken { ranges } => self.strays_taken(now, from, ranges),
             IpamMessage::Denied { range } => {
                 self.asks.denied(now, *range, from);
-                self.stray_denied(now, *range, from);
                 self.conclude(now, acts);
             }
             IpamMessage::Confirm(witnessed) => self.confirm(from, *witnessed, acts),

@@ -11,6 +11,7 @@
 //! containers helps then, so it is listed, and asked for again from time to time.
 
 use super::commands::Outcome;
+use super::message::{RANGES_MAX, REGAINED_MAX};
 use super::settling::SETTLE_WAIT;
 use super::strays::Stray;
 use super::{Act, Ipam, IpamMessage};
@@ -21,16 +22,13 @@ use crate::io::Reply;
 use crate::mark::{Mark, mark};
 use crate::status::StrayStatus;
 use crate::time::Instant;
+use alloc::collections::BTreeMap;
 use alloc::collections::btree_map::Entry;
 use alloc::vec::Vec;
 use core::time::Duration;
 use ipnet::IpNet;
 
-/// Most questions at once, each of a run of addresses: who has thousands of strays that lie apart must not flood
-/// anybody. Half of what may wait for one neighbour.
-const ASKED_MAX: usize = 128;
-
-/// What was not asked for want of that comes this much later: some round trips of a busy network.
+/// What does not fit into one question to an owner is asked this much later: some round trips of a busy network.
 const PACE: Duration = Duration::from_millis(200);
 
 /// Who does not answer is asked again after this, and each time after twice as long: its gate may be closed, or it has
@@ -53,6 +51,33 @@ impl Stray {
     /// One of which the owner is asked `ask_at`.
     const fn new(ask_at: Instant) -> Self {
         Self { ask_at, patience: PATIENCE, denied_by: None }
+    }
+}
+
+/// What one owner is asked for.
+#[derive(Default)]
+struct Question {
+    ranges: Vec<Range>,
+    /// Of all of them.
+    size: u128,
+}
+
+impl Question {
+    /// Adds the address `at`, which lies behind all others, unless that is more than one question may be about.
+    fn add(&mut self, at: Offset) -> bool {
+        let next = Offset(at.0.saturating_add(1));
+        if self.size >= REGAINED_MAX {
+            return false;
+        }
+        if let Some(last) = self.ranges.last_mut().filter(|last| last.end == at) {
+            last.end = next;
+        } else if self.ranges.len() < RANGES_MAX {
+            self.ranges.push(Range { start: at, end: next });
+        } else {
+            return false;
+        }
+        self.size += 1;
+        true
     }
 }
 
@@ -111,41 +136,35 @@ impl Ipam {
             return;
         }
         let Some((_, ledger)) = &self.founded else { return };
-        let mut runs: Vec<(PeerId, Range)> = Vec::new();
+        let mut asked: BTreeMap<PeerId, Question> = BTreeMap::new();
         for (at, stray) in self.strays.iter_mut().filter(|(_, stray)| stray.ask_at <= now) {
-            let range = Range { start: Offset(*at), end: Offset(at + 1) };
-            let owner = ledger.owner(range.start);
+            let owner = ledger.owner(Offset(*at));
             stray.ask_at = now + AWAY_WAIT;
             let Some(owner) = owner.filter(|owner| self.reachable.contains_key(owner)) else {
                 continue;
             };
-            let asked = runs.len();
-            match runs.last_mut() {
-                Some((peer, run)) if *peer == owner && run.end == range.start => {
-                    run.end = range.end;
-                }
-                _ if asked < ASKED_MAX => runs.push((owner, range)),
-                _ => {
-                    stray.ask_at = now + PACE;
-                    continue;
-                }
+            if !asked.entry(owner).or_default().add(Offset(*at)) {
+                stray.ask_at = now + PACE;
+                continue;
             }
             stray.ask_at = now + stray.patience;
             stray.patience = (stray.patience * 2).min(PATIENCE_MAX);
         }
-        for (peer, range) in runs {
+        for (peer, Question { ranges, .. }) in asked {
             mark(Mark::StrayAsked);
-            acts.push(Act::Tell { peer, message: IpamMessage::Regain { range } });
+            acts.push(Act::Tell { peer, message: IpamMessage::Regain { ranges } });
         }
     }
 
-    /// `from` has handed out all that it owns of `range`, or has just given it to us.
-    pub(super) fn stray_denied(&mut self, now: Instant, range: Range, from: PeerId) {
+    /// Containers of `from` have `ranges` too.
+    pub(super) fn strays_taken(&mut self, now: Instant, from: PeerId, ranges: &[Range]) {
         let Some((_, ledger)) = &self.founded else { return };
-        for (at, stray) in self.strays.range_mut(range.start.0..range.end.0.max(range.start.0)) {
-            if ledger.owner(Offset(*at)) == Some(from) {
-                mark(Mark::StrayDenied);
-                *stray = Stray { denied_by: Some(from), ..Stray::new(now + DENIED_WAIT) };
+        for range in ranges.iter().take(RANGES_MAX).filter(|range| !range.is_empty()) {
+            for (at, stray) in self.strays.range_mut(range.start.0..range.end.0) {
+                if ledger.owner(Offset(*at)) == Some(from) {
+                    mark(Mark::StrayDenied);
+                    *stray = Stray { denied_by: Some(from), ..Stray::new(now + DENIED_WAIT) };
+                }
             }
         }
     }

@@ -4,7 +4,8 @@
 //! whose host lost its state folder. When a universe is divided anew because all have lost theirs, they say so in
 //! their records ([`super::Part::lacks`]). They ask for those addresses as soon as they hear who the owner is
 //! ([`super::regain`]), and that one must not have given one to somebody else by then. What else it owns it gives
-//! meanwhile. In that moment 640 runs of addresses can be asked for.
+//! meanwhile. Those must hear of it and
+//! ask within that moment: one question is about 1,024 ranges ([`super::message`]), and more follow each 200 ms.
 //!
 //! Whoever freezes for the takeover says what its containers have, and is given that in the same call
 //! ([`super::freeze::Freeze::held`]). This is for those who were not heard then, and for more than one says: for a

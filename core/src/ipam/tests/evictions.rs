@@ -271,7 +271,7 @@ fn what_was_taken_over_goes_first_to_those_whose_containers_have_it() {
     };
     assert_eq!(asked(&mut cluster, IpamMessage::Request { range: at }), Some(peer(0)));
     assert_eq!(cluster.answer(0, here), None, "somebody's container may have it");
-    assert_eq!(asked(&mut cluster, IpamMessage::Regain { range: at }), Some(peer(1)));
+    assert_eq!(asked(&mut cluster, IpamMessage::Regain { ranges: alloc::vec![at] }), Some(peer(1)));
     // Whoever has something else gives that meanwhile.
     let usual = cluster.command(0, allocate("usual"));
     while cluster.answer(0, usual).is_none() && !cluster.pool.is_empty() {

@@ -1,6 +1,7 @@
 //! Peers that were evicted while they lived, and what their containers have.
 
 use super::*;
+use crate::ipam::message::is_regain;
 use crate::status::StrayStatus;
 use core::net::IpAddr;
 
@@ -200,12 +201,14 @@ fn who_hears_of_a_founding_asks_for_what_its_containers_have() {
 }
 
 #[test]
-fn a_run_of_strays_is_one_question_and_all_of_it_comes_back_but_what_another_container_has() {
+fn all_that_containers_have_is_one_question_and_comes_back_but_what_others_have_too() {
     const TAKEN: core::ops::Range<u32> = 500..503;
+    // A run, and more that lie apart than fit into one answer.
+    let held = || (1..=1_000).chain((1_002..4_000).step_by(2));
     let mut cluster = Cluster::new(2, "10.0.0.0/20");
     let allocated = |n: u32| std::format!("10.0.{}.{}/20", n / 256, n % 256);
     cluster.dead.insert(1);
-    for n in 1..=1_500 {
+    for n in held() {
         let request = cluster.command(1, hold("web", &allocated(n)));
         assert_eq!(cluster.answer(1, request), Some(&Ok(Reply::Done)));
     }
@@ -217,11 +220,16 @@ fn a_run_of_strays_is_one_question_and_all_of_it_comes_back_but_what_another_con
     }
     cluster.settle(1);
     back_to(&mut cluster, 1);
-    assert_eq!(strays_of(&cluster, 1).len(), 1_500);
-    let is_question = |(_, parcel): &&(usize, Parcel)| {
-        matches!(parcel, Parcel::Tell(_, IpamMessage::Regain { .. }))
-    };
-    assert_eq!(cluster.pool.iter().filter(is_question).count(), 1);
+    assert_eq!(strays_of(&cluster, 1).len(), held().count());
+    let questions = cluster.pool.iter().filter_map(|(_, parcel)| match parcel {
+        Parcel::Tell(_, IpamMessage::Regain { ranges }) => Some(ranges.clone()),
+        Parcel::Record(_) | Parcel::Tell(..) => None,
+    });
+    let questions: Vec<_> = questions.collect();
+    let [ranges] = &questions[..] else { panic!("{} questions", questions.len()) };
+    assert_eq!((ranges.len(), ranges[0].size()), (1_024, 1_000));
+    assert!(is_regain(ranges));
+    cluster.pass(200);
     cluster.settle(4);
     let left = strays_of(&cluster, 1);
     assert_eq!(left.len(), TAKEN.len());
@@ -229,43 +237,28 @@ fn a_run_of_strays_is_one_question_and_all_of_it_comes_back_but_what_another_con
 }
 
 #[test]
-fn of_many_strays_that_lie_apart_a_few_are_asked_for_at_a_time() {
-    let mut ipam = start(&config("10.0.0.0/23", 1), peer(1), &Saved::default());
-    let mut acts = Vec::new();
-    ipam.reachable(at(1), [(peer(2), Part::FULL)].into(), &mut acts);
-    for n in 1..=500 {
-        ipam.command(at(1), RequestId(n), allocate(&std::format!("c{n}")), &mut acts);
-    }
-    for n in (2..=500).step_by(2) {
-        ipam.command(at(1), RequestId(500 + n), release(&std::format!("c{n}")), &mut acts);
-    }
-    let (lineage, ledger) = ipam.founded.clone().unwrap();
+fn nobody_is_given_what_no_host_can_have_by_saying_that_it_has_it() {
+    let mut cluster = Cluster::new(2, "10.0.0.0/8");
+    cluster.command(0, Command::Prime);
+    cluster.settle(4);
+    let ledger = cluster.hosts[0].ipam.ledger().unwrap();
     let whole = ledger.universe().range();
-    let grant = ledger.takeover(lineage, whole, peer(1), (1, peer(2))).unwrap();
-    let body = codec::encode(&grant);
-    let key = Key::Grant(Fingerprint::by(&peer(2), &body));
-    acts.clear();
-    ipam.record(at(2), &record(peer(2), key, &body), &mut acts);
-    let asked = |acts: &[Act]| -> BTreeSet<Range> {
-        let told = acts.iter().filter_map(|act| match act {
-            Act::Tell { message: IpamMessage::Regain { range }, .. } => Some(*range),
-            Act::Publish { .. }
-            | Act::Tell { .. }
-            | Act::Persist(_)
-            | Act::Reply { .. }
-            | Act::Event(_) => None,
-        });
-        told.collect()
-    };
-    assert_eq!(ipam.status().strays.len(), 250);
-    assert!(ipam.deadline().unwrap() > at(2));
-    let mut all = asked(&acts);
-    assert!((1..=128).contains(&all.len()), "{}", all.len());
-    for millis in [203, 404, 605] {
-        acts.clear();
-        ipam.timeout(at(millis), &mut acts);
-        assert!(asked(&acts).len() <= 128);
-        all.extend(asked(&acts));
+    let own = |cluster: &Cluster| cluster.hosts[0].ipam.ledger().unwrap().owned_by(peer(0));
+    let before = own(&cluster);
+    let range = |start: u128, end: u128| Range { start: Offset(start), end: Offset(end) };
+    let first = before[0].start.0;
+    for ranges in [
+        alloc::vec![whole],
+        alloc::vec![range(first, first + 65_537)],
+        alloc::vec![range(first + 1, first + 2), range(first, first + 1)],
+        alloc::vec![range(first + 9, first)],
+        (0..1_025).map(|n| range(first + 2 * n, first + 2 * n + 1)).collect(),
+    ] {
+        let message = IpamMessage::Regain { ranges };
+        cluster.call(0, |ipam, now, acts| ipam.message(now, peer(1), &message, acts));
+        assert_eq!(own(&cluster), before, "{message:?}");
     }
-    assert_eq!(all.len(), 250, "all of them before the heir gives them to others");
+    let message = IpamMessage::Regain { ranges: alloc::vec![range(first, first + 9)] };
+    cluster.call(0, |ipam, now, acts| ipam.message(now, peer(1), &message, acts));
+    assert_ne!(own(&cluster), before);
 }
