@@ -157,7 +157,7 @@ pub enum Reply {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum CommandError {
     /// Held here or elsewhere.
-    #[error("address {address} is taken{}: choose another, or detach its holder first", holder(.held_by))]
+    #[error("address {address} is taken{}", holder(.held_by))]
     AddressTaken {
         /// Which.
         address: IpAddr,

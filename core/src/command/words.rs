@@ -92,5 +92,15 @@ pub(super) const ALL_LEAVE: &str =
     "this peer has left, and so have all others in reach, so nobody takes over their addresses";
 
 pub(super) fn holder(held_by: &Option<ContainerId>) -> String {
-    held_by.as_ref().map_or_else(String::new, |id| alloc::format!(" by {id}"))
+    let Some(id) = held_by else {
+        return ": choose another, or detach its holder first".to_string();
+    };
+    if *id == ContainerId::dns() {
+        " by the DNS server of this host: choose another".to_string()
+    } else if *id == ContainerId::expose() {
+        " by this host: choose another, or take the host off the network with `weft hide` first"
+            .to_string()
+    } else {
+        alloc::format!(" by {id}: choose another, or detach its holder first")
+    }
 }
