@@ -20,9 +20,16 @@ pub async fn add(handle: &Handle, name: &str, address: IpNet) -> Result<bool, Li
         // Unique by allocation: while the kernel looked for another holder, nobody could listen there.
         request.message_mut().header.flags |= AddressHeaderFlags::Nodad;
     }
-    match request.execute().await {
-        Err(rtnetlink::Error::NetlinkError(why)) if why.raw_code().abs() == EEXIST => Ok(false),
-        answer => answer.doing(|| format!("give {address} to '{name}'")).map(|()| true),
+    let given = request.execute().await.doing(|| format!("give {address} to '{name}'"));
+    match given {
+        // Of IPv6 the kernel says so also of an address that is there with another prefix.
+        Err(LinkError::Kernel { why, .. })
+            if why.raw_os_error() == Some(EEXIST)
+                && of(handle, index).await?.contains(&address) =>
+        {
+            Ok(false)
+        }
+        given => given.map(|()| true),
     }
 }
 

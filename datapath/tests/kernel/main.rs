@@ -261,6 +261,23 @@ fn an_ipv6_address_can_be_listened_on_at_once() {
 }
 
 #[test]
+fn an_address_that_is_there_is_not_given_again_and_with_another_prefix_it_is_refused() {
+    let bed = Bed::new();
+    let host = bed.net();
+    bed.runtime.block_on(async {
+        bridge::ensure(&host.handle, BRIDGE, MAC, MTU, &owner()).await.unwrap();
+        for address in ["fd42::2/64", "192.0.2.2/24"] {
+            assert!(address::add(&host.handle, BRIDGE, net(address)).await.unwrap());
+            assert!(!address::add(&host.handle, BRIDGE, net(address)).await.unwrap());
+        }
+        // Of IPv4 both may be there, of IPv6 one.
+        assert!(address::add(&host.handle, BRIDGE, net("192.0.2.2/28")).await.unwrap());
+        let refused = address::add(&host.handle, BRIDGE, net("fd42::2/80")).await.unwrap_err();
+        assert!(refused.to_string().contains("give fd42::2/80 to"), "{refused}");
+    });
+}
+
+#[test]
 fn the_host_answers_from_the_dns_address_without_being_on_the_network() {
     let bed = Bed::new();
     let (host, one) = (bed.net(), bed.net());
