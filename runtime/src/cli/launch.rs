@@ -166,7 +166,7 @@ pub(super) fn launch(common: &Common, mut args: LaunchArgs) -> Outcome {
     }
     // Before anything is started: a mistake in an option is reported by whoever was typed.
     let options = options(common, &args, secrets)?;
-    if let Some(running) = daemon::running_on(&common.folders()) {
+    if let Some(running) = daemon::lasting(&common.folders()) {
         return Err(Failure::new(running));
     }
     let mut run_dir = fs::DirBuilder::new();

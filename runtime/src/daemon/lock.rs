@@ -16,9 +16,9 @@ const LOCK_SEEN: FlockArg = FlockArg::LockSharedNonblock;
 
 /// How long a process that was killed may take until the system has closed all that it had. Not longer: where one
 /// lives, this is how long people wait to hear of it.
-const CLOSING: Duration = Duration::from_millis(500);
+const CLOSING_MAX: Duration = Duration::from_millis(500);
 
-/// How often is looked whether it has.
+/// How often is looked whether it has: its end sends nothing that could be waited for.
 const LOOK_WAIT: Duration = Duration::from_millis(5);
 
 /// The lock; the file is removed when this is dropped, so that another process may take its place.
@@ -132,11 +132,10 @@ pub(crate) fn holder(path: &Path) -> Option<Holder> {
 }
 
 /// As [`holder`], unless that is gone within a moment: it may have been killed.
-pub(crate) fn holder_that_stays(path: &Path) -> Option<Holder> {
+pub(crate) fn lasting_holder(path: &Path) -> Option<Holder> {
     let asked_at = Instant::now();
-    let holder = holder(path)?;
-    while !holder.is_gone() {
-        if asked_at.elapsed() > CLOSING {
+    while let Some(holder) = holder(path) {
+        if asked_at.elapsed() > CLOSING_MAX {
             return Some(holder);
         }
         thread::sleep(LOOK_WAIT);

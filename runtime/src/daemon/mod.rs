@@ -79,7 +79,7 @@ pub fn running(folders: &Folders) -> Option<Holder> {
     lock::holder(&folders.pid_file())
 }
 
-/// The daemon of `folders`, if one is running that was not just killed.
-pub fn running_on(folders: &Folders) -> Option<Holder> {
-    lock::holder_that_stays(&folders.pid_file())
+/// As [`running`], unless that daemon is gone within a moment, as one is that was just killed.
+pub fn lasting(folders: &Folders) -> Option<Holder> {
+    lock::lasting_holder(&folders.pid_file())
 }
