@@ -4,7 +4,7 @@ use crate::addr::Universe;
 use crate::conn::Target;
 use crate::id::{PeerId, PeerName};
 use crate::ipam::founding::SEEDS_MAX;
-use crate::names::NAMES_MAX;
+use crate::names::{NAMES_MAX, PAGE_LEN_MAX};
 use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -91,15 +91,16 @@ pub struct Config {
     /// Most records kept, own and others'. Beyond it, new keys are refused and counted. A quarter of
     /// this and of `records_len_max` is kept for records about ownership.
     pub records_max: usize,
-    /// Most bytes of records kept, as they are sent. Bounds memory where single records are long: a
-    /// peer with 4,000 names takes 256 KiB, so that `records_max` alone would allow for 25 GB.
+    /// Most bytes of records kept, as they are sent. Bounds memory where single records are long: one may
+    /// take 256 KiB, so that `records_max` alone would allow for 25 GB.
     pub records_len_max: usize,
     /// Most commands that wait at once; more are answered at once with what they would wait for.
     /// Bounds memory and the work of each call, which looks at all of them.
     pub waiting_max: usize,
-    /// Most names registered here, at most [`NAMES_MAX`](crate::names::NAMES_MAX), which others hold
-    /// us to: all of them are signed and sent again with each change.
+    /// Most names registered here, at most [`NAMES_MAX`](crate::names::NAMES_MAX).
     pub names_max: usize,
+    /// Most of them on one page, at most [`PAGE_LEN_MAX`](crate::names::PAGE_LEN_MAX), which others hold us to.
+    pub names_page_max: usize,
     /// Times that a frame may be relayed from peer to peer.
     pub hops_max: u8,
     /// Versions of the protocol that it speaks: all that its code knows. No operator chooses them, so
@@ -210,6 +211,7 @@ impl Default for Config {
             records_len_max: 64 << 20,
             waiting_max: 1024,
             names_max: NAMES_MAX,
+            names_page_max: PAGE_LEN_MAX,
             hops_max: 16,
             versions: Versions::KNOWN,
         }

@@ -36,7 +36,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 /// The format that is written and read. Another one whenever [`Entry`] or anything in it is encoded
 /// otherwise than before, so that a recording is not taken for a damaged one.
-pub const FORMAT: u32 = 4;
+pub const FORMAT: u32 = 5;
 /// The first bytes of a recording, by which it is known as one. Its format follows.
 pub const MAGIC: &[u8] = b"weft flight ";
 /// Most digits of a format.
@@ -535,7 +535,7 @@ mod tests {
         let (version, config) = ("0".to_string(), Box::default());
         let start = Entry::Start { version, now: at(0), config, sealed: Vec::new() };
         let print: [u8; 8] = head(Sha256::new().chain_update(codec::encode(&start)));
-        assert_eq!((FORMAT, print), (4, [147, 62, 17, 216, 207, 25, 214, 226]));
+        assert_eq!((FORMAT, print), (5, [217, 52, 44, 121, 37, 200, 69, 125]));
     }
 
     #[test]

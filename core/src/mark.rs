@@ -355,6 +355,7 @@ marks! {
     "switch.aged" SwitchAged: "An address was not seen for too long."
     "names.added" NamesAdded: "A name is added."
     "names.again" NamesAgain: "A name is added that is there."
+    "names.new-page" NamesNewPage: "A name is put on a page of which it is the first."
     "names.full" NamesFull: "There is no room for another name."
     "names.removed" NamesRemoved: "Names are removed."
     "names.none" NamesNone: "Nothing matches the names to be removed."

@@ -1,7 +1,9 @@
 //! Names: what a name stands for, and whose word that is.
 //!
-//! Each peer writes one record with all its own names. Nothing is ever marked deleted: a name is
-//! gone when its peer's newest record lacks it, or when its peer cannot be reached.
+//! Each peer writes its own names on pages, a record each: so a change is told in one short record, however many
+//! names there are. A name stays on the page where it was put first, so that no change of another moves it, and
+//! nobody misses it in between. Nothing is ever marked deleted: a name is gone when the newest version of its page
+//! lacks it, or when its peer cannot be reached.
 
 mod value;
 
@@ -11,6 +13,7 @@ use crate::codec;
 use crate::id::{ContainerId, Incarnation, PeerId};
 use crate::mark::{Mark, mark};
 use crate::record::Record;
+use crate::saved::{Damaged, Saved, Slot};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
@@ -108,7 +111,7 @@ pub struct NameEntry {
     pub id: ContainerId,
 }
 
-/// Body of [`crate::record::Key::Names`]: all names of one peer.
+/// Body of [`crate::record::Key::Names`]: what stands on one page of one peer.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NamesRecord {
     /// In order, each once.
@@ -124,98 +127,150 @@ pub struct KnownName {
     pub origin: PeerId,
 }
 
-/// All names of one peer, in order. Who kept it sees at once, by [`Arc::ptr_eq`], that they are the same.
-pub type NamesOfPeer = Arc<[NameEntry]>;
+/// What stands on one page, in order. Who kept it sees at once, by [`Arc::ptr_eq`], that it is the same.
+pub type NamesPage = Arc<[NameEntry]>;
 
-/// Most names that one peer may write; fewer when they are so long that they outgrow a record.
-pub const NAMES_MAX: usize = 2_000;
+/// Whose page it is, and which of them.
+pub type PageKey = (PeerId, u8);
+
+/// Most names on one page. With each change all of them are signed and sent again, some 3 kB; each page takes a
+/// record's overhead at every peer.
+pub const PAGE_LEN_MAX: usize = 64;
+
+/// Most pages of one peer.
+const PAGES_MAX: usize = u8::MAX as usize + 1;
+
+/// Most names that one peer may write.
+pub const NAMES_MAX: usize = PAGES_MAX * PAGE_LEN_MAX;
 
 /// No room for another name; holds how many there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TooManyNames(pub(crate) usize);
 
+/// Limits of our own names.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NamesLimits {
+    /// Of all of them.
+    pub(crate) names: usize,
+    /// Of those on one page.
+    pub(crate) page: usize,
+}
+
 /// Our own names, and what other peers wrote.
 #[derive(Clone, Debug)]
 pub(crate) struct Names {
-    own: NamesRecord,
-    /// The same, once somebody has asked since it changed.
-    own_shared: Option<NamesOfPeer>,
-    own_max: usize,
-    /// In order, as in their records: a list of one takes a tenth of the memory of a set of one.
-    others: BTreeMap<PeerId, (Incarnation, NamesOfPeer)>,
+    /// Each page that there ever was: one on which nothing stands any more says so. The first is always there.
+    own: BTreeMap<u8, NamesPage>,
+    max: NamesLimits,
+    /// A list of one takes a tenth of the memory of a set of one.
+    others: BTreeMap<PageKey, (Incarnation, NamesPage)>,
 }
 
 impl Names {
-    /// With our own names as they were saved, and room for `own_max` of them.
-    pub(crate) fn new(own: NamesRecord, own_max: usize) -> Self {
-        Self { own, own_shared: None, own_max: own_max.min(NAMES_MAX), others: BTreeMap::new() }
-    }
-
-    /// How many are our own, and how many other peers have some.
-    pub(crate) fn sizes(&self) -> (usize, usize) {
-        let Self { own, own_shared: _, own_max: _, others } = self;
-        (own.entries.len(), others.len())
-    }
-
-    pub(crate) const fn own(&self) -> &NamesRecord {
-        &self.own
-    }
-
-    /// Adds one of our own; returns whether that changed anything.
-    pub(crate) fn register(&mut self, entry: NameEntry) -> Result<bool, TooManyNames> {
-        if self.own.entries.contains(&entry) {
-            return Ok(false);
+    /// With our own names as they were saved, and room for so many.
+    pub(crate) fn load(saved: &Saved, max: NamesLimits) -> Result<Self, Damaged> {
+        let mut own = BTreeMap::from([(0, NamesPage::default())]);
+        for slot in saved.slots.keys() {
+            if let Slot::Names(page) = slot
+                && let Some(NamesRecord { entries }) = saved.get(slot)?
+            {
+                own.insert(*page, entries.into_iter().collect());
+            }
         }
-        let count = self.own.entries.len();
-        self.own.entries.insert(entry.clone());
-        if count >= self.own_max || codec::encode(&self.own).len() > Record::BODY_LEN_MAX {
-            self.own.entries.remove(&entry);
+        let max =
+            NamesLimits { names: max.names.min(NAMES_MAX), page: max.page.clamp(1, PAGE_LEN_MAX) };
+        Ok(Self { own, max, others: BTreeMap::new() })
+    }
+
+    /// How many are our own, and how many pages other peers have.
+    pub(crate) fn sizes(&self) -> (usize, usize) {
+        let Self { own: _, max: _, others } = self;
+        (self.len(), others.len())
+    }
+
+    /// How many are our own.
+    fn len(&self) -> usize {
+        self.own.values().map(|page| page.len()).sum()
+    }
+
+    /// Our own pages, as they are written.
+    pub(crate) fn pages(&self) -> impl Iterator<Item = u8> {
+        self.own.keys().copied()
+    }
+
+    /// What stands on our own `page`, which may be one that there never was.
+    pub(crate) fn page(&self, page: u8) -> NamesRecord {
+        let entries = self.own.get(&page).into_iter().flat_map(|entries| entries.iter());
+        NamesRecord { entries: entries.cloned().collect() }
+    }
+
+    /// Adds one of our own; returns the page that it was put on, if it was not there.
+    pub(crate) fn register(&mut self, entry: NameEntry) -> Result<Option<u8>, TooManyNames> {
+        if self.own.values().any(|page| page.binary_search(&entry).is_ok()) {
+            return Ok(None);
+        }
+        let count = self.len();
+        let has_room =
+            |number: &u8| self.own.get(number).map_or(0, |entries| entries.len()) < self.max.page;
+        let with_it = |number| {
+            let mut page = self.page(number);
+            page.entries.insert(entry.clone());
+            (codec::encode(&page).len() <= Record::BODY_LEN_MAX).then_some((number, page))
+        };
+        let found = (0..=u8::MAX).filter(has_room).find_map(with_it);
+        let Some((number, page)) = found.filter(|_| count < self.max.names) else {
             mark(Mark::NamesFull);
             return Err(TooManyNames(count));
+        };
+        if number > 0 && page.entries.len() == 1 {
+            mark(Mark::NamesNewPage);
         }
-        self.own_shared = None;
-        Ok(true)
+        self.own.insert(number, page.entries.into_iter().collect());
+        Ok(Some(number))
     }
 
-    /// Removes those of our own that `gone` says; returns them.
-    pub(crate) fn remove(&mut self, gone: impl Fn(&NameEntry) -> bool) -> Vec<NameEntry> {
-        let removed: Vec<NameEntry> =
-            self.own.entries.iter().filter(|entry| gone(entry)).cloned().collect();
-        for entry in &removed {
-            self.own.entries.remove(entry);
+    /// Removes those of our own that `gone` says; returns them, and the pages that they stood on.
+    pub(crate) fn remove(
+        &mut self,
+        gone: impl Fn(&NameEntry) -> bool,
+    ) -> (Vec<NameEntry>, BTreeSet<u8>) {
+        let (mut removed, mut changed) = (Vec::new(), BTreeSet::new());
+        for (number, page) in &mut self.own {
+            let (out, left): (Vec<NameEntry>, Vec<NameEntry>) =
+                page.iter().cloned().partition(|entry| gone(entry));
+            if !out.is_empty() {
+                *page = left.into();
+                removed.extend(out);
+                changed.insert(*number);
+            }
         }
-        if !removed.is_empty() {
-            self.own_shared = None;
-        }
-        removed
+        (removed, changed)
     }
 
     /// Takes in what `peer` wrote in its start `incarnation`.
-    pub(crate) fn put(&mut self, peer: PeerId, incarnation: Incarnation, record: NamesRecord) {
+    pub(crate) fn put(&mut self, page: PageKey, incarnation: Incarnation, record: NamesRecord) {
         mark(Mark::NamesTakenIn);
-        let before = self.others.remove(&peer).map(|(_, entries)| entries);
+        let before = self.others.remove(&page).map(|(_, entries)| entries);
         let same = before.filter(|before| before.iter().eq(&record.entries));
         let entries = same.unwrap_or_else(|| record.entries.into_iter().collect());
-        self.others.insert(peer, (incarnation, entries));
+        self.others.insert(page, (incarnation, entries));
     }
 
     /// Forgets what `peer` wrote.
     pub(crate) fn forget(&mut self, peer: PeerId) {
-        self.others.remove(&peer);
+        self.others.retain(|(writer, _), _| *writer != peer);
     }
 
-    /// Our own, and those of the peers that `lives` says live, in that incarnation; by peer, but for those
-    /// who have none.
-    pub(crate) fn by_peer(
-        &mut self,
+    /// Our own, and those of the peers that `lives` says live, in that incarnation; by page, but for those
+    /// on which nothing stands.
+    pub(crate) fn by_page(
+        &self,
         me: PeerId,
         lives: impl Fn(PeerId, Incarnation) -> bool,
-    ) -> Vec<(PeerId, NamesOfPeer)> {
-        let own = &self.own.entries;
-        let own = self.own_shared.get_or_insert_with(|| own.iter().cloned().collect());
-        let own = (me, Arc::clone(own));
-        let others = self.living(lives).map(|(peer, entries)| (peer, Arc::clone(entries)));
-        others.chain([own]).filter(|(_, entries)| !entries.is_empty()).collect()
+    ) -> Vec<(PageKey, NamesPage)> {
+        let own = self.own.iter().map(|(page, entries)| ((me, *page), entries));
+        let all = self.living(lives).chain(own).filter(|(_, entries)| !entries.is_empty());
+        all.map(|(page, entries)| (page, Arc::clone(entries))).collect()
     }
 
     /// Our own, and those of the peers that `lives` says live, in that incarnation; by name.
@@ -224,12 +279,12 @@ impl Names {
         me: PeerId,
         lives: impl Fn(PeerId, Incarnation) -> bool,
     ) -> Vec<KnownName> {
-        let others = self.living(lives);
-        let others = others.flat_map(|(peer, entries)| entries.iter().map(move |it| (peer, it)));
-        let own = self.own.entries.iter().map(|entry| (me, entry));
-        let known = others.chain(own);
-        let mut known: Vec<KnownName> =
-            known.map(|(origin, entry)| KnownName { entry: entry.clone(), origin }).collect();
+        let pages = self.by_page(me, lives).into_iter();
+        let known = pages.flat_map(|((origin, _), entries)| {
+            let entries: Vec<NameEntry> = entries.to_vec();
+            entries.into_iter().map(move |entry| KnownName { entry, origin })
+        });
+        let mut known: Vec<KnownName> = known.collect();
         known.sort();
         known
     }
@@ -238,15 +293,21 @@ impl Names {
     fn living(
         &self,
         lives: impl Fn(PeerId, Incarnation) -> bool,
-    ) -> impl Iterator<Item = (PeerId, &NamesOfPeer)> {
-        let living = self.others.iter().filter(move |(peer, (start, _))| lives(**peer, *start));
-        living.map(|(peer, (_, entries))| (*peer, entries))
+    ) -> impl Iterator<Item = (PageKey, &NamesPage)> {
+        let others = self.others.iter();
+        let living = others.filter(move |((peer, _), (start, _))| lives(*peer, *start));
+        living.map(|(page, (_, entries))| (*page, entries))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn empty() -> Names {
+        let max = NamesLimits { names: usize::MAX, page: usize::MAX };
+        Names::load(&Saved::default(), max).unwrap()
+    }
 
     fn entry(name: &str) -> NameEntry {
         NameEntry {
@@ -259,9 +320,13 @@ mod tests {
     #[test]
     fn names_of_peers_that_do_not_live_are_not_known() {
         let (me, other) = (PeerId([1; 32]), PeerId([2; 32]));
-        let mut names = Names::new(NamesRecord::default(), usize::MAX);
+        let mut names = empty();
         names.register(entry("a.weft.local")).unwrap();
-        names.put(other, Incarnation(3), NamesRecord { entries: [entry("b.weft.local")].into() });
+        names.put(
+            (other, 0),
+            Incarnation(3),
+            NamesRecord { entries: [entry("b.weft.local")].into() },
+        );
         let known = |start| names.known(me, |_, incarnation| incarnation == Incarnation(start));
         assert_eq!(known(3).len(), 2);
         assert_eq!(known(4), [KnownName { entry: entry("a.weft.local"), origin: me }]);
@@ -270,35 +335,60 @@ mod tests {
     #[test]
     fn what_has_not_changed_is_shared() {
         let (me, other) = (PeerId([1; 32]), PeerId([2; 32]));
-        let mut names = Names::new(NamesRecord::default(), usize::MAX);
+        let mut names = empty();
         let wrote = |name| NamesRecord { entries: [entry(name)].into() };
-        names.put(other, Incarnation(3), wrote("b"));
-        let all = |names: &mut Names| names.by_peer(me, |_, _| true);
-        let first = all(&mut names);
+        let theirs = (other, 7);
+        names.put(theirs, Incarnation(3), wrote("b"));
+        let all = |names: &Names| names.by_page(me, |_, _| true);
+        let first = all(&names);
         assert!(
-            matches!(&first[..], [(peer, entries)] if *peer == other && **entries == [entry("b")])
+            matches!(&first[..], [(page, entries)] if *page == theirs && **entries == [entry("b")])
         );
-        names.put(other, Incarnation(4), wrote("b"));
+        names.put(theirs, Incarnation(4), wrote("b"));
         names.register(entry("a")).unwrap();
-        let second = all(&mut names);
+        let second = all(&names);
         assert_eq!(second.len(), 2);
         assert!(Arc::ptr_eq(&first[0].1, &second[0].1));
-        names.put(other, Incarnation(4), wrote("c"));
-        let third = all(&mut names);
+        names.put(theirs, Incarnation(4), wrote("c"));
+        let third = all(&names);
         assert!(!Arc::ptr_eq(&second[0].1, &third[0].1) && Arc::ptr_eq(&second[1].1, &third[1].1));
         names.remove(|_| true);
-        assert_eq!(all(&mut names).len(), 1);
+        assert_eq!(all(&names).len(), 1);
+        names.put((other, 8), Incarnation(4), wrote("d"));
+        names.forget(other);
+        assert_eq!(all(&names).len(), 0);
     }
 
     #[test]
-    fn there_is_no_room_for_more_names_than_the_limit() {
-        let mut names = Names::new(NamesRecord::default(), usize::MAX);
-        for n in 0..NAMES_MAX {
-            assert_eq!(names.register(entry(&std::format!("n{n}"))), Ok(true));
+    fn a_change_touches_one_page_and_no_name_moves() {
+        let max = NamesLimits { names: 6, page: 2 };
+        let mut names = Names::load(&Saved::default(), max).unwrap();
+        let name = |n: u8| entry(&std::format!("n{n}"));
+        for (n, page) in [(0, 0), (1, 0), (2, 1), (3, 1), (4, 2)] {
+            assert_eq!(names.register(name(n)), Ok(Some(page)));
         }
-        assert_eq!(names.register(entry("n0")), Ok(false));
+        assert_eq!(names.register(name(3)), Ok(None));
+        let (removed, changed) = names.remove(|entry| [name(1), name(2)].contains(entry));
+        assert_eq!((removed, changed), ([name(1), name(2)].into(), [0, 1].into()));
+        assert_eq!(names.page(1).entries, [name(3)].into());
+        assert_eq!(
+            [5, 6, 7].map(|n| names.register(name(n))),
+            [Ok(Some(0)), Ok(Some(1)), Ok(Some(2))]
+        );
+        assert_eq!(names.register(name(8)), Err(TooManyNames(6)));
+        names.remove(|_| true);
+        assert!(names.pages().eq([0, 1, 2]), "others must hear that nothing stands there");
+    }
+
+    #[test]
+    fn there_is_no_room_for_more_names_than_all_pages_have() {
+        let mut names = empty();
+        for n in 0..NAMES_MAX {
+            assert!(matches!(names.register(entry(&std::format!("n{n}"))), Ok(Some(_))));
+        }
+        assert_eq!(names.register(entry("n0")), Ok(None));
         assert_eq!(names.register(entry("more")), Err(TooManyNames(NAMES_MAX)));
-        assert_eq!(names.remove(|entry| entry.name.as_str() == "n1").len(), 1);
-        assert_eq!(names.register(entry("more")), Ok(true));
+        assert_eq!(names.remove(|entry| entry.name.as_str() == "n1").0.len(), 1);
+        assert_eq!(names.register(entry("more")), Ok(Some(0)));
     }
 }

@@ -31,7 +31,7 @@ use crate::io::{CommandError, ConnId, Deadline, Input, Outbox, Output, Target, T
 use crate::ipam::{Act, Ipam};
 use crate::mark::{Mark, mark};
 use crate::mesh::{Acquaintances, Conn, ConnFault, Dialer, Directs, Unicast, UnicastBody, Way};
-use crate::names::{KnownName, Names, NamesOfPeer};
+use crate::names::{KnownName, Names, NamesLimits, NamesPage, PageKey};
 use crate::record::{Key, Record, Version};
 use crate::saved::{Change, Damaged, Network, Saved, Slot};
 use crate::sleeve::SessionIndex;
@@ -225,6 +225,7 @@ impl Node {
         }
 
         let secrets = config.secret.iter().chain(&config.old_secret).cloned().collect();
+        let names_limits = NamesLimits { names: config.names_max, page: config.names_page_max };
         let mut node = Self {
             secrets,
             allowed: config.allowed.clone(),
@@ -237,7 +238,7 @@ impl Node {
             records: Records::new(config.records_max, config.records_len_max),
             lacking: Lacking::default(),
             topology: Topology::new(me),
-            names: Names::new(saved.get(&Slot::Names)?.unwrap_or_default(), config.names_max),
+            names: Names::load(&saved, names_limits)?,
             ipam: Ipam::new(&config, me, &saved, seed.child("ipam"))?,
             dialer: Dialer::new(&config, seed.child("dial")),
             acquaintances: Acquaintances::load(&saved)?,
@@ -488,9 +489,9 @@ impl Node {
         self.names.known(self.me, |peer, start| lives(&self.topology, peer, start))
     }
 
-    /// The same, by the peer whose word it is.
-    pub fn names_by_peer(&mut self) -> Vec<(PeerId, NamesOfPeer)> {
-        self.names.by_peer(self.me, |peer, start| lives(&self.topology, peer, start))
+    /// The same, by the page that they stand on.
+    pub fn names_by_page(&self) -> Vec<(PageKey, NamesPage)> {
+        self.names.by_page(self.me, |peer, start| lives(&self.topology, peer, start))
     }
 
     /// Of all records that it holds: another one as soon as any of them changes.

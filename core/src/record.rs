@@ -54,8 +54,8 @@ pub enum Key {
     Freeze(PeerId),
     /// A peer and its links ([`crate::topology::PeerRecord`]).
     Peer(PeerId),
-    /// A peer's names ([`crate::names::NamesRecord`]).
-    Names(PeerId),
+    /// One page of a peer's names ([`crate::names::NamesRecord`]), and which.
+    Names(PeerId, u8),
     /// About how much free space a peer has ([`crate::ipam::Space`]): a hint, no promise.
     Space(PeerId),
 }
@@ -149,7 +149,7 @@ pub enum RecordFault {
 }
 
 impl Record {
-    /// Longest body, in bytes: 4,000 names of 60 bytes fit.
+    /// Longest body, in bytes.
     pub const BODY_LEN_MAX: usize = 256 * 1024;
 
     /// A record of our own, signed.
@@ -177,7 +177,7 @@ impl Record {
             Key::Voter(peer)
             | Key::Freeze(peer)
             | Key::Peer(peer)
-            | Key::Names(peer)
+            | Key::Names(peer, _)
             | Key::Space(peer) => peer == self.writer,
         };
         if !own_key {
@@ -233,7 +233,7 @@ mod tests {
         bad.version.sequence = 1;
         assert!(bad.check().is_err());
         let mut bad = good;
-        bad.key = Key::Names(bad.writer);
+        bad.key = Key::Names(bad.writer, 0);
         assert!(bad.check().is_err());
     }
 

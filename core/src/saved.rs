@@ -27,8 +27,8 @@ pub enum Slot {
     Record(Key),
     /// Addresses held for a container: `Vec<IpNet>`.
     Holding(ContainerId),
-    /// Our own names: [`crate::names::NamesRecord`].
-    Names,
+    /// One page of our own names: [`crate::names::NamesRecord`].
+    Names(u8),
     /// Configured targets: `Vec<Target>`.
     Targets,
     /// Where neighbours were found last, by [`crate::id::PeerId`]: a map to `SocketAddr`.
@@ -51,10 +51,10 @@ impl fmt::Display for Slot {
             Self::Record(Key::Voter(peer)) => write!(f, "the vote of {peer}"),
             Self::Record(Key::Freeze(peer)) => write!(f, "what {peer} said of evictions"),
             Self::Record(Key::Peer(peer)) => write!(f, "the links of {peer}"),
-            Self::Record(Key::Names(peer)) => write!(f, "the names of {peer}"),
+            Self::Record(Key::Names(peer, page)) => write!(f, "page {page} of the names of {peer}"),
             Self::Record(Key::Space(peer)) => write!(f, "the free space of {peer}"),
             Self::Holding(id) => write!(f, "the addresses of {id}"),
-            Self::Names => f.write_str("the names"),
+            Self::Names(page) => write!(f, "page {page} of the names"),
             Self::Targets => f.write_str("the peers to dial"),
             Self::Neighbours => f.write_str("the peers that were linked last"),
             Self::Resting => f.write_str("the addresses that were given back"),
@@ -193,7 +193,7 @@ mod tests {
 
     fn kept() -> Saved {
         let mut saved = Saved::default();
-        saved.apply(Change::put(Slot::Names, "names"));
+        saved.apply(Change::put(Slot::Names(0), "names"));
         saved.apply(Change::put(Slot::Incarnation, &7_u64));
         saved
     }
@@ -218,9 +218,9 @@ mod tests {
         let mut saved = kept();
         assert_eq!(saved.check_places(), Ok(()));
         let astray = saved.slots.remove(&Slot::Incarnation).unwrap();
-        saved.slots.insert(Slot::Names, astray);
-        assert_eq!(saved.check_places(), Err(Damaged(Slot::Names)));
-        assert_eq!(saved.get::<u64>(&Slot::Names), Err(Damaged(Slot::Names)));
+        saved.slots.insert(Slot::Names(0), astray);
+        assert_eq!(saved.check_places(), Err(Damaged(Slot::Names(0))));
+        assert_eq!(saved.get::<u64>(&Slot::Names(0)), Err(Damaged(Slot::Names(0))));
         assert_eq!(saved.get::<u64>(&Slot::Incarnation), Ok(None));
     }
 }

@@ -103,7 +103,7 @@ pub struct Sizes {
     /// Own names.
     pub names: usize,
     /// Other peers with names.
-    pub namers: usize,
+    pub name_pages: usize,
     /// What a call has left to be done, which is nothing.
     pub unfinished: usize,
     /// Of addresses.

@@ -148,7 +148,7 @@ impl Knowing {
         }
         let sizes = self.node.sizes();
         assert_eq!((sizes.peers, sizes.holders), (count + 1, count + 1));
-        assert!(sizes.routes >= 2 * count && sizes.namers == count, "{sizes:?}");
+        assert!(sizes.routes >= 2 * count && sizes.name_pages == count, "{sizes:?}");
     }
 
     fn input(&mut self, input: Input) {
@@ -219,7 +219,7 @@ fn records(n: usize, ids: &[PeerId], me: PeerId) -> Vec<Record> {
     let names = NamesRecord { entries: [entry].into() };
     let bodies = [
         (Key::Peer(identity.id()), codec::encode(&peer)),
-        (Key::Names(identity.id()), codec::encode(&names)),
+        (Key::Names(identity.id(), 0), codec::encode(&names)),
         (Key::Space(identity.id()), codec::encode(&Space { free_log2: [12, 0] })),
     ];
     let version = |sequence| Version { incarnation: LIFE, sequence };

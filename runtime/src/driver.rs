@@ -524,7 +524,7 @@ impl<N: Net, S: Store, F: Frames, P: Probe> Driver<N, S, F, P> {
 
     fn renew_names(&mut self) {
         self.names_at = None;
-        self.names.update(self.node.names_by_peer());
+        self.names.update(self.node.names_by_page());
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use weft_core::id::{ContainerId, PeerId};
-use weft_core::names::{Name, NameEntry, NameValue, NamesOfPeer};
+use weft_core::names::{Name, NameEntry, NameValue, NamesPage, PageKey};
 
 /// Names and addresses of all peers.
 #[derive(Debug)]
@@ -15,15 +15,15 @@ pub struct NameIndex {
     /// The peer whose index it is.
     me: PeerId,
     /// What the rest is made of.
-    peers: Peers,
+    pages: Pages,
     by_name: HashMap<Name, Vec<Claimed<NameValue>>>,
     by_address: HashMap<IpAddr, Vec<Claimed<Name>>>,
     /// How many names lie below each of these: below `b.c` and `c`, for `a.b.c`.
     parents: HashMap<Box<str>, usize>,
 }
 
-/// All names, by the peer whose word they are.
-type Peers = BTreeMap<PeerId, NamesOfPeer>;
+/// All names, by the peer whose word they are, and the page on which they stand.
+type Pages = BTreeMap<PageKey, NamesPage>;
 
 /// What somebody says a name, or an address, stands for. Several may say the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +48,7 @@ impl NameIndex {
     pub fn new(me: PeerId) -> Self {
         Self {
             me,
-            peers: BTreeMap::new(),
+            pages: BTreeMap::new(),
             by_name: HashMap::new(),
             by_address: HashMap::new(),
             parents: HashMap::new(),
@@ -70,10 +70,10 @@ impl NameIndex {
         self.by_address.get(&address).map_or(&[], Vec::as_slice)
     }
 
-    /// What this peer says, on behalf of `id`, in order.
+    /// What this peer says, on behalf of `id`.
     pub fn own<'a>(&'a self, id: &'a ContainerId) -> impl Iterator<Item = &'a NameEntry> {
-        let own = self.peers.get(&self.me).into_iter().flat_map(|entries| entries.iter());
-        own.filter(move |entry| entry.id == *id)
+        let own = self.pages.range((self.me, 0)..=(self.me, u8::MAX));
+        own.flat_map(|(_, entries)| entries.iter()).filter(move |entry| entry.id == *id)
     }
 
     /// Whether names lie below `name`, which is in lower case, without the final dot.
@@ -91,15 +91,15 @@ impl NameIndex {
         self.by_name.is_empty()
     }
 
-    /// From now on the names are those of `peers`, each with all that it has. Costs as much as there are
-    /// peers, and what those have whose names have changed.
-    pub fn update(&mut self, peers: impl IntoIterator<Item = (PeerId, NamesOfPeer)>) {
-        let peers: Peers = peers.into_iter().collect();
-        let before = std::mem::replace(&mut self.peers, peers.clone());
-        for (peer, entry) in missing(&before, &peers) {
+    /// From now on the names are those of `pages`. Costs as much as there are pages, and what stands on those
+    /// that have changed.
+    pub fn update(&mut self, pages: impl IntoIterator<Item = (PageKey, NamesPage)>) {
+        let pages: Pages = pages.into_iter().collect();
+        let before = std::mem::replace(&mut self.pages, pages.clone());
+        for (peer, entry) in missing(&before, &pages) {
             self.remove(peer, entry);
         }
-        for (peer, entry) in missing(&peers, &before) {
+        for (peer, entry) in missing(&pages, &before) {
             self.insert(peer, entry);
         }
     }
@@ -141,15 +141,15 @@ impl NameIndex {
 
 /// What is in `these` and not in `those`.
 fn missing<'a>(
-    these: &'a Peers,
-    those: &'a Peers,
+    these: &'a Pages,
+    those: &'a Pages,
 ) -> impl Iterator<Item = (PeerId, &'a NameEntry)> {
-    these.iter().flat_map(|(peer, entries)| {
-        let other = those.get(peer);
+    these.iter().flat_map(|(page, entries)| {
+        let other = those.get(page);
         let changed = other.is_none_or(|other| !Arc::ptr_eq(entries, other));
         let entries = if changed { &entries[..] } else { &[] };
         let is_there = move |entry| other.is_some_and(|it| it.binary_search(entry).is_ok());
-        entries.iter().filter(move |entry| !is_there(entry)).map(|entry| (*peer, entry))
+        entries.iter().filter(move |entry| !is_there(entry)).map(|entry| (page.0, entry))
     })
 }
 
@@ -204,8 +204,8 @@ impl SharedIndex {
     }
 
     /// Brings it up to date ([`NameIndex::update`]).
-    pub fn update(&self, peers: impl IntoIterator<Item = (PeerId, NamesOfPeer)>) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).update(peers);
+    pub fn update(&self, pages: impl IntoIterator<Item = (PageKey, NamesPage)>) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).update(pages);
     }
 }
 
@@ -226,24 +226,26 @@ mod tests {
         NameEntry { name: name.parse().unwrap(), value, id: "c".parse().unwrap() }
     }
 
-    fn peers(all: &BTreeMap<u8, BTreeSet<(u8, u8)>>) -> Vec<(PeerId, NamesOfPeer)> {
+    /// Of two peers, by the page.
+    fn pages(all: &BTreeMap<u8, BTreeSet<(u8, u8)>>) -> Vec<(PageKey, NamesPage)> {
         let names = ["a.weft.local", "b.weft.local", "x.a.weft.local", "c"];
         let entries = |all: &BTreeSet<(u8, u8)>| {
             let entry = |(name, host): &(u8, u8)| entry(names[usize::from(*name)], *host);
             let in_order: BTreeSet<NameEntry> = all.iter().map(entry).collect();
             in_order.into_iter().collect()
         };
-        all.iter().map(|(peer, wrote)| (PeerId([*peer; 32]), entries(wrote))).collect()
+        let key = |page: &u8| (PeerId([page % 2; 32]), page / 2);
+        all.iter().map(|(page, wrote)| (key(page), entries(wrote))).collect()
     }
 
     #[test]
     fn what_two_peers_say_is_gone_when_both_take_it_back() {
         let mut index = NameIndex::new(ME);
         let one = || vec![entry("a.weft.local", 1)].into();
-        index.update([(ME, one()), (PeerId([1; 32]), one())]);
+        index.update([((ME, 0), one()), ((PeerId([1; 32]), 0), one())]);
         let [claimed] = index.values("a.weft.local") else { panic!("{index:?}") };
         assert!(claimed.is_here());
-        index.update([(PeerId([1; 32]), one())]);
+        index.update([((PeerId([1; 32]), 0), one())]);
         let [claimed] = index.values("a.weft.local") else { panic!("{index:?}") };
         assert!(!claimed.is_here());
         assert!(index.is_parent("weft.local") && index.is_parent("local"));
@@ -267,10 +269,10 @@ mod tests {
         ) {
             let mut index = NameIndex::new(ME);
             for step in &steps {
-                index.update(peers(step));
+                index.update(pages(step));
             }
             let mut anew = NameIndex::new(ME);
-            anew.update(peers(steps.last().unwrap()));
+            anew.update(pages(steps.last().unwrap()));
             prop_assert_eq!(index.by_name, anew.by_name);
             prop_assert_eq!(index.by_address, anew.by_address);
             prop_assert_eq!(index.parents, anew.parents);

@@ -333,10 +333,10 @@ mod tests {
         let mut store = RedbStore::open(&path).unwrap();
         assert_eq!(store.load(), Ok(Saved::default()));
         store
-            .commit(vec![Change::put(Slot::Names, "a"), Change::put(Slot::Targets, "b")])
+            .commit(vec![Change::put(Slot::Names(0), "a"), Change::put(Slot::Targets, "b")])
             .await
             .unwrap();
-        store.commit(vec![Change::remove(Slot::Names)]).await.unwrap();
+        store.commit(vec![Change::remove(Slot::Names(0))]).await.unwrap();
         drop(store);
         let saved = RedbStore::open(&path).unwrap().load().unwrap();
         assert_eq!(saved.get::<String>(&Slot::Targets), Ok(Some("b".to_string())));
@@ -422,7 +422,11 @@ mod tests {
     async fn a_damaged_file_is_reported_as_damaged() {
         let dir = TempDir::new();
         let path = dir.join("weft.redb");
-        RedbStore::open(&path).unwrap().commit(vec![Change::put(Slot::Names, "a")]).await.unwrap();
+        RedbStore::open(&path)
+            .unwrap()
+            .commit(vec![Change::put(Slot::Names(0), "a")])
+            .await
+            .unwrap();
         let whole = std::fs::read(&path).unwrap();
         let garbage = vec![0x5a; whole.len()];
         for bytes in [&garbage[..], &garbage[..100], &whole[..whole.len() / 2]] {
@@ -500,7 +504,7 @@ mod tests {
         std::fs::write(&path, &before).unwrap();
         let mut store = RedbStore::open(&path).unwrap();
         let opened = std::fs::read(&path).unwrap();
-        store.commit(vec![Change::put(Slot::Names, "a")]).await.unwrap();
+        store.commit(vec![Change::put(Slot::Names(0), "a")]).await.unwrap();
         let mut torn = std::fs::read(&path).unwrap();
         drop(store);
         // The head of redb was written, and neither our own nor any other page.

@@ -53,7 +53,7 @@ fn record((writer, kind, sequence): (u8, u8, u64)) -> Record {
     let version = Version { incarnation: Incarnation(1), sequence };
     let body = vec![writer, kind];
     match kind % 3 {
-        0 => Record::sign(&identity, Key::Names(identity.id()), version, body),
+        0 => Record::sign(&identity, Key::Names(identity.id(), 0), version, body),
         1 => Record::sign(&identity, Key::Peer(identity.id()), version, body),
         _ => {
             let body = sequence.to_be_bytes().to_vec();

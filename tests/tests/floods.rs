@@ -247,7 +247,7 @@ fn made_up(n: u32) -> [Record; 3] {
     };
     let bodies = [
         (Key::Peer(id), codec::encode(&body)),
-        (Key::Names(id), codec::encode(&NamesRecord::default())),
+        (Key::Names(id, 0), codec::encode(&NamesRecord::default())),
         (Key::Space(id), codec::encode(&Space { free_log2: [7; 2] })),
     ];
     let version = Version { incarnation, sequence: 1 };

@@ -323,7 +323,7 @@ pub(super) fn signed(writer: &Identity, kind: u8, version: Version, body: Vec<u8
         1 => (Key::Grant(Fingerprint::by(&writer.id(), &body)), Version::default()),
         2 => (Key::Voter(writer.id()), version),
         3 => (Key::Peer(writer.id()), version),
-        4 => (Key::Names(writer.id()), version),
+        4 => (Key::Names(writer.id(), 0), version),
         5 => (Key::Space(writer.id()), version),
         _ => (Key::Freeze(writer.id()), version),
     };
@@ -373,14 +373,14 @@ fn signed_slot(slot: Slot, bytes: Vec<u8>) -> (Slot, Vec<u8>) {
         Slot::Record(Key::Grant(_)) => 1,
         Slot::Record(Key::Voter(_)) => 2,
         Slot::Record(Key::Peer(_)) => 3,
-        Slot::Record(Key::Names(_)) => 4,
+        Slot::Record(Key::Names(..)) => 4,
         Slot::Record(Key::Space(_)) => 5,
         Slot::Record(Key::Freeze(_)) => 6,
         Slot::Identity
         | Slot::Incarnation
         | Slot::Network
         | Slot::Holding(_)
-        | Slot::Names
+        | Slot::Names(_)
         | Slot::Targets
         | Slot::Neighbours
         | Slot::Resting

@@ -218,7 +218,7 @@ impl News {
 pub(crate) const fn is_urgent(key: &Key) -> bool {
     match key {
         Key::Founding(_) | Key::Grant(_) | Key::Voter(_) | Key::Freeze(_) => true,
-        Key::Peer(_) | Key::Names(_) | Key::Space(_) => false,
+        Key::Peer(_) | Key::Names(..) | Key::Space(_) => false,
     }
 }
 
@@ -319,9 +319,10 @@ mod tests {
         for sequence in 0..=Question::KEYS_MAX as u64 {
             // Only the key and the version are told: nobody looks at the signature.
             let mut held = record(1, 0, 1);
-            held.key = Key::Names(PeerId(core::array::from_fn(|at| {
+            let writer = core::array::from_fn(|at| {
                 sequence.to_be_bytes().get(at).copied().unwrap_or_default()
-            })));
+            });
+            held.key = Key::Names(PeerId(writer), 0);
             news.relay(NOW, held.key);
             records.put(held);
         }

@@ -245,7 +245,7 @@ impl Records {
 const fn is_ownership(key: &Key) -> bool {
     match key {
         Key::Founding(_) | Key::Grant(_) => true,
-        Key::Voter(_) | Key::Freeze(_) | Key::Peer(_) | Key::Names(_) | Key::Space(_) => false,
+        Key::Voter(_) | Key::Freeze(_) | Key::Peer(_) | Key::Names(..) | Key::Space(_) => false,
     }
 }
 
@@ -268,7 +268,7 @@ pub(super) mod tests {
         let version = Version { incarnation: Incarnation(1), sequence };
         let body = std::vec![writer, kind];
         match kind % 3 {
-            0 => Record::sign(&identity, Key::Names(identity.id()), version, body),
+            0 => Record::sign(&identity, Key::Names(identity.id(), 0), version, body),
             1 => Record::sign(&identity, Key::Peer(identity.id()), version, body),
             _ => {
                 let body = sequence.to_be_bytes().to_vec();
@@ -342,7 +342,7 @@ pub(super) mod tests {
         let long = |writer: u8, sequence, len| {
             let identity = Identity::from_seed([writer; 32]);
             let version = Version { incarnation: Incarnation(1), sequence };
-            Record::sign(&identity, Key::Names(identity.id()), version, std::vec![0; len])
+            Record::sign(&identity, Key::Names(identity.id(), 0), version, std::vec![0; len])
         };
         let mut records = Records::new(1_000, 8_000);
         let full = |result| matches!(result, Err(RecordFault::Full(_)));

@@ -296,7 +296,7 @@ impl Ipam {
                     }
                 }
             }
-            Key::Peer(_) | Key::Names(_) => {}
+            Key::Peer(_) | Key::Names(..) => {}
         }
         self.conclude(now, acts);
     }

@@ -103,39 +103,34 @@ impl Node {
     }
 
     fn register(&mut self, entry: NameEntry, out: &mut Outbox) -> Result<Reply, CommandError> {
-        let is_new = self
+        let page = self
             .names
             .register(entry.clone())
             .map_err(|TooManyNames(count)| CommandError::TooManyNames(count))?;
-        if !is_new {
-            mark(Mark::NamesAgain);
-        } else {
+        if let Some(page) = page {
             mark(Mark::NamesAdded);
-            self.names_changed();
+            self.page_changed(page);
             let NameEntry { name, value, .. } = entry;
             out.push(Output::Event(Event::NameAdded { name, value }));
+        } else {
+            mark(Mark::NamesAgain);
         }
         Ok(Reply::Done)
     }
 
     fn unregister(&mut self, gone: impl Fn(&NameEntry) -> bool, out: &mut Outbox) -> usize {
-        let removed = self.names.remove(gone);
+        let (removed, changed) = self.names.remove(gone);
         if removed.is_empty() {
             mark(Mark::NamesNone);
         } else {
             mark(Mark::NamesRemoved);
-            self.names_changed();
+            changed.into_iter().for_each(|page| self.page_changed(page));
         }
         let count = removed.len();
         for NameEntry { name, value, .. } in removed {
             out.push(Output::Event(Event::NameRemoved { name, value }));
         }
         count
-    }
-
-    fn names_changed(&mut self) {
-        self.turn.changes.push(Change::put(Slot::Names, self.names.own()));
-        self.publish_names();
     }
 
     /// Closes all conns; nothing is due from here on.

@@ -10,7 +10,7 @@ use crate::ipam::founding::are_sound;
 use crate::ipam::{Founding, Freeze, Grant, Space, Voter};
 use crate::mark::{Mark, mark};
 use crate::mesh::{Conn, ConnFault, Link};
-use crate::names::{NAMES_MAX, NamesRecord};
+use crate::names::{NamesRecord, PAGE_LEN_MAX};
 use crate::record::{Fingerprint, Key, Record, RecordFault, Version};
 use crate::saved::{Change, Slot};
 use crate::time::Instant;
@@ -31,7 +31,7 @@ const ROUTES_WAIT_PER_PEER: Duration = Duration::from_micros(100);
 /// A body that was read.
 enum Body {
     Peer(PeerRecord),
-    Names(NamesRecord),
+    Names(u8, NamesRecord),
     /// IPAM reads it itself; so it does the others of ownership.
     Vote(Voter),
     Freeze(Freeze),
@@ -136,7 +136,7 @@ impl Node {
                 | Key::Voter(_)
                 | Key::Freeze(_)
                 | Key::Peer(_)
-                | Key::Names(_)
+                | Key::Names(..)
                 | Key::Space(_),
                 _,
             ) => false,
@@ -194,9 +194,12 @@ impl Node {
                 self.topology.put(writer, peer);
                 self.plan_routes(at);
             }
-            // Ours are always newer than what comes: they are published at each start.
-            Body::Names(_) if writer == self.me => {}
-            Body::Names(names) => self.names.put(writer, version.incarnation, names),
+            // Ours are newer than what comes: they are published at each start. Or our disk was put back and knows
+            // nothing of that page, which is of an earlier life, and says nothing any more.
+            Body::Names(..) if writer == self.me => {}
+            Body::Names(page, names) => {
+                self.names.put((writer, page), version.incarnation, names);
+            }
             Body::Vote(_) | Body::Freeze(_) | Body::Grant(_) | Body::Ownership => {
                 let Some(record) = self.records.get(&key) else { return Ok(()) };
                 if is_kept(&key) {
@@ -232,8 +235,19 @@ impl Node {
     }
 
     pub(super) fn publish_names(&mut self) {
-        let body = codec::encode(self.names.own());
-        self.publish(Key::Names(self.me), body);
+        let pages: Vec<u8> = self.names.pages().collect();
+        pages.into_iter().for_each(|page| self.publish_page(page));
+    }
+
+    fn publish_page(&mut self, page: u8) {
+        let body = codec::encode(&self.names.page(page));
+        self.publish(Key::Names(self.me, page), body);
+    }
+
+    /// One page of our own names is another from here on.
+    pub(super) fn page_changed(&mut self, page: u8) {
+        self.turn.changes.push(Change::put(Slot::Names(page), &self.names.page(page)));
+        self.publish_page(page);
     }
 
     /// The record of `key` is news to all neighbours: our own, or what came at this time from one.
@@ -387,10 +401,10 @@ fn read(record: &Record, universe: Universe) -> Result<Body, RecordFault> {
             sound(peer.is_sound() && peer.incarnation == record.version.incarnation)?;
             Ok(Body::Peer(peer))
         }
-        Key::Names(_) => {
+        Key::Names(_, page) => {
             let names: NamesRecord = record.decode()?;
-            sound(names.entries.len() <= NAMES_MAX)?;
-            Ok(Body::Names(names))
+            sound(names.entries.len() <= PAGE_LEN_MAX)?;
+            Ok(Body::Names(page, names))
         }
         Key::Founding(_) => {
             let founding: Founding = record.decode()?;
@@ -416,7 +430,7 @@ pub(super) const fn owner(key: &Key) -> Option<PeerId> {
         Key::Voter(peer)
         | Key::Freeze(peer)
         | Key::Peer(peer)
-        | Key::Names(peer)
+        | Key::Names(peer, _)
         | Key::Space(peer) => Some(*peer),
     }
 }
@@ -425,7 +439,7 @@ pub(super) const fn owner(key: &Key) -> Option<PeerId> {
 const fn is_kept(key: &Key) -> bool {
     match key {
         Key::Founding(_) | Key::Grant(_) => true,
-        Key::Voter(_) | Key::Freeze(_) | Key::Peer(_) | Key::Names(_) | Key::Space(_) => false,
+        Key::Voter(_) | Key::Freeze(_) | Key::Peer(_) | Key::Names(..) | Key::Space(_) => false,
     }
 }
 

@@ -49,7 +49,7 @@ impl Node {
         let is_heard_of = |conn: &&Conn| matches!(conn.whom, Some(Whom::Peer(_)));
         let is_pulling = |link: &&Link| link.pull.is_some();
         let (attempts, postponed, lost) = dialer.sizes();
-        let (own_names, namers) = names.sizes();
+        let (own_names, name_pages) = names.sizes();
         Sizes {
             conns: conns.len(),
             dialing: conns.values().filter(is_dialing).count(),
@@ -70,7 +70,7 @@ impl Node {
             routes: routes.len(),
             holders: holders.len(),
             names: own_names,
-            namers,
+            name_pages,
             unfinished: changes.len(),
             ipam: ipam.sizes(),
             pulls: conns.values().filter_map(Conn::link).filter(is_pulling).count(),

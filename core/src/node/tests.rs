@@ -482,7 +482,7 @@ fn what_a_neighbour_has_sent_is_not_sent_back_to_it() {
     let now = world.now;
     let node = &mut world.hosts[0].as_mut().unwrap().node;
     node.publish_names();
-    let record = node.records.get(&Key::Names(node.me)).unwrap().clone();
+    let record = node.records.get(&Key::Names(node.me, 0)).unwrap().clone();
     let (peer, conn) =
         node.neighbours.first_key_value().map(|(peer, conn)| (*peer, *conn)).unwrap();
     let waits = |node: &Node| node.conns[&conn].link().unwrap().news.len() == 1;

@@ -157,7 +157,9 @@ impl From<StartError> for Failed {
 fn has_taken_part(database: &Path) -> bool {
     let counts = |slot: &Slot| match slot {
         Slot::Record(_) | Slot::Holding(_) | Slot::Resting | Slot::Met | Slot::Neighbours => true,
-        Slot::Identity | Slot::Incarnation | Slot::Network | Slot::Names | Slot::Targets => false,
+        Slot::Identity | Slot::Incarnation | Slot::Network | Slot::Names(_) | Slot::Targets => {
+            false
+        }
     };
     let saved = RedbStore::open(database).and_then(|mut store| store.load());
     saved.map_or(true, |saved| saved.slots.keys().any(counts))

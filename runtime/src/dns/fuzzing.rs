@@ -129,7 +129,7 @@ fn handler() -> Handler {
     ];
     let entry = |(text, value)| NameEntry { name: name(text), value, id: ContainerId::external() };
     let entries: BTreeSet<NameEntry> = many.chain(others).chain(services).map(entry).collect();
-    names.update([(me, entries.into_iter().collect())]);
+    names.update([((me, 0), entries.into_iter().collect())]);
     let range = Universe::DEFAULT;
     let options = ZoneOptions { domain: name("weft.local"), range, ttl: TTL, prefers_here: true };
     let upstreams = Upstreams::new("/nonexistent".into(), super::address::PORT, Vec::new());

@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 use weft_core::addr::Universe;
 use weft_core::id::PeerId;
-use weft_core::names::{NameEntry, NameValue, NamesOfPeer, Service, Text};
+use weft_core::names::{NameEntry, NameValue, NamesPage, PageKey, Service, Text};
 
 struct Bed {
     at: SocketAddr,
@@ -22,14 +22,14 @@ struct Bed {
 }
 
 /// What a peer says.
-fn said(names: &[(&str, &str)]) -> [(PeerId, NamesOfPeer); 1] {
+fn said(names: &[(&str, &str)]) -> [(PageKey, NamesPage); 1] {
     let entry = |(name, address): &(&str, &str)| NameEntry {
         name: name.parse().unwrap(),
         value: address.parse::<IpAddr>().unwrap().into(),
         id: "c".parse().unwrap(),
     };
     let entries: std::collections::BTreeSet<_> = names.iter().map(entry).collect();
-    [(PeerId([0; 32]), entries.into_iter().collect())]
+    [((PeerId([0; 32]), 0), entries.into_iter().collect())]
 }
 
 /// UDP and TCP on one free port.
@@ -134,7 +134,7 @@ async fn what_is_here_is_answered_first_when_that_is_wanted() {
         id: "c".parse().unwrap(),
     };
     let [here] = said(&[("db.weft.local", "10.32.0.7")]);
-    bed.names.update([here, (PeerId([1; 32]), (0..9).map(there).collect())]);
+    bed.names.update([here, ((PeerId([1; 32]), 0), (0..9).map(there).collect())]);
     let mut others = std::collections::BTreeSet::new();
     for _ in 0..40 {
         let answer = bed.ask(&question("db.weft.local.", RecordType::A)).await;

@@ -94,7 +94,7 @@ fn rows(view: &View, peer: &PeerView, at_rest: bool) -> Vec<Row> {
         routes,
         holders,
         names,
-        namers,
+        name_pages,
         unfinished,
         ipam,
         pulls,
@@ -167,7 +167,7 @@ fn rows(view: &View, peer: &PeerView, at_rest: bool) -> Vec<Row> {
         ("routes", routes, routes_max(routed), routes_max(view.peers.len())),
         ("names with ways", holders, routed, view.peers.len() + heard_of),
         ("own names", names, told.names_max, told.names_max),
-        ("peers with names", namers, records_max, of_kind(|key| matches!(key, Key::Names(_)))),
+        ("pages of names", name_pages, records_max, of_kind(|key| matches!(key, Key::Names(..)))),
         ("unfinished changes", unfinished, 0, 0),
         ("waiting commands", waiting, told.waiting_max, 0),
         ("commands that wait for the founding", primes, told.waiting_max, 0),
@@ -251,8 +251,11 @@ pub(super) fn records(view: &View) -> Result<(), String> {
 /// always room.
 fn own(peer: &PeerView) -> (usize, usize) {
     let papers = peer.papers.values().filter(|paper| Some(paper.writer) == peer.id).count();
-    let keys = peer.id.map(|id| [Key::Peer(id), Key::Names(id), Key::Space(id)]);
-    let others = keys.iter().flatten().filter(|key| peer.records.contains_key(key)).count();
+    let is_other = |key: &&Key| match key {
+        Key::Peer(writer) | Key::Names(writer, _) | Key::Space(writer) => Some(*writer) == peer.id,
+        Key::Founding(_) | Key::Grant(_) | Key::Voter(_) | Key::Freeze(_) => false,
+    };
+    let others = peer.records.keys().filter(is_other).count();
     // A grant or vote is short; names may take all that a body may.
     let len = papers * 4_096 + others * (Record::BODY_LEN_MAX + OVERHEAD);
     (papers + others, len)
@@ -299,7 +302,7 @@ mod tests {
             |view: &mut View| view.peers[0].sizes.peers = 68,
             |view: &mut View| view.peers[0].sizes.routes = 1,
             |view: &mut View| view.peers[0].sizes.names = 17,
-            |view: &mut View| view.peers[0].sizes.namers = 67,
+            |view: &mut View| view.peers[0].sizes.name_pages = 67,
             |view: &mut View| view.peers[0].sizes.unfinished = 1,
             |view: &mut View| view.peers[0].sizes.ipam.waiting = 17,
             |view: &mut View| view.peers[0].sizes.ipam.asks = 17,

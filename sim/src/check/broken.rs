@@ -192,7 +192,7 @@ fn about_evictions() -> Vec<Story> {
 }
 
 fn about_records() -> Vec<Story> {
-    let key = Key::Names(id(1));
+    let key = Key::Names(id(1), 0);
     let holds = |sequence: u64| {
         changed(|view| {
             view.peers[1].records = [(key, version(1, sequence))].into();

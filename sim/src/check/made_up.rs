@@ -132,7 +132,7 @@ pub(super) fn pair() -> View {
         proven: [id(other)].into(),
         up: [(id(other), secs(0))].into(),
         is_sound: true,
-        records: BTreeMap::from([(Key::Names(id(1)), version(1, 3))]),
+        records: BTreeMap::from([(Key::Names(id(1), 0), version(1, 3))]),
         ..PeerView::default()
     };
     let mut view = View::new(secs(100), universe(), vec![peer(1, 2), peer(2, 1)]);

@@ -42,11 +42,14 @@ pub(super) fn same_answer(view: &View) -> Result<(), String> {
 /// is not undone by older data.
 #[derive(Debug, Default)]
 pub(super) struct Answers {
-    /// By peer: under each version of its names, who was first seen to answer them, and the names.
-    said: BTreeMap<PeerId, BTreeMap<Version, (usize, BTreeSet<NameEntry>)>>,
+    /// By peer: under the versions of all pages of its names, who was first seen to answer them, and the names.
+    said: BTreeMap<PeerId, BTreeMap<Pages, (usize, BTreeSet<NameEntry>)>>,
     /// By peer: all that may ever have been registered with it.
     registered: BTreeMap<PeerId, BTreeSet<NameEntry>>,
 }
+
+/// The version of each page of one peer's names.
+type Pages = BTreeMap<u8, Version>;
 
 /// So many versions of the names of one peer are kept for comparison.
 const VERSIONS_MAX: usize = 256;
@@ -99,16 +102,21 @@ impl Answers {
         } else if !peer.up.contains_key(&origin) {
             return Err(format!("for {label}, which it has said to be out of reach"));
         }
-        let Some(named) = version(Key::Names(origin)) else {
+        let held =
+            (0..=u8::MAX).filter_map(|page| Some((page, version(Key::Names(origin, page))?)));
+        let mut named: Pages = held.collect();
+        if named.is_empty() {
             return Err(format!("for {label}, whose names it does not hold"));
-        };
-        // What a peer says of itself comes a moment after its names.
+        }
+        // What a peer says of itself comes a moment after its names. Pages of earlier lives may lie about: they
+        // say nothing.
         if let Some(life) = version(Key::Peer(origin)).map(|version| version.incarnation)
             && Some(origin) != peer.id
-            && life != named.incarnation
         {
-            let (then, now) = (named.incarnation.0, life.0);
-            return Err(format!("for life {then} of {label}, and knows of life {now}"));
+            named.retain(|_, version| version.incarnation == life);
+            if named.is_empty() {
+                return Err(format!("for an earlier life of {label} than {}", life.0));
+            }
         }
         // Of strangers nobody knows what they registered, and whose disk was put back or copied may
         // say two things under one version.
@@ -123,10 +131,10 @@ impl Answers {
             return Err(format!("{name} = {value}, which was never registered with {label}"));
         }
         let said = self.said.entry(origin).or_default();
-        let (first, before) = said.entry(named).or_insert_with(|| (host, names.clone()));
+        let (first, before) = said.entry(named.clone()).or_insert_with(|| (host, names.clone()));
         if *before != names {
             return Err(format!(
-                "{} names of {label} as version {named:?}, of which n{} has answered {}",
+                "{} names of {label} as versions {named:?}, of which n{} has answered {}",
                 names.len(),
                 *first + 1,
                 before.len()
@@ -238,7 +246,7 @@ pub(super) mod tests {
             island: [0, 1].into(),
             up: [(PeerId([3 - number; 32]), Instant::ZERO)].into(),
             records: [
-                (Key::Names(PeerId([1; 32])), names),
+                (Key::Names(PeerId([1; 32]), 0), names),
                 (Key::Peer(PeerId([1; 32])), Version { sequence: 2, ..names }),
             ]
             .into(),
@@ -317,7 +325,7 @@ pub(super) mod tests {
 
     #[test]
     fn answers_fail_when_a_deletion_is_undone_by_older_data() {
-        let key = Key::Names(PeerId([1; 32]));
+        let key = Key::Names(PeerId([1; 32]), 0);
         let later = Version { incarnation: Incarnation(1), sequence: 4 };
         let mut second = good().peers[0].names.first().unwrap().clone();
         second.entry.value = NameValue::V4([10, 32, 0, 2].into());

@@ -36,7 +36,7 @@ impl Paper {
             Key::Founding(_) => Says::Founding(record.decode().ok()?),
             Key::Grant(_) => Says::Grant(record.decode().ok()?),
             Key::Voter(_) => Says::Vote(record.decode().ok()?),
-            Key::Freeze(_) | Key::Peer(_) | Key::Names(_) | Key::Space(_) => return None,
+            Key::Freeze(_) | Key::Peer(_) | Key::Names(..) | Key::Space(_) => return None,
         };
         Some(Self { writer: record.writer, version: record.version, sign: sign(record), says })
     }
@@ -52,7 +52,7 @@ pub(super) fn sign(record: &Record) -> u64 {
 pub(super) const fn is_paper(key: &Key) -> bool {
     match key {
         Key::Founding(_) | Key::Grant(_) | Key::Voter(_) => true,
-        Key::Freeze(_) | Key::Peer(_) | Key::Names(_) | Key::Space(_) => false,
+        Key::Freeze(_) | Key::Peer(_) | Key::Names(..) | Key::Space(_) => false,
     }
 }
 

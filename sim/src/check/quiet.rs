@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn same_records_fails_when_a_peer_lacks_one_or_has_another_version() {
         assert_eq!(same_records(&pair()), Ok(()));
-        let key = Key::Names(id(1));
+        let key = Key::Names(id(1), 0);
         assert!(same_records(&changed(|view| view.peers[1].records.clear())).is_err());
         let older = |view: &mut View| view.peers[1].records.extend([(key, version(1, 2))]);
         assert!(same_records(&changed(older)).is_err());
@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn quiet_fails_when_a_record_changes_or_a_peer_says_too_much() {
         holds::<Quiet>(&[pair(), later(|_| {})]);
-        let key = Key::Names(id(1));
+        let key = Key::Names(id(1), 0);
         fails::<Quiet>(&[
             pair(),
             later(|view| view.peers[0].records.extend([(key, version(1, 4))])),

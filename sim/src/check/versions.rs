@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use weft_core::gossip::Print;
 use weft_core::id::{Incarnation, PeerId};
+use weft_core::names::PageKey;
 use weft_core::record::{Key, Version};
 
 /// Nobody holds a record of a peer that is newer than any that this peer has written.
@@ -135,7 +136,7 @@ const fn writer(key: &Key) -> Option<PeerId> {
         Key::Voter(peer)
         | Key::Freeze(peer)
         | Key::Peer(peer)
-        | Key::Names(peer)
+        | Key::Names(peer, _)
         | Key::Space(peer) => Some(*peer),
     }
 }
@@ -192,8 +193,8 @@ impl Invariant for NewLife {
 /// whose removal it has seen does not come back.
 #[derive(Debug, Default)]
 pub(super) struct NamesNeverBack {
-    /// By host: which life, and the versions of the names of each peer.
-    known: BTreeMap<usize, (u64, BTreeMap<PeerId, Version>)>,
+    /// By host: which life, and the version of each page of names of each peer.
+    known: BTreeMap<usize, (u64, BTreeMap<PageKey, Version>)>,
 }
 
 impl Invariant for NamesNeverBack {
@@ -210,13 +211,13 @@ impl Invariant for NamesNeverBack {
                 (*boots, *known) = (peer.boots, BTreeMap::new());
             }
             // Whom it is told to have nothing to do with it forgets, what it knew of its names too.
-            known.retain(|origin, _| Some(*origin) == peer.id || peer.told.allows(*origin));
+            known.retain(|(origin, _), _| Some(*origin) == peer.id || peer.told.allows(*origin));
             for (key, version) in &peer.records {
-                let Key::Names(origin) = key else { continue };
-                let before = known.insert(*origin, *version).unwrap_or_default();
+                let Key::Names(origin, page) = key else { continue };
+                let before = known.insert((*origin, *page), *version).unwrap_or_default();
                 if *version < before {
                     return Err(format!(
-                        "n{} knew {before:?} of the names of {} and now {version:?}",
+                        "n{} knew {before:?} of page {page} of the names of {} and now {version:?}",
                         host + 1,
                         view.label(*origin)
                     ));
@@ -244,7 +245,7 @@ mod tests {
     #[test]
     fn own_version_only_fails_when_others_hold_more_than_the_writer_wrote() {
         for key in [
-            Key::Names(id(1)),
+            Key::Names(id(1), 0),
             Key::Peer(id(1)),
             Key::Space(id(1)),
             Key::Voter(id(1)),
@@ -254,12 +255,12 @@ mod tests {
             fails::<OwnVersionOnly>(&[holding(key, version(1, 10))]);
             fails::<OwnVersionOnly>(&[holding(key, version(2, 1))]);
         }
-        holds::<OwnVersionOnly>(&[holding(Key::Names(id(9)), version(2, 1))]);
+        holds::<OwnVersionOnly>(&[holding(Key::Names(id(9), 0), version(2, 1))]);
     }
 
     #[test]
     fn own_version_only_asks_a_writer_that_was_not_looked_at_how_far_it_came() {
-        let mut view = holding(Key::Names(id(1)), version(1, 12));
+        let mut view = holding(Key::Names(id(1), 0), version(1, 12));
         view.peers[0].version = version(1, 12);
         view.changed = BTreeSet::from([1]);
         holds::<OwnVersionOnly>(&[pair(), view]);
@@ -282,7 +283,7 @@ mod tests {
         let with = |host: usize, sequence, print| {
             changed(|view| {
                 let glimpse =
-                    Glimpse { key: Key::Names(id(1)), version: version(1, sequence), sign: 0 };
+                    Glimpse { key: Key::Names(id(1), 0), version: version(1, sequence), sign: 0 };
                 view.peers[host].seen = vec![glimpse];
                 (view.peers[host].reads, view.peers[host].print) = (sequence, Some(print));
             })
@@ -308,14 +309,14 @@ mod tests {
 
     #[test]
     fn names_never_back_fails_when_older_names_come_back_within_a_life() {
-        let key = Key::Names(id(1));
+        let key = Key::Names(id(1), 0);
         holds::<NamesNeverBack>(&[holding(key, version(1, 3)), holding(key, version(2, 1))]);
         fails::<NamesNeverBack>(&[holding(key, version(1, 3)), holding(key, version(1, 2))]);
         let mut restarted = holding(key, version(1, 2));
         restarted.peers[1].boots = 2;
         holds::<NamesNeverBack>(&[holding(key, version(1, 3)), restarted]);
         // Whom a host has nothing to do with for a while it forgets.
-        let mut without = holding(Key::Names(id(2)), version(1, 1));
+        let mut without = holding(Key::Names(id(2), 0), version(1, 1));
         without.peers[1].told.allowed = Some([id(2)].into());
         let older = holding(key, version(1, 2));
         holds::<NamesNeverBack>(&[holding(key, version(1, 3)), without, older]);

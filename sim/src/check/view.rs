@@ -660,7 +660,7 @@ mod tests {
     fn record(sequence: u64, body: u8) -> Record {
         let identity = Identity::from_seed([1; 32]);
         let version = Version { incarnation: Incarnation(1), sequence };
-        Record::sign(&identity, Key::Names(identity.id()), version, vec![body])
+        Record::sign(&identity, Key::Names(identity.id(), 0), version, vec![body])
     }
 
     #[test]

@@ -227,7 +227,7 @@ fn measure(peers: usize, seed: u64) -> Result<Cost> {
 fn spread(mesh: &mut Mesh) -> Result<f64> {
     mesh.world.attach(0, "second")?;
     let Some(running) = &mesh.world.hosts[0].running else { bail!("the first peer has died") };
-    let key = Key::Names(running.node.id());
+    let key = Key::Names(running.node.id(), 0);
     let version = running.node.records().get(&key).map(|record| record.version);
     let begin = mesh.world.now;
     let know = |world: &World| {

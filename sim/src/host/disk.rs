@@ -4,8 +4,9 @@
 //! `Persist` is one output and atomic, every prefix of an outbox is a state a real disk can be in.
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::time::Duration;
-use weft_core::names::NamesRecord;
+use weft_core::names::{NameEntry, NamesRecord};
 use weft_core::record::{Key, Record};
 use weft_core::saved::{Change, Saved, Slot};
 
@@ -79,7 +80,7 @@ impl Rot {
             | (Self::Range, Slot::Network)
             | (Self::Record, Slot::Record(_))
             | (Self::Holding, Slot::Holding(_) | Slot::Resting)
-            | (Self::Names, Slot::Names)
+            | (Self::Names, Slot::Names(_))
             | (Self::Targets, Slot::Targets)
             | (Self::Neighbours, Slot::Neighbours | Slot::Met) => true,
             (
@@ -89,7 +90,7 @@ impl Rot {
                 | Slot::Network
                 | Slot::Record(_)
                 | Slot::Holding(_)
-                | Slot::Names
+                | Slot::Names(_)
                 | Slot::Targets
                 | Slot::Neighbours
                 | Slot::Resting
@@ -247,8 +248,10 @@ impl Disk {
     }
 
     /// Names that the node keeps.
-    pub fn names(&self) -> NamesRecord {
-        self.saved.get(&Slot::Names).ok().flatten().unwrap_or_default()
+    pub fn names(&self) -> BTreeSet<NameEntry> {
+        let pages = self.saved.slots.keys().filter(|slot| matches!(slot, Slot::Names(_)));
+        let pages = pages.filter_map(|slot| self.saved.get::<NamesRecord>(slot).ok().flatten());
+        pages.flat_map(|page| page.entries).collect()
     }
 
     /// Records on it whose keys are of the kind that `is_meant` says.
@@ -259,7 +262,7 @@ impl Disk {
             | Slot::Incarnation
             | Slot::Network
             | Slot::Holding(_)
-            | Slot::Names
+            | Slot::Names(_)
             | Slot::Targets
             | Slot::Neighbours
             | Slot::Resting
@@ -310,17 +313,17 @@ mod tests {
     fn the_last_write_lands_elsewhere_and_its_own_place_has_what_it_had() {
         let mut disk = Disk::EMPTY;
         assert!(!disk.rot(Rot::Targets, Flaw::Elsewhere), "there is nothing");
-        disk.persist(vec![Change::put(Slot::Names, "name")]).unwrap();
+        disk.persist(vec![Change::put(Slot::Names(0), "name")]).unwrap();
         written(&mut disk, "before").unwrap();
         assert!(!disk.rot(Rot::Targets, Flaw::Elsewhere), "it was written last");
         written(&mut disk, "after").unwrap();
         assert!(disk.rot(Rot::Names, Flaw::Elsewhere));
         assert_eq!(found(&disk), Some("before".to_owned()));
-        assert!(disk.saved().get::<String>(&Slot::Names).is_err());
+        assert!(disk.saved().get::<String>(&Slot::Names(0)).is_err());
         written(&mut disk, "later").unwrap();
         assert!(disk.mend());
         assert_eq!(found(&disk), Some("later".to_owned()));
-        assert_eq!(disk.saved().get(&Slot::Names), Ok(Some("name".to_owned())));
+        assert_eq!(disk.saved().get(&Slot::Names(0)), Ok(Some("name".to_owned())));
     }
 
     #[test]

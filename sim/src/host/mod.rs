@@ -282,7 +282,7 @@ impl Host {
 
     /// What is on its disk is all that is known of names.
     pub fn follow_names(&mut self) {
-        let names = self.disk.names().entries;
+        let names = self.disk.names();
         self.names_sure.retain(|entry| names.contains(entry));
         self.names_possible = names;
     }

@@ -126,7 +126,13 @@ fn with_both_families(universe: Universe) -> Universe {
 /// Limits of nodes that small worlds reach, with room for all that a mesh of so many hosts needs.
 fn limits(choices: &mut Choices, hosts: usize) -> Limits {
     let mut few = |from: usize| choices.coin().then(|| from + choices.index(4));
-    Limits { conns: few(hosts), names: few(1), waiting: few(1), ..Limits::default() }
+    Limits {
+        conns: few(hosts),
+        names: few(1),
+        names_page: few(1),
+        waiting: few(1),
+        ..Limits::default()
+    }
 }
 
 /// Operators change whom hosts trust, a few times until `last`.

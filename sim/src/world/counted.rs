@@ -53,9 +53,10 @@ impl World {
             Counted::Updates => {
                 let Some(running) = &there.running else { return 0 };
                 let me = running.node.id();
-                let own = [Key::Peer, Key::Names, Key::Space, Key::Voter, Key::Freeze];
-                let own = own.map(|key| key(me));
-                let own = own.iter().filter_map(|key| running.node.records().get(key));
+                let own = [Key::Peer, Key::Space, Key::Voter, Key::Freeze].map(|key| key(me));
+                let pages = (0..=u8::MAX).map(|page| Key::Names(me, page));
+                let own = own.into_iter().chain(pages);
+                let own = own.filter_map(|key| running.node.records().get(&key));
                 own.map(|record| record.version.sequence).max().unwrap_or(0)
             }
         }

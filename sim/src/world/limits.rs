@@ -29,6 +29,9 @@ pub struct Limits {
     /// Most commands that wait at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waiting: Option<usize>,
+    /// Most names on one page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub names_page: Option<usize>,
     /// Most peers with which there are data sessions besides those of links.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sessions: Option<usize>,
@@ -52,6 +55,7 @@ impl Limits {
             message_len_max: self.message_len.unwrap_or(config.message_len_max),
             hops_max: self.hops.unwrap_or(config.hops_max),
             names_max: self.names.unwrap_or(config.names_max),
+            names_page_max: self.names_page.unwrap_or(config.names_page_max),
             waiting_max: self.waiting.unwrap_or(config.waiting_max),
             sessions_max: self.sessions.unwrap_or(config.sessions_max),
             allocate_max: self.allocate.unwrap_or(config.allocate_max),

@@ -7,10 +7,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use weft_core::addr::{Offset, Range, Universe};
 use weft_core::codec;
-use weft_core::id::{Identity, Incarnation, PeerId, PeerName};
+use weft_core::id::{ContainerId, Identity, Incarnation, PeerId, PeerName};
 use weft_core::ipam::freeze::{Eviction, Phase, Stance};
 use weft_core::ipam::{Ballot, Founding, Freeze, Grant, Part, Space, Voter};
-use weft_core::names::{NAMES_MAX, NamesRecord};
+use weft_core::names::{NameEntry, NameValue, NamesRecord, PAGE_LEN_MAX, Text};
 use weft_core::record::{Fingerprint, Key, Record, Version};
 use weft_core::topology::PeerRecord;
 
@@ -77,7 +77,7 @@ pub(super) fn of(lie: Lie, liar: &Identity, facts: &Facts, count: u32) -> Vec<Re
                 .flat_map(|writer| {
                     [
                         forged(writer, Key::Space(writer), space.clone()),
-                        forged(writer, Key::Names(writer), names.clone()),
+                        forged(writer, Key::Names(writer, 0), names.clone()),
                     ]
                 })
                 .collect()
@@ -88,14 +88,14 @@ pub(super) fn of(lie: Lie, liar: &Identity, facts: &Facts, count: u32) -> Vec<Re
             .map(|((key, body), sequence)| match key {
                 Key::Founding(_) => by_content(liar, Key::Founding(Fingerprint::of(&body)), body),
                 Key::Grant(_) => by_content(liar, Key::Grant(Fingerprint::by(&me, &body)), body),
-                Key::Voter(_) | Key::Freeze(_) | Key::Peer(_) | Key::Names(_) | Key::Space(_) => {
+                Key::Voter(_) | Key::Freeze(_) | Key::Peer(_) | Key::Names(..) | Key::Space(_) => {
                     Record::sign(liar, key, version(sequence), body)
                 }
             })
             .collect(),
         Lie::LongRecord => {
             let body = vec![0; Record::BODY_LEN_MAX + 1];
-            vec![Record::sign(liar, Key::Names(me), version(1), body)]
+            vec![Record::sign(liar, Key::Names(me, 0), version(1), body)]
         }
         Lie::BadVote => {
             let body = codec::encode(&Voter::default());
@@ -149,10 +149,10 @@ pub(super) fn of(lie: Lie, liar: &Identity, facts: &Facts, count: u32) -> Vec<Re
             .map(|n| grant(liar, facts.lineage, facts.universe.range(), 0, FAR + n, me))
             .collect(),
         Lie::LongRecords => {
-            let body = many_names(NAMES_MAX);
+            let body = codec::encode(&long_page());
             (0..count)
                 .map(|n| made_up(liar, n))
-                .map(|by| Record::sign(&by, Key::Names(by.id()), version(1), body.clone()))
+                .map(|by| Record::sign(&by, Key::Names(by.id(), 0), version(1), body.clone()))
                 .collect()
         }
         Lie::Equivocation => {
@@ -160,7 +160,7 @@ pub(super) fn of(lie: Lie, liar: &Identity, facts: &Facts, count: u32) -> Vec<Re
             let [.., last] = facts.host.0;
             let address = IpAddr::from([10, 32, 0, last]);
             let body = codec::encode(&[("liar.weft.local", address, "liar")][..]);
-            vec![Record::sign(liar, Key::Names(me), version(1), body)]
+            vec![Record::sign(liar, Key::Names(me, 0), version(1), body)]
         }
         Lie::SessionOffers => {
             let other = made_up(liar, 0);
@@ -251,11 +251,11 @@ fn bad_bodies(me: PeerId) -> Vec<(Key, Vec<u8>)> {
     let print = Fingerprint::default();
     let long = "a".repeat(300);
     vec![
-        (Key::Names(me), name("UPPER.weft.local")),
-        (Key::Names(me), name("a..weft.local")),
-        (Key::Names(me), name(&long)),
-        (Key::Names(me), many_names(NAMES_MAX + 1)),
-        (Key::Names(me), vec![0xff; 40]),
+        (Key::Names(me, 0), name("UPPER.weft.local")),
+        (Key::Names(me, 0), name("a..weft.local")),
+        (Key::Names(me, 0), name(&long)),
+        (Key::Names(me, 0), many_names(PAGE_LEN_MAX + 1)),
+        (Key::Names(me, 0), vec![0xff; 40]),
         (Key::Peer(me), codec::encode(&PeerRecord { nickname: String::new(), ..peer.clone() })),
         (Key::Peer(me), codec::encode(&PeerRecord { links: vec![me, me], ..peer.clone() })),
         (Key::Peer(me), codec::encode(&PeerRecord { incarnation: Incarnation(9), ..peer })),
@@ -265,6 +265,18 @@ fn bad_bodies(me: PeerId) -> Vec<(Key, Vec<u8>)> {
         (Key::Grant(print), vec![1, 2, 3]),
         (Key::Founding(print), codec::encode(&elsewhere)),
     ]
+}
+
+/// As long as a page of names may be.
+fn long_page() -> NamesRecord {
+    let whole = Text::STRING_LEN_MAX;
+    let strings = [whole, whole, Text::LEN_MAX - 2 * (whole + 1) - 1].map(|len| "x".repeat(len));
+    let entry = |n: usize| {
+        let name = format!("n{n:05}.weft.local").parse().ok()?;
+        let value = NameValue::Text(strings.to_vec().try_into().ok()?);
+        Some(NameEntry { name, value, id: ContainerId::external() })
+    };
+    NamesRecord { entries: (0..PAGE_LEN_MAX).filter_map(entry).collect() }
 }
 
 /// The body of a record of `count` names.
