@@ -201,6 +201,9 @@ pub enum TargetState {
     Dialing,
     /// A link with it stands, with this peer.
     Linked(PeerId),
+    /// It is this peer itself, as where all are launched with the same list. It is dialed now and then all the
+    /// same: the address may come to be another's.
+    Itself,
     /// The last attempt failed.
     Failed {
         /// Why, for people.

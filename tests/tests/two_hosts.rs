@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Error, Result, ensure};
 use std::net::Ipv4Addr;
 use std::time::Duration;
-use weft_tests::command::Background;
+use weft_tests::command::{Background, Done};
 use weft_tests::lab::{Container, Lab, binary, ip};
 use weft_tests::wait_until;
 
@@ -153,6 +153,27 @@ fn every_view_of_a_running_node_is_shown() -> Result<()> {
     ensure!(!two.weft(&["ps"])?.ok()?.contains(&pair.addresses[1].to_string()));
     ensure!(!pair.containers[0].pings(pair.addresses[1])?, "detached, yet reachable");
     pair.lab.finish()
+}
+
+#[test]
+fn all_hosts_may_be_launched_with_the_same_list() -> Result<()> {
+    let lab = Lab::two()?;
+    let list = [lab.host(1).address(), lab.host(2).address()];
+    let list: Vec<&str> = list.iter().map(String::as_str).collect();
+    for host in lab.hosts() {
+        host.launch(&list)?;
+    }
+    for host in lab.hosts() {
+        host.wait_linked(1)?;
+        // The other one's dial comes before ours is tried again.
+        wait_until("nothing is wrong", PATIENCE, || {
+            let status = host.weft(&["status"]).and_then(Done::ok);
+            status.is_ok_and(|status| !status.contains("DEGRADED"))
+        })?;
+        let connections = host.weft(&["status", "connections"])?.ok()?;
+        ensure!(connections.lines().count() == 1, "{connections}");
+    }
+    lab.finish()
 }
 
 #[test]

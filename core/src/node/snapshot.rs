@@ -76,6 +76,9 @@ impl Node {
     fn target_statuses(&self, now: Instant) -> Vec<TargetStatus> {
         let state = |attempt: &Attempt| match attempt.state {
             DialState::Linked(_, peer) | DialState::Elsewhere(peer) => TargetState::Linked(peer),
+            DialState::Dialing(_) | DialState::Waiting { .. } if attempt.is_self => {
+                TargetState::Itself
+            }
             DialState::Dialing(_) | DialState::Waiting { .. } => match &attempt.last {
                 None => TargetState::Dialing,
                 Some(last) => TargetState::Failed {
@@ -129,7 +132,8 @@ impl Node {
             }
             Some(status)
         });
-        let waiting = self.dialer.attempts().filter_map(|(remote, attempt)| {
+        let others = self.dialer.attempts().filter(|(_, attempt)| !attempt.is_self);
+        let waiting = others.filter_map(|(remote, attempt)| {
             let (dial_at, last) = (attempt.dial_at()?, attempt.last.as_ref()?);
             Some(ConnStatus {
                 remote,

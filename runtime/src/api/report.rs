@@ -79,6 +79,7 @@ fn targets(status: &Status) -> Value {
         let (state, detail) = match &target.state {
             TargetState::Dialing => ("dialing", Value::Null),
             TargetState::Linked(peer) => ("linked", json!(name_of(peer, status))),
+            TargetState::Itself => ("itself", Value::Null),
             TargetState::Failed { why, needs_operator, retry_in, is_unknown: _ } => (
                 if *needs_operator { "failed" } else { "retrying" },
                 json!({ "Why": why, "RetryInSeconds": retry_in.as_secs_f64() }),

@@ -349,9 +349,14 @@ async fn verdict(node: &NodeHandle, options: &Options) -> Result<Vec<String>, St
 fn judge(targets: &[TargetStatus]) -> Result<Vec<String>, StartError> {
     let is_linked = targets.iter().any(|status| matches!(status.state, TargetState::Linked(_)));
     let mut warnings = Vec::new();
+    let is_itself = |status: &TargetStatus| status.state == TargetState::Itself;
+    if !targets.is_empty() && targets.iter().all(is_itself) {
+        warnings
+            .push("of the peers that were named all are this one: name others as well".to_owned());
+    }
     for TargetStatus { target, state } in targets {
         match state {
-            TargetState::Linked(_) => {}
+            TargetState::Linked(_) | TargetState::Itself => {}
             TargetState::Dialing => {
                 warnings.push(format!("peer {target} has not answered yet; weft keeps trying"));
             }
@@ -511,6 +516,15 @@ mod tests {
         let why = judge(std::slice::from_ref(&refused)).unwrap_err().to_string();
         assert_eq!(why, "cannot join peer a:6783: wrong password");
         assert_eq!(judge(&[refused, linked]).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn all_may_be_launched_with_the_same_list_which_names_each_itself() {
+        let itself = || target("a", TargetState::Itself);
+        let away = target("b", failed("no way", false, false));
+        assert_eq!(judge(&[itself(), away]).unwrap().len(), 1);
+        assert_eq!(judge(&[itself()]).unwrap().len(), 1);
+        assert_eq!(judge(&[]).unwrap().len(), 0);
     }
 
     #[test]
