@@ -1,7 +1,7 @@
 # The commands that people type. Each target is a few lines that can be pasted as well.
 # Tests, bench and demo make network namespaces, so they need root.
 .DEFAULT_GOAL := help
-.PHONY: help build test lint demo bench allocations crowd names-bench sim steady scale soak planted fuzz clean demo-tools
+.PHONY: help build test lint demo bench allocations crowd names-bench many-names sim steady scale soak planted fuzz clean demo-tools
 SHELL := bash
 SECONDS_OF_SIM ?= 60
 # Where cargo puts what it builds.
@@ -57,6 +57,10 @@ crowd: build ## Thirty peers here: how fast they gather, what each takes, how lo
 # It takes some two minutes, and the machine should have nothing else to do.
 names-bench: build ## How fast names are answered, beside dnsmasq and unbound
 	cargo run --release --locked -p weft-tests --bin names
+
+# It takes some three minutes and 4 GB, and the machine should have nothing else to do.
+many-names: build ## What a hundred thousand names of a hundred peers cost the one that is asked
+	cargo run --release --locked -p weft-tests --bin many_names
 
 # The seed follows from the commit, so that a run can be repeated, and each commit has its own.
 sim: ## The same runs in two profiles, then worlds of this commit for SECONDS_OF_SIM

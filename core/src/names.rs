@@ -236,18 +236,20 @@ impl Names {
     ) -> (Vec<NameEntry>, BTreeSet<u8>) {
         let (mut removed, mut changed) = (Vec::new(), BTreeSet::new());
         for (number, page) in &mut self.own {
+            // Mostly none of a page is, and there may be many.
+            if !page.iter().any(&gone) {
+                continue;
+            }
             let (out, left): (Vec<NameEntry>, Vec<NameEntry>) =
                 page.iter().cloned().partition(|entry| gone(entry));
-            if !out.is_empty() {
-                *page = left.into();
-                removed.extend(out);
-                changed.insert(*number);
-            }
+            *page = left.into();
+            removed.extend(out);
+            changed.insert(*number);
         }
         (removed, changed)
     }
 
-    /// Takes in what `peer` wrote in its start `incarnation`.
+    /// Takes in what stands on `page`, which its peer wrote in its start `incarnation`.
     pub(crate) fn put(&mut self, page: PageKey, incarnation: Incarnation, record: NamesRecord) {
         mark(Mark::NamesTakenIn);
         let before = self.others.remove(&page).map(|(_, entries)| entries);
