@@ -403,8 +403,10 @@ mod tests {
     fn a_file_of_another_format_says_which_weft_can_read_it() {
         let dir = TempDir::new();
         let path = dir.join("weft.redb");
-        let later = head::encoded(FORMAT + 1, 0);
-        for (found, bytes) in [(3, &b"redb\x1a\x0a\xa9\x0d\x0a"[..]), (FORMAT + 1, &later)] {
+        let [earlier, later] = [FORMAT - 1, FORMAT + 1].map(|format| head::encoded(format, 0));
+        for (found, bytes) in
+            [(3, &b"redb\x1a\x0a\xa9\x0d\x0a"[..]), (FORMAT - 1, &earlier), (FORMAT + 1, &later)]
+        {
             std::fs::write(&path, bytes).unwrap();
             let why = RedbStore::open(&path).unwrap_err();
             assert_eq!(std::fs::read(&path).unwrap(), bytes, "it is left as it is");

@@ -1,12 +1,13 @@
 //! What is said between peers about addresses, other than in records.
 
 use super::Witnessed;
+use super::freeze::HELD_MAX;
 use crate::addr::Range;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 /// Most ranges in one message: as many as a [`super::Freeze`] names.
-pub(super) const RANGES_MAX: usize = 1_024;
+pub(super) const RANGES_MAX: usize = HELD_MAX;
 
 /// Most addresses that may be asked for by one `Regain`: more than the containers of any host have, and less than what
 /// an owner would miss.
@@ -43,12 +44,12 @@ pub enum IpamMessage {
     /// Please give me these: containers of mine have them already. Answered by grants of what the receiver owns of it
     /// and has free, and by `Taken`.
     Regain {
-        /// What they have, as few ranges as it can be said with; see [`is_regain`].
+        /// What they have, at most 65,536 addresses in at most 1,024 ranges, each behind the one before.
         ranges: Vec<Range>,
     },
     /// Of what was to be regained, containers of the sender have these, which it owns.
     Taken {
-        /// At most [`RANGES_MAX`].
+        /// At most 1,024.
         ranges: Vec<Range>,
     },
 }

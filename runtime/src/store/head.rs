@@ -20,7 +20,7 @@ use std::sync::Arc;
 use weft_core::record::Fingerprint;
 
 /// Format of all there is in the file. A daemon refuses to read another one.
-pub(super) const FORMAT: u8 = 4;
+pub(super) const FORMAT: u8 = 5;
 
 /// The last format without a head: there the file was redb's.
 const FORMAT_HEADLESS: u8 = 3;
@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn a_head_is_what_was_written_or_damaged_when_any_bit_of_it_is_not() {
         let whole: [u8; LEN] = encoded(FORMAT, 0x0102).try_into().unwrap();
-        assert_eq!(whole[..13], *b"weft\x04\0\0\0\0\0\0\x01\x02");
+        assert_eq!(whole[..13], *b"weft\x05\0\0\0\0\0\0\x01\x02");
         assert_eq!(Head::decoded(&whole), Head::Confirmed(0x0102));
         for bit in 0..LEN * 8 {
             let mut flipped = whole;
